@@ -1,0 +1,35 @@
+# Everything a person types. Each target installs what it needs, from the locks beside this file.
+PYTHON  ?= python3
+UV      := .venv/bin/uv
+PY      := .venv/bin/python
+UV_VERSION := 0.13.9
+LOCKS   := functions/requirements.txt requirements-dev.txt requirements-sam.txt requirements-aws.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint types unit stack sam-local build deploy lock clean
+
+help: ## Show what can be typed
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/.ready: requirements-dev.txt pyproject.toml
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@test -x $(UV) || .venv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@$(UV) pip install -q --python $(PY) -r requirements-dev.txt
+	@$(UV) pip install -q --python $(PY) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-sam/.ready: requirements-sam.txt .venv/.ready
+	@test -x .venv-sam/bin/python || $(UV) venv -q --python $(PY) .venv-sam
+	@$(UV) pip install -q --python .venv-sam/bin/python -r requirements-sam.txt && touch $@
+
+.venv-aws/.ready: requirements-aws.txt .venv/.ready
+	@test -x .venv-aws/bin/python || $(UV) venv -q --python $(PY) .venv-aws
+	@$(UV) pip install -q --python .venv-aws/bin/python -r requirements-aws.txt && touch $@
+
+install: .venv/.ready .venv-sam/.ready .venv-aws/.ready ## Install every tool into .venv*
+
+lock: ## Resolve the dependency groups anew into the lock files
+	$(UV) pip compile -q --no-header --python-version 3.11 --group bundle -o functions/requirements.txt
+	$(UV) pip compile -q --no-header --python-version 3.11 --group dev -c functions/requirements.txt -o requirements-dev.txt
+	$(UV) pip compile -q --no-header --python-version 3.11 --group sam -o requirements-sam.txt
+	$(UV) pip compile -q --no-header --python-version 3.11 --group aws -o requirements-aws.txt

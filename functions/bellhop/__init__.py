@@ -1,0 +1,1 @@
+"""What notify, deliver and health share: messages, tables, settings, telemetry."""

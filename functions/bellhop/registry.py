@@ -1,0 +1,150 @@
+"""The registry: organisations, apps, installations with their hooks, audit entries.
+
+notify and deliver read it through a cache, so what changes in it takes effect within the cache's lifetime.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cachetools import TTLCache
+from pynamodb.attributes import (
+    JSONAttribute,
+    ListAttribute,
+    MapAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+)
+from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
+from pynamodb.models import Model
+
+INTERNAL, UNPUBLISHED, PUBLISHED = "internal", "unpublished", "published"
+ENABLED, DISABLED = "enabled", "disabled"
+INSTALLED, PENDING, UNINSTALLED = "installed", "pending", "uninstalled"
+
+T = TypeVar("T")
+
+
+class Organization(Model):
+    """A customer: `owners` are the addresses that get mail when an app of theirs is switched off."""
+
+    class Meta:
+        table_name = "organizations"
+
+    organization_id = UnicodeAttribute(hash_key=True)
+    slug = UnicodeAttribute()
+    name = UnicodeAttribute()
+    owners: ListAttribute[str] = ListAttribute(default=list)
+
+
+class _Directory(GlobalSecondaryIndex["App"]):  # type: ignore[no-untyped-call]
+    class Meta:
+        index_name = "directory"
+        projection = IncludeProjection(["name", "state", "organization_id"])
+
+    kind = UnicodeAttribute(hash_key=True)
+    app_id = UnicodeAttribute(range_key=True)
+
+
+class App(Model):
+    """An app: its endpoint, what it may listen to, and whether deliveries go out or are parked.
+
+    `epoch` counts the times it was switched off or on; outcomes are counted per epoch, so raising it clears
+    the buffer that health judges by.
+    """
+
+    class Meta:
+        table_name = "apps"
+
+    app_id = UnicodeAttribute(hash_key=True)
+    uuid = UnicodeAttribute()
+    name = UnicodeAttribute()
+    kind = UnicodeAttribute()
+    organization_id = UnicodeAttribute(null=True)
+    url = UnicodeAttribute()
+    events: ListAttribute[str] = ListAttribute(default=list)
+    state = UnicodeAttribute(default=ENABLED)
+    epoch = NumberAttribute(default=1)
+    directory = _Directory()
+
+
+class _ByApp(GlobalSecondaryIndex["Installation"]):  # type: ignore[no-untyped-call]
+    class Meta:
+        index_name = "by_app"
+        projection = AllProjection()
+
+    app_id = UnicodeAttribute(hash_key=True)
+    organization_id = UnicodeAttribute(range_key=True)
+
+
+class Installation(Model):
+    """An app installed in an organisation, with its hook: the events it wants and from which projects."""
+
+    class Meta:
+        table_name = "installations"
+
+    organization_id = UnicodeAttribute(hash_key=True)
+    installation_id = UnicodeAttribute(range_key=True)
+    app_id = UnicodeAttribute()
+    status = UnicodeAttribute(default=INSTALLED)
+    events: ListAttribute[str] = ListAttribute(default=list)
+    projects: ListAttribute[str] = ListAttribute(null=True)  # None: every project
+    by_app = _ByApp()
+
+
+class AuditEntry(Model):
+    """A transition of an app: what happened and why, and how far its consequences have come.
+
+    `entry` is `<epoch that ended>#<what>`, so one epoch can end only once. `mails` holds, for each owner's
+    address, the state of the one mail they get.
+    """
+
+    class Meta:
+        table_name = "audit"
+
+    app_id = UnicodeAttribute(hash_key=True)
+    entry = UnicodeAttribute(range_key=True)
+    organization_id = UnicodeAttribute()
+    action = UnicodeAttribute()
+    actor = UnicodeAttribute()
+    at = UnicodeAttribute()
+    evidence = JSONAttribute()
+    mails: MapAttribute[str, Any] = MapAttribute(default=dict)  # type: ignore[no-untyped-call]
+    finished_at = UnicodeAttribute(null=True)
+
+
+class Registry:
+    """Cached reads of organisations, apps and installations; absence is cached too."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float], size: int = 10_000) -> None:
+        self._cache: TTLCache[tuple[str, str], object] = TTLCache(size, seconds, timer=clock)
+
+    def organization(self, organization_id: str) -> Organization | None:
+        """The organisation, or None when there is none of that id."""
+        return self._cached("organization", organization_id, lambda: find(Organization, organization_id))
+
+    def app(self, app_id: str) -> App | None:
+        """The app, or None when there is none of that id."""
+        return self._cached("app", app_id, lambda: find(App, app_id))
+
+    def installations(self, organization_id: str) -> list[Installation]:
+        """Every installation in the organisation, whatever its status."""
+        return self._cached("installations", organization_id, lambda: [*Installation.query(organization_id)])
+
+    def _cached(self, kind: str, key: str, read: Callable[[], T]) -> T:
+        known = self._cache.get((kind, key), self)
+        if known is not self:
+            return known  # type: ignore[return-value]
+        value = read()
+        self._cache[kind, key] = value
+        return value
+
+
+M = TypeVar("M", bound=Model)
+
+
+def find(model: type[M], key: str, sort_key: str | None = None, *, consistent: bool = False) -> M | None:
+    """The item with that key, or None."""
+    try:
+        return model.get(key, sort_key, consistent_read=consistent)
+    except model.DoesNotExist:
+        return None

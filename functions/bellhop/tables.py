@@ -1,0 +1,45 @@
+"""Binding the pynamodb models to the tables of a stack."""
+
+from collections.abc import Mapping
+
+from botocore.exceptions import ClientError
+from pynamodb.connection import Connection
+from pynamodb.exceptions import PynamoDBException
+from pynamodb.models import Model
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 4.0
+
+
+def connect(*, retries: int = 3) -> Connection:
+    """A connection to DynamoDB whose calls fail within a function's timeout, unlike pynamodb's default."""
+    return Connection(
+        connect_timeout_seconds=CONNECT_SECONDS, read_timeout_seconds=READ_SECONDS, max_retry_attempts=retries
+    )
+
+
+def bind(connection: Connection, names: Mapping[type[Model], str]) -> None:
+    """Let each model reach the table of that name over `connection`.
+
+    Models share a connection because each of pynamodb's own costs a client: a TLS handshake and its CPU.
+    """
+    for model, name in names.items():
+        model.Meta.table_name = name
+        table = model._get_connection()  # noqa: SLF001 - pynamodb offers no public way to share one
+        connection.add_meta_table(table.get_meta_table())
+        table.connection = connection
+
+
+def lost_condition(error: PynamoDBException) -> bool:
+    """Whether a write failed because its condition did not hold, rather than for a fault."""
+    return error.cause_response_code == "ConditionalCheckFailedException"
+
+
+def throttled(error: PynamoDBException) -> bool:
+    """Whether DynamoDB refused the call before it did anything, so that it is safe to repeat."""
+    return isinstance(error.cause, ClientError) and error.cause_response_code in _THROTTLES
+
+
+_THROTTLES = frozenset(
+    {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
+)

@@ -1,0 +1,58 @@
+"""Structured logs and metrics, passed to whoever decides something that somebody may ask about."""
+
+from typing import Any, Protocol
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+
+class Telemetry(Protocol):
+    """One line per decision, correlated by `event_id` and `delivery_id`; counts become CloudWatch metrics."""
+
+    def info(self, message: str, **fields: Any) -> None:
+        """A decision as it should be."""
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """A decision that a person may have to look at."""
+
+    def error(self, message: str, **fields: Any) -> None:
+        """A fault of ours; the traceback is added where one is being handled."""
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add to a metric."""
+
+
+class PowertoolsTelemetry:
+    """Telemetry to CloudWatch: JSON lines, and metrics in the embedded metric format."""
+
+    def __init__(self) -> None:
+        self._logger = Logger()
+        self._metrics = Metrics()
+        self._counted = False
+
+    def info(self, message: str, **fields: Any) -> None:
+        """See Telemetry."""
+        self._logger.info(message, **fields)
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """See Telemetry."""
+        self._logger.warning(message, **fields)
+
+    def error(self, message: str, **fields: Any) -> None:
+        """See Telemetry."""
+        self._logger.error(message, exc_info=True, **fields)  # noqa: LOG014 - called inside handlers
+
+    def count(self, name: str, number: int = 1) -> None:
+        """See Telemetry."""
+        self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
+        self._counted = True
+
+    def begin(self, context: Any) -> None:
+        """Let the invocation's lines carry its request id."""
+        self._logger.append_keys(aws_request_id=context.aws_request_id)
+
+    def flush(self) -> None:
+        """Write what was counted in this invocation, if anything was."""
+        if self._counted:
+            self._metrics.flush_metrics()
+            self._counted = False

@@ -1,0 +1,291 @@
+"""One HTTP POST that nothing an endpoint does can prolong: requests over sockets that know the deadline.
+
+No timeout of requests or urllib3 bounds the wall clock, because each covers one socket operation. Here every
+socket operation gets the time that is left, so the sum is bounded: DNS, connect, TLS, headers and body.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as ResolveTimeoutError
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, ProtocolError
+
+from deliver.guard import AddressNotAllowedError, Policy, check_address, check_target
+
+KEPT_BYTES = 1024  # of the answer's body, for the log
+DRAINED_BYTES = 65_536  # read further than that and a new connection is cheaper
+
+RESOLVERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response: its status, headers (names compare without case) and the first KiB of its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No response came. `refused` is set where it was our guard that refused to ask."""
+
+    kind: str  # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed
+    detail: str
+    refused: bool = False
+
+
+class _DnsError(Exception):
+    pass
+
+
+_NOT_URLS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
+
+
+@dataclass(slots=True)
+class _Call:
+    """What the sockets know of the request they work for."""
+
+    deadline: float
+    reused: bool = False
+    received: bool = False
+    ended: bool = False
+
+    def left(self) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+
+_call: ContextVar[_Call] = ContextVar("_call")
+
+
+class _Timed:
+    """A socket whose every operation gets the time that the current call has left."""
+
+    def recv_into(self, *args: Any) -> int:
+        call = _call.get()
+        self.settimeout(call.left())  # type: ignore[attr-defined]
+        count: int = super().recv_into(*args)  # type: ignore[misc]
+        call.received = call.received or count > 0
+        call.ended = count == 0
+        return count
+
+    def send(self, *args: Any) -> int:
+        self.settimeout(_call.get().left())  # type: ignore[attr-defined]
+        count: int = super().send(*args)  # type: ignore[misc]
+        return count
+
+    def sendall(self, *args: Any) -> None:
+        self.settimeout(_call.get().left())  # type: ignore[attr-defined]
+        super().sendall(*args)  # type: ignore[misc]
+
+
+class _PlainSocket(_Timed, socket.socket):
+    pass
+
+
+class _TlsSocket(_Timed, ssl.SSLSocket):
+    pass
+
+
+def tls_context(authorities: str | None = None) -> ssl.SSLContext:
+    """The one TLS context of a process: loading the authorities costs more CPU than all else together."""
+    context = ssl.create_default_context(cafile=authorities or certifi.where())
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _TlsSocket
+    return context
+
+
+class Transport:
+    """Posts webhooks over kept-alive connections to addresses the policy allows. Safe to share by threads."""
+
+    def __init__(self, policy: Policy, context: ssl.SSLContext, connections_per_host: int = 10) -> None:
+        self._policy = policy
+        self._resolvers = ThreadPoolExecutor(RESOLVERS, "resolve")
+        self._adapter = _Adapter(self._connect, context, connections_per_host)
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Answer | NoAnswer:
+        """POST `body`; whatever the endpoint does, this returns within about `seconds`."""
+        call = _Call(time.monotonic() + seconds)
+        _call.set(call)
+        try:
+            request = _prepare(url, headers, body)
+            return self._send(request, call)
+        except AddressNotAllowedError as error:
+            return NoAnswer("address_not_allowed", str(error), refused=True)
+        except _NOT_URLS as error:
+            return NoAnswer("address_not_allowed", str(error), refused=True)
+        except (_DnsError, OSError, HTTPError) as error:
+            return _failure(error, call)
+
+    def close(self) -> None:
+        """Close the kept-alive connections."""
+        self._adapter.close()
+        self._resolvers.shutdown(wait=False)
+
+    def _send(self, request: requests.PreparedRequest, call: _Call) -> Answer:
+        while True:
+            try:
+                return _read(self._adapter.send(request, stream=True, timeout=None), call)
+            except (OSError, HTTPError):
+                # A kept-alive connection that the peer closed while it was idle says nothing about the
+                # endpoint: go on with the next. Each round drops one, so it ends with a new connection.
+                if not call.reused or call.received:
+                    raise
+                call.left()
+                call.reused = False
+
+    def _connect(self, scheme: str, host: str, port: int) -> socket.socket:
+        check_target(scheme, port, self._policy)
+        addresses = self._resolve(host, port)
+        for address in addresses:
+            check_address(address[4][0], self._policy)  # all before any: one bad answer refuses the name
+        return _connect_first(addresses)
+
+    def _resolve(self, host: str, port: int) -> list[Any]:
+        lookup = self._resolvers.submit(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
+        try:
+            return lookup.result(_call.get().left())
+        except ResolveTimeoutError:
+            lookup.cancel()
+            raise
+        except (OSError, UnicodeError) as error:
+            raise _DnsError(str(error)) from error
+
+
+def _connect_first(addresses: list[Any]) -> socket.socket:
+    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+        connection = _PlainSocket(family, kind, protocol)
+        try:
+            # An address that swallows packets leaves time for those after it.
+            connection.settimeout(_call.get().left() / (len(addresses) - tried))
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.settimeout(_call.get().left())  # the TLS handshake's
+        except OSError:
+            connection.close()
+            if tried == len(addresses) - 1:
+                raise
+        else:
+            return connection
+    raise _DnsError("the name has no addresses")
+
+
+def _read(response: requests.Response, call: _Call) -> Answer:
+    raw = response.raw
+    try:
+        body = raw.read(DRAINED_BYTES, decode_content=False)
+        if raw.read(1, decode_content=False):  # at the end this gives the connection back to its pool
+            raw.close()
+    except (OSError, HTTPError):
+        call.left()  # a body that ran into the deadline is a timeout; one cut short lets the status stand
+        raw.close()
+        body = b""
+    call.left()
+    return Answer(response.status_code, response.headers, body[:KEPT_BYTES])
+
+
+def _failure(error: Exception, call: _Call) -> NoAnswer:
+    if time.monotonic() >= call.deadline or isinstance(error, TimeoutError):
+        return NoAnswer("timeout", "no complete answer within the deadline")
+    if isinstance(error, _DnsError):
+        return NoAnswer("dns_error", str(error))
+    if isinstance(error, requests.exceptions.SSLError):
+        return NoAnswer("tls_error", _reason(error))
+    if isinstance(error, requests.exceptions.Timeout):
+        return NoAnswer("timeout", "an address did not accept the connection in time")
+    return NoAnswer("invalid_response" if call.received else "connection_error", _reason(error))
+
+
+def _reason(error: BaseException) -> str:
+    # requests wraps urllib3's error, which wraps the socket's: the innermost says what happened.
+    while error.__context__ is not None:
+        error = error.__context__
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+@lru_cache(4096)
+def _normal_url(url: str) -> str:
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    return str(request.url)
+
+
+def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> requests.PreparedRequest:
+    # By hand: Request.prepare() looks at cookies, auth, files and hooks that a webhook has none of.
+    request = requests.PreparedRequest()
+    request.method = "POST"
+    request.url = _normal_url(url)
+    request.headers = CaseInsensitiveDict(headers)
+    request.headers["Content-Length"] = str(len(body))
+    request.body = body
+    return request
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(
+        self, connect: Callable[[str, str, int], socket.socket], context: ssl.SSLContext, connections: int
+    ) -> None:
+        self._connect = connect
+        self._context = context
+        super().__init__(pool_connections=256, pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **_: Any) -> None:  # noqa: FBT001, FBT002
+        self.poolmanager = PoolManager(connections, maxsize=maxsize, block=block, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _pool(HTTPConnectionPool, _connection(HTTPConnection, "http", self._connect)),
+            "https": _pool(HTTPSConnectionPool, _connection(HTTPSConnection, "https", self._connect)),
+        }
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """The context has the authorities; requests would load them again for every connection."""
+
+
+def _pool(base: Any, connection: Any) -> Any:
+    return type(base.__name__, (base,), {"ConnectionCls": connection})
+
+
+def _connection(base: Any, scheme: str, connect: Callable[[str, str, int], socket.socket]) -> Any:
+    class Connection(base):  # type: ignore[misc]
+        """urllib3's connection with our way to a socket; host, SNI and certificate checks keep the name."""
+
+        def _new_conn(self) -> socket.socket:
+            return connect(scheme, self._dns_host, self.port)
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            _call.get().reused = self.sock is not None
+            super().request(*args, **kwargs)
+
+        def getresponse(self) -> Any:
+            response = super().getresponse()
+            if _call.get().ended:  # http.client takes a header block that was cut off for a whole one
+                raise ProtocolError("the connection ended inside the headers")
+            return response
+
+    return Connection

@@ -1,0 +1,1 @@
+"""health: judges the outcomes, switches a broken app off, writes the audit entry, mails the owners."""

@@ -1,0 +1,94 @@
+"""Which installations of an organisation want an event."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bellhop import deliveries
+from bellhop.deliveries import Delivery
+from bellhop.events import IssueEvent, subscribed_name
+from bellhop.registry import INSTALLED, App, Installation, Organization
+from notify import payload
+
+
+class Hooks(Protocol):
+    """What the fan-out reads of the registry."""
+
+    def organization(self, organization_id: str) -> Organization | None:
+        """The organisation, or None."""
+
+    def app(self, app_id: str) -> App | None:
+        """The app, or None."""
+
+    def installations(self, organization_id: str) -> list[Installation]:
+        """Every installation of the organisation."""
+
+
+@dataclass(slots=True)
+class FanOut:
+    """What becomes of one event: its deliveries, and why others got none (reason -> installations)."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+
+def fan_out(event: IssueEvent, hooks: Hooks) -> FanOut:
+    """Decide for each installation the event concerns whether it gets a delivery, and why not.
+
+    Apps that are switched off get theirs too: deliver alone decides to park.
+    """
+    result = FanOut()
+    if hooks.organization(event.organization_id) is None:
+        result.skipped["missing_organization"] = [event.organization_id]
+        return result
+    for installation in _concerned(event, hooks, result):
+        app = hooks.app(installation.app_id)
+        decision = decide(event, installation, app)
+        if isinstance(decision, Delivery):
+            result.deliveries.append(decision)
+        else:
+            result.skipped.setdefault(decision, []).append(installation.installation_id)
+    return result
+
+
+def decide(event: IssueEvent, installation: Installation, app: App | None) -> Delivery | str:
+    """The delivery for this installation, or the reason there is none."""
+    if installation.status != INSTALLED:
+        return f"installation_{installation.status}"
+    if app is None:
+        return "missing_app"
+    if subscribed_name(event.name, app.events) is None:
+        return "event_not_in_app"
+    name = subscribed_name(event.name, installation.events)
+    if name is None:
+        return "event_not_in_hook"
+    if installation.projects is not None and event.project_id not in installation.projects:
+        return "project_not_allowed"
+    return _delivery(event, name, installation)
+
+
+def _concerned(event: IssueEvent, hooks: Hooks, result: FanOut) -> Iterator[Installation]:
+    installations = hooks.installations(event.organization_id)
+    wanted = event.installation_id
+    found = [i for i in installations if wanted is None or i.installation_id == wanted]
+    if not found:
+        result.skipped["no_installations" if wanted is None else "missing_installation"] = _ids([wanted])
+    yield from found
+
+
+def _delivery(event: IssueEvent, name: str, installation: Installation) -> Delivery:
+    return Delivery(
+        delivery_id=deliveries.delivery_id(
+            event.organization_id, event.event_id, installation.installation_id
+        ),
+        event_id=event.event_id,
+        event=name,
+        app_id=installation.app_id,
+        organization_id=event.organization_id,
+        installation_id=installation.installation_id,
+        body=payload.freeze(event, name.partition(".")[2], installation.installation_id),
+    )
+
+
+def _ids(ids: Iterable[str | None]) -> list[str]:
+    return [identifier for identifier in ids if identifier]
