@@ -1,0 +1,125 @@
+"""The whole system on the embedded AWS, for as long as a block lasts."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from infra.local.build import ARCHITECTURE, RUNTIME, SAM, built_template
+from infra.local.embedded import Embedded, embedded
+from infra.local.processes import run
+
+NAME = "bellhop"
+CONCURRENCY = 4  # function processes for one queue
+
+PARAMETERS: dict[str, str | int] = {
+    "MailFrom": "bellhop@tracker.example",
+    "MailIdentity": "tracker.example",
+    "AllowHttp": "true",
+    "AllowPrivateAddresses": "true",
+    "AllowedPorts": "any",
+    "CacheSeconds": 1,
+    "DeliveryDeadlineSeconds": 3,
+    "RetryDelaysSeconds": "1,2,3",
+    "Runtime": RUNTIME,
+    "Architecture": ARCHITECTURE,
+}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack; `env` is what boto3 and the bellhop command need to find it."""
+
+    name: str
+    aws: Embedded
+    outputs: dict[str, str]
+
+    @property
+    def endpoint(self) -> str:
+        """Where the embedded AWS answers."""
+        return self.aws.endpoint
+
+    @property
+    def env(self) -> dict[str, str]:
+        """For the environment of whoever talks to the stack."""
+        return self.aws.env | {"BELLHOP_STACK": self.name}
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """A session as the stack's operator, for its clients; see `client`."""
+        return boto3.Session(
+            aws_access_key_id=self.aws.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.aws.env["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.aws.env["AWS_REGION"],
+        )
+
+    def client(self, service: str) -> Any:
+        """A boto3 client."""
+        return self.session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
+
+    def mails(self) -> list[dict[str, Any]]:
+        """The mails that SES took, oldest first."""
+        accounts = self.aws.look("ses/messages")["messages"]
+        return [mail for mails in accounts.values() for mail in mails]
+
+    def resource(self, logical_id: str) -> str:
+        """The physical id of a resource of the template."""
+        answer = self.client("cloudformation").describe_stack_resource(
+            StackName=self.name, LogicalResourceId=logical_id
+        )
+        return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+
+@contextmanager
+def running(parameters: Mapping[str, str | int] | None = None, host: str = "127.0.0.1") -> Iterator[Stack]:
+    """Build, start the embedded AWS and deploy; `parameters` are the template's, over `PARAMETERS`.
+
+    Any number may run side by side. At the end of the block every process and file of this one is gone.
+    """
+    template = built_template()
+    with (
+        tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
+        embedded(Path(directory), host) as aws,
+    ):
+        _deploy(template, aws, PARAMETERS | {"AwsEndpointUrl": aws.endpoint} | dict(parameters or {}))
+        stack = Stack(NAME, aws, _outputs(aws))
+        _limit_concurrency(stack)
+        yield stack
+
+
+def _deploy(template: Path, aws: Embedded, parameters: Mapping[str, str | int]) -> None:
+    command = [str(SAM), "deploy", "--template-file", str(template), "--stack-name", NAME, "--resolve-s3"]
+    capabilities = ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    run(
+        [*command, "--no-confirm-changeset", *capabilities, "--parameter-overrides", *overrides],
+        _without_aws(os.environ) | aws.env | {"SAM_CLI_TELEMETRY": "0"},
+        aws.log.with_name("deploy.log"),
+        template.parent,
+    )
+
+
+def _limit_concurrency(stack: Stack) -> None:
+    # Fewer processes than on Lambda, for one machine. It must be set anyway: the embedded AWS keeps a number
+    # that came through a parameter as text, and then cannot compare it.
+    functions = stack.client("lambda")
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        if limit := mapping.get("ScalingConfig", {}).get("MaximumConcurrency"):
+            scaling = {"MaximumConcurrency": min(int(limit), CONCURRENCY)}
+            functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig=scaling)
+
+
+def _without_aws(environ: Mapping[str, str]) -> dict[str, str]:
+    # A profile or a token of the user's would win over the embedded AWS's credentials, or mix with them.
+    return {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+
+
+def _outputs(aws: Embedded) -> dict[str, str]:
+    stack = Stack(NAME, aws, {}).client("cloudformation").describe_stacks(StackName=NAME)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
