@@ -1,0 +1,37 @@
+"""Which events there are, derived from the published schema."""
+
+import json
+from functools import cache
+from typing import Any
+
+from bellhop.events import SCHEMA_PATH
+
+
+@cache
+def events_of() -> dict[str, tuple[str, ...]]:
+    """The event names of each resource, such as `issue` -> `issue.created`, ..."""
+    schema = json.loads(SCHEMA_PATH.read_text())
+    return {resource: _names(resource, schema["allOf"]) for resource in _resources(schema)}
+
+
+def expand(name: str) -> tuple[str, ...] | None:
+    """The events `name` stands for: a resource's all, an event's itself; None when there is no such thing."""
+    resource = name.partition(".")[0]
+    names = events_of().get(resource, ())
+    if name == resource:
+        return names or None
+    return (name,) if name in names else None
+
+
+def _resources(schema: dict[str, Any]) -> list[str]:
+    resources: list[str] = schema["properties"]["resource"]["enum"]
+    return resources
+
+
+def _names(resource: str, branches: list[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(
+        f"{resource}.{kind}"
+        for branch in branches
+        if branch["if"]["properties"]["resource"].get("const") == resource
+        for kind in branch["then"]["properties"]["type"]["enum"]
+    )

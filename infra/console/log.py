@@ -1,0 +1,122 @@
+"""An app's delivery log: the attempts of deliveries that failed or wait, merged with the packed successes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bellhop import attempts
+from bellhop.attempts import PARKED, DeliveryRecord, SuccessPack
+from infra.console.text import first_line
+
+# An attempt may belong to a delivery that first failed long before: as far back as a chain of retries lasts.
+CHAIN = timedelta(days=4)
+RECORDS = 500  # at most, the newest; each is read whole
+
+_MINUTE = timedelta(minutes=1)
+_READ = ["delivery_id", "organization_id", "installation_id", "event_id", "event", "state", "created_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One attempt, or a delivery that waits without one. `answer` is the first line of what came back."""
+
+    at: datetime
+    number: int
+    result: str
+    milliseconds: int | None
+    status: int | None
+    answer: str
+    event: str
+    event_id: str
+    delivery_id: str
+    state: str
+    request_id: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the endpoint did not take it, or has not got it yet."""
+        return not self.result.startswith("http_2")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The newest entries, newest first, and how far was looked: nothing older than `since`.
+
+    `complete` says whether all since then is here; if not, `limit` or the number of records cut it.
+    """
+
+    entries: tuple[Entry, ...]
+    since: datetime
+    complete: bool
+
+
+def read(app_id: str, now: datetime, back: timedelta, limit: int, *, failures: bool = False) -> Log:
+    """The app's newest `limit` entries since `now - back`."""
+    since = now - back
+    records, all_read = _records(app_id, since)
+    entries = [e for record in records for e in _of_record(record) if e.at >= since]
+    if failures:
+        entries = [entry for entry in entries if entry.failed]
+    else:
+        entries += _successes(app_id, now, since, lambda minute: _at_least(limit, entries, minute))
+    newest = sorted(entries, key=lambda e: (e.at, e.delivery_id, e.number), reverse=True)
+    complete = all_read and len(newest) < limit
+    return Log(tuple(newest[:limit]), since, complete)
+
+
+def _records(app_id: str, since: datetime) -> tuple[list[DeliveryRecord], bool]:
+    first = (since - CHAIN).isoformat(timespec="milliseconds")
+    rows = DeliveryRecord.by_app.query(
+        app_id, DeliveryRecord.created_at >= first, scan_index_forward=False, limit=RECORDS
+    )
+    found = [row.delivery_id for row in rows]
+    whole = DeliveryRecord.batch_get(found, attributes_to_get=[*_READ, "history"])
+    return list(whole), len(found) < RECORDS
+
+
+def _of_record(record: DeliveryRecord) -> Iterator[Entry]:
+    names = {name: getattr(record, name) for name in ("event", "event_id", "delivery_id", "state")}
+    for row in record.history:
+        yield _entry(dict(row), names)
+    if record.state == PARKED:
+        yield Entry(_created(record), int(record.attempt), PARKED, None, None, "", request_id=None, **names)
+
+
+def _created(record: DeliveryRecord) -> datetime:
+    return datetime.fromisoformat(record.created_at.partition("#")[0])
+
+
+def _successes(
+    app_id: str, now: datetime, since: datetime, enough: Callable[[datetime], bool]
+) -> Iterator[Entry]:
+    """The packed successes, minute by minute backward, until there are `enough` from a minute on."""
+    minute = now.astimezone(UTC).replace(second=0, microsecond=0)
+    while minute + _MINUTE > since and not enough(minute + _MINUTE):
+        for pack in SuccessPack.query(attempts.bucket(minute), filter_condition=SuccessPack.apps.contains(app_id)):
+            rows = [row for row in pack.rows if row["app"] == app_id]
+            yield from (e for e in (_entry(row, _names(row)) for row in rows) if e.at >= since)
+        minute -= _MINUTE
+
+
+def _at_least(limit: int, entries: list[Entry], minute: datetime) -> bool:
+    # What a pack of an earlier minute holds was attempted before that minute ended.
+    return sum(entry.at >= minute for entry in entries) >= limit
+
+
+def _names(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("event", "event_id", "delivery_id")} | {"state": attempts.DELIVERED}
+
+
+def _entry(row: dict[str, Any], names: dict[str, Any]) -> Entry:
+    status = row.get("status")
+    return Entry(
+        at=datetime.fromisoformat(row["at"]),
+        number=int(row["n"]),
+        result=row["result"],
+        milliseconds=int(row["ms"]),
+        status=int(status) if status else None,
+        answer=first_line(row.get("answer", "")),
+        request_id=row["request_id"],
+        **names,
+    )

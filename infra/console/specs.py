@@ -1,0 +1,74 @@
+"""What a registry file asks for, in the terms of the tables: each field is an attribute of the same name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationSpec:
+    """An organisation; `owners` are mail addresses."""
+
+    KEY: ClassVar = ("organization_id",)
+    organization_id: str
+    slug: str
+    name: str
+    owners: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """How a plan calls it."""
+        return f"organization {self.slug}"
+
+
+@dataclass(frozen=True, slots=True)
+class AppSpec:
+    """An app, without what the running system decides: its state and epoch."""
+
+    KEY: ClassVar = ("app_id",)
+    app_id: str
+    name: str
+    kind: str
+    organization_id: str | None
+    url: str
+    events: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """How a plan calls it."""
+        return f"app {self.app_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationSpec:
+    """An installation with its hook; `projects` None is every project."""
+
+    KEY: ClassVar = ("organization_id", "installation_id")
+    organization_id: str
+    installation_id: str
+    app_id: str
+    status: str
+    events: tuple[str, ...]
+    projects: tuple[str, ...] | None
+
+    @property
+    def label(self) -> str:
+        """How a plan calls it."""
+        return f"installation of {self.app_id} in {self.organization_id} ({self.installation_id})"
+
+
+Spec = OrganizationSpec | AppSpec | InstallationSpec
+Key = tuple[str, ...]
+
+
+def key(spec: Spec) -> Key:
+    """The key of its item, after the kind of item."""
+    return (type(spec).__name__, *(getattr(spec, name) for name in spec.KEY))
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryFile:
+    """All that a file asks for; `secrets` are the signing secrets to import, by app."""
+
+    specs: tuple[Spec, ...]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)

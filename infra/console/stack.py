@@ -1,0 +1,110 @@
+"""Finding a deployed stack by its CloudFormation outputs, on AWS or wherever AWS_ENDPOINT_URL points."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from pynamodb.connection import Connection
+from pynamodb.models import Model
+
+from bellhop import tables
+from bellhop.attempts import DeliveryRecord, SuccessPack
+from bellhop.outcomes import OutcomeDay
+from bellhop.registry import App, AuditEntry, Installation, Organization
+from bellhop.secrets import SigningSecret
+from deliver.guard import Policy
+from infra.console.errors import ConsoleError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+TABLES: dict[type[Model], str] = {
+    Organization: "OrganizationsTable",
+    App: "AppsTable",
+    Installation: "InstallationsTable",
+    AuditEntry: "AuditTable",
+    SigningSecret: "SecretsTable",
+    OutcomeDay: "OutcomesTable",
+    DeliveryRecord: "AttemptsTable",
+    SuccessPack: "SuccessesTable",
+}
+EVENTS_QUEUE = "IssueEventsQueueUrl"
+
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack's outputs and parameters, as CloudFormation tells them."""
+
+    name: str
+    outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+
+    @property
+    def policy(self) -> Policy:
+        """Which endpoints its deliver function posts to."""
+        ports = self.parameters.get("AllowedPorts", "80,443")
+        return Policy(
+            http=self.parameters.get("AllowHttp") == "true",
+            private=self.parameters.get("AllowPrivateAddresses") == "true",
+            ports=None if ports == "any" else frozenset(map(int, ports.split(","))),
+        )
+
+    @property
+    def events_queue_url(self) -> str:
+        """Where issue events are published."""
+        return self.outputs[EVENTS_QUEUE]
+
+
+def find(name: str) -> Stack:
+    """The stack of that name.
+
+    Raises:
+        ConsoleError: there is none, it is still being created, or it is not one of Bellhop.
+        BotoCoreError, ClientError: AWS could not be asked; see `errors.explain`.
+    """
+    try:
+        answer = boto3.client("cloudformation", config=_CONFIG).describe_stacks(StackName=name)
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "ValidationError":
+            raise _not_found(name) from None
+        raise
+    found = answer["Stacks"][0]
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
+    _complete(name, found["StackStatus"], outputs)
+    return Stack(name, outputs, parameters)
+
+
+def bind(stack: Stack) -> Connection:
+    """Let the models reach the stack's tables; returns the connection, for transactions."""
+    connection = tables.connect()
+    tables.bind(connection, {model: stack.outputs[output] for model, output in TABLES.items()})
+    return connection
+
+
+def sqs() -> "SQSClient":
+    """A client for the stack's queues."""
+    return boto3.client("sqs", config=_CONFIG)
+
+
+def _not_found(name: str) -> ConsoleError:
+    where = os.environ.get("AWS_ENDPOINT_URL") or f"region {boto3.Session().region_name}"
+    return ConsoleError(
+        f"no stack {name!r} at {where}: deploy it with `make deploy`, or name another with --stack "
+        "or BELLHOP_STACK, or set AWS_REGION"
+    )
+
+
+def _complete(name: str, status: str, outputs: Mapping[str, str]) -> None:
+    missing = {*TABLES.values(), EVENTS_QUEUE} - outputs.keys()
+    if missing:
+        raise ConsoleError(
+            f"stack {name!r} ({status}) has no output {min(missing)}: it is still being created, or it is "
+            "not a stack of Bellhop's template.yaml; name another with --stack"
+        )
