@@ -5,6 +5,7 @@ the authority over its retries, queue messages are only reminders to look at it.
 once are packed, many to an item, without their bodies.
 """
 
+import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from typing import Any
 
 from pynamodb.attributes import (
     BinaryAttribute,
-    JSONAttribute,
     ListAttribute,
     NumberAttribute,
     UnicodeAttribute,
@@ -86,7 +86,7 @@ class DeliveryRecord(Model):
 
 
 class SuccessPack(Model):
-    """The deliveries of one batch that succeeded at once: `apps` to filter by, `rows` to show."""
+    """The deliveries of one batch that succeeded at once: `apps` to filter by, `entries` to show."""
 
     class Meta:
         table_name = "successes"
@@ -94,8 +94,14 @@ class SuccessPack(Model):
     bucket = UnicodeAttribute(hash_key=True)
     pack = UnicodeAttribute(range_key=True)
     apps: ListAttribute[str] = ListAttribute()
-    rows = JSONAttribute()
+    packed = BinaryAttribute(legacy_encoding=False)  # compressed: ten deliveries fit in one write unit
     expires_at = NumberAttribute()
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """An entry for each delivery: its names, app and attempt."""
+        found: list[dict[str, Any]] = json.loads(zlib.decompress(self.packed))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +213,13 @@ def confirm(record: DeliveryRecord, number: int) -> None:
 
 def pack(rows: Iterable[tuple[str, dict[str, Any]]], batch_id: str, now: datetime) -> None:
     """Log the first-attempt successes of a batch, (app, row) each, in one item."""
-    packed = [(app, row) for app, row in rows]
-    if packed:
+    entries = [{"app": app} | row for app, row in rows]
+    if entries:
         SuccessPack(
             bucket(now),
             f"{now.isoformat(timespec='milliseconds')}#{batch_id}",
-            apps=sorted({app for app, _ in packed}),
-            rows=[{"app": app} | row for app, row in packed],
+            apps=sorted({entry["app"] for entry in entries}),
+            packed=zlib.compress(json.dumps(entries, separators=(",", ":")).encode()),
             expires_at=_expiry(now),
         ).save()
 

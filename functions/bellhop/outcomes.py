@@ -1,10 +1,11 @@
 """The buffer health judges by: counters per app, organisation, epoch and UTC day."""
 
+import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 
-from pynamodb.attributes import BooleanAttribute, JSONAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
@@ -32,7 +33,7 @@ class OutcomeDay(Model):
     timeout = NumberAttribute(default=0)
     fatal = NumberAttribute(default=0)
     held_failure = BooleanAttribute(default=False)
-    last_failure = JSONAttribute(null=True)
+    last_failure = UnicodeAttribute(null=True)  # JSON of a Failure
     expires_at = NumberAttribute()
 
 
@@ -143,8 +144,8 @@ def _actions(tally: Tally) -> list[Action]:
         row.expires_at.set(_expiry(tally.day)),
     ]
     if tally.last_failure:
-        failure = tally.last_failure
-        actions.append(row.last_failure.set({name: getattr(failure, name) for name in Failure.__slots__}))
+        failure = json.dumps(asdict(tally.last_failure), ensure_ascii=False, separators=(",", ":"))
+        actions.append(row.last_failure.set(failure))
     return actions
 
 

@@ -24,7 +24,7 @@ from deliver.verdict import Counter, Fate, Verdict
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-EVIDENCE_CHARS = 160  # of an answer in a counter row, which must stay within one write unit
+EVIDENCE_BYTES = 160  # of an answer in a counter row, which must stay within one write unit
 
 
 class OursError(Exception):
@@ -223,7 +223,7 @@ def _tally(job: Job, verdict: Verdict, attempt: Attempt) -> Tally | None:
         return None
     failure = None
     if verdict.counter is not Counter.SUCCESS:
-        first_line = attempt.answer.partition("\n")[0][:EVIDENCE_CHARS]
+        first_line = attempt.answer.partition("\n")[0].encode()[:EVIDENCE_BYTES].decode(errors="ignore")
         at = attempt.at.isoformat(timespec="seconds")
         names = (delivery.delivery_id, delivery.event_id, delivery.event)
         failure = Failure(at, *names, verdict.result, first_line)

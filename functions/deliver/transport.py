@@ -285,6 +285,7 @@ def _connection(base: Any, scheme: str, connect: Callable[[str, str, int], socke
         def getresponse(self) -> Any:
             response = super().getresponse()
             if _call.get().ended:  # http.client takes a header block that was cut off for a whole one
+                response.close()
                 raise ProtocolError("the connection ended inside the headers")
             return response
 

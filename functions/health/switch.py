@@ -6,6 +6,7 @@ What follows it (mail) is driven by a message on the Transitions queue. The entr
 finished: whoever comes by before sends the message again.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -127,7 +128,7 @@ def _day(row: OutcomeDay) -> Day:
 
 
 def _last_failure(rows: list[OutcomeDay]) -> dict[str, Any] | None:
-    return next((row.last_failure for row in reversed(rows) if row.last_failure), None)
+    return next((json.loads(row.last_failure) for row in reversed(rows) if row.last_failure), None)
 
 
 def _names(scope: Scope, verdict: Verdict) -> dict[str, object]:

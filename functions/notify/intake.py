@@ -63,7 +63,7 @@ def _dead_letter(record: dict[str, Any], error: MalformedEventError, desk: Desk)
         QueueUrl=desk.dead_letters_url,
         MessageBody=record["body"],
         MessageAttributes={
-            name: {"DataType": "String", "StringValue": value}
+            name: {"DataType": "String", "StringValue": _plain(value)}
             for name, value in (("field", error.field), ("reason", error.reason))
         },
     )
@@ -74,6 +74,11 @@ def _dead_letter(record: dict[str, Any], error: MalformedEventError, desk: Desk)
         reason=error.reason,
     )
     desk.telemetry.count("EventMalformed")
+
+
+def _plain(text: str) -> str:
+    # SQS refuses a message whose attributes hold control characters, and these quote the publisher.
+    return text.encode("unicode_escape").decode()
 
 
 def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:

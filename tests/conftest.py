@@ -1,0 +1,48 @@
+import os
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from hypothesis import HealthCheck, settings
+from moto import mock_aws
+
+from bellhop import tables
+from bellhop.attempts import DeliveryRecord, SuccessPack
+from bellhop.outcomes import OutcomeDay
+from bellhop.registry import App, AuditEntry, Installation, Organization
+from bellhop.secrets import SigningSecret
+
+# The machine's speed is no property of the code.
+settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bellhop")
+
+MODELS = [
+    Organization,
+    App,
+    Installation,
+    AuditEntry,
+    SigningSecret,
+    OutcomeDay,
+    DeliveryRecord,
+    SuccessPack,
+]
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """AWS in memory, with every table of the template."""
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    with mock_aws():
+        tables.bind(tables.connect(retries=0), {model: model.Meta.table_name for model in MODELS})
+        for model in MODELS:
+            model.create_table(billing_mode="PAY_PER_REQUEST")
+        yield
+
+
+@pytest.fixture
+def queue(aws: None) -> str:
+    return str(boto3.client("sqs").create_queue(QueueName="work")["QueueUrl"])

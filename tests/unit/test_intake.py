@@ -1,0 +1,103 @@
+"""A batch on its way through notify: enqueued, dead-lettered or skipped, and nothing else."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+
+from bellhop.deliveries import decode
+from notify.intake import Desk, process
+from tests.fakes import Hooks, Recorder, app, installation, issue_event, organization, sqs_record
+
+
+@pytest.fixture
+def desk(queue: str) -> Desk:
+    sqs = boto3.client("sqs")
+    dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    hooks = Hooks({"acme": organization()}, {"pager": app()}, [installation()])
+    return Desk(hooks, sqs, queue, dead, Recorder(), lambda _: None)
+
+
+def received(desk: Desk, url: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while messages := desk.sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
+    ).get("Messages"):
+        found += messages
+    return found
+
+
+def test_an_event_becomes_a_delivery_grouped_by_its_app(desk: Desk) -> None:
+    assert process([sqs_record(issue_event())], desk) == []
+    [message] = received(desk, desk.deliveries_url)
+    assert decode(message["Body"]).app_id == "pager"
+    assert message["Attributes"]["MessageGroupId"] == "pager"
+
+
+def test_a_malformed_event_is_dead_lettered_with_field_and_reason_and_its_neighbours_go_on(
+    desk: Desk,
+) -> None:
+    bad = sqs_record(issue_event(project_id=7), "bad")
+    assert process([bad, sqs_record(issue_event(), "good")], desk) == []
+    [dead] = received(desk, desk.dead_letters_url)
+    assert dead["Body"] == bad["body"]
+    assert dead["MessageAttributes"]["field"]["StringValue"] == "project_id"
+    [line] = desk.telemetry.said("event malformed, dead-lettered")
+    assert line["field"] == "project_id"
+    assert line["reason"]
+    assert len(received(desk, desk.deliveries_url)) == 1
+
+
+@pytest.mark.parametrize(
+    "body", ['{"a\\u0000b": 1}', '{"\\ud800": 1}', '{"x": "\\u0001"}', "\x7f", "[" * 5000]
+)
+def test_an_event_that_is_malformed_in_its_very_characters_can_be_dead_lettered(
+    desk: Desk, body: str
+) -> None:
+    assert process([sqs_record(body)], desk) == []
+    assert len(received(desk, desk.dead_letters_url)) == 1
+
+
+def test_an_event_nobody_listens_to_is_done_with_a_named_reason_and_a_metric(desk: Desk) -> None:
+    assert process([sqs_record(issue_event(type="ignored"))], desk) == []
+    [line] = desk.telemetry.said("event skipped")
+    assert line["skipped"] == {"event_not_in_app": ["in-pager"]}
+    assert line["event_id"] == "ev1"
+    assert desk.telemetry.counts["Skipped_event_not_in_app"] == 1
+    assert received(desk, desk.dead_letters_url) == []
+
+
+def test_a_registry_that_does_not_answer_keeps_only_the_events_it_was_asked_for(desk: Desk) -> None:
+    class Flaky(Hooks):
+        def organization(self, organization_id: str) -> Any:
+            if organization_id == "other":
+                raise ConnectionError("no answer")
+            return organization()
+
+    flaky = replace(desk, hooks=Flaky(apps={"pager": app()}, installed=[installation()]))
+    records = [sqs_record(issue_event(organization_id="other"), "m1"), sqs_record(issue_event(), "m2")]
+    assert process(records, flaky) == ["m1"]
+    assert len(received(desk, desk.deliveries_url)) == 1
+
+
+def test_a_queue_that_does_not_answer_keeps_every_event(desk: Desk) -> None:
+    nowhere = replace(desk, deliveries_url=desk.deliveries_url + "-nowhere")
+    assert process(
+        [sqs_record(issue_event(), "m1"), sqs_record(issue_event(event_id="e2"), "m2")], nowhere
+    ) == [
+        "m1",
+        "m2",
+    ]
+
+
+def test_a_dead_letter_queue_that_does_not_answer_keeps_the_malformed_event(desk: Desk) -> None:
+    nowhere = replace(desk, dead_letters_url=desk.dead_letters_url + "-nowhere")
+    assert process([sqs_record("{", "bad")], nowhere) == ["bad"]
+
+
+def test_what_the_customer_wrote_stays_out_of_the_log(desk: Desk) -> None:
+    process([sqs_record(issue_event(issue={"id": "1", "title": "hunter2"}, user="hunter2"))], desk)
+    process([sqs_record(json.dumps(issue_event(issue={"id": "1", "title": "hunter2"})))], desk)
+    assert "hunter2" not in desk.telemetry.everything()

@@ -1,0 +1,222 @@
+"""Switching off: the cases of section E that need the tables. Exactly once, whatever is repeated."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bellhop import outcomes, tables
+from bellhop.outcomes import Failure, Tally
+from bellhop.registry import App, AuditEntry
+from health import switch
+from health.rules import Thresholds
+from health.switch import Desk, Scope, review
+from tests.fakes import NOW, Recorder, app, organization
+
+SCOPE = Scope("pager", "acme", 1)
+FAILURE = Failure("2026-11-23T11:59:00+00:00", "msg_1", "ev9", "issue.created", "http_404", "<b>gone</b>")
+
+
+@pytest.fixture
+def announced() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def desk(aws: None, announced: list[tuple[str, str]]) -> Desk:
+    app().save()
+    organization(owners=["ada@acme.example", "bob@acme.example"]).save()
+    return Desk(
+        thresholds=Thresholds(timeouts_per_day=3, error_days=7),
+        connection=tables.connect(),
+        announce=lambda a, e: announced.append((a, e)),
+        telemetry=Recorder(),
+        now=lambda: NOW,
+    )
+
+
+def count(days_ago: int = 0, epoch: int = 1, **counts: int) -> None:
+    day = NOW.date() - timedelta(days=days_ago)
+    failure = FAILURE if set(counts) - {"success"} else None
+    outcomes.add(Tally("pager", "acme", epoch, day, **counts, last_failure=failure), lambda _: None)
+
+
+def state() -> tuple[str, int]:
+    found = App.get("pager", consistent_read=True)
+    return found.state, int(found.epoch)
+
+
+def entries() -> list[AuditEntry]:
+    return list(AuditEntry.query("pager"))
+
+
+def test_three_timeouts_on_one_day_at_a_threshold_of_three_disable(desk: Desk) -> None:
+    count(timeout=3)
+    review(SCOPE, desk)
+    assert state() == ("disabled", 2)
+
+
+def test_two_timeouts_at_a_threshold_of_three_do_not(desk: Desk) -> None:
+    count(timeout=2)
+    review(SCOPE, desk)
+    assert state() == ("enabled", 1)
+    assert entries() == []
+
+
+def test_one_error_on_each_of_seven_days_disables_on_the_seventh(desk: Desk) -> None:
+    for day in range(6, 0, -1):
+        count(day, error=1)
+    review(SCOPE, desk)
+    assert state() == ("enabled", 1)
+    count(0, error=1)
+    review(SCOPE, desk)
+    assert state() == ("disabled", 2)
+
+
+def test_server_errors_count_so_an_endpoint_that_answers_500_for_ever_is_disabled(desk: Desk) -> None:
+    for day in range(7):
+        count(day, error=20)
+    review(SCOPE, desk)
+    assert state() == ("disabled", 2)
+
+
+def test_the_audit_entry_has_the_evidence_as_it_was_before_the_buffer_was_cleared(
+    desk: Desk, announced: list[tuple[str, str]]
+) -> None:
+    count(fatal=1, success=5)
+    review(SCOPE, desk)
+    [entry] = entries()
+    assert (entry.action, entry.actor, entry.organization_id) == ("app.disabled", "health", "acme")
+    assert entry.evidence["rule"] == "fatal"
+    assert entry.evidence["days"][-1] == {
+        "day": "2026-11-23", "success": 5, "error": 0, "timeout": 0, "fatal": 1,
+    }  # fmt: skip
+    assert entry.evidence["last_failure"]["event_id"] == "ev9"
+    assert dict(entry.mails.attribute_values) == {
+        "ada@acme.example": "pending",
+        "bob@acme.example": "pending",
+    }
+    assert announced == [("pager", entry.entry)]
+
+
+def test_after_re_enabling_on_the_same_day_one_timeout_does_not_disable_again(desk: Desk) -> None:
+    count(timeout=3)
+    review(SCOPE, desk)
+    App("pager").update(actions=[App.state.set("enabled"), App.epoch.set(3)])
+    count(epoch=3, timeout=1)
+    review(replace(SCOPE, epoch=3), desk)
+    assert state() == ("enabled", 3)
+
+
+def test_outcomes_in_flight_during_the_transition_never_count_in_the_next_epoch(desk: Desk) -> None:
+    count(timeout=3)
+    review(SCOPE, desk)
+    App("pager").update(actions=[App.state.set("enabled"), App.epoch.set(3)])
+    count(epoch=1, timeout=500, fatal=1)
+    review(SCOPE, desk)
+    assert state() == ("enabled", 3)
+    assert len(entries()) == 1
+
+
+@pytest.mark.parametrize("kind", ["published", "unpublished"])
+def test_only_internal_apps_are_disabled_others_are_counted_and_shown(desk: Desk, kind: str) -> None:
+    app(kind=kind).save()
+    count(fatal=1)
+    review(SCOPE, desk)
+    assert state() == ("enabled", 1)
+    assert desk.telemetry.counts == {"AppBrokenLeftOn": 1}
+
+
+def test_an_app_that_is_gone_is_no_fault(desk: Desk) -> None:
+    App("pager").delete()
+    count(fatal=1)
+    review(SCOPE, desk)
+    assert entries() == []
+
+
+def test_an_organisation_without_owners_has_its_app_disabled_and_nobody_mailed(desk: Desk) -> None:
+    organization(owners=[]).save()
+    count(fatal=1)
+    review(SCOPE, desk)
+    assert state() == ("disabled", 2)
+    assert dict(entries()[0].mails.attribute_values) == {}
+
+
+def test_the_same_outcomes_reviewed_ten_times_disable_once(
+    desk: Desk, announced: list[tuple[str, str]]
+) -> None:
+    count(fatal=1)
+    for _ in range(10):
+        review(SCOPE, desk)
+    assert state() == ("disabled", 2)
+    assert len(entries()) == 1
+    assert desk.telemetry.counts["AppDisabled"] == 1
+
+
+def test_twenty_workers_at_once_disable_once(desk: Desk) -> None:
+    count(fatal=1)
+    review(replace(SCOPE, app_id="nobody"), desk)  # opens the connection before the threads share it
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: review(SCOPE, desk), range(20)))
+    assert state() == ("disabled", 2)
+    assert len(entries()) == 1
+    assert desk.telemetry.counts["AppDisabled"] == 1
+
+
+def test_a_crash_before_the_announcement_is_made_up_for_by_the_next_review(
+    desk: Desk, announced: list[tuple[str, str]]
+) -> None:
+    def crash(*_: Any) -> None:
+        raise ConnectionError("the queue does not answer")
+
+    count(fatal=1)
+    with pytest.raises(ConnectionError):
+        review(SCOPE, replace(desk, announce=crash))
+    assert state() == ("disabled", 2)
+    review(SCOPE, desk)
+    assert announced == [("pager", switch.audit_entry(1))]
+
+
+def test_a_finished_transition_is_not_announced_again(desk: Desk, announced: list[tuple[str, str]]) -> None:
+    count(fatal=1)
+    review(SCOPE, desk)
+    entries()[0].update(actions=[AuditEntry.finished_at.set("now")])
+    announced.clear()
+    review(SCOPE, desk)
+    assert announced == []
+
+
+def test_an_operator_who_disables_first_leaves_nothing_to_do(
+    desk: Desk, announced: list[tuple[str, str]]
+) -> None:
+    count(fatal=1)
+    App("pager").update(actions=[App.state.set("disabled"), App.epoch.set(2)])
+    review(SCOPE, desk)
+    assert (entries(), announced) == ([], [])
+
+
+def test_a_race_lost_between_the_look_and_the_transaction_changes_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count(fatal=1)
+    owners: Callable[[str], list[str]] = switch._owners
+
+    def meanwhile(organization_id: str) -> list[str]:
+        App("pager").update(actions=[App.epoch.set(7)])
+        return owners(organization_id)
+
+    monkeypatch.setattr(switch, "_owners", meanwhile)
+    review(SCOPE, desk)
+    assert state() == ("enabled", 7)
+    assert entries() == []
+
+
+def test_a_row_of_counters_stays_within_one_write_unit(desk: Desk) -> None:
+    long = replace(FAILURE, delivery_id="msg_" + "f" * 32, event_id="e" * 64, answer="€" * 53)
+    outcomes.add(Tally("a" * 40, "o" * 64, 1, NOW.date(), error=1, last_failure=long), lambda _: None)
+    [row] = outcomes.OutcomeDay.scan()
+    assert len(json.dumps(row.to_simple_dict(), ensure_ascii=False).encode()) < 1024
