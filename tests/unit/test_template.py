@@ -1,0 +1,236 @@
+"""What the template deploys, read from its translation: SAM hides too much to trust the source alone."""
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from tests.conftest import MODELS
+
+ROOT = Path(__file__).parents[2]
+ALARMS = ROOT / "infra" / "monitoring" / "alarms.yaml"
+
+
+@cache
+def translated() -> dict[str, Any]:
+    source = yaml_parse((ROOT / "template.yaml").read_text())
+    source["Globals"]["Function"]["CodeUri"] = "s3://bucket/bundle.zip"
+    source["Resources"]["Alarms"]["Properties"]["TemplateURL"] = "https://s3.amazonaws.com/bucket/alarms"
+    defaults = {n: p["Default"] for n, p in source["Parameters"].items() if "Default" in p}
+    given = defaults | {"MailFrom": "bellhop@tracker.example", "MailIdentity": "tracker.example"}
+    session = boto3.Session(region_name="eu-west-1")
+    return dict(Translator({}, Parser(), boto_session=session).translate(source, given))
+
+
+def parameters() -> dict[str, Any]:
+    return dict(translated()["Parameters"])
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    return {n: r["Properties"] for n, r in translated()["Resources"].items() if r["Type"] == kind}
+
+
+def value(reference: Any) -> Any:
+    return parameters()[reference["Ref"]]["Default"] if isinstance(reference, dict) else reference
+
+
+def attribute(reference: Any) -> str:
+    """The logical id behind a !GetAtt or !Ref."""
+    target = reference.get("Fn::GetAtt") or reference["Ref"]
+    return str(target[0] if isinstance(target, list) else target)
+
+
+QUEUES = ["IssueEvents", "Deliveries", "Retries", "Transitions"]
+FUNCTIONS = ["NotifyFunction", "DeliverFunction", "HealthFunction"]
+
+
+def mappings() -> list[dict[str, Any]]:
+    return list(resources("AWS::Lambda::EventSourceMapping").values())
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_every_queue_has_a_dead_letter_queue_after_at_least_ten_receives(name: str) -> None:
+    redrive = resources("AWS::SQS::Queue")[name]["RedrivePolicy"]
+    assert redrive["maxReceiveCount"] >= 10
+    assert attribute(redrive["deadLetterTargetArn"]) == f"{name}DeadLetters"
+
+
+def test_every_queue_is_encrypted_and_keeps_messages_for_fourteen_days() -> None:
+    for queue in resources("AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+        assert queue["MessageRetentionPeriod"] == 14 * 86_400
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_message_stays_invisible_for_six_timeouts_of_its_function(name: str) -> None:
+    [mapping] = [m for m in mappings() if attribute(m["EventSourceArn"]) == name]
+    function = resources("AWS::Lambda::Function")[attribute(mapping["FunctionName"])]
+    visibility = value(resources("AWS::SQS::Queue")[name]["VisibilityTimeout"])
+    assert visibility >= 6 * value(function["Timeout"])
+
+
+def test_a_function_has_time_for_its_attempts() -> None:
+    assert value({"Ref": "DeliverTimeoutSeconds"}) >= 2 * value({"Ref": "DeliveryDeadlineSeconds"})
+
+
+def test_every_source_reports_partial_batches() -> None:
+    assert len(mappings()) == 5
+    assert all(m["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for m in mappings())
+
+
+def test_every_queue_source_is_limited_in_concurrency() -> None:
+    queued = [m for m in mappings() if attribute(m["EventSourceArn"]) in QUEUES]
+    assert all(value(m["ScalingConfig"]["MaximumConcurrency"]) >= 2 for m in queued)
+
+
+def test_the_stream_bisects_retries_finitely_and_tells_where_it_gave_up() -> None:
+    [stream] = [m for m in mappings() if attribute(m["EventSourceArn"]) == "Outcomes"]
+    assert stream["BisectBatchOnFunctionError"] is True
+    assert 0 < stream["MaximumRetryAttempts"] < 100
+    assert attribute(stream["DestinationConfig"]["OnFailure"]["Destination"]) == "TransitionsDeadLetters"
+
+
+def test_the_stream_wakes_health_only_for_failures() -> None:
+    [stream] = [m for m in mappings() if attribute(m["EventSourceArn"]) == "Outcomes"]
+    [found] = stream["FilterCriteria"]["Filters"]
+    assert json.loads(found["Pattern"]) == {"dynamodb": {"NewImage": {"held_failure": {"BOOL": [True]}}}}
+
+
+def test_every_table_is_encrypted_recoverable_on_demand_and_survives_the_stack() -> None:
+    tables = resources("AWS::DynamoDB::Table")
+    assert len(tables) == 8
+    for name, table in tables.items():
+        assert table["SSESpecification"]["SSEEnabled"] is True
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert translated()["Resources"][name]["DeletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("name", ["Outcomes", "Attempts", "Successes"])
+def test_what_grows_expires(name: str) -> None:
+    ttl = resources("AWS::DynamoDB::Table")[name]["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "expires_at", "Enabled": True}
+
+
+def test_every_function_has_a_role_of_its_own_and_a_log_group_with_retention() -> None:
+    functions = resources("AWS::Lambda::Function")
+    assert sorted(functions) == sorted(FUNCTIONS)
+    assert len({attribute(f["Role"]) for f in functions.values()}) == 3
+    for function in functions.values():
+        group = resources("AWS::Logs::LogGroup")[attribute(function["LoggingConfig"]["LogGroup"])]
+        assert value(group["RetentionInDays"]) == 30
+
+
+def test_sam_adds_no_role_of_its_own() -> None:
+    assert sorted(resources("AWS::IAM::Role")) == ["DeliverRole", "HealthRole", "NotifyRole"]
+
+
+def statements() -> list[dict[str, Any]]:
+    return [
+        statement
+        for role in resources("AWS::IAM::Role").values()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def test_no_role_has_a_wildcard_action_or_resource() -> None:
+    for role in resources("AWS::IAM::Role").values():
+        assert "ManagedPolicyArns" not in role
+    for statement in statements():
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        targets = (
+            statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        )
+        assert not [a for a in actions if "*" in a]
+        assert "*" not in targets
+
+
+def _list(one_or_more: Any) -> list[Any]:
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
+
+
+def test_the_one_star_in_a_resource_is_the_label_of_a_stream() -> None:
+    # A stream's label is chosen by DynamoDB when the stream is made, and ListStreams is asked before.
+    starred = [s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])]
+    assert starred == [{"Fn::Sub": "${Outcomes.Arn}/stream/*"}]
+
+
+def who_may(table: str) -> set[str]:
+    return {
+        role
+        for role, properties in resources("AWS::IAM::Role").items()
+        if f'"{table}", "Arn"' in json.dumps(properties["Policies"])
+    }
+
+
+def test_only_deliver_reads_secrets_and_health_knows_no_delivery() -> None:
+    assert who_may("Secrets") == {"DeliverRole"}
+    assert who_may("Attempts") == {"DeliverRole"}
+    assert who_may("Audit") == {"HealthRole"}
+
+
+def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
+    for name, app in zip(FUNCTIONS, (notify.app, deliver.app, health.app), strict=True):
+        given = set(resources("AWS::Lambda::Function")[name]["Environment"]["Variables"])
+        wanted = {field.upper() for field in app.Settings.__dataclass_fields__}
+        ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_"))}
+        assert ours == wanted
+
+
+def test_the_models_and_the_template_agree_on_keys_and_indexes() -> None:
+    tables = {n.lower(): t for n, t in resources("AWS::DynamoDB::Table").items()}
+    for model in MODELS:
+        table = tables[model.Meta.table_name]
+        assert {k["KeyType"]: k["AttributeName"] for k in table["KeySchema"]} == _keys(model)
+        indexes = {i["IndexName"] for i in table.get("GlobalSecondaryIndexes", [])}
+        assert indexes == set(model._indexes)
+
+
+def _keys(model: Any) -> dict[str, str]:
+    keys = {"HASH": model._hash_keyname, "RANGE": model._range_keyname}
+    return {kind: name for kind, name in keys.items() if name}
+
+
+def test_every_parameter_and_output_is_described() -> None:
+    source = yaml_parse((ROOT / "template.yaml").read_text())
+    for name, described in (source["Parameters"] | source["Outputs"]).items():
+        assert described.get("Description"), name
+
+
+def test_every_alarm_names_its_section_of_the_runbook() -> None:
+    runbook = (ROOT / "infra" / "RUNBOOK.md").read_text()
+    alarms = [r for r in yaml_parse(ALARMS.read_text())["Resources"].values() if "Alarm" in r["Type"]]
+    assert alarms
+    for alarm in alarms:
+        description = json.dumps(alarm["Properties"]["AlarmDescription"])
+        [section] = re.findall(r'"([^"]+)" in infra/RUNBOOK.md', json.loads(description))
+        assert f"## {section}\n" in runbook
+
+
+UNFIT = {
+    "ES1001": "asks a mapping for a dead-letter queue; of an SQS source it belongs to the queue",
+    "ES6000": "asks for a dead-letter queue of each dead-letter queue",
+    "WS1000": "tracing needs a policy on every resource, and its SDK is in maintenance",
+    "WS1004": "looks for log groups by the function's name; these are explicit, a test above holds them",
+}
+
+
+def test_cfn_lint_is_content_with_the_source_and_with_the_translation(tmp_path: Path) -> None:
+    flat = tmp_path / "translated.json"
+    flat.write_text(json.dumps(translated(), default=str))
+    command = [str(Path(sys.executable).with_name("cfn-lint")), "-a", "cfn_lint_serverless.rules"]
+    for rule in UNFIT:
+        command += ["-i", rule]
+    for template in (ROOT / "template.yaml", flat, ALARMS):
+        done = subprocess.run([*command, "--", str(template)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
