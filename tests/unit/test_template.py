@@ -14,6 +14,9 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+import deliver.app
+import health.app
+import notify.app
 from tests.conftest import MODELS
 
 ROOT = Path(__file__).parents[2]
