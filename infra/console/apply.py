@@ -127,7 +127,5 @@ def _as_planned(change: Change) -> Any:
 def _meanwhile(what: str, error: PutError | UpdateError | TransactWriteError) -> Exception:
     reasons = error.cancellation_reasons if isinstance(error, TransactWriteError) else []
     if lost_condition(error) or any(r and r.code == "ConditionalCheckFailed" for r in reasons):
-        return ChangedMeanwhileError(
-            f"{what} was changed meanwhile by somebody else: apply again"
-        )
+        return ChangedMeanwhileError(f"{what} was changed meanwhile by somebody else: apply again")
     return error

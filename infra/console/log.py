@@ -1,6 +1,6 @@
 """An app's delivery log: the attempts of deliveries that failed or wait, merged with the packed successes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ CHAIN = timedelta(days=4)
 RECORDS = 500  # at most, the newest; each is read whole
 
 _MINUTE = timedelta(minutes=1)
-_READ = ["delivery_id", "organization_id", "installation_id", "event_id", "event", "state", "created_at"]
+_READ = ["delivery_id", "event_id", "event", "state", "attempt", "created_at", "history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ def read(app_id: str, now: datetime, back: timedelta, limit: int, *, failures: b
     """The app's newest `limit` entries since `now - back`."""
     since = now - back
     records, all_read = _records(app_id, since)
-    entries = [e for record in records for e in _of_record(record) if e.at >= since]
+    entries = [entry for record in records for entry in _of_record(record) if entry.at >= since]
     if failures:
         entries = [entry for entry in entries if entry.failed]
     else:
-        entries += _successes(app_id, now, since, lambda minute: _at_least(limit, entries, minute))
+        _add_successes(entries, app_id, now, since, limit)
     newest = sorted(entries, key=lambda e: (e.at, e.delivery_id, e.number), reverse=True)
     complete = all_read and len(newest) < limit
     return Log(tuple(newest[:limit]), since, complete)
@@ -71,7 +71,7 @@ def _records(app_id: str, since: datetime) -> tuple[list[DeliveryRecord], bool]:
         app_id, DeliveryRecord.created_at >= first, scan_index_forward=False, limit=RECORDS
     )
     found = [row.delivery_id for row in rows]
-    whole = DeliveryRecord.batch_get(found, attributes_to_get=[*_READ, "history"])
+    whole = DeliveryRecord.batch_get(found, attributes_to_get=_READ)
     return list(whole), len(found) < RECORDS
 
 
@@ -87,21 +87,23 @@ def _created(record: DeliveryRecord) -> datetime:
     return datetime.fromisoformat(record.created_at.partition("#")[0])
 
 
-def _successes(
-    app_id: str, now: datetime, since: datetime, enough: Callable[[datetime], bool]
-) -> Iterator[Entry]:
-    """The packed successes, minute by minute backward, until there are `enough` from a minute on."""
-    minute = now.astimezone(UTC).replace(second=0, microsecond=0)
-    while minute + _MINUTE > since and not enough(minute + _MINUTE):
-        for pack in SuccessPack.query(attempts.bucket(minute), filter_condition=SuccessPack.apps.contains(app_id)):
-            rows = [row for row in pack.rows if row["app"] == app_id]
-            yield from (e for e in (_entry(row, _names(row)) for row in rows) if e.at >= since)
+def _add_successes(entries: list[Entry], app_id: str, now: datetime, since: datetime, limit: int) -> None:
+    """Add what was packed, minute by minute backward, until nothing older can be among the newest."""
+    minute = now.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE  # deliver's clock may be ahead
+    while minute + _MINUTE > since:
+        # What a pack of an earlier minute holds was attempted before that minute ended.
+        if sum(entry.at >= minute + _MINUTE for entry in entries) >= limit:
+            return
+        entries += [entry for entry in _packed(app_id, minute) if entry.at >= since]
         minute -= _MINUTE
 
 
-def _at_least(limit: int, entries: list[Entry], minute: datetime) -> bool:
-    # What a pack of an earlier minute holds was attempted before that minute ended.
-    return sum(entry.at >= minute for entry in entries) >= limit
+def _packed(app_id: str, minute: datetime) -> Iterator[Entry]:
+    holds_app = SuccessPack.apps.contains(app_id)
+    for pack in SuccessPack.query(attempts.bucket(minute), filter_condition=holds_app):
+        for row in pack.entries:
+            if row["app"] == app_id:
+                yield _entry(row, _names(row))
 
 
 def _names(row: dict[str, Any]) -> dict[str, Any]:

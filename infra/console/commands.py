@@ -1,0 +1,137 @@
+"""What each command does, once it is known which stack it is about."""
+
+import json
+import os
+import random
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from bellhop.attempts import KEPT
+from deliver.guard import Policy
+from infra.console import apply as effects
+from infra.console import documents, errors, log, publish, registry_file, render, show, stack, text
+from infra.console.errors import ConsoleError
+from infra.console.plan import Plan, PlanConflictError
+from infra.console.stack import Stack
+
+_PIPED_WIDTH = 240  # a pipe has no width: rows stay on their line
+
+
+def apply(stack_name: str, file: str, widened: Policy, *, yes: bool, as_json: bool) -> None:
+    """Plan, show, ask, show the new secrets, write."""
+    found = stack.find(stack_name)
+    connection = stack.bind(found)
+    plan = _plan(file, widen(found.policy, widened))
+    if as_json:
+        _print_json({"stack": found.name} | documents.plan(plan, with_secrets=yes))
+    else:
+        render.plan(plan, _console())
+    if plan.empty:
+        return
+    if not yes:
+        _confirm(found, as_json=as_json)
+    if not as_json:
+        render.secrets(plan, _console())
+    sys.stdout.flush()  # a secret is on its way to the operator before it is stored
+    effects.execute(plan, connection)
+    if not as_json:
+        _console().print(f"Applied to {found.name}. Next: bellhop app", markup=False, highlight=False)
+
+
+def widen(policy: Policy, extra: Policy) -> Policy:
+    """What either of two policies allows."""
+    ports = None if policy.ports is None or extra.ports is None else policy.ports | extra.ports
+    return Policy(http=policy.http or extra.http, private=policy.private or extra.private, ports=ports)
+
+
+def publish_events(stack_name: str, file: str, *, as_json: bool) -> None:
+    """Validate all, then send all."""
+    events = publish.read(_read(file))
+    found = stack.find(stack_name)
+    publish.send(events, stack.sqs(), found.events_queue_url, _pause)
+    sent = [event for _, event in events]
+    if as_json:
+        names = ("event_id", "organization_id")
+        _print_json([{n: getattr(e, n) for n in names} | {"event": e.name} for e in sent])
+    else:
+        render.published(sent, _console())
+
+
+def show_log(stack_name: str, app_id: str, limit: int, since: str, *, failures: bool, as_json: bool) -> None:
+    """An app's attempts."""
+    back = text.span(since, KEPT)
+    stack.bind(stack.find(stack_name))
+    show.app(app_id)
+    read = log.read(app_id, datetime.now(UTC), back, limit, failures=failures)
+    if as_json:
+        _print_json({"app_id": app_id} | documents.log(read))
+    else:
+        render.log(app_id, read, _console())
+
+
+def show_app(stack_name: str, app_id: str | None, *, as_json: bool) -> None:
+    """An app, or the directory."""
+    stack.bind(stack.find(stack_name))
+    if app_id is None:
+        apps = show.directory()
+        _print_json(documents.directory(apps)) if as_json else render.directory(apps, _console())
+    else:
+        view = show.view(app_id, datetime.now(UTC).date())
+        _print_json(documents.app(view)) if as_json else render.app(view, _console())
+
+
+def fail(error: Exception) -> NoReturn:
+    """Say what is wrong and end with 1; a bug of ours goes on as it is."""
+    lines = error.lines if isinstance(error, ConsoleError) else (errors.explain(error),)
+    for line in lines:
+        if line is None:
+            raise error
+        typer.echo(f"error: {text.printable(line)}", err=True)
+    raise typer.Exit(1) from None
+
+
+def _plan(file: str, policy: Policy) -> Plan:
+    try:
+        return effects.prepare(registry_file.parse(_read(file), policy, os.environ))
+    except registry_file.RegistryFileError as error:
+        raise ConsoleError(*(f"{file}: {problem}" for problem in error.problems)) from None
+    except PlanConflictError as error:
+        raise ConsoleError(*(f"{file}: {problem}" for problem in error.problems)) from None
+
+
+def _confirm(found: Stack, *, as_json: bool) -> None:
+    if as_json or not sys.stdin.isatty():
+        raise ConsoleError("nothing is written yet: add --yes to apply these changes")
+    typer.confirm(f"Apply to {found.name}?", abort=True, err=True)
+
+
+def _read(file: str) -> str:
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise ConsoleError(f"{file}: {error.strerror or error}: name a file that can be read") from None
+    except UnicodeDecodeError as error:
+        raise ConsoleError(f"{file}: is not UTF-8 at byte {error.start}: save it as UTF-8") from None
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, default=_as_json))
+
+
+def _as_json(value: Any) -> Any:
+    return value.as_dict() if hasattr(value, "as_dict") else str(value)
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - jitter, not a secret

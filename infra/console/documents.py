@@ -1,0 +1,88 @@
+"""What `--json` prints: the same as the tables, for programs. Names are those of the tables' attributes."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from bellhop.outcomes import OutcomeDay
+from bellhop.registry import App, AuditEntry, Installation
+from infra.console import keys
+from infra.console.log import Entry, Log
+from infra.console.plan import Change, Plan
+from infra.console.show import AppView
+
+COUNTS = ("success", "error", "timeout", "fatal")
+
+
+def plan(made: Plan, *, with_secrets: bool) -> dict[str, Any]:
+    """A plan; the secrets it generates only if it is about to be executed."""
+    shown = sorted(made.generated) if with_secrets else ()
+    return {
+        "changes": [_change(change) for change in made.changes],
+        "unchanged": made.unchanged,
+        "stores_secrets_of": sorted(made.secrets),
+        "new_secrets": {app: secret_forms(made.secrets[app]) for app in shown},
+    }
+
+
+def secret_forms(secret: str) -> dict[str, str]:
+    """A signing secret in the form of each scheme."""
+    return {"classic": secret, "standard": keys.standard_form(secret)}
+
+
+def log(read: Log) -> dict[str, Any]:
+    """A delivery log."""
+    entries = [_entry(entry) for entry in read.entries]
+    return {"since": read.since.isoformat(timespec="seconds"), "complete": read.complete, "attempts": entries}
+
+
+def directory(apps: Iterable[App]) -> list[dict[str, Any]]:
+    """The apps as the directory knows them."""
+    return [_fields(app, "app_id", "kind", "name", "state", "organization_id") for app in apps]
+
+
+def app(view: AppView) -> dict[str, Any]:
+    """One app."""
+    names = ("app_id", "uuid", "kind", "name", "state", "organization_id", "url", "events")
+    return {
+        **_fields(view.app, *names),
+        "epoch": int(view.app.epoch),
+        "installations": [_hook(hook) for hook in view.hooks],
+        "days": {name: [_day(row) for row in rows] for name, rows in view.days.items()},
+        "audit": [_audit(entry) for entry in view.audit],
+    }
+
+
+def mail_states(entry: AuditEntry) -> dict[str, int]:
+    """How many of an entry's mails are in which state."""
+    return dict(Counter(entry.mails.attribute_values.values()))
+
+
+def _change(change: Change) -> dict[str, Any]:
+    fields = {name: {"old": old, "new": new} for name, (old, new) in change.fields.items()}
+    return {"change": "create" if change.creates else "update", "item": change.spec.label, "fields": fields}
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return asdict(entry) | {"at": entry.at.isoformat(timespec="milliseconds")}
+
+
+def _hook(hook: Installation) -> dict[str, Any]:
+    return _fields(hook, "organization_id", "installation_id", "status", "events", "projects")
+
+
+def _day(row: OutcomeDay) -> dict[str, Any]:
+    counts = {name: int(getattr(row, name)) for name in COUNTS}
+    last = json.loads(row.last_failure) if row.last_failure else None
+    return {"day": row.day} | counts | {"last_failure": last}
+
+
+def _audit(entry: AuditEntry) -> dict[str, Any]:
+    names = ("entry", "action", "actor", "at", "organization_id", "evidence", "finished_at")
+    return _fields(entry, *names) | {"mails": dict(entry.mails.attribute_values)}
+
+
+def _fields(item: App | Installation | AuditEntry, *names: str) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in names}

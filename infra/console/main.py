@@ -1,0 +1,114 @@
+"""The command line of `bellhop`.
+
+Only what `--help` needs is imported here: the AWS libraries take most of a second.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Operate a Bellhop stack: what is registered, what is delivered, what is switched off.",
+    epilog="The stack is found by its CloudFormation outputs, with the AWS credentials and region of the "
+    "environment, or at AWS_ENDPOINT_URL.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # its tracebacks would show local variables, and those hold secrets
+)
+
+StackName = Annotated[
+    str, typer.Option("--stack", envvar="BELLHOP_STACK", help="The CloudFormation stack.", metavar="NAME")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AppId = Annotated[str, typer.Argument(metavar="APP", help="The app's slug.")]
+
+
+@app.command()
+def apply(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The registry file; - reads standard input.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Apply without asking.")] = False,
+    allow_http: Annotated[bool, typer.Option("--allow-http", help="Accept http URLs.")] = False,
+    allow_private_addresses: Annotated[
+        bool, typer.Option("--allow-private-addresses", help="Accept private and loopback addresses.")
+    ] = False,
+    any_port: Annotated[bool, typer.Option("--any-port", help="Accept any port.")] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Bring organisations, apps and installations to what FILE says.
+
+    Shows what will change and asks first; a second time changes nothing. Never deletes: what FILE does not
+    name stays, and `status: uninstalled` switches an installation off. Never touches an app's state, nor a
+    stored secret. A new app's signing secret is shown once, just before it is written; if the run ends with
+    an error, apply again: only what `bellhop app` does not list gets another secret.
+
+    URLs must be what the stack's parameters allow; --allow-http and its like accept more. An example, every
+    field explained: infra/console/example-registry.yaml
+    """
+    with _commands() as commands:
+        ports = None if any_port else frozenset[int]()
+        widened = commands.Policy(http=allow_http, private=allow_private_addresses, ports=ports)
+        commands.apply(stack, file, widened, yes=yes, as_json=as_json)
+
+
+@app.command()
+def publish(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The events; - reads standard input.")],
+    *,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Publish issue events, all or, when one is malformed, none.
+
+    FILE holds a JSON object, an array of them, or JSON lines.
+    """
+    with _commands() as commands:
+        commands.publish_events(stack, file, as_json=as_json)
+
+
+@app.command()
+def log(
+    app_id: AppId,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most that many attempts.")] = 50,
+    since: Annotated[str, typer.Option(help="How far back: 90s, 15m, 1h, 2d, at most 30d.")] = "1h",
+    failures: Annotated[bool, typer.Option("--failures", help="Only what failed or waits.")] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show an app's attempts, newest first. Times are UTC."""
+    with _commands() as commands:
+        commands.show_log(stack, app_id, limit, since, failures=failures, as_json=as_json)
+
+
+@app.command(name="app")
+def show_app(
+    app_id: Annotated[str | None, typer.Argument(metavar="[APP]", help="Without it: every app.")] = None,
+    *,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show an app: its state, its hooks, its last seven days, who switched it off and why."""
+    with _commands() as commands:
+        commands.show_app(stack, app_id, as_json=as_json)
+
+
+@contextmanager
+def _commands() -> Iterator[ModuleType]:
+    from infra.console import commands  # noqa: PLC0415 - see above
+
+    try:
+        yield commands
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:  # noqa: BLE001 - fail() raises again what the operator cannot mend
+        commands.fail(error)
+
+
+if __name__ == "__main__":
+    app()
