@@ -14,9 +14,9 @@ import boto3
 from infra.local.build import ARCHITECTURE, RUNTIME, SAM, built_template
 from infra.local.embedded import Embedded, embedded
 from infra.local.processes import run
+from infra.local.quirks import smooth
 
 NAME = "bellhop"
-CONCURRENCY = 4  # function processes for one queue
 
 PARAMETERS: dict[str, str | int] = {
     "MailFrom": "bellhop@tracker.example",
@@ -87,9 +87,11 @@ def running(parameters: Mapping[str, str | int] | None = None, host: str = "127.
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
         embedded(Path(directory), host) as aws,
     ):
-        _deploy(template, aws, PARAMETERS | {"AwsEndpointUrl": aws.endpoint} | dict(parameters or {}))
+        chosen = PARAMETERS | {"AwsEndpointUrl": aws.endpoint} | dict(parameters or {})
+        _deploy(template, aws, chosen)
         stack = Stack(NAME, aws, _outputs(aws))
-        _limit_concurrency(stack)
+        smooth(stack)
+        stack.client("sesv2").create_email_identity(EmailIdentity=chosen["MailIdentity"])
         yield stack
 
 
@@ -103,16 +105,6 @@ def _deploy(template: Path, aws: Embedded, parameters: Mapping[str, str | int]) 
         aws.log.with_name("deploy.log"),
         template.parent,
     )
-
-
-def _limit_concurrency(stack: Stack) -> None:
-    # Fewer processes than on Lambda, for one machine. It must be set anyway: the embedded AWS keeps a number
-    # that came through a parameter as text, and then cannot compare it.
-    functions = stack.client("lambda")
-    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
-        if limit := mapping.get("ScalingConfig", {}).get("MaximumConcurrency"):
-            scaling = {"MaximumConcurrency": min(int(limit), CONCURRENCY)}
-            functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig=scaling)
 
 
 def _without_aws(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,47 @@
+"""Where the embedded AWS differs from AWS, and how it is brought to do the same with the same template."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infra.local.stack import Stack
+
+CONCURRENCY = 4  # function processes for one queue: this is one machine
+
+
+def smooth(stack: "Stack") -> None:
+    """Adjust a stack that was just deployed."""
+    _limit_concurrency(stack.client("lambda"))
+    _translate_policies(stack.client("iam"), _roles(stack))
+
+
+def _limit_concurrency(functions: Any) -> None:
+    # A number that came through a parameter is kept as text, and polling stops at comparing it.
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        if limit := mapping.get("ScalingConfig", {}).get("MaximumConcurrency"):
+            scaling = {"MaximumConcurrency": min(int(limit), CONCURRENCY)}
+            functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig=scaling)
+
+
+def _roles(stack: "Stack") -> list[str]:
+    resources = stack.client("cloudformation").describe_stack_resources(StackName=stack.name)[
+        "StackResources"
+    ]
+    return [r["PhysicalResourceId"] for r in resources if r["ResourceType"] == "AWS::IAM::Role"]
+
+
+def _translate_policies(iam: Any, roles: list[str]) -> None:
+    for role in roles:
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            document["Statement"] = [_translated(statement) for statement in document["Statement"]]
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+
+
+def _translated(statement: dict[str, Any]) -> dict[str, Any]:
+    actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+    if "sqs:SendMessage" in actions:  # on AWS it covers SendMessageBatch, which is no action of its own
+        return statement | {"Action": [*actions, "sqs:SendMessageBatch"]}
+    if actions == ["ses:SendEmail"]:  # checked against no identity, so that only "*" matches
+        return statement | {"Resource": "*"}
+    return statement

@@ -1,0 +1,68 @@
+"""Registry rows for demo and tests, written straight into a stack's tables."""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+
+from bellhop.registry import INTERNAL, App, Installation, Organization
+from bellhop.secrets import SigningSecret
+from infra.console import stack as console
+from infra.local.stack import Stack
+
+EVENTS = ("issue.created", "issue.resolved", "issue.assigned")
+
+
+@dataclass(frozen=True)
+class Hook:
+    """An internal app, installed in its one organisation."""
+
+    app_id: str
+    url: str
+    secret: str
+    events: Sequence[str] = EVENTS
+    projects: Sequence[str] | None = None
+
+
+def reach(stack: Stack, environ: MutableMapping[str, str]) -> None:
+    """Let this process's models and clients reach the stack's AWS."""
+    forget = [name for name in environ if name.startswith("AWS_")]
+    for name in forget:
+        del environ[name]
+    environ.update(stack.env)
+    console.bind(console.Stack(stack.name, stack.outputs, {}))
+
+
+def register(organization_id: str, owners: Sequence[str], hooks: Sequence[Hook]) -> None:
+    """Write an organisation with its apps; what was there under their ids is replaced."""
+    name = organization_id.replace("-", " ").title()
+    Organization(organization_id, slug=organization_id, name=name, owners=list(owners)).save()
+    for hook in hooks:
+        _write(organization_id, hook)
+
+
+def _write(organization_id: str, hook: Hook) -> None:
+    SigningSecret(hook.app_id, secret=hook.secret).save()
+    App(
+        hook.app_id,
+        uuid=f"uuid-{hook.app_id}",
+        name=hook.app_id.replace("-", " ").title(),
+        kind=INTERNAL,
+        organization_id=organization_id,
+        url=hook.url,
+        events=list(hook.events),
+    ).save()
+    Installation(
+        organization_id,
+        f"installation-{hook.app_id}",
+        app_id=hook.app_id,
+        events=list(hook.events),
+        projects=None if hook.projects is None else list(hook.projects),
+    ).save()
+
+
+def event(
+    organization_id: str, event_id: str, kind: str = "created", **fields: object
+) -> Mapping[str, object]:
+    """An issue event as the tracker publishes it."""
+    issue = {"id": "4711", "title": "TypeError: undefined is not a function", "status": "unresolved"}
+    names = {"event_id": event_id, "type": kind, "organization_id": organization_id}
+    return names | {"project_id": "frontend", "issue": issue} | fields
