@@ -7,6 +7,7 @@ secret are written in one transaction, so neither is ever without the other.
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from pynamodb.connection import Connection
@@ -96,7 +97,7 @@ def _write(change: Change, secrets: dict[str, str], connection: Connection) -> N
 
 def _item(spec: Spec) -> Any:
     model = _MODELS[type(spec)]
-    return model(**{name: _stored(getattr(spec, name)) for name in spec.__dataclass_fields__})
+    return model(**{f.name: _stored(getattr(spec, f.name)) for f in fields(spec)})
 
 
 def _stored(value: Any) -> Any:

@@ -1,0 +1,137 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pynamodb.connection import Connection
+
+from bellhop import tables
+from bellhop.registry import App, Installation, Organization
+from bellhop.secrets import SigningSecret
+from deliver.guard import Policy
+from infra.console import apply
+from infra.console.apply import ChangedMeanwhileError
+from infra.console.plan import Plan
+from infra.console.registry_file import parse
+
+EXAMPLE = (Path(apply.__file__).parent / "example-registry.yaml").read_text()
+IMPORTED = "0123456789abcdef0123456789abcdef"
+
+
+def prepare(text: str, environ: dict[str, str] | None = None) -> Plan:
+    return apply.prepare(parse(text, Policy(), environ or {}))
+
+
+@pytest.fixture
+def connection(aws: None) -> Connection:
+    connection = tables.connect(retries=0)
+    models = (Organization, App, Installation, SigningSecret)
+    tables.bind(connection, {model: model.Meta.table_name for model in models})
+    return connection
+
+
+def raw(connection: Connection, table: str, **key: str) -> dict[str, Any]:
+    found = connection.client.get_item(
+        TableName=table, Key={name: {"S": value} for name, value in key.items()}
+    )
+    return dict(found["Item"])
+
+
+def test_applying_the_example_registers_it_and_a_second_time_writes_nothing(connection: Connection) -> None:
+    plan = prepare(EXAMPLE)
+    apply.execute(plan, connection)
+    bot = App.get("deploy-bot")
+    assert (bot.state, int(bot.epoch), bot.kind, bot.organization_id) == ("enabled", 1, "internal", "4501")
+    assert len(bot.uuid) == 36
+    assert SigningSecret.get("deploy-bot").secret == plan.secrets["deploy-bot"]
+    assert Organization.get("4501").owners == ["ada@acme.example", "grace@acme.example"]
+    hooks = {(i.organization_id, i.app_id): i for i in Installation.scan()}
+    assert hooks["4501", "deploy-bot"].projects is None
+    assert hooks["4501", "pager"].projects == ["frontend", "17"]
+    assert hooks["globex", "pager"].status == "uninstalled"
+    again = prepare(EXAMPLE)
+    assert again.empty
+    assert again.unchanged == 7
+
+
+def test_an_update_leaves_state_epoch_and_unknown_attributes_alone(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    connection.client.update_item(
+        TableName="apps",
+        Key={"app_id": {"S": "pager"}},
+        UpdateExpression="SET #s = :s, epoch = :e, custom_headers = :h",
+        ExpressionAttributeNames={"#s": "state"},
+        ExpressionAttributeValues={":s": {"S": "disabled"}, ":e": {"N": "7"}, ":h": {"S": "kept"}},
+    )
+    before = raw(connection, "apps", app_id="pager")
+    apply.execute(prepare(EXAMPLE.replace("hooks.pager.example", "new.pager.example")), connection)
+    after = raw(connection, "apps", app_id="pager")
+    assert after.pop("url") == {"S": "https://new.pager.example/bellhop"}
+    before.pop("url")
+    assert after == before
+
+
+def test_a_field_that_is_dropped_from_the_file_goes_back_to_its_default(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    line = "    projects: [frontend, 17]"
+    apply.execute(prepare(EXAMPLE.replace(line, "    #")), connection)
+    assert all(hook.projects is None for hook in Installation.scan())
+    assert prepare(EXAMPLE.replace(line, "    #")).empty
+
+
+def test_what_leaves_the_file_stays_on_the_stack(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    apply.execute(prepare("organizations:\n  acme: {id: 4501, owners: []}\n"), connection)
+    assert App.get("pager").app_id == "pager"
+    assert Organization.get("4501").owners == []
+
+
+def test_an_imported_secret_is_stored_and_neither_shown_nor_replaced(connection: Connection) -> None:
+    text = EXAMPLE.replace("# secret_env", "secret_env")
+    plan = prepare(text, {"DEPLOY_BOT_SECRET": IMPORTED})
+    apply.execute(plan, connection)
+    assert "deploy-bot" not in plan.generated
+    assert SigningSecret.get("deploy-bot").secret == IMPORTED
+    assert prepare(text, {"DEPLOY_BOT_SECRET": IMPORTED}).empty
+    assert prepare(EXAMPLE).empty
+
+
+def test_an_app_without_a_secret_gets_one(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    SigningSecret.get("pager").delete()
+    plan = prepare(EXAMPLE)
+    apply.execute(plan, connection)
+    assert plan.generated == {"pager"}
+    assert SigningSecret.get("pager").secret == plan.secrets["pager"]
+
+
+def test_what_another_operator_wrote_meanwhile_is_not_overwritten(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    plan = prepare(EXAMPLE.replace("hooks.pager.example", "mine.pager.example"))
+    App("pager").update(actions=[App.url.set("https://theirs.pager.example/")])
+    with pytest.raises(ChangedMeanwhileError, match="app pager was changed meanwhile"):
+        apply.execute(plan, connection)
+    assert App.get("pager").url == "https://theirs.pager.example/"
+
+
+def test_two_first_runs_at_once_leave_one_secret_and_one_error(connection: Connection) -> None:
+    mine, theirs = prepare(EXAMPLE), prepare(EXAMPLE)
+    apply.execute(theirs, connection)
+    with pytest.raises(ChangedMeanwhileError):
+        apply.execute(mine, connection)
+    assert SigningSecret.get("pager").secret == theirs.secrets["pager"]
+
+
+def test_an_app_is_never_without_its_secret_however_the_run_ends(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = prepare(EXAMPLE)
+    SigningSecret("pager", secret=IMPORTED).save()
+    with pytest.raises(ChangedMeanwhileError):
+        apply.execute(plan, connection)
+    assert SigningSecret.get("deploy-bot").secret == plan.secrets["deploy-bot"]
+    with pytest.raises(App.DoesNotExist):
+        App.get("pager")
+    rest = prepare(EXAMPLE)
+    apply.execute(rest, connection)
+    assert SigningSecret.get("pager").secret == IMPORTED
+    assert prepare(EXAMPLE).empty
