@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 LOCKS   := functions/requirements.txt requirements-dev.txt requirements-sam.txt requirements-aws.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types unit stack sam-local build deploy lock clean
+.PHONY: help install run test sam-local build deploy lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,16 @@ help: ## Show what can be typed
 .venv-aws/.ready: requirements-aws.txt .venv/.ready
 	@test -x .venv-aws/bin/python || $(UV) venv -q --python $(PY) .venv-aws
 	@$(UV) pip install -q --python .venv-aws/bin/python -r requirements-aws.txt && touch $@
+
+test: install ## Everything that CI checks: lint, types, tests, the template deployed on the embedded AWS
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
+	@.venv/bin/pytest -n 2 --dist loadgroup
+
+sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
+	@$(PY) -m infra.local.samlocal
 
 install: .venv/.ready .venv-sam/.ready .venv-aws/.ready ## Install every tool into .venv*
 

@@ -105,9 +105,9 @@ class Receiver:
 
 
 @contextmanager
-def receiver(behaviour: Behaviour, secret: str) -> Iterator[Receiver]:
-    """Run an endpoint on a free loopback port; at the end of the block its port and threads are gone."""
-    server = _Server(behaviour, secret)
+def receiver(behaviour: Behaviour, secret: str, host: str = "127.0.0.1") -> Iterator[Receiver]:
+    """Run an endpoint on a free port; at the end of the block its port and threads are gone."""
+    server = _Server(behaviour, secret, host)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="receiver")
     thread.start()
     try:
@@ -124,8 +124,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # so that closing waits for them
     request_queue_size = 128
 
-    def __init__(self, behaviour: Behaviour, secret: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, behaviour: Behaviour, secret: str, host: str) -> None:
+        super().__init__((host, 0), _Handler)
         self.behaviour = behaviour
         self.secret = secret
         self.received: list[Received] = []

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bellhop.registry import App
+from bellhop.registry import App, Installation
 from infra.local import registering
 from infra.local.build import ARCHITECTURE, ROOT, RUNTIME, SAM, built_template
 from infra.local.processes import LocalError, until
@@ -127,8 +127,6 @@ def _stand_still(stack: Stack) -> None:
 
 def _only(stack: Stack, app_id: str) -> None:
     # notify's events are broadcasts: without this they would concern the retired app as well.
-    from bellhop.registry import Installation
-
     for installation in Installation.query("acme"):
         if installation.app_id != app_id:
             installation.update(actions=[Installation.status.set("uninstalled")])
