@@ -1,0 +1,147 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bellhop import attempts
+from bellhop.attempts import DELIVERED, PARKED, RETRYING, Attempt
+from bellhop.deliveries import Delivery
+from infra.console import log
+from infra.console.errors import ConsoleError
+from infra.console.text import first_line, printable, span
+
+NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+def delivery(number: int, app: str = "bot") -> Delivery:
+    return Delivery(f"msg_{number}", f"e-{number}", "issue.created", app, "acme", "i-1", b"{}")
+
+
+def attempt(at: datetime, number: int = 1, result: str = "http_500", answer: str = "") -> Attempt:
+    return Attempt(number, at, 12, "request", result, 500, answer)
+
+
+def succeeded(at: datetime, number: int, app: str = "bot") -> tuple[str, dict[str, Any]]:
+    names = {"event_id": f"e-{number}", "event": "issue.created", "delivery_id": f"msg_{number}"}
+    return app, Attempt(1, at, 3, "request", "http_200", 200).row() | names
+
+
+def failed(number: int, at: datetime, state: str = RETRYING, **fields: Any) -> None:
+    attempts.open_record(delivery(number), state, at, attempt(at, **fields))
+
+
+def read(back: timedelta = HOUR, limit: int = 50, *, failures: bool = False) -> log.Log:
+    return log.read("bot", NOW, back, limit, failures=failures)
+
+
+def ids(read: log.Log) -> list[str]:
+    return [entry.event_id for entry in read.entries]
+
+
+def test_failures_and_packed_successes_are_merged_newest_first() -> None:
+    failed(1, NOW - timedelta(minutes=5))
+    attempts.pack([succeeded(NOW - timedelta(minutes=1), 2)], "b1", NOW - timedelta(minutes=1))
+    attempts.pack([succeeded(NOW - timedelta(minutes=9), 3)], "b2", NOW - timedelta(minutes=9))
+    found = read()
+    assert ids(found) == ["e-2", "e-1", "e-3"]
+    assert [entry.failed for entry in found.entries] == [False, True, False]
+    assert found.complete
+
+
+def test_a_batch_that_several_apps_share_shows_only_this_apps_deliveries() -> None:
+    attempts.pack([succeeded(NOW, 1), succeeded(NOW, 2, "other")], "b", NOW)
+    attempts.pack([succeeded(NOW, 3, "other")], "c", NOW)
+    assert ids(read()) == ["e-1"]
+
+
+def test_every_attempt_of_a_delivery_is_an_entry() -> None:
+    failed(1, NOW - timedelta(minutes=30))
+    record = attempts.claim("msg_1", 2, "me", NOW, 60)
+    assert record
+    attempts.finish(record, DELIVERED, Attempt(2, NOW, 5, "again", "http_200", 200))
+    found = read()
+    assert [(entry.number, entry.result, entry.state) for entry in found.entries] == [
+        (2, "http_200", "delivered"),
+        (1, "http_500", "delivered"),
+    ]
+    assert [entry.number for entry in read(failures=True).entries] == [1]
+
+
+def test_a_retry_of_late_shows_though_its_delivery_first_failed_long_before() -> None:
+    failed(1, NOW - timedelta(hours=20))
+    record = attempts.claim("msg_1", 2, "me", NOW, 60)
+    assert record
+    attempts.finish(record, RETRYING, attempt(NOW, 2))
+    assert [entry.number for entry in read().entries] == [2]
+
+
+def test_a_parked_delivery_shows_as_waiting() -> None:
+    attempts.open_record(delivery(1), PARKED, NOW)
+    (entry,) = read(failures=True).entries
+    assert (entry.result, entry.number, entry.milliseconds) == ("parked", 0, None)
+
+
+def test_nothing_older_than_asked_for_is_shown() -> None:
+    failed(1, NOW - timedelta(minutes=61))
+    old = NOW - timedelta(minutes=61)
+    attempts.pack([succeeded(old, 2)], "b", old)
+    found = read()
+    assert found.entries == ()
+    assert found.since == NOW - HOUR
+
+
+def test_a_limit_takes_the_newest_and_says_that_there_may_be_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for minute in range(6):
+        at = NOW - timedelta(minutes=10 * minute)
+        attempts.pack([succeeded(at, minute)], "b", at)
+    looked: list[str] = []
+    bucket = attempts.bucket
+    monkeypatch.setattr(attempts, "bucket", lambda at: looked.append(bucket(at)) or bucket(at))
+    found = read(limit=2)
+    assert ids(found) == ["e-0", "e-1"]
+    assert not found.complete
+    assert min(looked) == "2026-03-01T11:50"
+
+
+def test_an_attempt_that_began_in_the_minute_before_its_pack_is_in_its_place() -> None:
+    began = NOW.replace(second=0) - timedelta(seconds=2)
+    attempts.pack([succeeded(began, 1)], "b", NOW)
+    attempts.pack(
+        [succeeded(began + timedelta(seconds=1), 2)], "c", NOW.replace(second=0) - timedelta(seconds=1)
+    )
+    assert ids(read(limit=1)) == ["e-2"]
+
+
+def test_a_pack_of_a_clock_that_is_ahead_is_found() -> None:
+    ahead = NOW + timedelta(seconds=40)
+    attempts.pack([succeeded(ahead, 1)], "b", ahead)
+    assert ids(read()) == ["e-1"]
+
+
+def test_an_answer_is_its_first_line_with_nothing_a_terminal_obeys() -> None:
+    failed(1, NOW, answer="\r\n \x1b[31m<b>\u202e down [red]\nsecond")
+    (entry,) = read().entries
+    assert entry.answer == "\\x1b[31m<b>\\u202e down [red]"
+
+
+def test_control_and_invisible_characters_become_escapes() -> None:
+    assert printable("a\x07b\x9bc\u2028d\ud800") == "a\\x07b\\x9bc\\u2028d\\ud800"
+    assert printable("plain é 漢") == "plain é 漢"
+    assert first_line("") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172_800), ("1w", 604_800)],
+)
+def test_a_span_is_a_number_and_a_unit(text: str, expected: int) -> None:
+    assert span(text, timedelta(days=30)).total_seconds() == expected
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "0h", "-1h", "1.5h", "1 h", "31d", "9999999w", "\u0661h"])
+def test_what_is_no_span_or_too_long_is_refused(text: str) -> None:
+    with pytest.raises(ConsoleError, match="--since"):
+        span(text, timedelta(days=30))
