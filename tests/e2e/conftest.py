@@ -1,0 +1,101 @@
+"""The whole system for the end-to-end tests, deployed once, with short deadlines."""
+
+import json
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bellhop.queues import Outgoing, send_all
+from infra.local.processes import until
+from infra.local.receiver import Behaviour, Receiver, receiver
+from infra.local.registering import EVENTS, Hook, event, reach, register
+from infra.local.stack import Stack, running
+
+PARAMETERS = {
+    "DeliveryDeadlineSeconds": 1,
+    "RetryDelaysSeconds": "1,2,3",
+    "NotifyTimeoutSeconds": 5,
+    "NotifyVisibilitySeconds": 15,
+    "DeliverTimeoutSeconds": 5,
+    "DeliverVisibilitySeconds": 15,  # long enough that no batch of a slow machine comes back by itself
+    "HealthTimeoutSeconds": 10,
+    "HealthVisibilitySeconds": 30,
+}
+WAIT_SECONDS = 60.0  # for what takes a few seconds; the bound is for a machine with much else to do
+SECRET = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    before = dict(os.environ)
+    with running(PARAMETERS) as deployed:
+        reach(deployed, os.environ)
+        yield deployed
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@dataclass
+class Town:
+    """An organisation of its own for one test, with its apps' endpoints."""
+
+    stack: Stack
+    rooms: ExitStack
+    organization: str = field(default_factory=lambda: f"org-{uuid.uuid4().hex[:8]}")
+    owners: Sequence[str] = ("ann@acme.example", "bob@acme.example")
+
+    def app(self, behaviour: Behaviour, projects: Sequence[str] | None = None) -> tuple[Hook, Receiver]:
+        """Register an app whose endpoint behaves so."""
+        endpoint = self.rooms.enter_context(receiver(behaviour, SECRET))
+        hook = Hook(f"app-{uuid.uuid4().hex[:8]}", endpoint.url, SECRET, EVENTS, projects)
+        register(self.organization, self.owners, [hook])
+        return hook, endpoint
+
+    def publish(self, *events: dict[str, Any] | str) -> None:
+        """Put events, or texts that should be events, on the queue."""
+        texts = [e if isinstance(e, str) else json.dumps(e) for e in events]
+        messages = [Outgoing(text, self.organization) for text in texts]
+        url = self.stack.outputs["IssueEventsQueueUrl"]
+        assert not send_all(self.stack.client("sqs"), url, messages, lambda _: None)
+
+    def event(self, event_id: str, kind: str = "created", **fields: object) -> dict[str, Any]:
+        """An event of this organisation."""
+        return dict(event(self.organization, event_id, kind, **fields))
+
+
+@pytest.fixture
+def town(stack: Stack) -> Iterator[Town]:
+    with ExitStack() as rooms:
+        yield Town(stack, rooms)
+
+
+def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+    """The first true value of `condition`, which must come."""
+    return until(condition, seconds, what)
+
+
+def kill_worker(stack: Stack, function: str) -> int:
+    """Kill a process that runs `function`, as a crash would; its pid."""
+    name = stack.resource(function)
+    pid = eventually(lambda: next(iter(_workers(name)), None), f"{function} has a process")
+    os.kill(pid, signal.SIGKILL)
+    return int(pid)
+
+
+def _workers(function: str) -> list[int]:
+    wanted = f"AWS_LAMBDA_FUNCTION_NAME={function}\0".encode()
+    return [int(p.parent.name) for p in Path("/proc").glob("[0-9]*/environ") if wanted in _read(p)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # another user's, or gone
+        return b""

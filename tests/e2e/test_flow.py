@@ -1,0 +1,150 @@
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, DeliveryRecord, load
+from bellhop.deliveries import delivery_id
+from bellhop.registry import DISABLED, App, AuditEntry, find
+from infra.local.receiver import Receiver, failing_first, gone, hang, ok
+from infra.local.registering import Hook
+from tests.e2e.conftest import Town, eventually, kill_worker
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+
+MANY = 10_000
+STREAM = 1_500
+DRAIN_SECONDS = 240.0
+
+
+def webhook_id(town: Town, hook: Hook, event_id: str) -> str:
+    return delivery_id(town.organization, event_id, f"installation-{hook.app_id}")
+
+
+def record_of(town: Town, hook: Hook, event_id: str) -> DeliveryRecord | None:
+    return load(webhook_id(town, hook, event_id))
+
+
+def in_state(town: Town, hook: Hook, event_id: str, state: str) -> DeliveryRecord | None:
+    record = record_of(town, hook, event_id)
+    return record if record and record.state == state else None
+
+
+def dead_letters(town: Town) -> list[str]:
+    messages = town.stack.aws.look("sqs/messages")["messages"].values()
+    queue = town.stack.resource("IssueEventsDeadLetters").rpartition("/")[2]
+    queues = [item for regions in messages for region in regions.values() for item in region.items()]
+    return [m["Body"] for url, waiting in queues if url.endswith(queue) for m in waiting]
+
+
+def test_an_event_arrives_as_a_webhook_that_verifies_in_both_schemes(town: Town) -> None:
+    _, endpoint = town.app(ok)
+    kinds = ("created", "resolved", "assigned")
+    town.publish(*(town.event(f"kind-{kind}", kind) for kind in kinds))
+    eventually(lambda: len(endpoint.received) == len(kinds), "three webhooks")
+    assert all(r.standard and r.classic for r in endpoint.received)
+    assert {json.loads(r.body)["action"] for r in endpoint.received} == set(kinds)
+    assert {r.headers["sentry-hook-resource"] for r in endpoint.received} == {"issue"}
+
+
+def test_a_delivery_that_met_a_500_is_delivered_by_its_retry(town: Town) -> None:
+    hook, endpoint = town.app(failing_first(1))
+    town.publish(town.event("flaky"))
+    record = eventually(lambda: in_state(town, hook, "flaky", DELIVERED), "the record says delivered")
+    first, second = endpoint.received
+    assert [entry["result"] for entry in record.history] == ["http_500", "http_200"]
+    assert first.webhook_id == second.webhook_id
+    assert first.body == second.body
+    assert first.headers["request-id"] != second.headers["request-id"]
+
+
+def test_a_delivery_that_fails_to_the_end_is_exhausted_and_kept(town: Town) -> None:
+    hook, endpoint = town.app(failing_first(99))
+    town.publish(town.event("hopeless"))
+    record = eventually(lambda: in_state(town, hook, "hopeless", EXHAUSTED), "the record says exhausted")
+    assert len(record.history) == len(endpoint.received) == 4  # one and three retries
+    assert record.delivery.body == endpoint.received[0].body
+
+
+def test_a_malformed_event_is_dead_lettered_and_its_neighbours_arrive(town: Town) -> None:
+    _, endpoint = town.app(ok)
+    malformed = json.dumps(town.event("wrong") | {"project_id": 5})
+    town.publish(town.event("left"), malformed, "no JSON at all", town.event("right"))
+    eventually(lambda: len(endpoint.received) == 2, "both neighbours")
+    eventually(lambda: {malformed, "no JSON at all"} <= set(dead_letters(town)), "both dead letters")
+
+
+def test_an_installation_limited_to_another_project_gets_nothing(town: Town) -> None:
+    _, limited = town.app(ok, projects=["backend"])
+    _, neighbour = town.app(ok)
+    town.publish(town.event("front", project_id="frontend"), town.event("none", project_id=None))
+    town.publish(town.event("back", project_id="backend"))
+    eventually(lambda: len(neighbour.received) == 3 and limited.received, "all that should come")
+    assert [json.loads(r.body)["data"]["issue"]["id"] for r in limited.received] == ["4711"]
+
+
+def test_an_endpoint_that_is_gone_is_switched_off_and_each_owner_gets_one_mail(town: Town) -> None:
+    hook, endpoint = town.app(gone)
+    town.publish(town.event("last"))
+    entry = eventually(lambda: finished(hook), "the switching off is finished")
+    app = find(App, hook.app_id, consistent=True)
+    assert app is not None
+    assert (app.state, app.epoch) == (DISABLED, 2)
+    assert (entry.action, entry.evidence["rule"]) == ("app.disabled", "fatal")
+    parked = eventually(lambda: parked_of_another(town, hook), "a later event is parked")
+    assert parked not in endpoint.copies
+    about = [mail for mail in town.stack.mails() if hook.url in mail["BodyText"]]
+    assert Counter(owner for mail in about for owner in mail["To"]) == dict.fromkeys(town.owners, 1)
+
+
+def finished(hook: Hook) -> AuditEntry | None:
+    entry = find(AuditEntry, hook.app_id, "00000001#disabled", consistent=True)
+    return entry if entry and entry.finished_at else None
+
+
+def parked_of_another(town: Town, hook: Hook) -> str | None:
+    """Publish one more event: deliver learns of the switching off only when its cache has run out."""
+    event = uuid.uuid4().hex
+    town.publish(town.event(event))
+    record = eventually(lambda: record_of(town, hook, event), "the later event has a record")
+    return record.delivery_id if record.state == PARKED else None
+
+
+def test_a_hanging_endpoint_does_not_hold_up_its_neighbours(town: Town) -> None:
+    _, hanging = town.app(hang)
+    _, neighbour = town.app(ok)
+    town.publish(*(town.event(f"hang-{n}") for n in range(10)))
+    eventually(lambda: len(neighbour.copies) == 10, "every webhook of the neighbour")
+    eventually(lambda: len(hanging.copies) == 10, "every attempt at the hanging endpoint")
+    # The neighbour's last arrived before the first retry of the hanging one: nothing waited for it.
+    retried = sorted(r.at for r in hanging.received)[10:11] or [float("inf")]
+    assert max(r.at for r in neighbour.received) < retried[0]
+
+
+def test_ten_thousand_events_all_arrive_once(town: Town) -> None:
+    hook, endpoint = town.app(ok)
+    town.publish(*(town.event(f"many-{n}") for n in range(MANY)))
+    eventually(lambda: len(endpoint.copies) >= MANY, "ten thousand webhooks", DRAIN_SECONDS)
+    assert set(endpoint.copies) == {webhook_id(town, hook, f"many-{n}") for n in range(MANY)}
+    assert len(endpoint.received) == MANY
+    assert all(r.verified for r in endpoint.received)
+
+
+@pytest.mark.parametrize("function", ["NotifyFunction", "DeliverFunction"])
+def test_killing_a_worker_in_the_middle_loses_nothing(
+    town: Town, function: str, record_property: Callable[[str, object], None]
+) -> None:
+    hook, endpoint = town.app(ok)
+    town.publish(*(town.event(f"kill-{n}") for n in range(STREAM)))
+    for share in (5, 2):
+        eventually(lambda s=share: len(endpoint.copies) > STREAM // s, "the stream flows", DRAIN_SECONDS)
+        kill_worker(town.stack, function)
+    eventually(lambda: len(endpoint.copies) >= STREAM, "the whole stream", DRAIN_SECONDS)
+    assert set(endpoint.copies) == {webhook_id(town, hook, f"kill-{n}") for n in range(STREAM)}
+    record_property("duplicates", duplicates(endpoint))
+
+
+def duplicates(endpoint: Receiver) -> int:
+    return sum(endpoint.copies.values()) - len(endpoint.copies)
