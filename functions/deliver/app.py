@@ -20,10 +20,12 @@ from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, Registry, find
 from bellhop.secrets import SigningSecret
 from bellhop.telemetry import PowertoolsTelemetry
+from deliver.answer import Answer, NoAnswer
 from deliver.chain import Desk
 from deliver.dispatch import Workers, process
 from deliver.guard import Policy
-from deliver.transport import Answer, NoAnswer, Transport, tls_context
+from deliver.sockets import tls_context
+from deliver.transport import Transport
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

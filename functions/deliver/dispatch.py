@@ -10,8 +10,8 @@ from bellhop import attempts, deliveries, outcomes
 from bellhop.attempts import Attempt
 from bellhop.outcomes import Tally
 from deliver import chain, signing, verdict
+from deliver.answer import Answer, NoAnswer
 from deliver.chain import Desk, Job
-from deliver.transport import Answer, NoAnswer
 from deliver.verdict import Fate
 
 SHOWN = ("event_id", "delivery_id", "n", "status", "ms")  # of a success, in the log line

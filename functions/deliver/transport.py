@@ -1,22 +1,13 @@
-"""One HTTP POST that nothing an endpoint does can prolong: requests over sockets that know the deadline.
-
-No timeout of requests or urllib3 bounds the wall clock, because each covers one socket operation. Here every
-socket operation gets the time that is left, so the sum is bounded: DNS, connect, TLS, headers and body.
-"""
+"""One HTTP POST that nothing an endpoint does can prolong: requests over sockets that know the deadline."""
 
 import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as ResolveTimeoutError
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
-from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import certifi
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
@@ -24,35 +15,16 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ProtocolError
 
+from deliver.answer import KEPT_BYTES, Answer, NoAnswer
 from deliver.guard import AddressNotAllowedError, Policy, check_address, check_target
+from deliver.sockets import Call, connect_first, current_call
 
-KEPT_BYTES = 1024  # of the answer's body, for the log
+if TYPE_CHECKING:
+    import ssl
+
 DRAINED_BYTES = 65_536  # read further than that and a new connection is cheaper
 
 RESOLVERS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response: its status, headers (names compare without case) and the first KiB of its body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is 2xx."""
-        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
-
-
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """No response came. `refused` is set where it was our guard that refused to ask."""
-
-    kind: str  # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed
-    detail: str
-    refused: bool = False
 
 
 class _DnsError(Exception):
@@ -66,74 +38,18 @@ _NOT_URLS = (
 )
 
 
-@dataclass(slots=True)
-class _Call:
-    """What the sockets know of the request they work for."""
-
-    deadline: float
-    reused: bool = False
-    received: bool = False
-    ended: bool = False
-
-    def left(self) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        return left
-
-
-_call: ContextVar[_Call] = ContextVar("_call")
-
-
-class _Timed:
-    """A socket whose every operation gets the time that the current call has left."""
-
-    def recv_into(self, *args: Any) -> int:
-        call = _call.get()
-        self.settimeout(call.left())  # type: ignore[attr-defined]
-        count: int = super().recv_into(*args)  # type: ignore[misc]
-        call.received = call.received or count > 0
-        call.ended = count == 0
-        return count
-
-    def send(self, *args: Any) -> int:
-        self.settimeout(_call.get().left())  # type: ignore[attr-defined]
-        count: int = super().send(*args)  # type: ignore[misc]
-        return count
-
-    def sendall(self, *args: Any) -> None:
-        self.settimeout(_call.get().left())  # type: ignore[attr-defined]
-        super().sendall(*args)  # type: ignore[misc]
-
-
-class _PlainSocket(_Timed, socket.socket):
-    pass
-
-
-class _TlsSocket(_Timed, ssl.SSLSocket):
-    pass
-
-
-def tls_context(authorities: str | None = None) -> ssl.SSLContext:
-    """The one TLS context of a process: loading the authorities costs more CPU than all else together."""
-    context = ssl.create_default_context(cafile=authorities or certifi.where())
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslsocket_class = _TlsSocket
-    return context
-
-
 class Transport:
     """Posts webhooks over kept-alive connections to addresses the policy allows. Safe to share by threads."""
 
-    def __init__(self, policy: Policy, context: ssl.SSLContext, connections_per_host: int = 10) -> None:
+    def __init__(self, policy: Policy, context: "ssl.SSLContext", connections_per_host: int = 10) -> None:
         self._policy = policy
         self._resolvers = ThreadPoolExecutor(RESOLVERS, "resolve")
         self._adapter = _Adapter(self._connect, context, connections_per_host)
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Answer | NoAnswer:
         """POST `body`; whatever the endpoint does, this returns within about `seconds`."""
-        call = _Call(time.monotonic() + seconds)
-        _call.set(call)
+        call = Call(time.monotonic() + seconds)
+        current_call.set(call)
         try:
             request = _prepare(url, headers, body)
             return self._send(request, call)
@@ -149,7 +65,7 @@ class Transport:
         self._adapter.close()
         self._resolvers.shutdown(wait=False)
 
-    def _send(self, request: requests.PreparedRequest, call: _Call) -> Answer:
+    def _send(self, request: requests.PreparedRequest, call: Call) -> Answer:
         while True:
             try:
                 return _read(self._adapter.send(request, stream=True, timeout=None), call)
@@ -166,12 +82,12 @@ class Transport:
         addresses = self._resolve(host, port)
         for address in addresses:
             check_address(address[4][0], self._policy)  # all before any: one bad answer refuses the name
-        return _connect_first(addresses)
+        return connect_first(addresses)
 
     def _resolve(self, host: str, port: int) -> list[Any]:
         lookup = self._resolvers.submit(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
         try:
-            return lookup.result(_call.get().left())
+            return lookup.result(current_call.get().left())
         except ResolveTimeoutError:
             lookup.cancel()
             raise
@@ -179,25 +95,7 @@ class Transport:
             raise _DnsError(str(error)) from error
 
 
-def _connect_first(addresses: list[Any]) -> socket.socket:
-    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
-        connection = _PlainSocket(family, kind, protocol)
-        try:
-            # An address that swallows packets leaves time for those after it.
-            connection.settimeout(_call.get().left() / (len(addresses) - tried))
-            connection.connect(address)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(_call.get().left())  # the TLS handshake's
-        except OSError:
-            connection.close()
-            if tried == len(addresses) - 1:
-                raise
-        else:
-            return connection
-    raise _DnsError("the name has no addresses")
-
-
-def _read(response: requests.Response, call: _Call) -> Answer:
+def _read(response: requests.Response, call: Call) -> Answer:
     raw = response.raw
     try:
         body = raw.read(DRAINED_BYTES, decode_content=False)
@@ -211,7 +109,7 @@ def _read(response: requests.Response, call: _Call) -> Answer:
     return Answer(response.status_code, response.headers, body[:KEPT_BYTES])
 
 
-def _failure(error: Exception, call: _Call) -> NoAnswer:
+def _failure(error: Exception, call: Call) -> NoAnswer:
     if time.monotonic() >= call.deadline or isinstance(error, TimeoutError):
         return NoAnswer("timeout", "no complete answer within the deadline")
     if isinstance(error, _DnsError):
@@ -250,7 +148,7 @@ def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> requests.Prep
 
 class _Adapter(HTTPAdapter):
     def __init__(
-        self, connect: Callable[[str, str, int], socket.socket], context: ssl.SSLContext, connections: int
+        self, connect: Callable[[str, str, int], socket.socket], context: "ssl.SSLContext", connections: int
     ) -> None:
         self._connect = connect
         self._context = context
@@ -279,12 +177,12 @@ def _connection(base: Any, scheme: str, connect: Callable[[str, str, int], socke
             return connect(scheme, self._dns_host, self.port)
 
         def request(self, *args: Any, **kwargs: Any) -> None:
-            _call.get().reused = self.sock is not None
+            current_call.get().reused = self.sock is not None
             super().request(*args, **kwargs)
 
         def getresponse(self) -> Any:
             response = super().getresponse()
-            if _call.get().ended:  # http.client takes a header block that was cut off for a whole one
+            if current_call.get().ended:  # http.client takes a header block that was cut off for a whole one
                 response.close()
                 raise ProtocolError("the connection ended inside the headers")
             return response

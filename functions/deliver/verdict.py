@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 
-from deliver.transport import Answer, NoAnswer
+from deliver.answer import Answer, NoAnswer
 
 MAX_RETRY_AFTER = 86_400.0  # seconds; an endpoint cannot park a delivery for longer than a day at a time
 

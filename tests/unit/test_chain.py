@@ -12,9 +12,9 @@ from bellhop import attempts, deliveries
 from bellhop.attempts import DeliveryRecord, SuccessPack
 from bellhop.deliveries import Retry
 from bellhop.outcomes import OutcomeDay
+from deliver.answer import Answer, NoAnswer
 from deliver.chain import Desk
 from deliver.dispatch import Workers, process
-from deliver.transport import Answer, NoAnswer
 from tests.fakes import NOW, SECRET, Recorder, app, delivery, sqs_record
 
 TIMEOUT = NoAnswer("timeout", "no answer")

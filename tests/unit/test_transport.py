@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from deliver import transport as module
+from deliver.answer import KEPT_BYTES, Answer, NoAnswer
 from deliver.guard import Policy
-from deliver.transport import KEPT_BYTES, Answer, NoAnswer, Transport, tls_context
+from deliver.sockets import tls_context
+from deliver.transport import Transport
 from tests import servers
 from tests.servers import answers, drips, serve, silent
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliver import retry
-from deliver.transport import Answer, NoAnswer
+from deliver.answer import Answer, NoAnswer
 from deliver.verdict import MAX_RETRY_AFTER, Verdict, judge, retry_after
 from tests.fakes import NOW
 
