@@ -1,6 +1,7 @@
 """Which events there are, derived from the published schema."""
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,15 @@ def expand(name: str) -> tuple[str, ...] | None:
     if name == resource:
         return names or None
     return (name,) if name in names else None
+
+
+def collapse(names: Iterable[str]) -> tuple[str, ...]:
+    """The inverse of `expand`: a resource instead of its events where all of them are there."""
+    left = dict.fromkeys(names)
+    for resource, events in events_of().items():
+        if left.keys() >= set(events):
+            left = {name: None for name in left if name not in events} | {resource: None}
+    return tuple(sorted(left))
 
 
 def _resources(schema: dict[str, Any]) -> list[str]:

@@ -25,9 +25,10 @@ _PIPED_WIDTH = 240  # a pipe has no width: rows stay on their line
 
 def apply(stack_name: str, file: str, widened: Policy, *, yes: bool, as_json: bool) -> None:
     """Plan, show, ask, show the new secrets, write."""
+    content = _read(file)
     found = stack.find(stack_name)
     connection = stack.bind(found)
-    plan = _plan(file, widen(found.policy, widened))
+    plan = _plan(file, content, widen(found.policy, widened))
     if as_json:
         _print_json({"stack": found.name} | documents.plan(plan, with_secrets=yes))
     else:
@@ -96,9 +97,9 @@ def fail(error: Exception) -> NoReturn:
     raise typer.Exit(1) from None
 
 
-def _plan(file: str, policy: Policy) -> Plan:
+def _plan(file: str, content: str, policy: Policy) -> Plan:
     try:
-        return effects.prepare(registry_file.parse(_read(file), policy, os.environ))
+        return effects.prepare(registry_file.parse(content, policy, os.environ))
     except registry_file.RegistryFileError as error:
         raise ConsoleError(*(f"{file}: {problem}" for problem in error.problems)) from None
     except PlanConflictError as error:

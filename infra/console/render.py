@@ -11,12 +11,14 @@ from rich.text import Text
 from bellhop.events import IssueEvent
 from bellhop.registry import App, AuditEntry
 from infra.console import documents
+from infra.console.catalogue import collapse
 from infra.console.log import Entry, Log
 from infra.console.plan import Change, Plan
 from infra.console.show import AppView
 from infra.console.text import printable, utc
 
 _ANSWER = 100  # characters of an answer in a row
+_IN_LABEL = {"app_id", "slug", "installation_id"}
 _STYLES = {"enabled": "green", "installed": "green", "disabled": "red", "uninstalled": "yellow"}
 _STYLES |= {"exhausted": "red", "stopped": "red", "parked": "yellow", "retrying": "yellow"}
 
@@ -24,10 +26,7 @@ _STYLES |= {"exhausted": "red", "stopped": "red", "parked": "yellow", "retrying"
 def plan(made: Plan, console: Console) -> None:
     """The changes, old -> new by field."""
     for change in made.changes:
-        _line(console, f"{'+' if change.creates else '~'} {change.spec.label}", _style(change))
-        for name, (old, new) in change.fields.items():
-            if new is not None or old is not None:
-                _line(console, f"    {name:<16}{_difference(old, new, creates=change.creates)}")
+        _change(change, console)
     for app in made.secrets:
         kind = "a new signing secret" if app in made.generated else "the imported signing secret"
         _line(console, f"+ {kind} for {app}", "green")
@@ -75,15 +74,23 @@ def app(view: AppView, console: Console) -> None:
     """One app, its hooks, its seven days, its audit."""
     shown = view.app
     _line(console, f"{shown.app_id}: {shown.name}", "bold")
-    console.print(_cell("    state   "), _state(shown.state), _cell(f"(epoch {int(shown.epoch)})"), sep="")
+    console.print(_cell("    state  "), _state(shown.state), _cell(f"(epoch {int(shown.epoch)})"))
     owner = f", of {shown.organization_id}" if shown.organization_id else ""
     _line(console, f"    kind    {shown.kind}{owner}")
     _line(console, f"    url     {shown.url}")
-    _line(console, f"    events  {', '.join(shown.events)}")
+    _line(console, f"    events  {', '.join(collapse(shown.events))}")
     _hooks(view, console)
     _days(view, console)
     _audit(view.audit, console)
     _line(console, f"Next: bellhop log {shown.app_id} --failures")
+
+
+def _change(change: Change, console: Console) -> None:
+    _line(console, f"{'+' if change.creates else '~'} {change.spec.label}", _style(change))
+    for name, (old, new) in change.fields.items():
+        said_already = change.creates and (name in _IN_LABEL or new is None)
+        if not said_already:
+            _line(console, f"    {name:<16}{_difference(name, old, new, creates=change.creates)}")
 
 
 def _hooks(view: AppView, console: Console) -> None:
@@ -92,7 +99,7 @@ def _hooks(view: AppView, console: Console) -> None:
             hook.organization_id,
             hook.installation_id,
             _state(hook.status),
-            ", ".join(hook.events),
+            ", ".join(collapse(hook.events)),
             "all" if hook.projects is None else ", ".join(hook.projects) or "none",
         )
         for hook in view.hooks
@@ -113,13 +120,16 @@ def _days(view: AppView, console: Console) -> None:
 
 def _audit(entries: Sequence[AuditEntry], console: Console) -> None:
     for entry in entries:
-        rule = (entry.evidence or {}).get("rule")
+        evidence = entry.evidence or {}
+        rule, last = evidence.get("rule"), evidence.get("last_failure")
         mails = ", ".join(f"{count} {state}" for state, count in documents.mail_states(entry).items())
         what = (
             f"{entry.action} by {entry.actor} for {entry.organization_id}{f', rule {rule}' if rule else ''}"
         )
         when = utc(datetime.fromisoformat(entry.at))
         _line(console, f"{when} UTC  {what}; mails: {mails or 'none'}")
+        if last:
+            _line(console, f"    last failure: {last['error']}, event {last['event_id']}: {last['answer']}")
 
 
 def _attempt(entry: Entry) -> tuple[Any, ...]:
@@ -136,13 +146,14 @@ def _attempt(entry: Entry) -> tuple[Any, ...]:
     )
 
 
-def _difference(old: Any, new: Any, *, creates: bool) -> str:
+def _difference(name: str, old: Any, new: Any, *, creates: bool) -> str:
+    shorten = collapse if name == "events" else tuple
     if creates:
-        return _value(new)
+        return _value(shorten(new) if isinstance(new, tuple) else new)
     if isinstance(old, tuple) and isinstance(new, tuple):
-        added = [f"+{name}" for name in new if name not in old]
-        removed = [f"-{name}" for name in old if name not in new]
-        return " ".join([*added, *removed])
+        added = shorten(item for item in new if item not in old)
+        removed = shorten(item for item in old if item not in new)
+        return " ".join([*(f"+{item}" for item in added), *(f"-{item}" for item in removed)])
     return f"{_value(old)} -> {_value(new)}"
 
 

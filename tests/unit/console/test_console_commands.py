@@ -15,10 +15,11 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import Tally
 from bellhop.registry import App, AuditEntry
 from bellhop.secrets import SigningSecret
-from infra.console import apply, errors, stack
+from infra.console import apply, errors, keys, stack
 from infra.console.main import app
 
 EXAMPLE = Path(apply.__file__).parent / "example-registry.yaml"
+LAST = {"error": "http_410", "event_id": "e-9", "answer": "gone"}
 runner = CliRunner()
 
 
@@ -73,6 +74,7 @@ def test_apply_shows_the_plan_and_each_new_secret_in_both_forms_once() -> None:
     assert "7 to create, 0 to update, 0 unchanged." in shown
     secret = SigningSecret.get("deploy-bot").secret
     assert f"classic header     {secret}\n" in shown
+    assert f"Standard Webhooks  {keys.standard_form(secret)}\n" in shown
     assert shown.count("whsec_") == 2
     again = succeed("apply", EXAMPLE, "--yes")
     assert again == "0 to create, 0 to update, 7 unchanged.\n"
@@ -115,7 +117,7 @@ def test_apply_shows_an_update_as_old_and_new() -> None:
     text = EXAMPLE.read_text().replace("hooks.pager", "new.pager").replace(", event_alert", "")
     shown = succeed("apply", "-", "--yes", stdin=text)
     assert "https://hooks.pager.example/bellhop -> https://new.pager.example/bellhop" in shown
-    assert "-event_alert.triggered" in shown
+    assert "-event_alert\n" in shown
     assert "0 to create, 2 to update, 5 unchanged." in shown
 
 
@@ -209,7 +211,7 @@ def test_app_lists_the_directory_and_shows_one() -> None:
     assert "Deploy Bot" in succeed("app")
     _count_and_disable()
     shown = succeed("app", "deploy-bot")
-    for part in ("disabled", "epoch 2", "all", "rule fatal", "1 sent, 1 unknown"):
+    for part in ("disabled (epoch 2)", "all", "rule fatal", "1 sent, 1 unknown", "http_410, event e-9: gone"):
         assert part in shown
     assert "Next: bellhop log deploy-bot --failures" in shown
 
@@ -238,7 +240,7 @@ def _count_and_disable() -> None:
         action="app.disabled",
         actor="health",
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        evidence={"rule": "fatal"},
+        evidence={"rule": "fatal", "last_failure": LAST},
         mails={"ada@acme.example": "sent", "grace@acme.example": "unknown"},
     ).save()
 

@@ -5,7 +5,7 @@ import pytest
 from bellhop.registry import UNINSTALLED
 from deliver.guard import Policy
 from infra.console import registry_file
-from infra.console.catalogue import events_of, expand
+from infra.console.catalogue import collapse, events_of, expand
 from infra.console.registry_file import RegistryFileError, installation_id, parse
 from infra.console.specs import AppSpec, InstallationSpec, OrganizationSpec, RegistryFile
 
@@ -77,6 +77,11 @@ def test_a_resource_stands_for_every_event_the_schema_gives_it() -> None:
     )
     assert set(events_of()) == {"issue", "comment", "error", "event_alert", "metric_alert", "installation"}
     assert all(events_of().values())
+    assert collapse([*events_of()["issue"][::-1], "error.created", "comment.created"]) == (
+        "comment.created",
+        "error",
+        "issue",
+    )
     assert expand("comment.updated") == ("comment.updated",)
     assert expand("comment.resolved") is None
     assert expand("nothing") is None
