@@ -1,8 +1,10 @@
 """An app's delivery log: the attempts of deliveries that failed or wait, merged with the packed successes."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from bellhop import attempts
@@ -14,6 +16,7 @@ CHAIN = timedelta(days=4)
 RECORDS = 500  # at most, the newest; each is read whole
 
 _MINUTE = timedelta(minutes=1)
+_AT_ONCE = 10  # minutes that are read side by side: as many connections as a client keeps
 _READ = ["delivery_id", "event_id", "event", "state", "attempt", "created_at", "history"]
 
 
@@ -88,22 +91,24 @@ def _created(record: DeliveryRecord) -> datetime:
 
 
 def _add_successes(entries: list[Entry], app_id: str, now: datetime, since: datetime, limit: int) -> None:
-    """Add what was packed, minute by minute backward, until nothing older can be among the newest."""
+    """Add what was packed, some minutes at a time backward, until nothing older can be among the newest."""
     minute = now.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE  # deliver's clock may be ahead
-    while minute + _MINUTE > since:
-        # What a pack of an earlier minute holds was attempted before that minute ended.
-        if sum(entry.at >= minute + _MINUTE for entry in entries) >= limit:
-            return
-        entries += [entry for entry in _packed(app_id, minute) if entry.at >= since]
-        minute -= _MINUTE
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while minute + _MINUTE > since:
+            # What a pack of an earlier minute holds was attempted before that minute ended.
+            if sum(entry.at >= minute + _MINUTE for entry in entries) >= limit:
+                return
+            wave = [minute - number * _MINUTE for number in range(_AT_ONCE)]
+            for packed in pool.map(partial(_packed, app_id), wave):
+                entries += [entry for entry in packed if entry.at >= since]
+            minute -= _AT_ONCE * _MINUTE
 
 
-def _packed(app_id: str, minute: datetime) -> Iterator[Entry]:
+def _packed(app_id: str, minute: datetime) -> list[Entry]:
     holds_app = SuccessPack.apps.contains(app_id)
-    for pack in SuccessPack.query(attempts.bucket(minute), filter_condition=holds_app):
-        for row in pack.entries:
-            if row["app"] == app_id:
-                yield _entry(row, _names(row))
+    packs = SuccessPack.query(attempts.bucket(minute), filter_condition=holds_app)
+    rows = [row for pack in packs for row in pack.entries if row["app"] == app_id]
+    return [_entry(row, _names(row)) for row in rows]
 
 
 def _names(row: dict[str, Any]) -> dict[str, Any]:

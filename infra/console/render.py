@@ -174,7 +174,9 @@ def _state(state: str) -> Text:
 def _table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     if not rows:
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # on a narrow terminal an id goes on, it is not cut
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else _cell(cell) for cell in row))
     console.print(table)

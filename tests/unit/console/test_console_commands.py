@@ -5,8 +5,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
-from pynamodb.exceptions import GetError
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from bellhop import attempts, outcomes
@@ -15,7 +14,7 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import Tally
 from bellhop.registry import App, AuditEntry
 from bellhop.secrets import SigningSecret
-from infra.console import apply, errors, keys, stack
+from infra.console import apply, keys, stack
 from infra.console.main import app
 
 EXAMPLE = Path(apply.__file__).parent / "example-registry.yaml"
@@ -253,33 +252,6 @@ def test_a_stack_that_is_not_there_or_not_ready_is_an_error_with_the_way_out(
     )
     del cloudformation.outputs["AuditTable"]
     assert "has no output AuditTable" in refused("app")
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (NoCredentialsError(), "Unable to locate credentials: set AWS_PROFILE"),
-        (NoRegionError(), "set AWS_REGION"),
-        (EndpointConnectionError(endpoint_url="http://x"), "check the network, AWS_REGION"),
-        (ClientError({"Error": {"Code": "ExpiredToken"}}, "Query"), "AWS refused the credentials"),
-        (ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "Query"), "that may Query"),
-        (ClientError({"Error": {"Code": "Odd", "Message": "x"}}, "Query"), "AWS refused Query: Odd: x"),
-        (GetError("m", NoCredentialsError()), "set AWS_PROFILE"),
-        (GetError("odd"), "try again"),
-    ],
-)
-def test_a_fault_of_aws_is_explained_without_a_traceback(
-    error: Exception, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(name: str) -> None:
-        raise error
-
-    monkeypatch.setattr(stack, "find", fail)
-    assert expected in refused("app")
-
-
-def test_a_bug_of_ours_is_not_explained_away() -> None:
-    assert errors.explain(KeyError("x")) is None
 
 
 def test_help_says_that_nothing_is_deleted() -> None:

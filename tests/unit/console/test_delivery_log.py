@@ -7,8 +7,6 @@ from bellhop import attempts
 from bellhop.attempts import DELIVERED, PARKED, RETRYING, Attempt
 from bellhop.deliveries import Delivery
 from infra.console import log
-from infra.console.errors import ConsoleError
-from infra.console.text import first_line, printable, span
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -103,7 +101,7 @@ def test_a_limit_takes_the_newest_and_says_that_there_may_be_more(monkeypatch: p
     found = read(limit=2)
     assert ids(found) == ["e-0", "e-1"]
     assert not found.complete
-    assert min(looked) == "2026-03-01T11:50"
+    assert min(looked) == "2026-03-01T11:42"
 
 
 def test_an_attempt_that_began_in_the_minute_before_its_pack_is_in_its_place() -> None:
@@ -125,23 +123,3 @@ def test_an_answer_is_its_first_line_with_nothing_a_terminal_obeys() -> None:
     failed(1, NOW, answer="\r\n \x1b[31m<b>\u202e down [red]\nsecond")
     (entry,) = read().entries
     assert entry.answer == "\\x1b[31m<b>\\u202e down [red]"
-
-
-def test_control_and_invisible_characters_become_escapes() -> None:
-    assert printable("a\x07b\x9bc\u2028d\ud800") == "a\\x07b\\x9bc\\u2028d\\ud800"
-    assert printable("plain é 漢") == "plain é 漢"
-    assert first_line("") == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172_800), ("1w", 604_800)],
-)
-def test_a_span_is_a_number_and_a_unit(text: str, expected: int) -> None:
-    assert span(text, timedelta(days=30)).total_seconds() == expected
-
-
-@pytest.mark.parametrize("text", ["", "1", "h", "0h", "-1h", "1.5h", "1 h", "31d", "9999999w", "\u0661h"])
-def test_what_is_no_span_or_too_long_is_refused(text: str) -> None:
-    with pytest.raises(ConsoleError, match="--since"):
-        span(text, timedelta(days=30))
