@@ -3,6 +3,8 @@ PYTHON  ?= python3
 UV      := .venv/bin/uv
 PY      := .venv/bin/python
 UV_VERSION := 0.13.9
+RUNTIME ?= python3.13
+SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 LOCKS   := functions/requirements.txt requirements-dev.txt requirements-sam.txt requirements-aws.txt
 
 .DEFAULT_GOAL := help
@@ -35,6 +37,22 @@ test: install ## Everything that CI checks: lint, types, tests, the template dep
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
 	@$(PY) -m infra.local.samlocal
+
+run: install ## Show it working on an embedded AWS: webhooks out, a broken app switched off, the mail
+	@$(PY) -m infra.local.demo
+
+build: install ## Build the functions for AWS, as RUNTIME=python3.13 says, with bytecode
+	@command -v $(RUNTIME) >/dev/null || { echo "$(RUNTIME) is not on the PATH; sam build needs it. Another one: make $(MAKECMDGOALS) RUNTIME=python3.x"; exit 1; }
+	@$(SAM) build --parameter-overrides Runtime=$(RUNTIME)
+	@for bundle in .aws-sam/build/*Function; do \
+		$(RUNTIME) -m compileall -q -s $$bundle -p /var/task --invalidation-mode unchecked-hash $$bundle || exit; done
+
+deploy: build ## Deploy to an AWS account; asks for the parameters the first time
+	@$(SAM) deploy $(shell grep -qs '^parameter_overrides' samconfig.toml || echo --guided)
+
+clean: ## Remove what was built; the tools in .venv* stay
+	@rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find functions infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: .venv/.ready .venv-sam/.ready .venv-aws/.ready ## Install every tool into .venv*
 

@@ -76,6 +76,18 @@ def town(stack: Stack) -> Iterator[Town]:
         yield Town(stack, rooms)
 
 
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Lets a test show a number at the end of the run, whatever it is."""
+    return lambda name, value: request.node.user_properties.append((name, value))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid}: {name} {value}")
+
+
 def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
     """The first true value of `condition`, which must come."""
     return until(condition, seconds, what)

@@ -134,7 +134,7 @@ def test_ten_thousand_events_all_arrive_once(town: Town) -> None:
 
 @pytest.mark.parametrize("function", ["NotifyFunction", "DeliverFunction"])
 def test_killing_a_worker_in_the_middle_loses_nothing(
-    town: Town, function: str, record_property: Callable[[str, object], None]
+    town: Town, function: str, note: Callable[[str, object], None]
 ) -> None:
     hook, endpoint = town.app(ok)
     town.publish(*(town.event(f"kill-{n}") for n in range(STREAM)))
@@ -143,7 +143,7 @@ def test_killing_a_worker_in_the_middle_loses_nothing(
         kill_worker(town.stack, function)
     eventually(lambda: len(endpoint.copies) >= STREAM, "the whole stream", DRAIN_SECONDS)
     assert set(endpoint.copies) == {webhook_id(town, hook, f"kill-{n}") for n in range(STREAM)}
-    record_property("duplicates", duplicates(endpoint))
+    note("duplicates", duplicates(endpoint))
 
 
 def duplicates(endpoint: Receiver) -> int:
