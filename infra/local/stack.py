@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,17 +77,26 @@ class Stack:
 
 
 @contextmanager
-def running(parameters: Mapping[str, str | int] | None = None, host: str = "127.0.0.1") -> Iterator[Stack]:
+def running(
+    parameters: Mapping[str, str | int] | None = None,
+    host: str = "127.0.0.1",
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Stack]:
     """Build, start the embedded AWS and deploy; `parameters` are the template's, over `PARAMETERS`.
+
+    `tell` hears what it is at.
 
     Any number may run side by side. At the end of the block every process and file of this one is gone.
     """
+    tell("building the functions")
     template = built_template()
+    tell("starting the embedded AWS")
     with (
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
         embedded(Path(directory), host) as aws,
     ):
         chosen = PARAMETERS | {"AwsEndpointUrl": aws.endpoint} | dict(parameters or {})
+        tell("deploying template.yaml")
         _deploy(template, aws, chosen)
         stack = Stack(NAME, aws, _outputs(aws))
         smooth(stack)
