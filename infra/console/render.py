@@ -18,6 +18,7 @@ from infra.console.show import AppView
 from infra.console.text import printable, utc
 
 _ANSWER = 100  # characters of an answer in a row
+_ON_ONE_LINE = {"time (UTC)", "day (UTC)", "event", "n", "result", "ms", "state", "status"}
 _IN_LABEL = {"app_id", "slug", "installation_id"}
 _STYLES = {"enabled": "green", "installed": "green", "disabled": "red", "uninstalled": "yellow"}
 _STYLES |= {"exhausted": "red", "stopped": "red", "parked": "yellow", "retrying": "yellow"}
@@ -176,7 +177,8 @@ def _table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")  # on a narrow terminal an id goes on, it is not cut
+        # On a narrow terminal an id or an answer goes on in the next line, it is not cut.
+        table.add_column(column, overflow="fold", no_wrap=column in _ON_ONE_LINE)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else _cell(cell) for cell in row))
     console.print(table)

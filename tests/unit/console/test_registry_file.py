@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bellhop.registry import UNINSTALLED
 from deliver.guard import Policy
@@ -223,3 +225,17 @@ def test_no_problem_and_no_representation_repeats_a_secret() -> None:
     assert problems(text) == ["line 7: apps.bot.secret: has 16 characters; 24 to 64 are needed"]
     good = parse(text.replace(secret, secret * 2), STRICT, {})
     assert secret not in repr(good)
+
+
+MISTAKES = ["  acme:", "    url:", "  - app: pager", "    events: [", "    id: &a *a", "? x", "\tapps:"]
+LINES = st.sampled_from([*EXAMPLE.splitlines(), *MISTAKES])
+
+
+@given(st.lists(LINES, max_size=12).map("\n".join) | st.text(max_size=60))
+def test_whatever_is_in_a_file_it_is_read_or_refused_with_reasons(text: str) -> None:
+    problems = []
+    try:
+        parse(text, STRICT, {})
+    except RegistryFileError as error:
+        problems = error.problems or [None]
+    assert all(problem and problem.message for problem in problems)
