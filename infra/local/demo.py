@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from infra.local import registering
 from infra.local.processes import LocalError
@@ -34,7 +35,7 @@ INTERRUPTED = 130
 def main() -> int:
     """Show it; the exit code."""
     _mind_signals()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         with ExitStack() as rooms:
             return _show(console, rooms)
@@ -85,7 +86,9 @@ def _watch(lines: Sequence[Line], console: Console) -> bool:
                 if line.look():
                     came[number] = time.monotonic() - begun
                     if not isinstance(live, Live):
-                        console.print(f"{came[number]:5.1f} s  {line.app}: {line.promise}: {line.held}")
+                        console.print(
+                            f"{came[number]:5.1f} s  {line.app}: {line.promise}: {line.held}", markup=False
+                        )
             if isinstance(live, Live):
                 live.update(_table(lines, came), refresh=True)
             time.sleep(TICK_SECONDS)
@@ -95,7 +98,7 @@ def _watch(lines: Sequence[Line], console: Console) -> bool:
 def _table(lines: Sequence[Line], came: dict[int, float]) -> Table:
     table = Table("App", "Promise", "Seen", "After")
     for number, line in enumerate(lines):
-        seen = f"[green]{line.held}" if line.held else "[yellow]waiting"
+        seen = Text(line.held, "green") if line.held else Text("waiting", "yellow")
         table.add_row(line.app, line.promise, seen, f"{came[number]:.1f} s" if number in came else "")
     return table
 
@@ -109,7 +112,7 @@ def _summarise(story: Story, lines: Sequence[Line], console: Console) -> None:
     console.print(
         f"{sum(line.held is not None for line in lines)} of {len(lines)} promises held: "
         f"{len(received)} requests at {len(story.endpoints)} endpoints, "
-        f"{sum(r.verified for r in received)} verified in both schemes, {len(story.stack.mails())} mail."
+        f"{sum(r.verified for r in received)} verified in both schemes, {len(story.stack.mails())} mail sent."
     )
     for line in lines:
         if line.held is None:
@@ -119,7 +122,7 @@ def _summarise(story: Story, lines: Sequence[Line], console: Console) -> None:
 def _stay(stack: Stack, console: Console) -> None:
     console.print("\nIt stays up until Ctrl-C. In another terminal, from here:\n")
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.env.items())
-    console.print(f"  export {settings}", markup=False, soft_wrap=True)
+    console.print(f"  export {settings}", markup=False)
     for command in ("app", "app retired-bot", "log pager", "log sleepy-bot", "publish EVENT.json"):
         console.print(f"  .venv/bin/bellhop {command}", markup=False)
     try:

@@ -64,7 +64,7 @@ class Story:
             {"app": app, "organization": ORGANIZATION, "id": _installation(app)} for app in apps
         ]
         installations[list(apps).index(BOARD)]["projects"] = [OTHER_PROJECT]
-        organizations = {ORGANIZATION: {"name": "Acme Inc.", "owners": [OWNER]}}
+        organizations = {ORGANIZATION: {"name": "Acme", "owners": [OWNER]}}
         document = {"organizations": organizations, "apps": apps, "installations": installations}
         return _write(directory / "registry.yaml", document)
 
