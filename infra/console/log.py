@@ -13,6 +13,7 @@ from infra.console.text import first_line
 
 # An attempt may belong to a delivery that first failed long before: as far back as a chain of retries lasts.
 CHAIN = timedelta(days=4)
+LIMIT = 10_000  # entries at most
 RECORDS = 500  # at most, the newest; each is read whole
 
 _MINUTE = timedelta(minutes=1)

@@ -12,11 +12,12 @@ from bellhop.events import IssueEvent
 from bellhop.registry import App, AuditEntry
 from infra.console import documents
 from infra.console.catalogue import collapse
-from infra.console.log import Entry, Log
+from infra.console.log import LIMIT, Entry, Log
 from infra.console.plan import Change, Plan
 from infra.console.show import AppView
 from infra.console.text import printable, utc
 
+_MORE = 500  # attempts to ask for when fewer were cut off
 _ANSWER = 100  # characters of an answer in a row
 _ON_ONE_LINE = {"time (UTC)", "day (UTC)", "event", "n", "result", "ms", "state", "status"}
 _IN_LABEL = {"app_id", "slug", "installation_id"}
@@ -59,7 +60,10 @@ def log(app_id: str, read: Log, console: Console) -> None:
     extent = "all" if read.complete else "the newest"
     _line(console, f"{len(read.entries)} attempts, {extent} since {utc(read.since)} UTC.", "bold")
     if not read.complete:
-        _line(console, f"Older ones: bellhop log {app_id} --limit {10 * len(read.entries)}")
+        more = min(max(10 * len(read.entries), _MORE), LIMIT)
+        _line(console, f"Others: bellhop log {app_id} --limit {more}")
+    elif not read.entries:
+        _line(console, f"Further back: bellhop log {app_id} --since 1d")
 
 
 def directory(apps: Sequence[App], console: Console) -> None:

@@ -194,7 +194,8 @@ def test_log_shows_hostile_answers_as_they_are_written_and_says_how_far_it_looke
     assert "1 attempts, all since " in shown
     read = json.loads(succeed("log", "pager", "--failures", "--since", "2h", "--json"))
     assert [entry["result"] for entry in read["attempts"]] == ["http_500"]
-    assert "--limit 10" in succeed("log", "pager", "--limit", "1")
+    assert "Others: bellhop log pager --limit 500" in succeed("log", "pager", "--limit", "1")
+    assert "Further back: bellhop log deploy-bot --since 1d" in succeed("log", "deploy-bot")
 
 
 def test_log_of_an_unknown_app_suggests_the_one_that_was_meant() -> None:
