@@ -112,7 +112,7 @@ class Attempt:
     at: datetime
     milliseconds: int
     request_id: str
-    result: str  # "200", "http_500", "timeout", ...
+    result: str  # "http_200", "http_500", "timeout", ...
     status: int | None = None
     answer: str = ""
 

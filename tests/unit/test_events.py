@@ -57,6 +57,7 @@ def test_every_other_resource_has_its_own_types_and_needs_no_issue(resource: str
         ({"resource": "sticker"}, "resource"),
         ({"organization_id": ""}, "organization_id"),
         ({"organization_id": None}, "organization_id"),
+        ({"organization_id": "a b"}, "organization_id"),
         ({"project_id": 7}, "project_id"),
         ({"issue": ...}, "body"),
         ({"issue": None}, "issue"),
