@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from infra.local.stack import Stack
 
-CONCURRENCY = 4  # function processes for one queue: this is one machine
+CONCURRENCY = 2  # function processes for one queue: this is one machine
 
 
 def smooth(stack: "Stack") -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from bellhop.queues import Outgoing, send_all
+from infra.local.build import ROOT
 from infra.local.processes import until
 from infra.local.receiver import Behaviour, Receiver, receiver
 from infra.local.registering import EVENTS, Hook, event, reach, register
@@ -21,23 +23,28 @@ from infra.local.stack import Stack, running
 PARAMETERS = {
     "DeliveryDeadlineSeconds": 1,
     "RetryDelaysSeconds": "1,2,3",
-    "NotifyTimeoutSeconds": 5,
-    "NotifyVisibilitySeconds": 15,
-    "DeliverTimeoutSeconds": 5,
-    "DeliverVisibilitySeconds": 15,  # long enough that no batch of a slow machine comes back by itself
+    # Not six times the timeouts, as on AWS: a killed worker's batch is to come back soon. Twice is enough
+    # for a batch of a slow machine not to come back by itself.
+    "NotifyTimeoutSeconds": 10,
+    "NotifyVisibilitySeconds": 20,
+    "DeliverTimeoutSeconds": 10,
+    "DeliverVisibilitySeconds": 20,
     "HealthTimeoutSeconds": 10,
-    "HealthVisibilitySeconds": 30,
+    "HealthVisibilitySeconds": 20,
 }
+LOG = ROOT / ".local" / "e2e.log"  # of a run that failed
 WAIT_SECONDS = 60.0  # for what takes a few seconds; the bound is for a machine with much else to do
 SECRET = "0123456789abcdef" * 4
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     before = dict(os.environ)
     with running(PARAMETERS) as deployed:
         reach(deployed, os.environ)
         yield deployed
+        if request.session.testsfailed:  # the functions' logs say why
+            shutil.copy(deployed.aws.log, LOG)
     os.environ.clear()
     os.environ.update(before)
 
