@@ -48,7 +48,7 @@ build: install ## Build the functions for AWS, as RUNTIME=python3.13 says, with 
 		$(RUNTIME) -m compileall -q -s $$bundle -p /var/task --invalidation-mode unchecked-hash $$bundle || exit; done
 
 deploy: build ## Deploy to an AWS account; asks for the parameters the first time
-	@$(SAM) deploy $(shell grep -qs '^parameter_overrides' samconfig.toml || echo --guided)
+	@$(SAM) deploy $(shell grep -qs '^parameter_overrides' samconfig.toml || echo --guided --parameter-overrides Runtime=$(RUNTIME))
 
 clean: ## Remove what was built; the tools in .venv* stay
 	@rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,7 +12,7 @@ from infra.local.receiver import Receiver, failing_first, gone, hang, ok
 from infra.local.registering import Hook
 from tests.e2e.conftest import Town, eventually, kill_worker
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.stack
 
 MANY = 10_000
 STREAM = 1_500
