@@ -20,7 +20,7 @@ from infra.local.receiver import Behaviour, Receiver, receiver
 from infra.local.registering import EVENTS, Hook, event, reach, register
 from infra.local.stack import Stack, running
 
-PARAMETERS = {
+PARAMETERS: dict[str, str | int] = {
     "DeliveryDeadlineSeconds": 1,
     "RetryDelaysSeconds": "1,2,3",
     # Not six times the timeouts, as on AWS: a killed worker's batch is to come back soon. Twice is enough

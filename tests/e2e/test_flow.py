@@ -2,6 +2,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -139,11 +140,15 @@ def test_killing_a_worker_in_the_middle_loses_nothing(
     hook, endpoint = town.app(ok)
     town.publish(*(town.event(f"kill-{n}") for n in range(STREAM)))
     for share in (5, 2):
-        eventually(lambda s=share: len(endpoint.copies) > STREAM // s, "the stream flows", DRAIN_SECONDS)
+        eventually(partial(beyond, endpoint, STREAM // share), "the stream flows", DRAIN_SECONDS)
         kill_worker(town.stack, function)
     eventually(lambda: len(endpoint.copies) >= STREAM, "the whole stream", DRAIN_SECONDS)
     assert set(endpoint.copies) == {webhook_id(town, hook, f"kill-{n}") for n in range(STREAM)}
     note("duplicates", duplicates(endpoint))
+
+
+def beyond(endpoint: Receiver, number: int) -> bool:
+    return len(endpoint.copies) > number
 
 
 def duplicates(endpoint: Receiver) -> int:
