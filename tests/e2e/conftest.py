@@ -20,8 +20,9 @@ from infra.local.receiver import Behaviour, Receiver, receiver
 from infra.local.registering import EVENTS, Hook, event, reach, register
 from infra.local.stack import Stack, running
 
+DEADLINE_SECONDS = 1
 PARAMETERS: dict[str, str | int] = {
-    "DeliveryDeadlineSeconds": 1,
+    "DeliveryDeadlineSeconds": DEADLINE_SECONDS,
     "RetryDelaysSeconds": "1,2,3",
     # Not six times the timeouts, as on AWS: a killed worker's batch is to come back soon. Twice is enough
     # for a batch of a slow machine not to come back by itself.
@@ -57,11 +58,13 @@ class Town:
     rooms: ExitStack
     organization: str = field(default_factory=lambda: f"org-{uuid.uuid4().hex[:8]}")
     owners: Sequence[str] = ("ann@acme.example", "bob@acme.example")
+    apps: int = 0
 
     def app(self, behaviour: Behaviour, projects: Sequence[str] | None = None) -> tuple[Hook, Receiver]:
         """Register an app whose endpoint behaves so."""
         endpoint = self.rooms.enter_context(receiver(behaviour, SECRET))
-        hook = Hook(f"app-{uuid.uuid4().hex[:8]}", endpoint.url, SECRET, EVENTS, projects)
+        self.apps += 1  # in the id: deliveries of one event are enqueued in the order of their apps
+        hook = Hook(f"app-{self.apps}-{uuid.uuid4().hex[:8]}", endpoint.url, SECRET, EVENTS, projects)
         register(self.organization, self.owners, [hook])
         return hook, endpoint
 
