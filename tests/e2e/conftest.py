@@ -104,16 +104,22 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SE
 
 
 def kill_worker(stack: Stack, function: str) -> int:
-    """Kill a process that runs `function`, as a crash would; its pid."""
-    name = stack.resource(function)
-    pid = eventually(lambda: next(iter(_workers(name)), None), f"{function} has a process")
+    """Kill a process that runs `function` for this stack, as a crash would; its pid."""
+    # Stacks side by side give their functions the same names: the endpoint tells them apart.
+    wanted = {f"AWS_LAMBDA_FUNCTION_NAME={stack.resource(function)}", f"AWS_ENDPOINT_URL={stack.endpoint}"}
+    pid = eventually(lambda: next(iter(_processes(wanted)), None), f"{function} has a process")
     os.kill(pid, signal.SIGKILL)
     return int(pid)
 
 
-def _workers(function: str) -> list[int]:
-    wanted = f"AWS_LAMBDA_FUNCTION_NAME={function}\0".encode()
-    return [int(p.parent.name) for p in Path("/proc").glob("[0-9]*/environ") if wanted in _read(p)]
+def _processes(wanted: set[str]) -> list[int]:
+    """The processes that have all of these variables."""
+    variables = {p.parent.name: _read(p).decode(errors="replace") for p in _environments()}
+    return [int(pid) for pid, text in variables.items() if wanted <= set(text.split("\0"))]
+
+
+def _environments() -> Iterator[Path]:
+    return Path("/proc").glob("[0-9]*/environ")
 
 
 def _read(path: Path) -> bytes:
