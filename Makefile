@@ -33,7 +33,7 @@ test: install ## Everything that CI checks: lint, types, tests, the template dep
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
-	@.venv/bin/pytest -n 2 --dist loadgroup
+	@.venv/bin/pytest -n 2 --dist loadfile
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
 	@$(PY) -m infra.local.samlocal
