@@ -1,0 +1,80 @@
+"""What a run used, gathered invocation by invocation, and its price."""
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.bench import prices
+from tests.bench.cloud import memory
+from tests.bench.prices import Units
+
+Seconds = tuple[float, float]  # of an invocation: wall, processor
+
+KINDS = ("sqs_requests", "write_units", "read_units", "schedules")
+
+
+@dataclass
+class Bill:
+    """By function the invocations' seconds, and everything the meter saw."""
+
+    units: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    written: Counter[str] = field(default_factory=Counter)
+    invocations: dict[str, list[Seconds]] = field(default_factory=dict)
+    log_bytes: Counter[str] = field(default_factory=Counter)
+    failures: list[Any] = field(default_factory=list)
+
+    def add(self, function: str, seen: dict[str, Any]) -> None:
+        """One invocation."""
+        self.units.update({f"{function}.{name}": number for name, number in seen["units"].items()})
+        self.calls.update({f"{function}.{name}": number for name, number in seen["calls"].items()})
+        self.written.update(seen["written"])
+        self.invocations.setdefault(function, []).append((seen["wall"], seen["cpu"]))
+        self.log_bytes[function] += seen["printed"] + seen["lines"] * prices.EVENT_OVERHEAD
+        self.log_bytes["platform"] += prices.platform_bytes()
+        self.failures += seen["failures"]
+
+    def total(self, deliveries: int) -> Units:
+        """The sums that are priced."""
+        sums = {kind: sum(n for name, n in self.units.items() if name.endswith(f".{kind}")) for kind in KINDS}
+        return Units(
+            deliveries,
+            **sums,
+            invocations=sum(map(len, self.invocations.values())),
+            gb_seconds=sum(gb_seconds(function, each) for function, each in self.invocations.items()),
+            log_bytes=sum(self.log_bytes.values()),
+        )
+
+    def slowed(self, deliveries: int, function: str, slow: Sequence[Seconds]) -> Units:
+        """The same, with every invocation of `function` as long as the `slow` ones are on average."""
+        total, before = self.total(deliveries), self.invocations[function]
+        after = gb_seconds(function, slow) / len(slow) * len(before)
+        return replace(total, gb_seconds=total.gb_seconds - gb_seconds(function, before) + after)
+
+    def detail(self, deliveries: int) -> dict[str, Any]:
+        """Where the units come from, for each delivery."""
+
+        def each(numbers: dict[str, float]) -> dict[str, float]:
+            return {name: round(number / deliveries, 5) for name, number in sorted(numbers.items())}
+
+        return {
+            "units": each(dict(self.units)),
+            "calls": each(dict(self.calls)),
+            "write_units": each(dict(self.written)),
+            "log_bytes": each(dict(self.log_bytes)),
+            "invocations": each({name: len(all_) for name, all_ in self.invocations.items()}),
+            "gb_seconds": each({name: gb_seconds(name, all_) for name, all_ in self.invocations.items()}),
+        }
+
+
+def gb_seconds(function: str, invocations: Sequence[Seconds]) -> float:
+    """Billed memory time of a function's invocations."""
+    size = memory(function)
+    return sum(prices.gb_seconds(prices.billed_seconds(wall, cpu, size), size) for wall, cpu in invocations)
+
+
+def median_wall(invocations: Sequence[Seconds]) -> float:
+    """In milliseconds."""
+    return statistics.median(wall for wall, _ in invocations) * 1000

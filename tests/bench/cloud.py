@@ -1,0 +1,116 @@
+"""What the functions need of AWS: the template's tables and queues on the embedded one, and the registry."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.yaml_helper import yaml_parse
+
+from bellhop import tables
+from bellhop.registry import App, Installation, Organization
+from bellhop.secrets import SigningSecret
+from infra.local.build import ROOT
+from infra.local.embedded import embedded
+
+TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
+SECRET = "ab" * 32
+EVENTS = ["issue.created"]
+TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+
+REGISTRY = {
+    App: "Apps",
+    SigningSecret: "Secrets",
+    Organization: "Organizations",
+    Installation: "Installations",
+}
+
+# What every part of the bench sets: endpoints are on loopback, under any port.
+LOOPBACK = {"AllowHttp": "true", "AllowPrivateAddresses": "true", "AllowedPorts": "any"}
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The embedded AWS with the template's tables and queues; `names` are their physical ids."""
+
+    env: dict[str, str]
+    names: dict[str, str]
+
+    def client(self, service: str) -> Any:
+        """A client as its root user."""
+        return _client(service)
+
+    def environment(self, function: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """The whole environment of a function process, as the template sets it."""
+        shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+        own = TEMPLATE["Resources"][function]["Properties"]["Environment"]["Variables"]
+        chosen = LOOPBACK | dict(parameters)
+        values = {name: self._value(value, chosen) for name, value in (shared | own).items()}
+        return machine() | values | self.env | {"AWS_LAMBDA_FUNCTION_NAME": function}
+
+    def _value(self, value: Any, parameters: Mapping[str, Any]) -> str:
+        if not isinstance(value, dict):
+            return str(value)
+        name = next(iter(value.values()))
+        name = name if isinstance(name, str) else name[0]
+        if name in TEMPLATE["Parameters"]:
+            default = TEMPLATE["Parameters"][name].get("Default", "bench@bench.example")
+            return str(parameters.get(name, default))
+        return self.names.get(name, f"arn:aws:iam::000000000000:role/{name}")
+
+
+@cache
+def _client(service: str) -> Any:
+    return boto3.client(service)  # type: ignore[call-overload]
+
+
+def memory(function: str) -> int:
+    """The function's memory in MB, as the template sets it."""
+    return int(TEMPLATE["Resources"][function]["Properties"]["MemorySize"])
+
+
+def machine() -> dict[str, str]:
+    """This machine's environment without what would change how anything is reached."""
+    dropped = ("AWS_", "REQUESTS_", "CURL_", "SSL_", "HTTP_", "HTTPS_", "NO_PROXY", "ALL_PROXY")
+    return {n: v for n, v in os.environ.items() if not n.upper().startswith(dropped)}
+
+
+@contextmanager
+def cloud(directory: Path) -> Iterator[Cloud]:
+    """Run the embedded AWS with the template's tables and queues."""
+    with embedded(directory) as aws:
+        for name in [n for n in os.environ if n.startswith("AWS_")]:
+            del os.environ[name]
+        os.environ.update(aws.env)
+        yield Cloud(aws.env, dict(_create(*item) for item in TEMPLATE["Resources"].items()))
+
+
+def _create(name: str, resource: dict[str, Any]) -> tuple[str, str]:
+    if resource["Type"] == "AWS::DynamoDB::Table":
+        properties = {key: resource["Properties"].get(key) for key in TABLE_PROPERTIES}
+        boto3.client("dynamodb").create_table(TableName=name, **{k: v for k, v in properties.items() if v})
+        return name, name
+    if resource["Type"] == "AWS::SQS::Queue":
+        return name, boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    return name, f"arn:aws:iam::000000000000:role/{name}"
+
+
+def register(cloud: Cloud, urls: Sequence[str]) -> list[str]:
+    """An app for each endpoint, with its secret, each installed in an organisation of its own; their ids."""
+    tables.bind(tables.connect(), {model: cloud.names[name] for model, name in REGISTRY.items()})
+    for number, url in enumerate(urls):
+        _register(f"app{number}", f"org{number}", url)
+    return [f"app{number}" for number in range(len(urls))]
+
+
+def _register(app: str, organization: str, url: str) -> None:
+    App(
+        app, uuid=app, name=app, kind="published", organization_id=organization, url=url, events=EVENTS
+    ).save()
+    SigningSecret(app, secret=SECRET).save()
+    Organization(organization, slug=organization, name=organization, owners=["a@bench.example"]).save()
+    Installation(organization, f"in-{app}", app_id=app, events=EVENTS).save()

@@ -1,0 +1,118 @@
+"""Processor time per delivery: our handler, the straightforward Lambda and a bare Session, side by side."""
+
+import contextlib
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+
+from tests.bench import messages
+from tests.bench.child import Child
+from tests.bench.cloud import register
+from tests.bench.rig import Rig
+from tests.bench.stats import draw, zipf
+
+APPS = 100
+ROUNDS = 5
+BATCHES = (1, 10, 100)
+
+# How connections are made: scheme, the endpoints' behaviour, deliveries in a round.
+WAYS = {
+    "kept-alive HTTPS": ("https", "ok", 200),
+    "new HTTPS": ("https", "close", 100),
+    "plain HTTP": ("http", "ok", 200),
+}
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A contender: its process, how many records it gets at once, and how a record for it is made."""
+
+    name: str
+    child: Child
+    batch: int
+    record: Callable[[str, str, int], dict[str, Any]]
+
+
+def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Microseconds of processor time per delivery, for each way and contender."""
+    results: dict[str, Any] = {}
+    for way, (scheme, behaviour, number) in WAYS.items():
+        tell(f"processor time: {way}")
+        ports = rig.tls if scheme == "https" else rig.plain
+        urls = [f"{scheme}://localhost:{port}/{behaviour}/0/app{i}" for i, port in enumerate(ports[:APPS])]
+        register(rig.cloud, urls)
+        with _runners(rig) as runners:
+            results[way] = _compare(runners, urls, number)
+    return results
+
+
+@contextlib.contextmanager
+def _runners(rig: Rig) -> Iterator[list[Runner]]:
+    _table()
+    environ = rig.cloud.environment("DeliverFunction", {"DeliverConcurrency": 10})
+    trusting = environ | {"REQUESTS_CA_BUNDLE": rig.authorities}
+    with (
+        rig.child("ours:make", environ, rig.authorities) as ours,
+        rig.child("straightforward:make", trusting) as plain,
+        rig.child("bare_session:make", trusting) as bare,
+    ):
+        yield [
+            *(Runner(f"bellhop, batch {batch}", ours, batch, _ours) for batch in BATCHES),
+            Runner("straightforward", plain, 10, _theirs),
+            Runner("bare Session", bare, 10, _theirs),
+        ]
+
+
+def _table() -> None:
+    with contextlib.suppress(boto3.client("dynamodb").exceptions.ResourceInUseException):
+        boto3.client("dynamodb").create_table(
+            TableName="sent",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "delivery_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "delivery_id", "KeyType": "HASH"}],
+        )
+
+
+def _ours(app: str, _: str, number: int) -> dict[str, Any]:
+    return messages.of_delivery(messages.delivery(app, number))
+
+
+def _theirs(app: str, url: str, number: int) -> dict[str, Any]:
+    return messages.of_url(url, messages.delivery(app, number))
+
+
+def _compare(runners: list[Runner], urls: list[str], number: int) -> dict[str, Any]:
+    """Rounds of every contender in turn, so that the machine's mood hits all alike."""
+    taken: dict[str, list[float]] = {runner.name: [] for runner in runners}
+    for runner in runners:
+        _round(runner, urls, list(range(len(urls))))  # every endpoint once: caches, connections
+    for turn in range(ROUNDS):
+        ranks = draw(zipf(len(urls)), number, seed=turn)
+        for runner in runners:
+            taken[runner.name].append(_round(runner, urls, ranks) / number)
+    return {name: _summary(values) for name, values in taken.items()}
+
+
+def _round(runner: Runner, urls: list[str], ranks: list[int]) -> float:
+    records = [runner.record(f"app{rank}", urls[rank], n) for n, rank in enumerate(ranks)]
+    events = [
+        messages.event(records[start : start + runner.batch])
+        for start in range(0, len(records), runner.batch)
+    ]
+    cpu, _, answers = runner.child.call("run", events)
+    if any(answer and answer["batchItemFailures"] for answer in answers):
+        raise RuntimeError(f"{runner.name} kept messages; see its output")
+    return float(cpu)
+
+
+def _summary(seconds: list[float]) -> dict[str, float]:
+    median = statistics.median(seconds)
+    return {
+        "cpu_us": median * 1e6,
+        "lowest_us": min(seconds) * 1e6,
+        "highest_us": max(seconds) * 1e6,
+        "per_second_and_core": 1 / median,
+    }

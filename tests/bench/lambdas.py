@@ -1,0 +1,47 @@
+"""Each function in a process of its own, its calls and its log counted."""
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from tests.bench import ours
+from tests.bench.measured import Event, Measured
+from tests.bench.messages import Context
+from tests.bench.meter import Meter
+
+
+class Metered:
+    """A handler, what it asks of AWS, and what it prints."""
+
+    def __init__(self, make: Callable[[], Measured], indexes: dict[str, Any]) -> None:
+        self._meter = Meter(indexes)
+        self._measured = make()
+
+    def run(self, event: Event) -> dict[str, Any]:
+        """Handle one event: `cpu`, `wall`, `answer`, and what the meter counted."""
+        before = os.fstat(1).st_size
+        cpu, wall, answers = self._measured.run([event])
+        log = {"printed": os.fstat(1).st_size - before, "lines": _lines(before)}
+        return {"cpu": cpu, "wall": wall, "answer": answers[0]} | log | self._meter.take()
+
+
+def deliver(authorities: str, indexes: dict[str, Any]) -> Metered:
+    """The deliver function, trusting the bench's authority."""
+    return Metered(lambda: ours.make(authorities), indexes)
+
+
+def other(function: str, indexes: dict[str, Any]) -> Metered:
+    """notify or health, as they are."""
+
+    def make() -> Measured:
+        handler = importlib.import_module(f"{function}.app").handler
+        return Measured(lambda event: handler(event, Context()))
+
+    return Metered(make, indexes)
+
+
+def _lines(before: int) -> int:
+    with open("/dev/fd/1", "rb") as log:  # noqa: PTH123 - the descriptor, whatever file it is
+        log.seek(before)
+        return log.read().count(b"\n")

@@ -1,0 +1,148 @@
+"""Counts what a process asks of AWS, in billed units, from the calls themselves."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import botocore
+
+from tests.bench import prices
+
+Item = Mapping[str, Mapping[str, Any]]
+
+
+class Meter:
+    """Billed units of every call of every botocore client that is made after it.
+
+    DynamoDB's units are computed from the items' sizes, because a stand-in's own figure need not be true;
+    that figure is kept beside them as `reported`.
+    """
+
+    def __init__(self, indexes: Mapping[str, list[dict[str, Any]]]) -> None:
+        self._indexes = indexes
+        self.units: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.written: Counter[str] = Counter()  # write units by table and operation
+        self.failures: list[Item] = []  # counter rows that held a failure: what the stream's filter lets by
+        botocore.register_initializer(self._watch)
+
+    def take(self) -> dict[str, Any]:
+        """Everything since the last call."""
+        counted = {"units": self.units, "calls": self.calls, "written": self.written}
+        taken = {name: dict(numbers) for name, numbers in counted.items()} | {"failures": self.failures}
+        self.units, self.calls, self.written, self.failures = Counter(), Counter(), Counter(), []
+        return taken
+
+    def _watch(self, session: Any) -> None:
+        session.register("before-parameter-build", _remember)
+        session.register("after-call", self._count)
+
+    def _count(self, model: Any, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        service, asked = model.service_model.service_name, context.get("bench_asked", {})
+        self.calls[f"{service}.{model.name}"] += 1
+        if service == "sqs":
+            self.units["sqs_requests"] += prices.sqs_requests(_payload(asked))
+        elif service == "scheduler":
+            self.units["schedules"] += model.name == "CreateSchedule"
+        elif service == "dynamodb":
+            self._count_dynamodb(model.name, asked, parsed)
+
+    def _count_dynamodb(self, operation: str, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
+        reported = parsed.get("ConsumedCapacity") or {}
+        capacity = reported if isinstance(reported, list) else [reported]
+        self.units["reported"] += sum(float(each.get("CapacityUnits", 0)) for each in capacity)
+        count: Callable[..., None] | None = _COUNTED.get(operation)
+        if count is None:
+            raise RuntimeError(f"the meter does not know what {operation} costs")
+        count(self, asked, parsed)
+
+    def _put(self, asked: dict[str, Any], _: dict[str, Any], times: int = 1) -> None:
+        written = self._item_units(asked["TableName"], asked["Item"], set(asked["Item"]))
+        self._write(asked["TableName"], "put", times * written)
+
+    def _update(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
+        item = parsed.get("Attributes") or {}
+        names = asked.get("ExpressionAttributeNames", {})
+        changed = {names.get(name, name) for name in re.findall(r"#?\w+", asked.get("UpdateExpression", ""))}
+        self._write(asked["TableName"], "update", self._item_units(asked["TableName"], item, changed))
+        if item.get("held_failure", {}).get("BOOL"):
+            self.failures.append(item)
+
+    def _delete(self, asked: dict[str, Any], _: dict[str, Any]) -> None:
+        written = self._item_units(asked["TableName"], asked["Key"], set(asked["Key"]))
+        self._write(asked["TableName"], "delete", written)
+
+    def _transact(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
+        for action in asked["TransactItems"]:
+            put = action.get("Put")
+            if put:
+                self._put(put, parsed, times=2)
+            else:
+                self._write(
+                    "a transaction", "update", 2
+                )  # an update in a transaction returns nothing to measure
+
+    def _write(self, table: str, operation: str, units: int) -> None:
+        self.units["write_units"] += units
+        self.written[f"{table} {operation}"] += units
+
+    def _get(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
+        self._read([parsed.get("Item") or {}], asked)
+
+    def _query(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
+        self._read(parsed.get("Items", []), asked)
+
+    def _read(self, items: list[Item], asked: dict[str, Any]) -> None:
+        size = sum(map(item_bytes, items))
+        self.units["read_units"] += prices.read_units(size, consistent=asked.get("ConsistentRead", False))
+
+    def _item_units(self, table: str, item: Item, changed: set[str]) -> int:
+        units = prices.write_units(item_bytes(item))
+        for index in self._indexes.get(table, []):
+            keys = [key["AttributeName"] for key in index["KeySchema"]]
+            included = keys + index["Projection"].get("NonKeyAttributes", [])
+            everything = index["Projection"]["ProjectionType"] == "ALL"
+            shown = {n: v for n, v in item.items() if everything or n in included}
+            if set(keys) <= set(item) and changed & set(shown):
+                units += prices.write_units(item_bytes(shown))
+        return units
+
+
+_COUNTED: dict[str, Callable[..., None]] = {
+    "PutItem": Meter._put,
+    "UpdateItem": Meter._update,
+    "DeleteItem": Meter._delete,
+    "TransactWriteItems": Meter._transact,
+    "GetItem": Meter._get,
+    "Query": Meter._query,
+}
+
+
+def item_bytes(item: Item) -> int:
+    """The size that DynamoDB bills: names and values, as its documentation counts them."""
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: Mapping[str, Any]) -> int:
+    kind, content = next(iter(value.items()))
+    if kind == "S":
+        return len(content.encode())
+    if kind == "N":
+        return (len(content) + 1) // 2 + 1
+    if kind == "B":
+        return len(content)
+    if kind == "L":
+        return 3 + sum(1 + _value_bytes(each) for each in content)
+    if kind == "M":
+        return 3 + len(content) + item_bytes(content)
+    return 1 if kind in {"BOOL", "NULL"} else sum(len(each) for each in content)
+
+
+def _payload(asked: dict[str, Any]) -> int:
+    entries = asked.get("Entries", [asked])
+    return sum(len(entry.get("MessageBody", "").encode()) for entry in entries)
+
+
+def _remember(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    context["bench_asked"] = params

@@ -1,0 +1,35 @@
+"""The Lambda one writes first: requests.post and a pynamodb save for each record."""
+
+import json
+from datetime import UTC, datetime
+
+import requests
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.models import Model
+
+from tests.bench.measured import JSON, Event, Measured
+
+
+class Sent(Model):
+    """What was sent, and how it was answered."""
+
+    class Meta:
+        table_name = "sent"
+
+    delivery_id = UnicodeAttribute(hash_key=True)
+    url = UnicodeAttribute()
+    status = NumberAttribute()
+    at = UnicodeAttribute()
+
+
+def make() -> Measured:
+    """The handler."""
+    return Measured(_handle)
+
+
+def _handle(event: Event) -> None:
+    for record in event["Records"]:
+        message = json.loads(record["body"])
+        answer = requests.post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
+        at = datetime.now(UTC).isoformat()
+        Sent(message["id"], url=message["url"], status=answer.status_code, at=at).save()

@@ -1,0 +1,160 @@
+"""Billed units per delivery: the whole flow on the embedded AWS, every call counted."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.bench import messages, prices
+from tests.bench.bill import Bill, Seconds, median_wall
+from tests.bench.child import Child
+from tests.bench.cloud import TEMPLATE, register
+from tests.bench.poller import REQUEST, Poller
+from tests.bench.rig import Rig
+from tests.bench.stats import draw, zipf
+
+APPS = 100
+FAILING = 0.02
+LATENCY_MS, SLOW_MS = 150, 5000
+RETRY_PATIENCE = 5.0  # retries are due within two seconds here
+
+INDEXES = {
+    name: resource["Properties"].get("GlobalSecondaryIndexes", [])
+    for name, resource in TEMPLATE["Resources"].items()
+    if resource["Type"] == "AWS::DynamoDB::Table"
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How the queues feed deliver; `parameters` are the template's."""
+
+    name: str
+    batch: int
+    deliveries: int
+    spread: bool = False  # every delivery of a batch to another app, instead of by Zipf's law
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+_WIDE = {"DeliverConcurrency": 100}
+PROFILES = [
+    Profile("default", 10, 1000),
+    Profile("throughput", 100, 1000, parameters=_WIDE),
+    Profile("batch of one", 1, 100),
+    Profile("default, every delivery another app", 10, 300, spread=True),
+    Profile("throughput, every delivery another app", 100, 300, spread=True, parameters=_WIDE),
+]
+
+
+def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Counted units and their price, for each profile."""
+    return {profile.name: of_profile(rig, profile, tell) for profile in PROFILES}
+
+
+def of_profile(rig: Rig, profile: Profile, tell: Callable[[str], None]) -> dict[str, Any]:
+    """One profile: the flow at quick endpoints, then the length of invocations at slow ones."""
+    tell(f"billed units: {profile.name}")
+    parameters = {"RetryDelaysSeconds": "1,60"} | profile.parameters
+    with ExitStack() as stack:
+        _endpoints(rig, LATENCY_MS)
+        bill = _flow(rig, profile, _functions(rig, parameters, stack))
+        _endpoints(rig, SLOW_MS)
+        slow = _slow(profile, _functions(rig, parameters, stack)["DeliverFunction"])
+    return _result(profile, bill, slow)
+
+
+def _result(profile: Profile, bill: Bill, slow: list[Seconds]) -> dict[str, Any]:
+    number = profile.deliveries
+    total = bill.total(number)
+    return {
+        "deliveries": number,
+        "batch": profile.batch,
+        "per_million": {kind: getattr(total, kind) * 1_000_000 / number for kind in prices.PRICES},
+        "dollars": prices.dollars(total),
+        "dollars_slow": prices.dollars(bill.slowed(number, "DeliverFunction", slow)),
+        "median_wall_ms": median_wall(bill.invocations["DeliverFunction"]),
+        "median_wall_slow_ms": median_wall(slow),
+        "for_each_delivery": bill.detail(number),
+    }
+
+
+def _endpoints(rig: Rig, milliseconds: int) -> None:
+    ports = enumerate(rig.tls[:APPS])
+    register(rig.cloud, [f"https://localhost:{port}/ok/{milliseconds}/app{app}" for app, port in ports])
+
+
+def _functions(rig: Rig, parameters: dict[str, Any], stack: ExitStack) -> dict[str, Child]:
+    def start(name: str, factory: str, *arguments: Any) -> Child:
+        environ = rig.cloud.environment(name, parameters)
+        return stack.enter_context(rig.child(f"lambdas:{factory}", environ, *arguments))
+
+    return {
+        "NotifyFunction": start("NotifyFunction", "other", "notify", INDEXES),
+        "DeliverFunction": start("DeliverFunction", "deliver", rig.authorities, INDEXES),
+        "HealthFunction": start("HealthFunction", "other", "health", INDEXES),
+    }
+
+
+def _flow(rig: Rig, profile: Profile, functions: dict[str, Child]) -> Bill:
+    bill = Bill()
+    _publish(rig, profile)
+
+    def drain(queue: str, function: str, batch: int, patience: float = 0.0) -> None:
+        Poller(rig.cloud, queue, function, batch, patience).drain(functions[function], bill)
+
+    drain("IssueEvents", "NotifyFunction", min(profile.batch, REQUEST))
+    drain("Deliveries", "DeliverFunction", profile.batch)
+    failures = list(bill.failures)
+    drain("Retries", "DeliverFunction", profile.batch, RETRY_PATIENCE)
+    for image in failures:
+        bill.add("HealthFunction", functions["HealthFunction"].call("run", _stream_event(image)))
+    return bill
+
+
+def _publish(rig: Rig, profile: Profile) -> None:
+    number, every = profile.deliveries, round(1 / FAILING)
+    apps = [n % APPS for n in range(number)] if profile.spread else draw(zipf(APPS), number, seed=3)
+    entries = [
+        {
+            "Id": str(n),
+            "MessageBody": _issue_event(n, app, fails=n % every == every // 2),
+            "MessageGroupId": f"org{app}",
+        }
+        for n, app in enumerate(apps)
+    ]
+    url = rig.cloud.names["IssueEvents"]
+    for start in range(0, number, REQUEST):
+        rig.cloud.client("sqs").send_message_batch(QueueUrl=url, Entries=entries[start : start + REQUEST])
+
+
+def _issue_event(number: int, app: int, *, fails: bool) -> str:
+    return json.dumps(
+        {
+            "event_id": f"ev{number}-{time.time_ns()}",
+            "type": "created",
+            "organization_id": f"org{app}",
+            "project_id": "17",
+            "user": {"id": 7, "name": "Ada Lovelace"},
+            "issue": {"id": str(number), "text": messages.text(messages.BODY_BYTES - 170, number)},
+            "data": {"fails_once": True} if fails else {},
+        }
+    )
+
+
+def _stream_event(image: Any) -> dict[str, Any]:
+    keys = {name: image[name] for name in ("scope", "epoch_day")}
+    change = {"Keys": keys, "NewImage": image, "SequenceNumber": "1"}
+    named = {"eventID": "1", "eventName": "MODIFY", "eventSource": "aws:dynamodb"}
+    return {"Records": [named | {"dynamodb": change}]}
+
+
+def _slow(profile: Profile, deliver: Child) -> list[Seconds]:
+    """Full batches at the slow endpoints; the first, which builds everything, is not counted."""
+    ranks = draw(zipf(APPS), profile.batch, seed=5)
+    runs = []
+    for turn in range(3):
+        made = [messages.delivery(f"app{rank}", turn * profile.batch + n) for n, rank in enumerate(ranks)]
+        runs.append(deliver.call("run", messages.event([messages.of_delivery(each) for each in made])))
+    return [(seen["wall"], seen["cpu"]) for seen in runs[1:]]
