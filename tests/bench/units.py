@@ -109,7 +109,7 @@ def _flow(rig: Rig, profile: Profile, functions: dict[str, Child]) -> Bill:
     failures = list(bill.failures)
     drain("Retries", "DeliverFunction", profile.batch, RETRY_PATIENCE)
     for image in failures:
-        bill.add("HealthFunction", functions["HealthFunction"].call("run", _stream_event(image)))
+        bill.add("HealthFunction", functions["HealthFunction"].call("run", stream_event(image)))
     return bill
 
 
@@ -119,7 +119,7 @@ def _publish(rig: Rig, profile: Profile) -> None:
     entries = [
         {
             "Id": str(n),
-            "MessageBody": _issue_event(n, app, fails=n % every == every // 2),
+            "MessageBody": issue_event(n, app, fails=n % every == every // 2),
             "MessageGroupId": f"org{app}",
         }
         for n, app in enumerate(apps)
@@ -129,7 +129,8 @@ def _publish(rig: Rig, profile: Profile) -> None:
         rig.cloud.client("sqs").send_message_batch(QueueUrl=url, Entries=entries[start : start + REQUEST])
 
 
-def _issue_event(number: int, app: int, *, fails: bool) -> str:
+def issue_event(number: int, app: int, *, fails: bool) -> str:
+    """An event for the one app of an organisation; `fails` asks the endpoint to refuse it once."""
     return json.dumps(
         {
             "event_id": f"ev{number}-{time.time_ns()}",
@@ -143,7 +144,8 @@ def _issue_event(number: int, app: int, *, fails: bool) -> str:
     )
 
 
-def _stream_event(image: Any) -> dict[str, Any]:
+def stream_event(image: Any) -> dict[str, Any]:
+    """What the Outcomes stream hands to health for a row."""
     keys = {name: image[name] for name in ("scope", "epoch_day")}
     change = {"Keys": keys, "NewImage": image, "SequenceNumber": "1"}
     named = {"eventID": "1", "eventName": "MODIFY", "eventSource": "aws:dynamodb"}
