@@ -8,7 +8,7 @@ SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 LOCKS   := functions/requirements.txt requirements-dev.txt requirements-sam.txt requirements-aws.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test sam-local build deploy lock clean
+.PHONY: help install run test bench sam-local build deploy lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ sam-local: install ## Each function in a Lambda container by sam local invoke; n
 
 run: install ## Show it working on an embedded AWS: webhooks out, a broken app switched off, the mail
 	@$(PY) -m infra.local.demo
+
+bench: install ## Measure processor time, isolation, AWS cost and cold starts against baselines, in six minutes
+	@$(PY) -m tests.bench
 
 build: install ## Build the functions for AWS, as RUNTIME=python3.13 says, with bytecode
 	@command -v $(RUNTIME) >/dev/null || { echo "$(RUNTIME) is not on the PATH; sam build needs it. Another one: make $(MAKECMDGOALS) RUNTIME=python3.x"; exit 1; }

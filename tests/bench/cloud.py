@@ -99,12 +99,11 @@ def _create(name: str, resource: dict[str, Any]) -> tuple[str, str]:
     return name, f"arn:aws:iam::000000000000:role/{name}"
 
 
-def register(cloud: Cloud, urls: Sequence[str]) -> list[str]:
-    """An app for each endpoint, with its secret, each installed in an organisation of its own; their ids."""
+def register(cloud: Cloud, urls: Sequence[str], prefix: str = "") -> None:
+    """An app for each endpoint, with its secret, each installed in an organisation of its own."""
     tables.bind(tables.connect(), {model: cloud.names[name] for model, name in REGISTRY.items()})
     for number, url in enumerate(urls):
-        _register(f"app{number}", f"org{number}", url)
-    return [f"app{number}" for number in range(len(urls))]
+        _register(f"{prefix}app{number}", f"{prefix}org{number}", url)
 
 
 def _register(app: str, organization: str, url: str) -> None:

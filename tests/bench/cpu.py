@@ -15,14 +15,14 @@ from tests.bench.rig import Rig
 from tests.bench.stats import draw, zipf
 
 APPS = 100
-ROUNDS = 5
+ROUNDS = 3
 BATCHES = (1, 10, 100)
 
 # How connections are made: scheme, the endpoints' behaviour, deliveries in a round.
 WAYS = {
-    "kept-alive HTTPS": ("https", "ok", 200),
-    "new HTTPS": ("https", "close", 100),
-    "plain HTTP": ("http", "ok", 200),
+    "kept-alive HTTPS": ("https", "ok", 150),
+    "new HTTPS": ("https", "close", 60),
+    "plain HTTP": ("http", "ok", 150),
 }
 
 

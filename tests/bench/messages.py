@@ -5,6 +5,7 @@ import random
 import time
 import uuid
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from bellhop import deliveries
@@ -31,6 +32,7 @@ class Context:
         return int((self._end - time.monotonic()) * 1000)
 
 
+@cache
 def text(size: int, seed: int) -> str:
     """Words that compress like a stack trace does, rather than like one repeated letter."""
     chosen = random.Random(seed)

@@ -40,9 +40,9 @@ class Profile:
 
 _WIDE = {"DeliverConcurrency": 100}
 PROFILES = [
-    Profile("default", 10, 1000),
-    Profile("throughput", 100, 1000, parameters=_WIDE),
-    Profile("batch of one", 1, 100),
+    Profile("default", 10, 600),
+    Profile("throughput", 100, 600, parameters=_WIDE),
+    Profile("batch of one", 1, 50),
     Profile("default, every delivery another app", 10, 300, spread=True),
     Profile("throughput, every delivery another app", 100, 300, spread=True, parameters=_WIDE),
 ]
