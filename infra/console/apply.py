@@ -110,9 +110,7 @@ def _attribute(spec: Spec, name: str) -> Any:
 
 def _actions(change: Change) -> list[Any]:
     return [
-        _attribute(change.spec, name).remove()
-        if new is None
-        else _attribute(change.spec, name).set(_stored(new))
+        _attribute(change.spec, name).remove() if new is None else _attribute(change.spec, name).set(_stored(new))
         for name, (_, new) in change.fields.items()
     ]
 

@@ -5,6 +5,7 @@ import os
 import random
 import sys
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,8 +15,23 @@ from rich.console import Console
 
 from bellhop.attempts import KEPT
 from deliver.guard import Policy
+from infra.console import (
+    again,
+    documents,
+    errors,
+    log,
+    policy,
+    publish,
+    registry_file,
+    render,
+    render_app,
+    render_policy,
+    rotate,
+    show,
+    stack,
+    text,
+)
 from infra.console import apply as effects
-from infra.console import documents, errors, log, publish, registry_file, render, show, stack, text
 from infra.console.errors import ConsoleError
 from infra.console.plan import Plan, PlanConflictError
 from infra.console.stack import Stack
@@ -66,7 +82,7 @@ def publish_events(stack_name: str, file: str, *, as_json: bool) -> None:
 
 def show_log(stack_name: str, app_id: str, limit: int, since: str, *, failures: bool, as_json: bool) -> None:
     """An app's attempts."""
-    back = text.span(since, KEPT)
+    back = text.span("--since", since, KEPT)
     stack.bind(stack.find(stack_name))
     show.app(app_id)
     read = log.read(app_id, datetime.now(UTC), back, limit, failures=failures)
@@ -83,8 +99,45 @@ def show_app(stack_name: str, app_id: str | None, *, as_json: bool) -> None:
         apps = show.directory()
         _print_json(documents.directory(apps)) if as_json else render.directory(apps, _console())
     else:
-        view = show.view(app_id, datetime.now(UTC).date())
-        _print_json(documents.app(view)) if as_json else render.app(view, _console())
+        view = show.view(app_id, datetime.now(UTC))
+        _print_json(documents.app(view)) if as_json else render_app.app(view, _console())
+
+
+def rotate_secret(
+    stack_name: str, app_id: str, overlap: str, variable: str | None, *, force: bool, as_json: bool
+) -> None:
+    """Show the new secret, then write it."""
+    both = text.span("--overlap", overlap, rotate.LONGEST, zero=True)
+    imported = None if variable is None else _variable(variable)
+    found = stack.find(stack_name)
+    stack.bind(found)
+    show.app(app_id)
+    made = rotate.prepare(app_id, imported, both, datetime.now(UTC), force=force)
+    if as_json:
+        _print_json(documents.rotation(made, found.cache_seconds))
+    else:
+        render.rotation(made, _console())
+    sys.stdout.flush()  # as in apply
+    rotate.execute(made)
+    if not as_json:
+        render.rotated(made, found.cache_seconds, _console())
+
+
+def show_policy(stack_name: str, *, as_json: bool) -> None:
+    """The stack's retry policy."""
+    found = stack.find(stack_name)
+    schedule = policy.of(found.retry_delays, found.deadline, found.broken_pause_hours)
+    _print_json(asdict(schedule)) if as_json else render_policy.policy(schedule, _console())
+
+
+def retry(stack_name: str, delivery_id: str, *, force: bool, as_json: bool) -> None:
+    """A delivery's next attempt, now."""
+    found = stack.find(stack_name)
+    stack.bind(found)
+    group = found.outputs[stack.SCHEDULE_GROUP]
+    lane = again.Lane(stack.sqs(), found.outputs[stack.RETRIES_QUEUE], stack.scheduler(), group)
+    sent = again.retry(delivery_id, lane, datetime.now(UTC), force=force)
+    _print_json(asdict(sent)) if as_json else render.sent(sent, _console())
 
 
 def fail(error: Exception) -> NoReturn:
@@ -110,6 +163,12 @@ def _confirm(found: Stack, *, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise ConsoleError("nothing is written yet: add --yes to apply these changes")
     typer.confirm(f"Apply to {found.name}?", abort=True, err=True)
+
+
+def _variable(name: str) -> str:
+    if name not in os.environ:
+        raise ConsoleError(f"--secret-env names {name}, which is not set: export it")
+    return os.environ[name]
 
 
 def _read(file: str) -> str:

@@ -4,13 +4,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
+from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation
-from infra.console import keys
+from infra.console import headers, keys
 from infra.console.log import Entry, Log
 from infra.console.plan import Change, Plan
+from infra.console.rotate import Rotation
 from infra.console.show import AppView
 
 COUNTS = ("success", "error", "timeout", "fatal")
@@ -49,6 +52,10 @@ def app(view: AppView) -> dict[str, Any]:
     return {
         **_fields(view.app, *names),
         "epoch": int(view.app.epoch),
+        "headers": headers.masked(view.app.headers),
+        "max_per_second": view.app.max_per_second,
+        "gate": _gate(view),
+        "rotating_until": moment(view.rotating_until),
         "installations": [_hook(hook) for hook in view.hooks],
         "days": {name: [_day(row) for row in rows] for name, rows in view.days.items()},
         "audit": [_audit(entry) for entry in view.audit],
@@ -60,13 +67,47 @@ def mail_states(entry: AuditEntry) -> dict[str, int]:
     return dict(Counter(entry.mails.attribute_values.values()))
 
 
+def moment(seconds: float | None) -> str | None:
+    """A time in epoch seconds as ISO 8601, UTC."""
+    return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="seconds")
+
+
+def rotation(made: Rotation, cache_seconds: int) -> dict[str, Any]:
+    """A rotation, with the secret if it is a new one."""
+    return {
+        "app_id": made.app_id,
+        "new_secret": secret_forms(made.secret) if made.generated else None,
+        "both_sign_until": made.until.isoformat(timespec="seconds") if made.until else None,
+        "seen_within_seconds": cache_seconds,
+    }
+
+
+def _gate(view: AppView) -> dict[str, Any]:
+    probe = view.gate if view.paused_since is not None else Gate()
+    return {
+        "paused_since": moment(view.paused_since),
+        "next_probe": moment(probe.next_probe),
+        "probe_until": moment(probe.probe_until),
+        "recovered_at": moment(view.gate.recovered_at),
+        "slow_start_per_second": view.start_rate,
+    }
+
+
 def _change(change: Change) -> dict[str, Any]:
-    fields = {name: {"old": old, "new": new} for name, (old, new) in change.fields.items()}
+    fields = {name: _difference(name, old, new) for name, (old, new) in change.fields.items()}
     return {"change": "create" if change.creates else "update", "item": change.spec.label, "fields": fields}
 
 
+def _difference(name: str, old: Any, new: Any) -> dict[str, Any]:
+    if name == "headers":
+        shown = {"old": headers.masked(old), "new": headers.masked(new)}
+        return shown | {"changed": headers.changed(old, new)}
+    return {"old": old, "new": new}
+
+
 def _entry(entry: Entry) -> dict[str, Any]:
-    return asdict(entry) | {"at": entry.at.isoformat(timespec="milliseconds")}
+    due = entry.due.isoformat(timespec="seconds") if entry.due else None
+    return asdict(entry) | {"at": entry.at.isoformat(timespec="milliseconds"), "due": due}
 
 
 def _hook(hook: Installation) -> dict[str, Any]:

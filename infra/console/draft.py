@@ -10,7 +10,10 @@ from infra.console.catalogue import events_of, expand
 from infra.console.specs import AppSpec, OrganizationSpec
 from infra.console.yaml_nodes import Problem, Value, did_you_mean
 
+MAX_RATE = 1000  # deliveries a second; more is no limit worth keeping count for
+
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -80,6 +83,15 @@ def read_events(value: Value) -> tuple[str, ...]:
             item.refuse(f"is {text!r}, which is no event; {_event_hint(str(text))}")
         names.update(dict.fromkeys(expanded or ()))
     return tuple(names)
+
+
+def read_rate(value: Value) -> float | None:
+    """Deliveries a second."""
+    text = value.text()
+    rate = float(text) if text and _RATE.fullmatch(text) else 0.0
+    if text is not None and not 0 < rate <= MAX_RATE:
+        value.refuse(f"is {text!r}, which is no rate; use a number above 0, at most {MAX_RATE}, such as 5 or 0.5")
+    return (int(rate) if rate.is_integer() else rate) or None
 
 
 def refuse_unlisted(value: Value, events: tuple[str, ...], app: AppSpec) -> None:

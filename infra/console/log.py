@@ -2,28 +2,34 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from bellhop import attempts
-from bellhop.attempts import PARKED, DeliveryRecord, SuccessPack
+from bellhop import successes
+from bellhop.attempts import DELIVERED, PARKED, RETRYING, DeliveryRecord
+from bellhop.successes import SuccessPack
 from infra.console.text import first_line
 
 # An attempt may belong to a delivery that first failed long before: as far back as a chain of retries lasts.
 CHAIN = timedelta(days=4)
+WAITING = "waiting"  # the result of a delivery that was put off before its first attempt
 LIMIT = 10_000  # entries at most
 RECORDS = 500  # at most, the newest; each is read whole
 
 _MINUTE = timedelta(minutes=1)
 _AT_ONCE = 10  # minutes that are read side by side: as many connections as a client keeps
-_READ = ["delivery_id", "event_id", "event", "state", "attempt", "created_at", "history"]
+_READ = ["delivery_id", "event_id", "event", "state", "attempt", "created_at", "history", "due_at"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One attempt, or a delivery that waits without one. `answer` is the first line of what came back."""
+    """One attempt, or a delivery that waits without one.
+
+    `answer` is the first line of what came back. `due` is when the next attempt is, on the newest entry of a
+    delivery that waits for it; past, it waits for its app: see its gate.
+    """
 
     at: datetime
     number: int
@@ -36,6 +42,7 @@ class Entry:
     delivery_id: str
     state: str
     request_id: str | None
+    due: datetime | None = None
 
     @property
     def failed(self) -> bool:
@@ -81,10 +88,16 @@ def _records(app_id: str, since: datetime) -> tuple[list[DeliveryRecord], bool]:
 
 def _of_record(record: DeliveryRecord) -> Iterator[Entry]:
     names = {name: getattr(record, name) for name in ("event", "event_id", "delivery_id", "state")}
-    for row in record.history:
-        yield _entry(dict(row), names)
-    if record.state == PARKED:
-        yield Entry(_created(record), int(record.attempt), PARKED, None, None, "", request_id=None, **names)
+    made = [_entry(dict(row), names) for row in record.history]
+    if record.state == PARKED or not made:
+        result = WAITING if record.state == RETRYING else record.state
+        made.append(Entry(_created(record), int(record.attempt), result, None, None, "", request_id=None, **names))
+    yield from made[:-1]
+    yield replace(made[-1], due=_due(record))
+
+
+def _due(record: DeliveryRecord) -> datetime | None:
+    return datetime.fromtimestamp(float(record.due_at), UTC) if record.state == RETRYING else None
 
 
 def _created(record: DeliveryRecord) -> datetime:
@@ -107,13 +120,13 @@ def _add_successes(entries: list[Entry], app_id: str, now: datetime, since: date
 
 def _packed(app_id: str, minute: datetime) -> list[Entry]:
     holds_app = SuccessPack.apps.contains(app_id)
-    packs = SuccessPack.query(attempts.bucket(minute), filter_condition=holds_app)
+    packs = SuccessPack.query(successes.bucket(minute), filter_condition=holds_app)
     rows = [row for pack in packs for row in pack.entries if row["app"] == app_id]
     return [_entry(row, _names(row)) for row in rows]
 
 
 def _names(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("event", "event_id", "delivery_id")} | {"state": attempts.DELIVERED}
+    return {name: row[name] for name in ("event", "event_id", "delivery_id")} | {"state": DELIVERED}
 
 
 def _entry(row: dict[str, Any], names: dict[str, Any]) -> Entry:

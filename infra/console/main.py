@@ -81,7 +81,10 @@ def log(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show an app's attempts, newest first. Times are UTC."""
+    """Show an app's attempts and when the next is due.
+
+    Newest first; times are UTC.
+    """
     with _commands() as commands:
         commands.show_log(stack, app_id, limit, since, failures=failures, as_json=as_json)
 
@@ -93,9 +96,61 @@ def show_app(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show an app: its state, its hooks, its last seven days, who switched it off and why."""
+    """Show an app: its state, pause and limits, its hooks, its last seven days, who switched it off and why."""
     with _commands() as commands:
         commands.show_app(stack, app_id, as_json=as_json)
+
+
+@app.command()
+def rotate_secret(
+    app_id: AppId,
+    *,
+    overlap: Annotated[str, typer.Option(help="How long both secrets sign: 0, 30m, 24h, at most 7d.")] = "24h",
+    secret_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Import the secret in this variable; without it, a new one.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even while an overlap runs: drop its older secret.")
+    ] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Give an app a new signing secret.
+
+    It is shown once, just before it is written. Until the overlap ends, webhook-signature has a signature of each
+    secret, and Sentry-Hook-Signature, which has room for one, uses the old. Functions see the new secret within
+    the stack's CacheSeconds.
+    """
+    with _commands() as commands:
+        commands.rotate_secret(stack, app_id, overlap, secret_env, force=force, as_json=as_json)
+
+
+@app.command()
+def policy(*, as_json: Json = False, stack: StackName = "bellhop") -> None:
+    """Show when failed deliveries are tried again.
+
+    Also what can put an attempt off, such as a pause of its app.
+    """
+    with _commands() as commands:
+        commands.show_policy(stack, as_json=as_json)
+
+
+@app.command()
+def retry(
+    delivery_id: Annotated[str, typer.Argument(metavar="DELIVERY", help="Its webhook-id, msg_...")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Even where it is delivered already.")] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Try a delivery again now.
+
+    One that waits for its next attempt, is exhausted, was stopped, or was parked before its app was switched on.
+    It is the delivery's next attempt, under the same webhook-id. One that fails goes on by the schedule, and is
+    exhausted after its last.
+    """
+    with _commands() as commands:
+        commands.retry(stack, delivery_id, force=force, as_json=as_json)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Change:
 
     spec: Spec
     creates: bool
-    fields: Mapping[str, tuple[Any, Any]]
+    fields: Mapping[str, tuple[Any, Any]] = field(repr=False)  # may hold headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _moved(changes: Iterable[Change]) -> list[str]:
 def _replaced(desired: RegistryFile, current: Current) -> list[str]:
     return [
         f"apps.{app}: the secret differs from the stored one, which apply never replaces; "
-        "rotate it, or drop the line to keep the stored one"
+        "rotate it, or drop the line to keep the stored one (bellhop rotate-secret)"
         for app, secret in desired.secrets.items()
         if current.secrets.get(app, secret) != secret
     ]

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from bellhop.registry import INSTALLED, INTERNAL, PENDING, PUBLISHED, UNINSTALLED, UNPUBLISHED
 from deliver.guard import Policy
-from infra.console import keys, urls
+from infra.console import headers, keys, urls
 from infra.console.draft import (
     Draft,
     is_id,
     is_slug,
     optional,
     read_events,
+    read_rate,
     refuse_reference,
     refuse_unlisted,
     required,
@@ -28,7 +29,7 @@ NAMESPACE = uuid.UUID("6f0c5d1e-3b0a-5d36-9c1b-8f6f0b9d2a47")
 
 _SECTIONS = ("organizations", "apps", "installations")
 _ORGANIZATION = ("id", "name", "owners")
-_APP = ("name", "kind", "organization", "url", "events", "secret", "secret_env")
+_APP = ("name", "kind", "organization", "url", "events", "headers", "max_per_second", "secret", "secret_env")
 _INSTALLATION = ("app", "organization", "id", "status", "events", "projects")
 _MAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
 
@@ -109,10 +110,12 @@ def _app(slug: str, value: Value, draft: Draft) -> AppSpec | None:
         value.refuse("has no `events`; list those it may receive, such as [issue]")
     events = read_events(fields["events"]) if "events" in fields else ()
     organization_id = _owning_organization(fields, kind, value, draft)
+    own = headers.read(fields["headers"], draft.environ) if "headers" in fields else None
+    rate = read_rate(fields["max_per_second"]) if "max_per_second" in fields else None
     _import_secret(slug, fields, draft)
     if not (fine and name and kind and url):
         return None
-    return AppSpec(slug, name, kind, organization_id, url, events)
+    return AppSpec(slug, name, kind, organization_id, url, events, own, rate)
 
 
 def _url(fields: Mapping[str, Value], owner: Value, draft: Draft) -> str | None:
@@ -123,9 +126,7 @@ def _url(fields: Mapping[str, Value], owner: Value, draft: Draft) -> str | None:
     return url
 
 
-def _owning_organization(
-    fields: Mapping[str, Value], kind: str | None, owner: Value, draft: Draft
-) -> str | None:
+def _owning_organization(fields: Mapping[str, Value], kind: str | None, owner: Value, draft: Draft) -> str | None:
     if "organization" in fields:
         return draft.organization_id(fields, owner)
     if kind == INTERNAL:

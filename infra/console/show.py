@@ -1,12 +1,16 @@
 """The directory of apps, and one app with its hooks, its seven days and its audit entries."""
 
+import math
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from difflib import get_close_matches
 
-from bellhop import outcomes
+from bellhop import gates, outcomes
+from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, find
+from bellhop.secrets import SigningSecret
+from deliver.gate import start_rate
 from infra.console.errors import ConsoleError
 from infra.console.registry_file import KINDS
 from infra.console.text import printable
@@ -17,12 +21,31 @@ ENTRIES = 20  # of the audit, the newest
 
 @dataclass(frozen=True, slots=True)
 class AppView:
-    """An app as an operator looks at it; `days` are by organisation, those with counts, oldest first."""
+    """An app as an operator looks at it at a moment, `now`.
+
+    `days` are by organisation, those with counts, oldest first. `rotating_until` (epoch seconds) is the end of
+    the overlap of two signing secrets, None when there is one.
+    """
 
     app: App
     hooks: tuple[Installation, ...]
     days: dict[str, list[OutcomeDay]]
     audit: tuple[AuditEntry, ...]
+    gate: Gate
+    rotating_until: float | None
+    now: float
+
+    @property
+    def paused_since(self) -> float | None:
+        """Since when deliveries wait, in epoch seconds; None when they do not."""
+        return gates.paused_since(self.gate, int(self.app.epoch))
+
+    @property
+    def start_rate(self) -> float | None:
+        """Deliveries a second that the slow start after a pause allows; None when there is none."""
+        recovered = self.gate.recovered_at
+        rate = start_rate(None if recovered is None else float(recovered), self.now)
+        return None if rate == math.inf else rate
 
 
 def directory() -> list[App]:
@@ -44,7 +67,7 @@ def app(app_id: str) -> App:
     return found
 
 
-def view(app_id: str, today: date) -> AppView:
+def view(app_id: str, now: datetime) -> AppView:
     """All there is to see of an app. Raises like `app`."""
     found = app(app_id)
     hooks = tuple(Installation.by_app.query(app_id))
@@ -52,6 +75,16 @@ def view(app_id: str, today: date) -> AppView:
     if found.organization_id:
         organizations[found.organization_id] = None
     epoch = int(found.epoch)
-    days = {name: outcomes.days(app_id, name, epoch, today, DAYS) for name in organizations}
+    days = {name: outcomes.days(app_id, name, epoch, now.date(), DAYS) for name in organizations}
     audit = AuditEntry.query(app_id, scan_index_forward=False, limit=ENTRIES)
-    return AppView(found, hooks, days, tuple(audit))
+    time = now.timestamp()
+    return AppView(found, hooks, days, tuple(audit), gates.load(app_id), _rotating_until(app_id, time), time)
+
+
+def _rotating_until(app_id: str, now: float) -> float | None:
+    try:  # the secrets themselves are not asked for
+        row = SigningSecret.get(app_id, consistent_read=True, attributes_to_get=["app_id", "previous_until"])
+    except SigningSecret.DoesNotExist:
+        return None
+    until = float(row.previous_until or 0)
+    return until if until > now else None

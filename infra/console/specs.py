@@ -23,7 +23,10 @@ class OrganizationSpec:
 
 @dataclass(frozen=True, slots=True)
 class AppSpec:
-    """An app, without what the running system decides: its state and epoch."""
+    """An app, without what the running system decides: its state and epoch.
+
+    The values of `headers` may be secrets; `max_per_second` None is no limit.
+    """
 
     KEY: ClassVar = ("app_id",)
     app_id: str
@@ -32,6 +35,8 @@ class AppSpec:
     organization_id: str | None
     url: str
     events: tuple[str, ...]
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    max_per_second: float | None = None
 
     @property
     def label(self) -> str:

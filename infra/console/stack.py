@@ -12,14 +12,17 @@ from pynamodb.connection import Connection
 from pynamodb.models import Model
 
 from bellhop import tables
-from bellhop.attempts import DeliveryRecord, SuccessPack
+from bellhop.attempts import DeliveryRecord
+from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
+from bellhop.successes import SuccessPack
 from deliver.guard import Policy
 from infra.console.errors import ConsoleError
 
 if TYPE_CHECKING:
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
 
 TABLES: dict[type[Model], str] = {
@@ -31,8 +34,11 @@ TABLES: dict[type[Model], str] = {
     OutcomeDay: "OutcomesTable",
     DeliveryRecord: "AttemptsTable",
     SuccessPack: "SuccessesTable",
+    Gate: "GatesTable",
 }
 EVENTS_QUEUE = "IssueEventsQueueUrl"
+RETRIES_QUEUE = "RetriesQueueUrl"
+SCHEDULE_GROUP = "ScheduleGroup"
 
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 
@@ -59,6 +65,26 @@ class Stack:
     def events_queue_url(self) -> str:
         """Where issue events are published."""
         return self.outputs[EVENTS_QUEUE]
+
+    @property
+    def retry_delays(self) -> tuple[int, ...]:
+        """Seconds before each retry."""
+        return tuple(map(int, self.parameters["RetryDelaysSeconds"].split(",")))
+
+    @property
+    def deadline(self) -> int:
+        """Seconds that one attempt takes at most."""
+        return int(self.parameters["DeliveryDeadlineSeconds"])
+
+    @property
+    def broken_pause_hours(self) -> int:
+        """How long a pause lasts before an internal app is switched off."""
+        return int(self.parameters["BrokenPauseHours"])
+
+    @property
+    def cache_seconds(self) -> int:
+        """How long a function may go on with what it read."""
+        return int(self.parameters["CacheSeconds"])
 
 
 def find(name: str) -> Stack:
@@ -93,6 +119,11 @@ def sqs() -> "SQSClient":
     return boto3.client("sqs", config=_CONFIG)
 
 
+def scheduler() -> "EventBridgeSchedulerClient":
+    """A client for the stack's schedules."""
+    return boto3.client("scheduler", config=_CONFIG)
+
+
 def _not_found(name: str) -> ConsoleError:
     where = os.environ.get("AWS_ENDPOINT_URL") or f"region {boto3.Session().region_name}"
     return ConsoleError(
@@ -102,7 +133,7 @@ def _not_found(name: str) -> ConsoleError:
 
 
 def _complete(name: str, status: str, outputs: Mapping[str, str]) -> None:
-    missing = {*TABLES.values(), EVENTS_QUEUE} - outputs.keys()
+    missing = {*TABLES.values(), EVENTS_QUEUE, RETRIES_QUEUE, SCHEDULE_GROUP} - outputs.keys()
     if missing:
         raise ConsoleError(
             f"stack {name!r} ({status}) has no output {min(missing)}: it is still being created, or it is "

@@ -18,19 +18,32 @@ def first_line(text: str) -> str:
     return next((printable(line.strip()) for line in text.split("\n") if line.strip()), "")
 
 
-def span(text: str, longest: timedelta) -> timedelta:
-    """The time that `90s`, `15m`, `1h`, `2d` or `1w` stands for.
+def span(option: str, text: str, longest: timedelta, *, zero: bool = False) -> timedelta:
+    """The time that `90s`, `15m`, `1h`, `2d` or `1w` stands for; also none at all, as `0`, where `zero` allows it.
 
     Raises:
-        ConsoleError: it is none of these, or longer than `longest`.
+        ConsoleError: it is none of these, or longer than `longest`; names the `option` it was given for.
     """
+    if zero and re.fullmatch(r"0[smhdw]?", text):
+        return timedelta(0)
     found = re.fullmatch(r"([1-9][0-9]{0,6})([smhdw])", text)
     if not found:
-        raise ConsoleError(f"--since {text!r} is not a time: write 90s, 15m, 1h, 2d or 1w")
+        raise ConsoleError(f"{option} {text!r} is not a time: write 90s, 15m, 1h, 2d or 1w")
     chosen = timedelta(**{_UNITS[found[2]]: int(found[1])})
     if chosen > longest:
-        raise ConsoleError(f"--since {text} is further back than the log is kept: at most {longest.days}d")
+        raise ConsoleError(f"{option} {text} is too long: at most {longest.days}d")
     return chosen
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units, such as `2 h 30 min`; what is left is dropped."""
+    left = int(seconds)
+    parts: list[tuple[int, str]] = []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        number, left = divmod(left, size)
+        parts += [(number, unit)] if parts or number else []
+    shown = [f"{number} {unit}" for number, unit in parts[:2] if number]
+    return " ".join(shown) or "0 s"
 
 
 def utc(moment: datetime) -> str:

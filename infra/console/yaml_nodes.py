@@ -41,6 +41,11 @@ class Value:
         """Note what is wrong with this value."""
         self.problems.append(Problem(self.line, self.path, message))
 
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it is `key: value` lines."""
+        return isinstance(self.node, MappingNode)
+
     def fields(self, known: Collection[str] | None = None) -> dict[str, "Value"]:
         """The entries of a mapping by key; `known` are the keys it may have, None means any."""
         if self._is_null():

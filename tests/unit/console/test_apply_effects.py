@@ -30,9 +30,7 @@ def connection(aws: None) -> Connection:
 
 
 def raw(connection: Connection, table: str, **key: str) -> dict[str, Any]:
-    found = connection.client.get_item(
-        TableName=table, Key={name: {"S": value} for name, value in key.items()}
-    )
+    found = connection.client.get_item(TableName=table, Key={name: {"S": value} for name, value in key.items()})
     return dict(found["Item"])
 
 

@@ -10,9 +10,7 @@ BOT = AppSpec("bot", "Bot", "internal", "1", "https://bot.example", ("issue.crea
 HOOK = InstallationSpec("1", "i-1", "bot", "installed", ("issue.created",), None)
 
 
-def plan(
-    desired: list[Spec], current: list[Spec], imports: dict[str, str] | None = None, **stored: str
-) -> Plan:
+def plan(desired: list[Spec], current: list[Spec], imports: dict[str, str] | None = None, **stored: str) -> Plan:
     holds = Current({key(spec): spec for spec in current}, stored)
     return make(RegistryFile(tuple(desired), imports or {}), holds, lambda: "generated")
 

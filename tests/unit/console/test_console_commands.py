@@ -1,70 +1,26 @@
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
-from typer.testing import CliRunner, Result
 
 from bellhop import attempts, outcomes
-from bellhop.attempts import EXHAUSTED, Attempt
+from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, End
 from bellhop.deliveries import Delivery
+from bellhop.gates import Gate
 from bellhop.outcomes import Tally
 from bellhop.registry import App, AuditEntry
 from bellhop.secrets import SigningSecret
-from infra.console import apply, keys, stack
-from infra.console.main import app
+from infra.console import apply, keys
+from infra.console.text import utc
+from tests.unit.console.operating import CloudFormation, bellhop, refused, succeed
+
+pytestmark = pytest.mark.usefixtures("cloudformation")
 
 EXAMPLE = Path(apply.__file__).parent / "example-registry.yaml"
 LAST = {"error": "http_410", "event_id": "e-9", "answer": "gone"}
-runner = CliRunner()
-
-
-class CloudFormation:
-    """Knows one stack, whose tables are those of the models."""
-
-    def __init__(self, queue: str) -> None:
-        self.outputs = {output: model.Meta.table_name for model, output in stack.TABLES.items()}
-        self.outputs[stack.EVENTS_QUEUE] = queue
-        self.parameters = {"AllowHttp": "false", "AllowPrivateAddresses": "false", "AllowedPorts": "80,443"}
-
-    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
-        if StackName != "bellhop":
-            fault = {"Code": "ValidationError", "Message": f"Stack with id {StackName} does not exist"}
-            raise ClientError({"Error": fault}, "DescribeStacks")
-        outputs = [{"OutputKey": k, "OutputValue": v} for k, v in self.outputs.items()]
-        parameters = [{"ParameterKey": k, "ParameterValue": v} for k, v in self.parameters.items()]
-        return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": outputs, "Parameters": parameters}]}
-
-
-@pytest.fixture(autouse=True)
-def cloudformation(queue: str, monkeypatch: pytest.MonkeyPatch) -> CloudFormation:
-    known, real = CloudFormation(queue), boto3.client
-    monkeypatch.setattr(
-        boto3,
-        "client",
-        lambda name, **options: known if name == "cloudformation" else real(name, **options),
-    )
-    return known
-
-
-def bellhop(*arguments: object, stdin: str | None = None) -> Result:
-    return runner.invoke(app, [str(argument) for argument in arguments], input=stdin, env={"COLUMNS": "200"})
-
-
-def succeed(*arguments: object, stdin: str | None = None) -> str:
-    result = bellhop(*arguments, stdin=stdin)
-    assert (result.exit_code, result.stderr) == (0, ""), result.output
-    return result.stdout
-
-
-def refused(*arguments: object, stdin: str | None = None) -> str:
-    result = bellhop(*arguments, stdin=stdin)
-    assert result.exit_code == 1
-    assert "Traceback" not in result.output
-    return result.stderr
 
 
 def test_apply_shows_the_plan_and_each_new_secret_in_both_forms_once() -> None:
@@ -187,7 +143,7 @@ def test_log_shows_hostile_answers_as_they_are_written_and_says_how_far_it_looke
     now = datetime.now(UTC)
     delivery = Delivery("msg_1", "e-1", "issue.created", "pager", "4501", "i", b"{}")
     attempt = Attempt(6, now, 31, "r", "http_500", 500, "[red]boom[/red]\x1b]0;owned\x07\nmore")
-    attempts.open_record(delivery, EXHAUSTED, now, attempt)
+    attempts.open_record(delivery, End(EXHAUSTED, attempt=attempt), now)
     shown = succeed("log", "pager")
     assert "[red]boom[/red]\\x1b]0;owned\\x07" in shown
     assert "exhausted" in shown
@@ -196,6 +152,20 @@ def test_log_shows_hostile_answers_as_they_are_written_and_says_how_far_it_looke
     assert [entry["result"] for entry in read["attempts"]] == ["http_500"]
     assert "Others: bellhop log pager --limit 500" in succeed("log", "pager", "--limit", "1")
     assert "Further back: bellhop log deploy-bot --since 1d" in succeed("log", "deploy-bot")
+
+
+def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    now = datetime.now(UTC)
+    for name, wait in (("msg_1", 7_230), ("msg_2", -5)):
+        delivery = Delivery(name, "e-1", "issue.created", "pager", "4501", "i", b"{}")
+        failed = Attempt(1, now, 31, "r", "http_500", 500)
+        attempts.open_record(delivery, End(RETRYING, now.timestamp() + wait, failed), now)
+    second, first = (line.split() for line in succeed("log", "pager").splitlines()[1:3])
+    assert first[-5:] == ["retrying", "in", "2", "h", "msg_1"]
+    assert second[-3:] == ["retrying", "due", "msg_2"]
+    entries = json.loads(succeed("log", "pager", "--json"))["attempts"]
+    assert datetime.fromisoformat(entries[1]["due"]).timestamp() == pytest.approx(now.timestamp() + 7_230, abs=1)
 
 
 def test_log_of_an_unknown_app_suggests_the_one_that_was_meant() -> None:
@@ -226,6 +196,28 @@ def test_app_as_json_has_its_days_hooks_and_audit() -> None:
     (entry,) = view["audit"]
     assert entry["mails"] == {"ada@acme.example": "sent", "grace@acme.example": "unknown"}
     assert "secret" not in view
+
+
+def test_app_shows_its_gate() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    assert "gate    open" in succeed("app", "pager")
+    now = datetime.now(UTC).timestamp()
+    Gate("pager", epoch=1, paused_since=now - 60, next_probe=now - 1).save()
+    shown = succeed("app", "pager")
+    assert f"gate    paused since {utc(datetime.fromtimestamp(now - 60, UTC))} UTC, next probe 20" in shown
+    Gate("pager", epoch=1, paused_since=now - 60, next_probe=now - 1, probe="w", probe_until=now + 60).save()
+    assert ", being probed now\n" in succeed("app", "pager")
+    Gate("pager", recovered_at=now - 20).save()
+    assert re.search(r"starting slowly since .* UTC, 4\.\d deliveries a second now", succeed("app", "pager"))
+    gate = json.loads(succeed("app", "pager", "--json"))["gate"]
+    assert gate["paused_since"] is None
+    assert gate["recovered_at"].startswith("20")
+    assert gate["slow_start_per_second"] == pytest.approx(4, abs=1)
+    Gate("pager", recovered_at=now - 600).save()
+    assert "gate    open" in succeed("app", "pager")
+    Gate("pager", epoch=0, paused_since=now - 60, next_probe=now).save()
+    assert "gate    open" in succeed("app", "pager")
+    assert json.loads(succeed("app", "pager", "--json"))["gate"]["next_probe"] is None
 
 
 def _count_and_disable() -> None:

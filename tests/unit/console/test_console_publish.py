@@ -56,9 +56,7 @@ def test_nothing_to_publish_is_an_error(text: str) -> None:
         read(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[" * 100_000, "nonsense\nnonsense", '{"event_id": NaN}', "[NaN]", "7"]
-)
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "nonsense\nnonsense", '{"event_id": NaN}', "[NaN]", "7"])
 def test_what_is_no_event_is_refused_without_a_traceback(text: str) -> None:
     with pytest.raises(ConsoleError):
         read(text)

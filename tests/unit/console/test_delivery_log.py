@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts
-from bellhop.attempts import DELIVERED, PARKED, RETRYING, Attempt
+from bellhop import attempts, successes
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, End
 from bellhop.deliveries import Delivery
 from infra.console import log
 
@@ -28,7 +28,7 @@ def succeeded(at: datetime, number: int, app: str = "bot") -> tuple[str, dict[st
 
 
 def failed(number: int, at: datetime, state: str = RETRYING, **fields: Any) -> None:
-    attempts.open_record(delivery(number), state, at, attempt(at, **fields))
+    attempts.open_record(delivery(number), End(state, attempt=attempt(at, **fields)), at)
 
 
 def read(back: timedelta = HOUR, limit: int = 50, *, failures: bool = False) -> log.Log:
@@ -41,8 +41,8 @@ def ids(read: log.Log) -> list[str]:
 
 def test_failures_and_packed_successes_are_merged_newest_first() -> None:
     failed(1, NOW - timedelta(minutes=5))
-    attempts.pack([succeeded(NOW - timedelta(minutes=1), 2)], "b1", NOW - timedelta(minutes=1))
-    attempts.pack([succeeded(NOW - timedelta(minutes=9), 3)], "b2", NOW - timedelta(minutes=9))
+    successes.pack([succeeded(NOW - timedelta(minutes=1), 2)], "b1", NOW - timedelta(minutes=1))
+    successes.pack([succeeded(NOW - timedelta(minutes=9), 3)], "b2", NOW - timedelta(minutes=9))
     found = read()
     assert ids(found) == ["e-2", "e-1", "e-3"]
     assert [entry.failed for entry in found.entries] == [False, True, False]
@@ -50,8 +50,8 @@ def test_failures_and_packed_successes_are_merged_newest_first() -> None:
 
 
 def test_a_batch_that_several_apps_share_shows_only_this_apps_deliveries() -> None:
-    attempts.pack([succeeded(NOW, 1), succeeded(NOW, 2, "other")], "b", NOW)
-    attempts.pack([succeeded(NOW, 3, "other")], "c", NOW)
+    successes.pack([succeeded(NOW, 1), succeeded(NOW, 2, "other")], "b", NOW)
+    successes.pack([succeeded(NOW, 3, "other")], "c", NOW)
     assert ids(read()) == ["e-1"]
 
 
@@ -59,7 +59,7 @@ def test_every_attempt_of_a_delivery_is_an_entry() -> None:
     failed(1, NOW - timedelta(minutes=30))
     record = attempts.claim("msg_1", 2, "me", NOW, 60)
     assert record
-    attempts.finish(record, DELIVERED, Attempt(2, NOW, 5, "again", "http_200", 200))
+    attempts.finish(record, End(DELIVERED, attempt=Attempt(2, NOW, 5, "again", "http_200", 200)))
     found = read()
     assert [(entry.number, entry.result, entry.state) for entry in found.entries] == [
         (2, "http_200", "delivered"),
@@ -72,20 +72,40 @@ def test_a_retry_of_late_shows_though_its_delivery_first_failed_long_before() ->
     failed(1, NOW - timedelta(hours=20))
     record = attempts.claim("msg_1", 2, "me", NOW, 60)
     assert record
-    attempts.finish(record, RETRYING, attempt(NOW, 2))
+    attempts.finish(record, End(RETRYING, attempt=attempt(NOW, 2)))
     assert [entry.number for entry in read().entries] == [2]
 
 
 def test_a_parked_delivery_shows_as_waiting() -> None:
-    attempts.open_record(delivery(1), PARKED, NOW)
+    attempts.open_record(delivery(1), End(PARKED), NOW)
     (entry,) = read(failures=True).entries
     assert (entry.result, entry.number, entry.milliseconds) == ("parked", 0, None)
+
+
+def test_the_newest_attempt_of_what_waits_says_when_the_next_is_due() -> None:
+    due = (NOW + HOUR).timestamp()
+    attempts.open_record(delivery(1), End(RETRYING, due, attempt(NOW - timedelta(minutes=9))), NOW)
+    record = attempts.claim("msg_1", 2, "me", NOW, 60)
+    assert record
+    attempts.finish(record, End(RETRYING, due, attempt(NOW, 2)))
+    assert [(entry.number, entry.due) for entry in read().entries] == [(2, NOW + HOUR), (1, None)]
+
+
+def test_a_delivery_that_was_put_off_before_its_first_attempt_shows_as_waiting() -> None:
+    attempts.open_record(delivery(1), End(RETRYING, (NOW + HOUR).timestamp()), NOW)
+    (entry,) = read(failures=True).entries
+    assert (entry.result, entry.number, entry.due) == ("waiting", 0, NOW + HOUR)
+
+
+def test_what_has_ended_is_due_no_more() -> None:
+    attempts.open_record(delivery(1), End(EXHAUSTED, NOW.timestamp(), attempt(NOW)), NOW)
+    assert [entry.due for entry in read().entries] == [None]
 
 
 def test_nothing_older_than_asked_for_is_shown() -> None:
     failed(1, NOW - timedelta(minutes=61))
     old = NOW - timedelta(minutes=61)
-    attempts.pack([succeeded(old, 2)], "b", old)
+    successes.pack([succeeded(old, 2)], "b", old)
     found = read()
     assert found.entries == ()
     assert found.since == NOW - HOUR
@@ -94,10 +114,10 @@ def test_nothing_older_than_asked_for_is_shown() -> None:
 def test_a_limit_takes_the_newest_and_says_that_there_may_be_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for minute in range(6):
         at = NOW - timedelta(minutes=10 * minute)
-        attempts.pack([succeeded(at, minute)], "b", at)
+        successes.pack([succeeded(at, minute)], "b", at)
     looked: list[str] = []
-    bucket = attempts.bucket
-    monkeypatch.setattr(attempts, "bucket", lambda at: looked.append(bucket(at)) or bucket(at))
+    bucket = successes.bucket
+    monkeypatch.setattr(successes, "bucket", lambda at: looked.append(bucket(at)) or bucket(at))
     found = read(limit=2)
     assert ids(found) == ["e-0", "e-1"]
     assert not found.complete
@@ -106,16 +126,14 @@ def test_a_limit_takes_the_newest_and_says_that_there_may_be_more(monkeypatch: p
 
 def test_an_attempt_that_began_in_the_minute_before_its_pack_is_in_its_place() -> None:
     began = NOW.replace(second=0) - timedelta(seconds=2)
-    attempts.pack([succeeded(began, 1)], "b", NOW)
-    attempts.pack(
-        [succeeded(began + timedelta(seconds=1), 2)], "c", NOW.replace(second=0) - timedelta(seconds=1)
-    )
+    successes.pack([succeeded(began, 1)], "b", NOW)
+    successes.pack([succeeded(began + timedelta(seconds=1), 2)], "c", NOW.replace(second=0) - timedelta(seconds=1))
     assert ids(read(limit=1)) == ["e-2"]
 
 
 def test_a_pack_of_a_clock_that_is_ahead_is_found() -> None:
     ahead = NOW + timedelta(seconds=40)
-    attempts.pack([succeeded(ahead, 1)], "b", ahead)
+    successes.pack([succeeded(ahead, 1)], "b", ahead)
     assert ids(read()) == ["e-1"]
 
 

@@ -59,9 +59,7 @@ def test_defaults_make_a_small_file_enough() -> None:
     app = AppSpec("bot", "bot", "internal", "acme", "https://bot.example/hook", events)
     assert only(AppSpec, file) == [app]
     identifier = installation_id("acme", "bot")
-    assert only(InstallationSpec, file) == [
-        InstallationSpec("acme", identifier, "bot", "installed", events, None)
-    ]
+    assert only(InstallationSpec, file) == [InstallationSpec("acme", identifier, "bot", "installed", events, None)]
 
 
 def test_the_default_id_of_an_installation_never_changes() -> None:
@@ -110,10 +108,7 @@ installations:
             "line 2: organizations.acme: has no `owners`; list who gets mail when an app is switched off "
             "([] for nobody)"
         ),
-        (
-            "line 3: organizations.acme.owner: is not known here; known are id, name, owners; "
-            "did you mean owners?"
-        ),
+        ("line 3: organizations.acme.owner: is not known here; known are id, name, owners; did you mean owners?"),
         (
             "line 6: apps.bot.kind: is 'internl', which is none of internal, unpublished, published; "
             "did you mean internal?"
@@ -127,10 +122,7 @@ installations:
             "line 8: apps.bot.events[2]: is 'comment.resolved', which is no event; use comment.created, "
             "comment.updated, comment.deleted"
         ),
-        (
-            "line 10: installations[0].app: is 'bott', which is not among the apps of this file; "
-            "did you mean bot?"
-        ),
+        ("line 10: installations[0].app: is 'bott', which is not among the apps of this file; did you mean bot?"),
         (
             "line 12: installations[1].organization: is 'nowhere', which is not among the organizations of "
             "this file"

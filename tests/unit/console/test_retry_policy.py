@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from deliver import gate, retry, watch
+from deliver.desk import Policy
+from deliver.verdict import MAX_RETRY_AFTER
+from deliver.waiting import MAX_WAIT
+from infra.console import policy
+from tests.unit.console.operating import CloudFormation, succeed
+
+FULL = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+
+
+def test_every_attempt_has_its_delay_with_the_jitter_that_deliver_adds() -> None:
+    first, *retries = policy.of(FULL, 10, 72).steps
+    assert (first.attempt, first.delay, first.total_most) == (1, 0, 0)
+    assert [(step.attempt, step.delay) for step in retries] == list(enumerate(FULL, 2))
+    for step in retries:
+        for share in (0.0, 0.5, 1.0):
+            drawn = retry.delay(step.attempt - 1, FULL, 0.0, lambda low, high, s=share: low + s * (high - low))
+            assert step.at_least <= (drawn or 0) <= step.at_most
+    assert (retries[0].at_least, retries[0].at_most) == (5, 6)
+    assert (retries[-1].total_least, retries[-1].total_most) == (272_165, 299_382)
+
+
+def test_what_is_said_of_waiting_is_what_deliver_does() -> None:
+    schedule = policy.of(FULL, 10, 72)
+    assert schedule.longest_wait == Policy(FULL, 30).span
+    assert schedule.wait_round == MAX_WAIT
+    assert schedule.retry_after_cap == MAX_RETRY_AFTER
+    assert schedule.pause.window == watch.WINDOW_SECONDS
+    assert schedule.pause.longest_probe == gate.MAX_PROBE_SECONDS
+
+
+def test_the_policy_is_that_of_the_stacks_parameters(cloudformation: CloudFormation) -> None:
+    cloudformation.parameters |= {"RetryDelaysSeconds": "7,7200", "DeliveryDeadlineSeconds": "3"}
+    shown = succeed("policy")
+    rows = [line.split() for line in shown.splitlines()]
+    assert rows[2] == ["2", "7", "s", "0:00:07", "to", "0:00:08", "0:00:07", "to", "0:00:08"]
+    assert rows[3] == ["3", "2", "h", "2:00:00", "to", "2:12:00", "2:00:07", "to", "2:12:08"]
+    for part in (
+        "ends after 3 s at the latest",
+        "up to 1 d; never shorter",
+        "50% of at least 10 attempts in 5 min failed",
+        "every 30 s at first, then every 10% of the",
+        "at most 15 min apart",
+        "1 a second, doubling every 10 s, up to 64",
+        "After 72 hours without a probe that succeeds, an internal app is switched off",
+        "waits for its app at most 2 h, looked at every 15 min; then it is exhausted",
+    ):
+        assert part in shown
+
+
+def test_as_json_the_policy_is_in_seconds(cloudformation: CloudFormation) -> None:
+    read = json.loads(succeed("policy", "--json"))
+    assert [step["delay"] for step in read["steps"]] == [0, 5, 60, 86_400]
+    assert (read["deadline"], read["longest_wait"], read["retry_after_cap"]) == (10, 86_465, 86_400)
+    assert read["pause"]["failed_share"] == pytest.approx(0.5)
