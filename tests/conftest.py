@@ -6,11 +6,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
+from bellhop import aws as aws_session
 from bellhop import tables
-from bellhop.attempts import DeliveryRecord, SuccessPack
+from bellhop.attempts import DeliveryRecord
+from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
+from bellhop.successes import SuccessPack
 
 # The machine's speed is no property of the code.
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +28,7 @@ MODELS = [
     OutcomeDay,
     DeliveryRecord,
     SuccessPack,
+    Gate,
 ]
 
 
@@ -36,6 +40,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    aws_session.core.cache_clear()  # it would keep the credentials and the mock of another test
     with mock_aws():
         tables.bind(tables.connect(retries=0), {model: model.Meta.table_name for model in MODELS})
         for model in MODELS:

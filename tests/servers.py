@@ -69,9 +69,7 @@ def read_request(connection: socket.socket) -> bytes:
             return data
         data += more
     head, _, body = data.partition(b"\r\n\r\n")
-    length = next(
-        int(v) for k, _, v in (h.partition(b":") for h in head.split(b"\r\n")) if k == b"Content-Length"
-    )
+    length = next(int(v) for k, _, v in (h.partition(b":") for h in head.split(b"\r\n")) if k == b"Content-Length")
     while len(body) < length:
         body += connection.recv(65_536)
     return head + b"\r\n\r\n" + body

@@ -1,15 +1,14 @@
 """The delivery log.
 
-A delivery that failed once, was parked or is exhausted has a record of its own with its body: the record is
-the authority over its retries, queue messages are only reminders to look at it. Deliveries that succeeded at
-once are packed, many to an item, without their bodies.
+A delivery that failed once, waits, was parked or is exhausted has a record of its own with its body. The record
+is the authority over its retries; queue messages and schedules are only reminders to look at it.
+
+Each reminder names the attempt it is for, so whoever comes late finds the record ahead.
 """
 
-import json
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pynamodb.attributes import (
@@ -46,9 +45,9 @@ class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped
 class DeliveryRecord(Model):
     """A delivery that did not succeed at once.
 
-    `attempt` is the number of the last attempt that ended, `queued` that of the last attempt known to be on
-    its way, `lease` and `lease_until` (epoch seconds) name the worker that makes the next one. `history` has
-    an entry for each attempt.
+    `attempt` is the number of the last attempt that ended, `due_at` (epoch seconds) when the next is due.
+    `lease` and `lease_until` name the worker that makes it. `history` has an entry for each attempt made;
+    probes of a paused app are among them without having spent an attempt.
     """
 
     class Meta:
@@ -63,7 +62,7 @@ class DeliveryRecord(Model):
     event = UnicodeAttribute()
     state = UnicodeAttribute()
     attempt = NumberAttribute(default=0)
-    queued = NumberAttribute(default=0)
+    due_at = NumberAttribute(default=0)
     lease = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)
     history: ListAttribute[Any] = ListAttribute(default=list)
@@ -83,25 +82,6 @@ class DeliveryRecord(Model):
             installation_id=self.installation_id,
             body=zlib.decompress(self.body),
         )
-
-
-class SuccessPack(Model):
-    """The deliveries of one batch that succeeded at once: `apps` to filter by, `entries` to show."""
-
-    class Meta:
-        table_name = "successes"
-
-    bucket = UnicodeAttribute(hash_key=True)
-    pack = UnicodeAttribute(range_key=True)
-    apps: ListAttribute[str] = ListAttribute()
-    packed = BinaryAttribute(legacy_encoding=False)  # compressed: ten deliveries fit in one write unit
-    expires_at = NumberAttribute()
-
-    @property
-    def entries(self) -> list[dict[str, Any]]:
-        """An entry for each delivery: its names, app and attempt."""
-        found: list[dict[str, Any]] = json.loads(zlib.decompress(self.packed))
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +109,16 @@ class Attempt:
         return row | {name: value for name, value in seen.items() if value}
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """What an attempt, or the decision not to make one, leaves: the state, when the next is due, its row."""
+
+    state: str
+    due_at: float = 0.0
+    attempt: Attempt | None = None
+    spends: bool = True  # whether the attempt counts against the retry budget
+
+
 def load(delivery_id: str) -> DeliveryRecord | None:
     """The record as it is now, or None."""
     try:
@@ -137,11 +127,8 @@ def load(delivery_id: str) -> DeliveryRecord | None:
         return None
 
 
-def open_record(
-    delivery: Delivery, state: str, now: datetime, attempt: Attempt | None = None
-) -> DeliveryRecord | None:
+def open_record(delivery: Delivery, end: End, now: datetime) -> DeliveryRecord | None:
     """Write a delivery's record for the first time; None when it has one already."""
-    number = attempt.number if attempt else 0
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
@@ -151,12 +138,12 @@ def open_record(
         installation_id=delivery.installation_id,
         event_id=delivery.event_id,
         event=delivery.event,
-        state=state,
-        attempt=number,
-        queued=number,
-        history=[attempt.row()] if attempt else [],
+        state=end.state,
+        attempt=_spent(end),
+        due_at=end.due_at,
+        history=[end.attempt.row()] if end.attempt else [],
         body=zlib.compress(delivery.body),
-        expires_at=_expiry(now),
+        expires_at=expiry(now),
     )
     try:
         record.save(condition=DeliveryRecord.delivery_id.does_not_exist())
@@ -186,47 +173,22 @@ def claim(delivery_id: str, number: int, lease: str, now: datetime, seconds: flo
     return record
 
 
-def finish(record: DeliveryRecord, state: str, attempt: Attempt) -> bool:
-    """Write a claimed attempt's end; False when the lease was lost meanwhile and another worker decides."""
+def finish(record: DeliveryRecord, end: End) -> bool:
+    """Write how a claim ended; False when the lease was lost meanwhile and another worker decides."""
     row = DeliveryRecord
-    return _owned(
-        record,
-        [
-            row.state.set(state),
-            row.attempt.set(attempt.number),
-            row.history.set(row.history.append([attempt.row()])),
-        ],
-    )
+    actions = [row.state.set(end.state), row.due_at.set(end.due_at), row.attempt.add(_spent(end))]
+    if end.attempt:
+        actions.append(row.history.set(row.history.append([end.attempt.row()])))
+    return _owned(record, actions)
 
 
-def give_back(record: DeliveryRecord, state: str = RETRYING) -> bool:
-    """End a claim without an attempt: the budget is untouched. `state` PARKED parks the delivery."""
-    return _owned(record, [DeliveryRecord.state.set(state)])
+def give_back(record: DeliveryRecord) -> bool:
+    """Undo a claim: as if it had never been made."""
+    return _owned(record, [])
 
 
-def confirm(record: DeliveryRecord, number: int) -> None:
-    """Note that attempt `number` is on the queue, so that a redelivered message does not send it again."""
-    DeliveryRecord(record.delivery_id).update(
-        actions=[DeliveryRecord.queued.set(number)], condition=DeliveryRecord.delivery_id.exists()
-    )
-
-
-def pack(rows: Iterable[tuple[str, dict[str, Any]]], batch_id: str, now: datetime) -> None:
-    """Log the first-attempt successes of a batch, (app, row) each, in one item."""
-    entries = [{"app": app} | row for app, row in rows]
-    if entries:
-        SuccessPack(
-            bucket(now),
-            f"{now.isoformat(timespec='milliseconds')}#{batch_id}",
-            apps=sorted({entry["app"] for entry in entries}),
-            packed=zlib.compress(json.dumps(entries, separators=(",", ":")).encode()),
-            expires_at=_expiry(now),
-        ).save()
-
-
-def bucket(now: datetime) -> str:
-    """The partition of the success log: one a minute, so that no key stays hot."""
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M")
+def _spent(end: End) -> int:
+    return 1 if end.attempt and end.spends else 0
 
 
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
@@ -243,5 +205,6 @@ def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
     return True
 
 
-def _expiry(now: datetime) -> int:
+def expiry(now: datetime) -> int:
+    """When what is written at `now` leaves the log, in epoch seconds."""
     return int((now + KEPT).timestamp())

@@ -4,9 +4,12 @@ import base64
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 VERSION = 1
+
+# Alerts are delivered and logged, but never counted towards switching an app off.
+ALERT_RESOURCES = frozenset({"event_alert", "metric_alert"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,24 @@ class Delivery:
         """What the event is about, such as `issue`."""
         return self.event.partition(".")[0]
 
+    @property
+    def counts(self) -> bool:
+        """Whether its outcome counts towards the app's health."""
+        return self.resource not in ALERT_RESOURCES
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A reference to a delivery whose record in Attempts holds all that attempt number `attempt` needs."""
+    """A reminder that attempt `attempt` of a delivery is due; its record in Attempts holds all that it needs.
+
+    `waiting_since` (epoch seconds) is set while the attempt is put off because its app is paused or over its
+    rate: such a reminder goes round without touching the record.
+    """
 
     delivery_id: str
     app_id: str
     attempt: int
+    waiting_since: float | None = None
 
 
 def delivery_id(organization_id: str, event_id: str, installation_id: str) -> str:
@@ -45,8 +58,7 @@ def delivery_id(organization_id: str, event_id: str, installation_id: str) -> st
 def encode(message: Delivery | Retry) -> str:
     """The message as the text of a queue message."""
     if isinstance(message, Retry):
-        reference = {"delivery_id": message.delivery_id, "app_id": message.app_id}
-        return json.dumps({"v": VERSION, "retry": message.attempt} | reference)
+        return json.dumps({"v": VERSION, "kind": "retry"} | asdict(message))
     return json.dumps(
         {
             "v": VERSION,
@@ -71,6 +83,6 @@ def decode(text: str) -> Delivery | Retry:
     fields = json.loads(text)
     if fields.pop("v") != VERSION:
         raise ValueError("a delivery message of another version; deploy notify and deliver together")
-    if "retry" in fields:
-        return Retry(attempt=fields.pop("retry"), **fields)
+    if fields.pop("kind", None) == "retry":
+        return Retry(**fields)
     return Delivery(body=zlib.decompress(base64.b64decode(fields.pop("body"))), **fields)

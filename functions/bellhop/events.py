@@ -11,9 +11,6 @@ import fastjsonschema
 MAX_EVENT_BYTES = 262_144
 SCHEMA_PATH = Path(__file__).parent / "schema" / "issue-event.json"
 
-# Alerts are delivered and logged, but never counted towards switching an app off.
-ALERT_RESOURCES = frozenset({"event_alert", "metric_alert"})
-
 # `archived` is the old name of `ignored`: an app that lists only one of them gets the event under that name.
 _ALIASES = {"issue.ignored": "issue.archived", "issue.archived": "issue.ignored"}
 
@@ -80,9 +77,7 @@ def _decode(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constants)
     except RecursionError:
-        raise MalformedEventError(
-            "body", "is nested too deeply; the schema needs only a few levels"
-        ) from None
+        raise MalformedEventError("body", "is nested too deeply; the schema needs only a few levels") from None
     except ValueError as error:
         raise MalformedEventError("body", f"is not JSON: {error}") from None
 

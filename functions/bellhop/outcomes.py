@@ -73,6 +73,10 @@ class Tally:
             last_failure=other.last_failure or self.last_failure,
         )
 
+    def counting(self, counter: str, failure: Failure | None) -> "Tally":
+        """With one more of `counter` ("success", "error", "timeout" or "fatal")."""
+        return replace(self, **{counter: getattr(self, counter) + 1, "last_failure": failure})
+
     @property
     def held_failure(self) -> bool:
         """Whether health has anything to judge."""
@@ -98,23 +102,24 @@ def epoch_day(epoch: int, day: date) -> str:
     return f"{epoch:08d}#{day.isoformat()}"
 
 
-def add(tally: Tally, pause: Callable[[int], None]) -> None:
-    """Count `tally` in one atomic ADD.
+def add(tally: Tally, pause: Callable[[int], None]) -> OutcomeDay:
+    """Count `tally` in one atomic ADD; returns the row with what all functions have counted in it.
 
     Policy: repeated only on a definite throttle, because an unknown result may have counted.
 
     Raises:
         UpdateError: the table did not answer, or throttled `ADDS` times.
     """
+    row = _row(tally)
     for attempt in range(ADDS):
         try:
-            _row(tally).update(actions=_actions(tally))
+            row.update(actions=_actions(tally))
+            break
         except PynamoDBException as error:
             if attempt == ADDS - 1 or not throttled(error):
                 raise
             pause(attempt + 1)
-        else:
-            return
+    return row
 
 
 def days(app_id: str, organization_id: str, epoch: int, today: date, number: int) -> list[OutcomeDay]:

@@ -40,9 +40,7 @@ def batches(
         yield run
 
 
-def send_all(
-    sqs: "SQSClient", url: str, messages: Sequence[Outgoing], pause: Callable[[int], None]
-) -> set[int]:
+def send_all(sqs: "SQSClient", url: str, messages: Sequence[Outgoing], pause: Callable[[int], None]) -> set[int]:
     """Send every message; return the positions of those SQS did not take after `SENDS` tries.
 
     Policy: what SQS rejects is sent again after `pause(try)`; what it still rejects is the caller's to give

@@ -62,6 +62,8 @@ class App(Model):
     organization_id = UnicodeAttribute(null=True)
     url = UnicodeAttribute()
     events: ListAttribute[str] = ListAttribute(default=list)
+    headers: JSONAttribute = JSONAttribute(null=True)  # sent with every webhook, under ours
+    max_per_second: NumberAttribute = NumberAttribute(null=True)  # None: no limit
     state = UnicodeAttribute(default=ENABLED)
     epoch = NumberAttribute(default=1)
     directory = _Directory()

@@ -15,6 +15,11 @@ class SettingsError(Exception):
     """A variable is missing or malformed; the message names it and says what it should be."""
 
 
+def on_lambda(environ: Mapping[str, str]) -> bool:
+    """Whether this is a Lambda function's process, rather than a test or a tool."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in environ
+
+
 def _flag(text: str) -> bool:
     return {"true": True, "false": False}[text]
 

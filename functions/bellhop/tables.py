@@ -3,18 +3,27 @@
 from collections.abc import Mapping
 
 from botocore.exceptions import ClientError
+from botocore.session import Session
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
 
-CONNECT_SECONDS = 2.0
-READ_SECONDS = 4.0
+from bellhop import aws
+
+
+class _Connection(Connection):
+    @property
+    def session(self) -> Session:
+        """The process's own: pynamodb would make another for every connection."""
+        return aws.core()
 
 
 def connect(*, retries: int = 3) -> Connection:
     """A connection to DynamoDB whose calls fail within a function's timeout, unlike pynamodb's default."""
-    return Connection(
-        connect_timeout_seconds=CONNECT_SECONDS, read_timeout_seconds=READ_SECONDS, max_retry_attempts=retries
+    return _Connection(
+        connect_timeout_seconds=aws.CONNECT_SECONDS,
+        read_timeout_seconds=aws.READ_SECONDS,
+        max_retry_attempts=retries,
     )
 
 
@@ -40,6 +49,4 @@ def throttled(error: PynamoDBException) -> bool:
     return isinstance(error.cause, ClientError) and error.cause_response_code in _THROTTLES
 
 
-_THROTTLES = frozenset(
-    {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
-)
+_THROTTLES = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})

@@ -4,28 +4,34 @@ import os
 import random
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from cachetools import TTLCache, cached
 
-from bellhop import settings, tables
-from bellhop.attempts import DeliveryRecord, SuccessPack
+from bellhop import aws, settings, tables
+from bellhop.attempts import DeliveryRecord
+from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, Registry, find
 from bellhop.secrets import SigningSecret
+from bellhop.successes import SuccessPack
 from bellhop.telemetry import PowertoolsTelemetry
 from deliver.answer import Answer, NoAnswer
-from deliver.chain import Desk
-from deliver.dispatch import Workers, process
-from deliver.guard import Policy
+from deliver.counting import Ledger
+from deliver.desk import Desk, Policy
+from deliver.dispatch import process
+from deliver.guard import Policy as EndpointPolicy
+from deliver.posting import Workers
+from deliver.reminders import Reminders
+from deliver.signing import Keys
 from deliver.sockets import tls_context
 from deliver.transport import Transport
+from deliver.watch import Watch
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -38,16 +44,21 @@ class Settings:
     """What the deliver function is told by its environment."""
 
     retries_queue_url: str
+    retries_queue_arn: str
+    schedule_group: str
+    schedule_role_arn: str
+    schedules_dead_letters_arn: str
     apps_table: str
     secrets_table: str
     outcomes_table: str
     attempts_table: str
     successes_table: str
+    gates_table: str
     cache_seconds: float
     deadline_seconds: float
     lease_seconds: float
     retry_delays_seconds: tuple[int, ...]
-    concurrency: int
+    slots: int
     allow_http: bool
     allow_private_addresses: bool
     allowed_ports: str
@@ -61,6 +72,7 @@ class Office:
     telemetry: PowertoolsTelemetry
     transport: Transport
     pool: ThreadPoolExecutor
+    slots: int
     deadline: float
 
 
@@ -76,7 +88,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return office.transport.post(url, headers, body, office.deadline)
 
     try:
-        workers = Workers(office.pool, post, may_start, _pause)
+        workers = Workers(office.pool, office.slots, post, may_start, _pause)
         kept = process(event["Records"], office.desk, workers)
         return {"batchItemFailures": [{"itemIdentifier": i} for i in kept]}
     finally:
@@ -88,28 +100,41 @@ def _open() -> Office:
     chosen = settings.load(Settings, os.environ)
     _bind(chosen)
     telemetry = PowertoolsTelemetry()
-    sqs: SQSClient = boto3.client("sqs", config=Config(connect_timeout=2, read_timeout=5))
+    sqs: SQSClient = aws.client("sqs")
     desk = Desk(
         app=Registry(chosen.cache_seconds, time.monotonic).app,
-        secret=_secrets(chosen.cache_seconds),
-        sqs=sqs,
-        retries_url=chosen.retries_queue_url,
-        delays=chosen.retry_delays_seconds,
-        lease_seconds=chosen.lease_seconds,
+        keys=_keys(chosen.cache_seconds),
+        remind=_reminders(chosen, sqs).send,
+        policy=Policy(chosen.retry_delays_seconds, chosen.lease_seconds),
+        ledger=Ledger(time.monotonic),
+        watch=Watch(time.time),
         telemetry=telemetry,
-        now=lambda: datetime.now(UTC),
+        now=_now,
         uniform=random.uniform,
         token=lambda: uuid.uuid4().hex,
     )
-    transport = Transport(policy(chosen), tls_context(), chosen.concurrency)
-    pool = ThreadPoolExecutor(chosen.concurrency, "attempt")
-    return Office(desk, telemetry, transport, pool, chosen.deadline_seconds)
+    transport = Transport(endpoints(chosen), tls_context(), chosen.slots)
+    pool = ThreadPoolExecutor(chosen.slots, "attempt")
+    return Office(desk, telemetry, transport, pool, chosen.slots, chosen.deadline_seconds)
 
 
-def policy(chosen: Settings) -> Policy:
+def _reminders(chosen: Settings, sqs: "SQSClient") -> Reminders:
+    return Reminders(
+        sqs=sqs,
+        queue_url=chosen.retries_queue_url,
+        queue_arn=chosen.retries_queue_arn,
+        scheduler=cache(lambda: aws.client("scheduler")),
+        group=chosen.schedule_group,
+        role_arn=chosen.schedule_role_arn,
+        dead_letters_arn=chosen.schedules_dead_letters_arn,
+        now=_now,
+    )
+
+
+def endpoints(chosen: Settings) -> EndpointPolicy:
     """Which endpoints this deployment allows."""
     ports = None if chosen.allowed_ports == "any" else frozenset(map(int, chosen.allowed_ports.split(",")))
-    return Policy(http=chosen.allow_http, private=chosen.allow_private_addresses, ports=ports)
+    return EndpointPolicy(http=chosen.allow_http, private=chosen.allow_private_addresses, ports=ports)
 
 
 def _bind(chosen: Settings) -> None:
@@ -120,20 +145,30 @@ def _bind(chosen: Settings) -> None:
             SigningSecret: chosen.secrets_table,
             DeliveryRecord: chosen.attempts_table,
             SuccessPack: chosen.successes_table,
+            Gate: chosen.gates_table,
         },
     )
     # An ADD whose result is unknown may have counted: nothing below us may repeat it.
     tables.bind(tables.connect(retries=0), {OutcomeDay: chosen.outcomes_table})
 
 
-def _secrets(seconds: float) -> Any:
-    @cached(TTLCache(10_000, seconds, timer=time.monotonic))
-    def secret(app_id: str) -> str | None:
-        found = find(SigningSecret, app_id)
-        return found.secret if found else None
+def _keys(seconds: float) -> Callable[[str], Keys | None]:
+    secret = cached(TTLCache(10_000, seconds, timer=time.monotonic))(lambda app_id: find(SigningSecret, app_id))
 
-    return secret
+    def keys(app_id: str) -> Keys | None:
+        found = secret(app_id)
+        return Keys(found.secret, found.live_previous(time.time())) if found else None
+
+    return keys
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _pause(attempt: int) -> None:
     time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
+
+
+if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there
+    _open()

@@ -1,42 +1,38 @@
 """A batch of deliveries: the posts run side by side, everything that is written runs in one thread."""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, as_completed
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bellhop import attempts, deliveries, outcomes
+from bellhop import deliveries, outcomes, successes
 from bellhop.attempts import Attempt
+from bellhop.deliveries import Delivery, Retry
 from bellhop.outcomes import Tally
-from deliver import chain, signing, verdict
-from deliver.answer import Answer, NoAnswer
-from deliver.chain import Desk, Job
+from deliver import chain, verdict, waiting
+from deliver.answer import NoAnswer
+from deliver.desk import Desk, Job, OursError
+from deliver.posting import Made, Workers, post_all
 from deliver.verdict import Fate
 
 SHOWN = ("event_id", "delivery_id", "n", "status", "ms")  # of a success, in the log line
 
-Post = Callable[[str, dict[str, str], bytes], Answer | NoAnswer]
-
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """An attempt that was made."""
+class Letter:
+    """A queue message, read."""
 
-    outcome: Answer | NoAnswer
-    at: datetime
-    milliseconds: int
-    request_id: str
+    message_id: str
+    receive_count: int
+    message: Delivery | Retry
 
 
-@dataclass(frozen=True)
-class Workers:
-    """What makes the attempts: `may_start` says whether there is time left for another one."""
+@dataclass(slots=True)
+class Batch:
+    """What a batch comes to: the messages that SQS must keep, what is counted, what is logged."""
 
-    pool: Executor
-    post: Post
-    may_start: Callable[[], bool]
-    pause: Callable[[int], None]
+    kept: list[str] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
+    successes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 def process(records: Iterable[dict[str, Any]], desk: Desk, workers: Workers) -> list[str]:
@@ -46,72 +42,92 @@ def process(records: Iterable[dict[str, Any]], desk: Desk, workers: Workers) -> 
     the one message it touched, and nothing of it is counted against the app. When the counters or the log of
     successes cannot be written, the deliveries stay done: sending webhooks twice would be worse.
     """
-    kept: list[str] = []
-    jobs = _begin_all(records, desk, kept)
-    running = {workers.pool.submit(_attempt, job, desk, workers): (mid, job) for mid, job in jobs}
-    tallies: list[Tally] = []
-    successes: list[tuple[str, dict[str, Any]]] = []
-    for future in as_completed(running):
-        message_id, job = running[future]
+    batch = Batch()
+    jobs = _begin_all(_by_app(_read_all(records, desk, batch)), desk, batch)
+    for message_id, job, made in post_all(jobs, desk, workers):
         try:
-            _end(job, future, desk, tallies, successes)
+            _end(job, made, desk, batch)
         except Exception:  # noqa: BLE001 - the record boundary
             desk.telemetry.error("delivery kept", message_id=message_id, **job.names())
-            kept.append(message_id)
-    _count(outcomes.merge(tallies), desk, workers.pause)
-    _log_successes(successes, desk)
-    return sorted(kept)
+            batch.kept.append(message_id)
+    _count(desk.ledger.due(batch.tallies), desk, workers.pause)
+    _log_successes(batch.successes, desk)
+    return sorted(batch.kept)
 
 
-def _begin_all(records: Iterable[dict[str, Any]], desk: Desk, kept: list[str]) -> list[tuple[str, Job]]:
-    jobs = []
+def _read_all(records: Iterable[dict[str, Any]], desk: Desk, batch: Batch) -> list[Letter]:
+    letters = []
     for record in records:
         message_id = record["messageId"]
         try:
-            message = deliveries.decode(record["body"])
-            job = chain.begin(message, int(record["attributes"]["ApproximateReceiveCount"]), desk)
+            count = int(record["attributes"]["ApproximateReceiveCount"])
+            letters.append(Letter(message_id, count, deliveries.decode(record["body"])))
         except Exception:  # noqa: BLE001 - the record boundary
-            desk.telemetry.error("delivery kept", message_id=message_id)
-            kept.append(message_id)
-        else:
-            jobs += [(message_id, job)] if job else []
+            desk.telemetry.error("message kept: it cannot be read", message_id=message_id)
+            batch.kept.append(message_id)
+    return letters
+
+
+def _by_app(letters: Iterable[Letter]) -> dict[str, list[Letter]]:
+    apps: dict[str, list[Letter]] = {}
+    for letter in letters:
+        apps.setdefault(letter.message.app_id, []).append(letter)
+    return apps
+
+
+def _begin_all(apps: dict[str, list[Letter]], desk: Desk, batch: Batch) -> list[tuple[str, Job]]:
+    jobs: list[tuple[str, Job]] = []
+    for app_id, letters in apps.items():
+        try:
+            admission, probe = waiting.admit(desk.app(app_id), len(letters), desk)
+        except Exception:  # noqa: BLE001 - the registry or the gates do not answer: this app's messages come back
+            desk.telemetry.error("deliveries kept", app_id=app_id, number=len(letters))
+            batch.kept += [letter.message_id for letter in letters]
+            continue
+        begun = _begin_some(letters[: admission.count], desk, batch)
+        jobs += [(message_id, replace(job, probe=probe)) for message_id, job in begun]
+        late = letters[admission.count :]
+        failed = waiting.put_off([(letter.message, letter.receive_count) for letter in late], admission, desk)
+        batch.kept += [late[position].message_id for position in failed]
     return jobs
 
 
-def _attempt(job: Job, desk: Desk, workers: Workers) -> Made | None:
-    """Runs in a worker thread: signs and posts, touches nothing else. None when there is no time left."""
-    if not workers.may_start():
-        return None
-    at, request_id = desk.now(), desk.token()
-    headers = signing.headers(job.delivery, job.secret, request_id, int(at.timestamp()))
-    outcome = workers.post(job.app.url, headers, job.delivery.body)
-    return Made(outcome, at, round((desk.now() - at).total_seconds() * 1000), request_id)
+def _begin_some(letters: Iterable[Letter], desk: Desk, batch: Batch) -> list[tuple[str, Job]]:
+    jobs = []
+    for letter in letters:
+        try:
+            job = chain.begin(letter.message, letter.receive_count, desk)
+        except Exception:  # noqa: BLE001 - the record boundary
+            delivery_id = letter.message.delivery_id
+            desk.telemetry.error("delivery kept", message_id=letter.message_id, delivery_id=delivery_id)
+            batch.kept.append(letter.message_id)
+        else:
+            jobs += [(letter.message_id, job)] if job else []
+    return jobs
 
 
-def _end(
-    job: Job,
-    future: Future[Made | None],
-    desk: Desk,
-    tallies: list[Tally],
-    successes: list[tuple[str, dict[str, Any]]],
-) -> None:
-    made = future.result()
+def _end(job: Job, made: Made | None, desk: Desk, batch: Batch) -> None:
     if made is None:
         chain.give_back(job)
-        raise chain.OursError("no time left in this invocation for another attempt")
+        raise OursError("no time left in this invocation for another attempt")
+    if made.outcome is None:
+        waiting.release(job, desk)
+        return
     judged = verdict.judge(made.outcome, desk.now())
-    attempt = _attempt_row(job.number, judged.result, made)
+    attempt = _attempt(job.number, judged.result, made)
+    waiting.probed(job, desk, healthy=judged.fate is Fate.DONE)
     tally = chain.conclude(job, judged, attempt, desk)
     if tally:
-        tallies.append(tally)
+        batch.tallies.append(tally)
     if judged.fate is Fate.DONE:
-        successes.append((job.delivery.app_id, attempt.row() | _success_names(job)))
+        batch.successes.append((job.delivery.app_id, attempt.row() | _success_names(job)))
 
 
-def _attempt_row(number: int, result: str, made: Made) -> Attempt:
+def _attempt(number: int, result: str, made: Made) -> Attempt:
     answer = made.outcome
-    if isinstance(answer, NoAnswer):
-        return Attempt(number, made.at, made.milliseconds, made.request_id, result, answer=answer.detail)
+    if answer is None or isinstance(answer, NoAnswer):
+        said = answer.detail if answer else ""
+        return Attempt(number, made.at, made.milliseconds, made.request_id, result, answer=said)
     # A success keeps no body. A failure's is hostile: whatever is not UTF-8 is replaced.
     text = "" if answer.ok else answer.body.decode("utf-8", "replace")
     return Attempt(number, made.at, made.milliseconds, made.request_id, result, answer.status, text)
@@ -125,23 +141,21 @@ def _success_names(job: Job) -> dict[str, Any]:
 def _count(tallies: Sequence[Tally], desk: Desk, pause: Callable[[int], None]) -> None:
     for tally in tallies:
         try:
-            outcomes.add(tally, pause)
+            waiting.counted(tally, outcomes.add(tally, pause), desk)
         except Exception:  # noqa: BLE001 - see the policy of process()
             desk.telemetry.error("outcomes not counted", app_id=tally.app_id)
             desk.telemetry.count("OutcomesNotCounted")
 
 
-def _log_successes(successes: list[tuple[str, dict[str, Any]]], desk: Desk) -> None:
-    if not successes:
+def _log_successes(rows: list[tuple[str, dict[str, Any]]], desk: Desk) -> None:
+    if not rows:
         return
-    desk.telemetry.info(
-        "delivered",
-        deliveries=[[app, *(row[name] for name in SHOWN)] for app, row in successes],
-    )
-    desk.telemetry.count("DeliverySucceeded", len(successes))
+    shown = [[app, *(row[name] for name in SHOWN)] for app, row in rows]
+    desk.telemetry.info("delivered", deliveries=shown)
+    desk.telemetry.count("DeliverySucceeded", len(rows))
     try:
         # A retry's success is in its record already.
-        attempts.pack([(app, row) for app, row in successes if row["n"] == 1], desk.token(), desk.now())
+        successes.pack([(app, row) for app, row in rows if row["n"] == 1], desk.token(), desk.now())
     except Exception:  # noqa: BLE001 - see the policy of process()
-        desk.telemetry.error("successes not logged", number=len(successes))
+        desk.telemetry.error("successes not logged", number=len(rows))
         desk.telemetry.count("SuccessesNotLogged")

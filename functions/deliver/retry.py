@@ -4,9 +4,6 @@ from collections.abc import Callable, Sequence
 
 JITTER = 0.1  # added, never subtracted: an endpoint is not asked sooner than the schedule says
 MIN_JITTER = 1.0  # seconds
-MAX_QUEUE_DELAY = (
-    900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-)
 
 
 def delay(
@@ -19,5 +16,9 @@ def delay(
     """
     if ended > len(delays):
         return None
-    base = max(float(delays[ended - 1]), not_before)
-    return min(round(base + uniform(0, max(MIN_JITTER, base * JITTER))), MAX_QUEUE_DELAY)
+    return jittered(max(float(delays[ended - 1]), not_before), uniform)
+
+
+def jittered(seconds: float, uniform: Callable[[float, float], float]) -> int:
+    """`seconds` and a little more, whole, never less."""
+    return -int(-(seconds + uniform(0, max(MIN_JITTER, seconds * JITTER))) // 1)

@@ -7,19 +7,48 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bellhop.deliveries import Delivery
 
 USER_AGENT = "Bellhop/1 (webhooks)"
 
+# What an app may not set: hop by hop (RFC 9110 section 7.6.1), what frames the message, and what is ours.
+DENIED = frozenset(
+    {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "host"}
+    | {"proxy-connection", "proxy-authenticate", "proxy-authorization", "accept-encoding", "request-id"}
+)
+DENIED_PREFIXES = ("content-", "webhook-", "sentry-hook-")
 
-def headers(delivery: Delivery, secret: str, request_id: str, timestamp: int) -> dict[str, str]:
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """An app's signing secrets, keyed by their ASCII bytes; `previous` while it overlaps with `current`."""
+
+    current: str
+    previous: str | None = None
+
+    def __repr__(self) -> str:
+        return "Keys(...)"  # the default would print the secrets
+
+
+def denied(name: str) -> bool:
+    """Whether an app's own headers may not have this name."""
+    return name.lower() in DENIED or name.lower().startswith(DENIED_PREFIXES)
+
+
+def headers(
+    delivery: Delivery, keys: Keys, request_id: str, timestamp: int, custom: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Every header of one attempt. `timestamp` is in Unix seconds; it and `request_id` are new each attempt.
 
-    `secret` keys both schemes by its ASCII bytes. Only the Standard signature covers the timestamp.
+    While two secrets overlap, the Standard header has a signature of each. The classic header has room for
+    one: the old secret's, so that receivers may change at any time before the overlap ends. Only the Standard
+    signature covers the timestamp. An app's `custom` headers never replace ours.
     """
-    key = secret.encode("ascii")
-    return {
+    allowed = {name: value for name, value in (custom or {}).items() if not denied(name)}
+    return allowed | {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,
         "Accept": "*/*",
@@ -27,19 +56,28 @@ def headers(delivery: Delivery, secret: str, request_id: str, timestamp: int) ->
         "Request-ID": request_id,
         "Sentry-Hook-Resource": delivery.resource,
         "Sentry-Hook-Timestamp": str(timestamp),
-        "Sentry-Hook-Signature": classic(key, delivery.body),
+        "Sentry-Hook-Signature": classic(keys.previous or keys.current, delivery.body),
         "webhook-id": delivery.delivery_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": standard(key, delivery.delivery_id, timestamp, delivery.body),
+        "webhook-signature": " ".join(
+            standard(secret, delivery.delivery_id, timestamp, delivery.body)
+            for secret in (keys.current, keys.previous)
+            if secret
+        ),
     }
 
 
-def classic(key: bytes, body: bytes) -> str:
+def classic(secret: str, body: bytes) -> str:
     """HMAC-SHA256 of the body, in hex."""
-    return hmac.new(key, body, hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode("ascii"), body, hashlib.sha256).hexdigest()
 
 
-def standard(key: bytes, delivery_id: str, timestamp: int, body: bytes) -> str:
+def standard(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str:
     """The `v1` signature: HMAC-SHA256 of `id.timestamp.body`, in base64."""
+    return standard_of(secret.encode("ascii"), delivery_id, timestamp, body)
+
+
+def standard_of(key: bytes, delivery_id: str, timestamp: int, body: bytes) -> str:
+    """The same with the key as bytes, as the specification has it."""
     signed = f"{delivery_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

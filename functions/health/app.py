@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-
-from bellhop import settings, tables
+from bellhop import aws, settings, tables
+from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Organization
 from bellhop.telemetry import PowertoolsTelemetry
@@ -35,6 +33,8 @@ class Settings:
     outcomes_table: str
     broken_timeouts_per_day: int
     broken_error_days: int
+    broken_pause_hours: int
+    gates_table: str
     mail_from: str
     dashboard_url: str
 
@@ -66,9 +66,7 @@ def _review_stream(records: Iterable[dict[str, Any]], office: Office) -> list[st
     firsts: dict[Scope, dict[str, Any]] = {}
     for record in records:
         firsts.setdefault(_scope(record), record)
-    failed = _each(
-        firsts.values(), _sequence_number, lambda r: switch.review(_scope(r), office.switch), office
-    )
+    failed = _each(firsts.values(), _sequence_number, lambda r: switch.review(_scope(r), office.switch), office)
     return failed[:1]  # a stream goes on from the first that failed; what is judged again does no harm
 
 
@@ -122,19 +120,19 @@ def _open() -> Office:
             App: chosen.apps_table,
             AuditEntry: chosen.audit_table,
             OutcomeDay: chosen.outcomes_table,
+            Gate: chosen.gates_table,
         },
     )
     telemetry = PowertoolsTelemetry()
-    sqs: SQSClient = boto3.client("sqs", config=Config(connect_timeout=2, read_timeout=5))
+    sqs: SQSClient = aws.client("sqs")
     # Retrying a send whose answer got lost could mail an owner twice.
-    once = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1})
-    ses: SESV2Client = boto3.client("sesv2", config=once)
+    ses: SESV2Client = aws.client("sesv2", attempts=1, read_seconds=10)
 
     def announce(app_id: str, entry: str) -> None:
         body = json.dumps({"app_id": app_id, "entry": entry})
         sqs.send_message(QueueUrl=chosen.transitions_queue_url, MessageBody=body)
 
-    thresholds = Thresholds(chosen.broken_timeouts_per_day, chosen.broken_error_days)
+    thresholds = Thresholds(chosen.broken_timeouts_per_day, chosen.broken_error_days, chosen.broken_pause_hours)
     return Office(
         switch.Desk(thresholds, connection, announce, telemetry, _now),
         post.Desk(ses, chosen.mail_from, chosen.dashboard_url, telemetry, _now),
@@ -144,3 +142,7 @@ def _open() -> Office:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there
+    _open()

@@ -21,9 +21,7 @@ class Mail:
     html: str
 
 
-def compose(
-    recipient: str, entry: AuditEntry, app: App, organization: Organization, dashboard_url: str
-) -> Mail:
+def compose(recipient: str, entry: AuditEntry, app: App, organization: Organization, dashboard_url: str) -> Mail:
     """The mail that tells an owner why their app was switched off and what to do."""
     name = _one_line(app.name)
     values = {
@@ -63,6 +61,8 @@ def _reason(evidence: dict[str, Any]) -> str:
     if evidence["rule"] == "timeouts":
         worst = max(days, key=lambda d: d["timeout"])
         return f"{worst['timeout']} requests got no answer in time on {worst['day']}"
+    if evidence["rule"] == "pause":
+        return "deliveries were paused for days because half of them failed, and not one probe got through"
     failing = [d for d in days if d["error"] and not d["success"]]
     return f"every request of the last {len(failing)} days ended in an error"
 

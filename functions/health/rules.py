@@ -30,6 +30,7 @@ class Thresholds:
 
     timeouts_per_day: int
     error_days: int
+    pause_hours: int = 72
 
     @property
     def window(self) -> int:
@@ -39,7 +40,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`rule` is what the app broke ("fatal", "timeouts", "errors"), None while it is sound."""
+    """`rule` is what the app broke ("fatal", "timeouts", "errors", "pause"), None while it is sound."""
 
     rule: str | None
     days: tuple[Day, ...]
@@ -54,13 +55,17 @@ class Verdict:
         return {"rule": self.rule, "days": [asdict(d) | {"day": d.day.isoformat()} for d in self.days]}
 
 
-def evaluate(days: Iterable[Day], today: date, thresholds: Thresholds) -> Verdict:
-    """Judge the days up to `today`: any fatal, or too many timeouts in one day, or errors alone on every day.
+def evaluate(days: Iterable[Day], today: date, thresholds: Thresholds, paused_hours: float = 0.0) -> Verdict:
+    """Judge the days up to `today`, and a pause that has lasted `paused_hours` without a successful probe.
 
-    Days outside the window and days without data are as if nothing had happened on them.
+    Broken is any fatal answer, too many timeouts in one day, errors alone on every day, too long a pause. Days
+    outside the window and days without data are as if nothing had happened on them.
     """
     window = _window(days, today, thresholds.window)
-    return Verdict(_rule(window, thresholds), window)
+    rule = _rule(window, thresholds)
+    if rule is None and paused_hours >= thresholds.pause_hours:
+        rule = "pause"
+    return Verdict(rule, window)
 
 
 def _window(days: Iterable[Day], today: date, number: int) -> tuple[Day, ...]:

@@ -16,7 +16,7 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.transactions import TransactWrite
 
-from bellhop import outcomes
+from bellhop import gates, outcomes
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import DISABLED, ENABLED, INTERNAL, App, AuditEntry, Organization, find
 from bellhop.telemetry import Telemetry
@@ -68,7 +68,7 @@ def audit_entry(epoch: int) -> str:
 def _judge(app: App, scope: Scope, desk: Desk) -> None:
     today = desk.now().astimezone(UTC).date()
     rows = outcomes.days(scope.app_id, scope.organization_id, scope.epoch, today, desk.thresholds.window)
-    verdict = evaluate(map(_day, rows), today, desk.thresholds)
+    verdict = evaluate(map(_day, rows), today, desk.thresholds, _paused_hours(scope, desk))
     if not verdict.broken:
         return
     if app.kind != INTERNAL:
@@ -115,6 +115,11 @@ def _finish_what_began(scope: Scope, desk: Desk) -> None:
     entry = find(AuditEntry, scope.app_id, audit_entry(scope.epoch), consistent=True)
     if entry and not entry.finished_at:
         desk.announce(scope.app_id, entry.entry)
+
+
+def _paused_hours(scope: Scope, desk: Desk) -> float:
+    since = gates.paused_since(gates.load(scope.app_id), scope.epoch)
+    return (desk.now().timestamp() - since) / 3600 if since else 0.0
 
 
 def _owners(organization_id: str) -> list[str]:

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-
-from bellhop import settings, tables
+from bellhop import aws, settings, tables
 from bellhop.registry import App, Installation, Organization, Registry
 from bellhop.telemetry import PowertoolsTelemetry
 from notify.intake import Desk, process
@@ -53,7 +50,7 @@ def _open() -> tuple[Desk, PowertoolsTelemetry]:
         },
     )
     telemetry = PowertoolsTelemetry()
-    sqs: SQSClient = boto3.client("sqs", config=Config(connect_timeout=2, read_timeout=5))
+    sqs: SQSClient = aws.client("sqs")
     desk = Desk(
         hooks=Registry(chosen.cache_seconds, time.monotonic),
         sqs=sqs,
@@ -67,3 +64,7 @@ def _open() -> tuple[Desk, PowertoolsTelemetry]:
 
 def _pause(attempt: int) -> None:
     time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+
+
+if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there
+    _open()

@@ -78,9 +78,7 @@ def _concerned(event: IssueEvent, hooks: Hooks, result: FanOut) -> Iterator[Inst
 
 def _delivery(event: IssueEvent, name: str, installation: Installation) -> Delivery:
     return Delivery(
-        delivery_id=deliveries.delivery_id(
-            event.organization_id, event.event_id, installation.installation_id
-        ),
+        delivery_id=deliveries.delivery_id(event.organization_id, event.event_id, installation.installation_id),
         event_id=event.event_id,
         event=name,
         app_id=installation.app_id,

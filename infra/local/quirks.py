@@ -24,9 +24,7 @@ def _limit_concurrency(functions: Any) -> None:
 
 
 def _roles(stack: "Stack") -> list[str]:
-    resources = stack.client("cloudformation").describe_stack_resources(StackName=stack.name)[
-        "StackResources"
-    ]
+    resources = stack.client("cloudformation").describe_stack_resources(StackName=stack.name)["StackResources"]
     return [r["PhysicalResourceId"] for r in resources if r["ResourceType"] == "AWS::IAM::Role"]
 
 

@@ -59,9 +59,7 @@ def _write(organization_id: str, hook: Hook) -> None:
     ).save()
 
 
-def event(
-    organization_id: str, event_id: str, kind: str = "created", **fields: object
-) -> Mapping[str, object]:
+def event(organization_id: str, event_id: str, kind: str = "created", **fields: object) -> Mapping[str, object]:
     """An issue event as the tracker publishes it."""
     issue = {"id": "4711", "title": "TypeError: undefined is not a function", "status": "unresolved"}
     names = {"event_id": event_id, "type": kind, "organization_id": organization_id}

@@ -88,9 +88,7 @@ def main() -> int:
 
 def _missing() -> str | None:
     if not _docker("info"):
-        return (
-            "no Docker engine answers. Install Docker (https://docs.docker.com/engine/install/) and start it."
-        )
+        return "no Docker engine answers. Install Docker (https://docs.docker.com/engine/install/) and start it."
     if not _docker("image", "inspect", IMAGE) and not _docker("pull", IMAGE):
         return f"the image {IMAGE} is not here and cannot be pulled. Pull it where there is a network."
     return None
@@ -139,9 +137,7 @@ def _environment(stack: Stack, directory: Path) -> Path:
     variables = {}
     for function in FUNCTIONS.values():
         found = functions.get_function_configuration(FunctionName=stack.resource(function))
-        variables[function] = found["Environment"]["Variables"] | {
-            "AWS_ENDPOINT_URL": f"http://{HOST}:{port}"
-        }
+        variables[function] = found["Environment"]["Variables"] | {"AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
     path = directory / "variables.json"
     path.write_text(json.dumps(variables))
     return path

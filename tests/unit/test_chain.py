@@ -2,86 +2,21 @@
 
 import dataclasses
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import pytest
 
 from bellhop import attempts, deliveries
-from bellhop.attempts import DeliveryRecord, SuccessPack
+from bellhop.attempts import Attempt, End
 from bellhop.deliveries import Retry
 from bellhop.outcomes import OutcomeDay
-from deliver.answer import Answer, NoAnswer
-from deliver.chain import Desk
-from deliver.dispatch import Workers, process
-from tests.fakes import NOW, SECRET, Recorder, app, delivery, sqs_record
-
-TIMEOUT = NoAnswer("timeout", "no answer")
+from bellhop.successes import SuccessPack
+from deliver.desk import Desk
+from tests.endpoint import TIMEOUT, Endpoint, answer, counters, record, retries, run
+from tests.fakes import NOW, SECRET, app, delivery, sqs_record
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
-    return Answer(status, headers, body)
-
-
-class Endpoint:
-    """Answers in turn, the last one for ever; remembers what was posted."""
-
-    def __init__(self, *answers: Answer | NoAnswer) -> None:
-        self.answers = list(answers)
-        self.posted: list[tuple[str, dict[str, str], bytes]] = []
-
-    def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Answer | NoAnswer:
-        self.posted.append((url, headers, body))
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-
-@pytest.fixture
-def desk(queue: str) -> Desk:
-    apps = {"pager": app()}
-    return Desk(
-        app=apps.get,
-        secret=lambda _: SECRET,
-        sqs=boto3.client("sqs"),
-        retries_url=queue,
-        delays=(0, 0),
-        lease_seconds=30,
-        telemetry=Recorder(),
-        now=lambda: NOW,
-        uniform=lambda low, high: 0.0,
-        token=iter(map(str, range(1000))).__next__,
-    )
-
-
-def run(desk: Desk, endpoint: Endpoint, *records: dict[str, Any], time_left: bool = True) -> list[str]:
-    with ThreadPoolExecutor(4) as pool:
-        return process(records, desk, Workers(pool, endpoint, lambda: time_left, lambda _: None))
-
-
-def retries(desk: Desk) -> list[dict[str, Any]]:
-    """What waits on the Retries queue, as records; taken off it."""
-    found = []
-    while messages := desk.sqs.receive_message(
-        QueueUrl=desk.retries_url, MaxNumberOfMessages=10, AttributeNames=["ApproximateReceiveCount"]
-    ).get("Messages"):
-        for message in messages:
-            found.append(sqs_record(message["Body"], message["MessageId"]))
-            desk.sqs.delete_message(QueueUrl=desk.retries_url, ReceiptHandle=message["ReceiptHandle"])
-    return found
-
-
-def record() -> DeliveryRecord:
-    found = attempts.load(delivery().delivery_id)
-    assert found
-    return found
-
-
-def counters() -> dict[str, int]:
-    rows = list(OutcomeDay.scan())
-    return {n: sum(int(getattr(r, n)) for r in rows) for n in ("success", "error", "timeout", "fatal")}
-
-
-def test_a_success_is_counted_and_packed_and_leaves_no_record(desk: Desk) -> None:
+def test_a_success_is_counted_and_packed_and_leaves_no_record(desk: Desk, queue: str) -> None:
     endpoint = Endpoint(answer(200))
     assert run(desk, endpoint, sqs_record(delivery())) == []
     assert counters() == {"success": 1, "error": 0, "timeout": 0, "fatal": 0}
@@ -89,22 +24,22 @@ def test_a_success_is_counted_and_packed_and_leaves_no_record(desk: Desk) -> Non
     assert packed.apps == ["pager"]
     assert packed.entries[0]["delivery_id"] == delivery().delivery_id
     assert attempts.load(delivery().delivery_id) is None
-    assert retries(desk) == []
+    assert retries(queue) == []
 
 
-def test_a_failure_opens_a_record_and_sends_the_retry_by_reference(desk: Desk) -> None:
+def test_a_failure_opens_a_record_and_sends_the_retry_by_reference(desk: Desk, queue: str) -> None:
     assert run(desk, Endpoint(answer(500, b"boom\nmore")), sqs_record(delivery())) == []
-    assert (record().state, record().attempt, record().queued) == ("retrying", 1, 2)
+    assert (record().state, record().attempt) == ("retrying", 1)
     assert record().history[0]["answer"] == "boom\nmore"
-    [message] = retries(desk)
+    [message] = retries(queue)
     assert deliveries.decode(message["body"]) == Retry(delivery().delivery_id, "pager", 2)
     assert delivery().body.decode() not in message["body"]
 
 
-def test_a_retry_sends_the_same_bytes_under_the_same_id_with_a_new_request_id(desk: Desk) -> None:
+def test_a_retry_sends_the_same_bytes_under_the_same_id_with_a_new_request_id(desk: Desk, queue: str) -> None:
     endpoint = Endpoint(answer(500), answer(200))
     run(desk, endpoint, sqs_record(delivery()))
-    run(desk, endpoint, *retries(desk))
+    run(desk, endpoint, *retries(queue))
     (_, first, body), (_, second, again) = endpoint.posted
     assert body == again
     assert first["webhook-id"] == second["webhook-id"]
@@ -113,23 +48,23 @@ def test_a_retry_sends_the_same_bytes_under_the_same_id_with_a_new_request_id(de
     assert [entry["result"] for entry in record().history] == ["http_500", "http_200"]
 
 
-def test_the_last_retry_ends_exhausted_and_stays_in_the_log_with_its_body(desk: Desk) -> None:
+def test_the_last_retry_ends_exhausted_and_stays_in_the_log_with_its_body(desk: Desk, queue: str) -> None:
     endpoint = Endpoint(TIMEOUT)
     run(desk, endpoint, sqs_record(delivery()))
-    for _ in desk.delays:
-        run(desk, endpoint, *retries(desk))
-    assert len(endpoint.posted) == 1 + len(desk.delays)
+    for _ in desk.policy.delays:
+        run(desk, endpoint, *retries(queue))
+    assert len(endpoint.posted) == 1 + len(desk.policy.delays)
     assert record().state == "exhausted"
     assert record().delivery == delivery()
-    assert retries(desk) == []
+    assert retries(queue) == []
     assert counters()["timeout"] == 3
 
 
-def test_a_410_stops_the_chain_and_counts_as_fatal(desk: Desk) -> None:
+def test_a_410_stops_the_chain_and_counts_as_fatal(desk: Desk, queue: str) -> None:
     run(desk, Endpoint(answer(410)), sqs_record(delivery()))
     assert record().state == "stopped"
     assert counters()["fatal"] == 1
-    assert retries(desk) == []
+    assert retries(queue) == []
 
 
 def test_an_alert_is_delivered_and_logged_but_never_counted(desk: Desk) -> None:
@@ -155,8 +90,7 @@ def test_a_batch_adds_once_per_app_organisation_epoch_and_day(desk: Desk) -> Non
 
 
 def test_a_success_wakes_nobody(desk: Desk) -> None:
-    run(desk, Endpoint(answer(500)), sqs_record(delivery(delivery_id="msg_a")))
-    run(desk, Endpoint(answer(200)), sqs_record(delivery(delivery_id="msg_b")))
+    run(desk, Endpoint(answer(200)), sqs_record(delivery()))
     [row] = OutcomeDay.scan()
     assert row.held_failure is False
 
@@ -170,10 +104,10 @@ def test_a_delivery_for_a_disabled_app_is_parked_with_its_body_and_not_sent(desk
     assert record().delivery == delivery()
 
 
-def test_a_retry_for_a_disabled_app_is_parked_with_its_budget_untouched(desk: Desk) -> None:
+def test_a_retry_for_a_disabled_app_is_parked_with_its_budget_untouched(desk: Desk, queue: str) -> None:
     run(desk, Endpoint(answer(500)), sqs_record(delivery()))
     off = dataclasses.replace(desk, app={"pager": app(state="disabled")}.get)
-    assert run(off, Endpoint(answer(200)), *retries(desk)) == []
+    assert run(off, Endpoint(answer(200)), *retries(queue)) == []
     assert (record().state, record().attempt, record().lease) == ("parked", 1, None)
 
 
@@ -185,7 +119,7 @@ def test_a_missing_app_is_skipped_with_a_named_reason(desk: Desk) -> None:
 
 def test_a_missing_secret_is_our_fault_and_keeps_the_message(desk: Desk) -> None:
     endpoint = Endpoint(answer(200))
-    nosecret = dataclasses.replace(desk, secret=lambda _: None)
+    nosecret = dataclasses.replace(desk, keys=lambda _: None)
     assert run(nosecret, endpoint, sqs_record(delivery())) == ["m1"]
     assert endpoint.posted == []
 
@@ -213,9 +147,9 @@ def test_counters_that_cannot_be_written_do_not_send_the_webhook_twice(
     assert desk.telemetry.counts["OutcomesNotCounted"] == 1
 
 
-def test_without_time_left_nothing_is_attempted_and_the_claim_is_given_back(desk: Desk) -> None:
+def test_without_time_left_nothing_is_attempted_and_the_claim_is_given_back(desk: Desk, queue: str) -> None:
     run(desk, Endpoint(answer(500)), sqs_record(delivery()))
-    [again] = retries(desk)
+    [again] = retries(queue)
     endpoint = Endpoint(answer(200))
     assert run(desk, endpoint, again, time_left=False) == [again["messageId"]]
     assert endpoint.posted == []
@@ -237,49 +171,56 @@ def test_a_first_attempt_sent_again_before_its_end_was_written_is_made_again(des
     assert len(endpoint.posted) == 1
 
 
-def test_a_first_attempt_sent_again_after_its_retry_was_queued_is_dropped(desk: Desk) -> None:
+def test_a_first_attempt_sent_again_after_its_end_was_written_is_not_made_again_but_its_reminder_may_be_sent_twice(
+    desk: Desk, queue: str
+) -> None:
     endpoint = Endpoint(answer(500))
     run(desk, endpoint, sqs_record(delivery()))
     assert run(desk, endpoint, sqs_record(delivery(), receive_count=2)) == []
     assert len(endpoint.posted) == 1
-    assert len(retries(desk)) == 1
+    twice = retries(queue)
+    assert len(twice) == 2
+    for reminder in twice:
+        assert run(desk, endpoint, reminder) == []
+    assert len(endpoint.posted) == 2
+    assert record().attempt == 2
 
 
 def test_a_crash_between_the_record_and_the_retry_sends_the_retry_when_the_message_returns(
-    desk: Desk,
+    desk: Desk, queue: str
 ) -> None:
-    failed = attempts.Attempt(1, NOW, 5, "r", "http_500", 500)
-    attempts.open_record(delivery(), "retrying", NOW, failed)
+    failed = Attempt(1, NOW, 5, "r", "http_500", 500)
+    attempts.open_record(delivery(), End("retrying", 0, failed), NOW)
     endpoint = Endpoint(answer(500))
     assert run(desk, endpoint, sqs_record(delivery(), receive_count=2)) == []
     assert endpoint.posted == []
-    assert len(retries(desk)) == 1
+    assert len(retries(queue)) == 1
 
 
-def test_a_retry_sent_again_after_a_crash_before_its_successor_sends_that_again(desk: Desk) -> None:
+def test_a_retry_sent_again_after_a_crash_before_its_successor_sends_that_again(desk: Desk, queue: str) -> None:
     run(desk, Endpoint(answer(500)), sqs_record(delivery()))
-    [second] = retries(desk)
+    [second] = retries(queue)
     claimed = attempts.claim(delivery().delivery_id, 2, "w", NOW, 30)
-    attempts.finish(claimed, "retrying", attempts.Attempt(2, NOW, 5, "r", "http_500", 500))
+    attempts.finish(claimed, End("retrying", 0, Attempt(2, NOW, 5, "r", "http_500", 500)))
     endpoint = Endpoint(answer(500))
     assert run(desk, endpoint, second) == []
     assert endpoint.posted == []
-    [third] = retries(desk)
-    assert json.loads(third["body"])["retry"] == 3
+    [third] = retries(queue)
+    assert json.loads(third["body"])["attempt"] == 3
 
 
-def test_a_retry_that_another_worker_makes_comes_back_later(desk: Desk) -> None:
+def test_a_retry_that_another_worker_makes_comes_back_later(desk: Desk, queue: str) -> None:
     run(desk, Endpoint(answer(500)), sqs_record(delivery()))
-    [second] = retries(desk)
+    [second] = retries(queue)
     attempts.claim(delivery().delivery_id, 2, "other", NOW, 30)
     endpoint = Endpoint(answer(200))
     assert run(desk, endpoint, second) == [second["messageId"]]
     assert endpoint.posted == []
 
 
-def test_a_dead_workers_lease_ends_and_the_attempt_is_made(desk: Desk) -> None:
+def test_a_dead_workers_lease_ends_and_the_attempt_is_made(desk: Desk, queue: str) -> None:
     run(desk, Endpoint(answer(500)), sqs_record(delivery()))
-    [second] = retries(desk)
+    [second] = retries(queue)
     attempts.claim(delivery().delivery_id, 2, "dead", NOW.replace(hour=11), 30)
     endpoint = Endpoint(answer(200))
     assert run(desk, endpoint, second) == []
@@ -290,24 +231,24 @@ def test_a_worker_that_lost_its_lease_does_not_write_over_the_one_that_has_it(de
     run(desk, Endpoint(answer(500)), sqs_record(delivery()))
     slow = attempts.claim(delivery().delivery_id, 2, "slow", NOW.replace(hour=11), 30)
     quick = attempts.claim(delivery().delivery_id, 2, "quick", NOW, 30)
-    ended = attempts.Attempt(2, NOW, 5, "r", "http_200", 200)
-    assert attempts.finish(quick, "delivered", ended)
-    assert not attempts.finish(slow, "retrying", ended)
+    ended = Attempt(2, NOW, 5, "r", "http_200", 200)
+    assert attempts.finish(quick, End("delivered", 0, ended))
+    assert not attempts.finish(slow, End("retrying", 0, ended))
     assert record().state == "delivered"
 
 
-def test_a_duplicate_event_that_fails_too_does_not_fork_the_chain(desk: Desk) -> None:
+def test_a_duplicate_event_that_fails_too_does_not_fork_the_chain(desk: Desk, queue: str) -> None:
     endpoint = Endpoint(answer(500))
     run(desk, endpoint, sqs_record(delivery(), "m1"))
     run(desk, endpoint, sqs_record(delivery(), "m2"))
-    assert len(retries(desk)) == 1
+    assert len(retries(queue)) == 1
     assert len(record().history) == 1
 
 
-def test_secrets_reach_neither_the_log_nor_the_queue(desk: Desk) -> None:
+def test_secrets_reach_neither_the_log_nor_the_queue(desk: Desk, queue: str) -> None:
     run(desk, Endpoint(answer(500)), sqs_record(delivery()))
     assert SECRET not in desk.telemetry.everything()
-    assert all(SECRET not in message["body"] for message in retries(desk))
+    assert all(SECRET not in message["body"] for message in retries(queue))
 
 
 def test_the_evidence_of_a_failure_is_one_bounded_line(desk: Desk) -> None:

@@ -39,9 +39,7 @@ def test_every_issue_event_of_the_contract_is_valid(kind: str) -> None:
     ],
 )
 def test_every_other_resource_has_its_own_types_and_needs_no_issue(resource: str, kind: str) -> None:
-    assert (
-        parse(json.dumps(issue_event(resource=resource, type=kind, issue=...))).name == f"{resource}.{kind}"
-    )
+    assert parse(json.dumps(issue_event(resource=resource, type=kind, issue=...))).name == f"{resource}.{kind}"
     assert malformed(issue_event(resource=resource, type="nonsense", issue=...)).field == "type"
 
 
@@ -69,9 +67,7 @@ def test_every_other_resource_has_its_own_types_and_needs_no_issue(resource: str
         ({"projectid": "1"}, "body"),
     ],
 )
-def test_a_malformed_event_is_refused_with_the_field_and_the_reason(
-    change: dict[str, Any], field: str
-) -> None:
+def test_a_malformed_event_is_refused_with_the_field_and_the_reason(change: dict[str, Any], field: str) -> None:
     error = malformed(issue_event(**change))
     assert error.field == field
     assert error.reason
@@ -101,9 +97,7 @@ def test_a_pair_of_surrogates_is_a_character() -> None:
 
 
 def test_an_event_over_256_kib_of_utf8_is_malformed() -> None:
-    text = json.dumps(
-        issue_event(issue={"id": "1", "title": "ä" * (MAX_EVENT_BYTES // 2)}), ensure_ascii=False
-    )
+    text = json.dumps(issue_event(issue={"id": "1", "title": "ä" * (MAX_EVENT_BYTES // 2)}), ensure_ascii=False)
     assert "bytes" in malformed(text).reason
 
 

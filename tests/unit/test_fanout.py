@@ -102,9 +102,7 @@ def test_an_app_that_lists_archived_and_not_ignored_gets_an_ignored_issue_as_arc
 
 def test_an_app_that_lists_both_gets_an_ignored_issue_once() -> None:
     both = ["issue.archived", "issue.ignored"]
-    assert (
-        body(out(hooks((app(events=both), installation(events=both))), type="ignored"))["action"] == "ignored"
-    )
+    assert body(out(hooks((app(events=both), installation(events=both))), type="ignored"))["action"] == "ignored"
 
 
 def test_an_assigned_issue_carries_the_assignee_as_it_was_published() -> None:
@@ -209,9 +207,7 @@ def test_copies_of_an_event_have_the_same_webhook_id_and_bytes() -> None:
 
 
 def test_the_webhook_id_differs_by_organisation_event_and_installation() -> None:
-    ids = {
-        delivery_id(*names) for names in [("a", "b", "c"), ("x", "b", "c"), ("a", "x", "c"), ("a", "b", "x")]
-    }
+    ids = {delivery_id(*names) for names in [("a", "b", "c"), ("x", "b", "c"), ("a", "x", "c"), ("a", "b", "x")]}
     assert len(ids) == 4
     assert delivery_id("a", "b", "c").startswith("msg_")
     assert len(delivery_id("a", "b", "c")) == 36

@@ -86,9 +86,7 @@ def test_metadata_services_are_refused_even_where_private_addresses_are_allowed(
     assert not allowed(address, LOCAL)
 
 
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "::1", "fd12::1", "::ffff:127.0.0.1"]
-)
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "::1", "fd12::1", "::ffff:127.0.0.1"])
 def test_private_addresses_are_allowed_only_by_the_policy(address: str) -> None:
     assert allowed(address, LOCAL)
     assert not allowed(address)

@@ -50,12 +50,8 @@ def test_a_malformed_event_is_dead_lettered_with_field_and_reason_and_its_neighb
     assert len(received(desk, desk.deliveries_url)) == 1
 
 
-@pytest.mark.parametrize(
-    "body", ['{"a\\u0000b": 1}', '{"\\ud800": 1}', '{"x": "\\u0001"}', "\x7f", "[" * 5000]
-)
-def test_an_event_that_is_malformed_in_its_very_characters_can_be_dead_lettered(
-    desk: Desk, body: str
-) -> None:
+@pytest.mark.parametrize("body", ['{"a\\u0000b": 1}', '{"\\ud800": 1}', '{"x": "\\u0001"}', "\x7f", "[" * 5000])
+def test_an_event_that_is_malformed_in_its_very_characters_can_be_dead_lettered(desk: Desk, body: str) -> None:
     assert process([sqs_record(body)], desk) == []
     assert len(received(desk, desk.dead_letters_url)) == 1
 
@@ -84,9 +80,7 @@ def test_a_registry_that_does_not_answer_keeps_only_the_events_it_was_asked_for(
 
 def test_a_queue_that_does_not_answer_keeps_every_event(desk: Desk) -> None:
     nowhere = replace(desk, deliveries_url=desk.deliveries_url + "-nowhere")
-    assert process(
-        [sqs_record(issue_event(), "m1"), sqs_record(issue_event(event_id="e2"), "m2")], nowhere
-    ) == [
+    assert process([sqs_record(issue_event(), "m1"), sqs_record(issue_event(event_id="e2"), "m2")], nowhere) == [
         "m1",
         "m2",
     ]

@@ -56,6 +56,7 @@ def test_both_parts_say_what_happened_when_where_why_and_what_to_do(part: str) -
     [
         ("fatal", {"fatal": 1}, "gone for good"),
         ("timeouts", {"timeout": 1000}, "1000 requests got no answer in time on 2026-11-23"),
+        ("pause", {"timeout": 3}, "not one probe got through"),
         ("errors", {"error": 3}, "every request of the last 1 days ended in an error"),
     ],
 )

@@ -63,9 +63,7 @@ def desk(aws: None, ses: Ses) -> Desk:
         evidence=EVIDENCE,
         mails={ADA: "pending", BOB: "pending"},
     ).save()
-    return Desk(
-        ses, "bellhop@tracker.example", "https://t.example/{organization}/{app}/", Recorder(), lambda: NOW
-    )
+    return Desk(ses, "bellhop@tracker.example", "https://t.example/{organization}/{app}/", Recorder(), lambda: NOW)
 
 
 def mails() -> dict[str, str]:

@@ -11,16 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from deliver.signing import headers, standard
+from deliver.signing import Keys, denied, headers, standard_of
 from tests.fakes import SECRET, delivery
 
-BODIES = st.dictionaries(st.text(), st.text()).map(
-    lambda value: json.dumps(value, ensure_ascii=True).encode()
-)
+BODIES = st.dictionaries(st.text(), st.text()).map(lambda value: json.dumps(value, ensure_ascii=True).encode())
 
 
 def signed(body: bytes = b"{}", timestamp: int | None = None) -> dict[str, str]:
-    return headers(delivery(body=body), SECRET, "r" * 32, timestamp or int(time.time()))
+    return headers(delivery(body=body), Keys(SECRET), "r" * 32, timestamp or int(time.time()))
 
 
 @given(st.binary())
@@ -45,7 +43,7 @@ def test_a_standard_library_refuses_a_replay_and_a_changed_body() -> None:
 def test_the_known_vector_of_standard_webhooks() -> None:
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     body = b'{"test": 2432232314}'
-    signature = standard(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    signature = standard_of(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
@@ -56,3 +54,48 @@ def test_the_headers_are_those_of_both_schemes() -> None:
     assert got["Sentry-Hook-Resource"] == "issue"
     assert got["Sentry-Hook-Timestamp"] == got["webhook-timestamp"] == "1700000000"
     assert got["webhook-id"] == delivery().delivery_id
+
+
+OLD = "cd" * 32
+
+
+def test_while_two_secrets_overlap_the_standard_header_has_a_signature_of_each() -> None:
+    both = headers(delivery(body=b"{}"), Keys(SECRET, previous=OLD), "r", int(time.time()))
+    for secret in (SECRET, OLD):
+        assert Webhook(secret.encode()).verify(b"{}", both) == {}
+        alone = headers(delivery(body=b"{}"), Keys(secret), "r", int(both["webhook-timestamp"]))
+        assert alone["webhook-signature"] in both["webhook-signature"].split(" ")
+
+
+def test_while_two_secrets_overlap_the_classic_header_uses_the_old_one() -> None:
+    both = headers(delivery(), Keys(SECRET, previous=OLD), "r", 1)
+    assert both["Sentry-Hook-Signature"] == headers(delivery(), Keys(OLD), "r", 1)["Sentry-Hook-Signature"]
+
+
+def test_an_apps_own_headers_are_sent_under_ours() -> None:
+    custom = {"X-Team": "core", "Webhook-Signature": "forged", "sentry-hook-signature": "forged", "Host": "evil"}
+    got = headers(delivery(), Keys(SECRET), "r", 1, custom)
+    assert got["X-Team"] == "core"
+    assert "forged" not in got.values()
+    assert not {"Host", "host"} & set(got)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection",
+        "TE",
+        "Transfer-Encoding",
+        "Host",
+        "Content-Length",
+        "content-type",
+        "Webhook-Id",
+        "Request-ID",
+    ],
+)
+def test_headers_that_frame_the_message_or_are_ours_are_denied(name: str) -> None:
+    assert denied(name)
+
+
+def test_secrets_are_not_in_what_a_log_would_print() -> None:
+    assert SECRET not in repr(Keys(SECRET, previous=OLD))

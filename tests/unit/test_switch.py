@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import outcomes, tables
+from bellhop import gates, outcomes, tables
 from bellhop.outcomes import Failure, Tally
 from bellhop.registry import App, AuditEntry
 from health import switch
@@ -122,6 +122,30 @@ def test_outcomes_in_flight_during_the_transition_never_count_in_the_next_epoch(
     assert len(entries()) == 1
 
 
+def pause(hours: float, epoch: int = 1) -> None:
+    gates.pause("pager", epoch, NOW.timestamp() - hours * 3600, 0)
+
+
+def test_a_pause_of_72_hours_without_a_successful_probe_disables(desk: Desk) -> None:
+    count(timeout=1)
+    pause(71.9)
+    review(SCOPE, desk)
+    assert state() == ("enabled", 1)
+    gates.Gate("pager").delete()
+    pause(72)
+    review(SCOPE, desk)
+    assert state() == ("disabled", 2)
+    assert entries()[0].evidence["rule"] == "pause"
+
+
+def test_a_pause_of_an_earlier_epoch_says_nothing_about_this_one(desk: Desk) -> None:
+    App("pager").update(actions=[App.epoch.set(3)])
+    pause(100, epoch=1)
+    count(epoch=3, timeout=1)
+    review(replace(SCOPE, epoch=3), desk)
+    assert state() == ("enabled", 3)
+
+
 @pytest.mark.parametrize("kind", ["published", "unpublished"])
 def test_only_internal_apps_are_disabled_others_are_counted_and_shown(desk: Desk, kind: str) -> None:
     app(kind=kind).save()
@@ -146,9 +170,7 @@ def test_an_organisation_without_owners_has_its_app_disabled_and_nobody_mailed(d
     assert dict(entries()[0].mails.attribute_values) == {}
 
 
-def test_the_same_outcomes_reviewed_ten_times_disable_once(
-    desk: Desk, announced: list[tuple[str, str]]
-) -> None:
+def test_the_same_outcomes_reviewed_ten_times_disable_once(desk: Desk, announced: list[tuple[str, str]]) -> None:
     count(fatal=1)
     for _ in range(10):
         review(SCOPE, desk)
@@ -190,9 +212,7 @@ def test_a_finished_transition_is_not_announced_again(desk: Desk, announced: lis
     assert announced == []
 
 
-def test_an_operator_who_disables_first_leaves_nothing_to_do(
-    desk: Desk, announced: list[tuple[str, str]]
-) -> None:
+def test_an_operator_who_disables_first_leaves_nothing_to_do(desk: Desk, announced: list[tuple[str, str]]) -> None:
     count(fatal=1)
     App("pager").update(actions=[App.state.set("disabled"), App.epoch.set(2)])
     review(SCOPE, desk)

@@ -110,7 +110,7 @@ def test_the_stream_wakes_health_only_for_failures() -> None:
 
 def test_every_table_is_encrypted_recoverable_on_demand_and_survives_the_stack() -> None:
     tables = resources("AWS::DynamoDB::Table")
-    assert len(tables) == 8
+    assert len(tables) == 9
     for name, table in tables.items():
         assert table["SSESpecification"]["SSEEnabled"] is True
         assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
@@ -134,7 +134,7 @@ def test_every_function_has_a_role_of_its_own_and_a_log_group_with_retention() -
 
 
 def test_sam_adds_no_role_of_its_own() -> None:
-    assert sorted(resources("AWS::IAM::Role")) == ["DeliverRole", "HealthRole", "NotifyRole"]
+    assert sorted(resources("AWS::IAM::Role")) == ["DeliverRole", "HealthRole", "NotifyRole", "ScheduleRole"]
 
 
 def statements() -> list[dict[str, Any]]:
@@ -151,9 +151,7 @@ def test_no_role_has_a_wildcard_action_or_resource() -> None:
         assert "ManagedPolicyArns" not in role
     for statement in statements():
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        targets = (
-            statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-        )
+        targets = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
         assert not [a for a in actions if "*" in a]
         assert "*" not in targets
 
@@ -162,10 +160,27 @@ def _list(one_or_more: Any) -> list[Any]:
     return one_or_more if isinstance(one_or_more, list) else [one_or_more]
 
 
-def test_the_one_star_in_a_resource_is_the_label_of_a_stream() -> None:
-    # A stream's label is chosen by DynamoDB when the stream is made, and ListStreams is asked before.
+def test_the_only_stars_in_resources_are_a_streams_label_and_a_schedules_name() -> None:
+    # A stream's label is chosen by DynamoDB when it is made; schedules are made under names of their own.
     starred = [s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])]
-    assert starred == [{"Fn::Sub": "${Outcomes.Arn}/stream/*"}]
+    assert [s["Fn::Sub"].rpartition("/")[0].rpartition(":")[2] for s in starred] == [
+        "schedule/${Schedules}",
+        "${Outcomes.Arn}/stream",
+    ]
+
+
+def test_only_the_scheduler_may_assume_the_schedules_role_and_only_deliver_may_pass_it() -> None:
+    [trust] = resources("AWS::IAM::Role")["ScheduleRole"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    passing = [s for s in statements() if s["Action"] == "iam:PassRole"]
+    assert [attribute(s["Resource"]) for s in passing] == ["ScheduleRole"]
+    assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+
+
+def test_retries_go_on_for_about_three_days() -> None:
+    delays = [int(d) for d in value({"Ref": "RetryDelaysSeconds"}).split(",")]
+    assert len(delays) == 10
+    assert 2.5 * 86_400 < sum(delays) < 4 * 86_400
 
 
 def who_may(table: str) -> set[str]:

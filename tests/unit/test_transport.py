@@ -63,9 +63,7 @@ def test_an_answer_has_status_headers_and_body(
 
 def test_connections_are_kept_alive(transport: Transport, server_context: ssl.SSLContext | None) -> None:
     with serve(answers(OK, OK, OK), server_context) as server:
-        assert [post(transport, server.url) for _ in range(3)] == [
-            Answer(200, {"Content-Length": "2"}, b"ok")
-        ] * 3
+        assert [post(transport, server.url) for _ in range(3)] == [Answer(200, {"Content-Length": "2"}, b"ok")] * 3
         assert server.accepted == 1
 
 
@@ -83,8 +81,37 @@ def test_a_kept_connection_that_died_is_replaced_at_once(
         assert server.accepted == 2
 
 
-def test_a_new_connection_that_dies_is_not_tried_again(transport: Transport) -> None:
-    with serve(answers(b"")) as server:
+def test_a_new_connection_to_a_known_host_resumes_its_session(
+    transport: Transport, certificates: tuple[ssl.SSLContext, str]
+) -> None:
+    resumed: list[bool | None] = []
+
+    def once(connection: ssl.SSLSocket, over: threading.Event) -> None:
+        resumed.append(connection.session_reused)
+        servers.read_request(connection)
+        connection.sendall(OK.replace(b"200 OK", b"200 OK\r\nConnection: close"))
+
+    with serve(once, certificates[0]) as server:  # type: ignore[arg-type]
+        assert all(isinstance(post(transport, server.url), Answer) for _ in range(3))
+    assert resumed == [False, True, True]
+
+
+def test_a_request_is_one_packet(transport: Transport) -> None:
+    received: list[bytes] = []
+
+    def once(connection: socket.socket, over: threading.Event) -> None:
+        received.append(connection.recv(65_536))
+        connection.sendall(OK)
+
+    with serve(once) as server:
+        post(transport, server.url)
+    assert received[0].endswith(b'{"a":1}')
+
+
+def test_a_new_connection_that_dies_is_not_tried_again(
+    transport: Transport, server_context: ssl.SSLContext | None
+) -> None:
+    with serve(answers(b""), server_context) as server:
         assert kind(post(transport, server.url)) == "connection_error"
         assert server.accepted == 1
 
@@ -267,9 +294,7 @@ def test_one_forbidden_answer_among_good_ones_refuses_the_name(monkeypatch: pyte
     guarded.close()
 
 
-@pytest.mark.parametrize(
-    "url", ["ftp://example.com/", "https://", "nonsense", "http://[::1/", "https://a..b/"]
-)
+@pytest.mark.parametrize("url", ["ftp://example.com/", "https://", "nonsense", "http://[::1/", "https://a..b/"])
 def test_what_is_not_a_url_is_refused(transport: Transport, url: str) -> None:
     assert kind(post(transport, url)) in {"address_not_allowed", "dns_error"}
 

@@ -1,0 +1,97 @@
+"""Running the posts of a batch side by side, so that no endpoint holds more than its share of the slots."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from datetime import datetime
+
+from deliver import signing
+from deliver.answer import Answer, NoAnswer
+from deliver.desk import Desk, Job
+
+Post = Callable[[str, dict[str, str], bytes], Answer | NoAnswer]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An attempt that was made; without an outcome it was not, because its endpoint held its share of slots."""
+
+    outcome: Answer | NoAnswer | None
+    at: datetime
+    milliseconds: int
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What makes the attempts: `may_start` says whether there is time left for another one."""
+
+    pool: Executor
+    slots: int
+    post: Post
+    may_start: Callable[[], bool]
+    pause: Callable[[int], None]
+
+
+Item = tuple[str, Job]
+
+
+def post_all(jobs: Sequence[Item], desk: Desk, workers: Workers) -> Iterator[tuple[str, Job, Made | None]]:
+    """Make the attempts and yield each as it ends; None where no time was left for it.
+
+    While deliveries wait for a slot, one app holds at most its share. When an app's endpoint has let the
+    deadline pass, what still waits of it goes back unattempted: it would only hold slots again.
+    """
+    waiting, running = deque(jobs), dict[Future[Made | None], Item]()
+    share = _share(jobs, workers.slots)
+    held: Counter[str] = Counter()
+    hanging: set[str] = set()
+    while waiting or running:
+        for item in _startable(waiting, held, share, workers.slots - len(running)):
+            held[item[1].app.app_id] += 1
+            running[workers.pool.submit(_attempt, item[1], desk, workers)] = item
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            message_id, job = running.pop(future)
+            held[job.app.app_id] -= 1
+            made = future.result()
+            if made and isinstance(made.outcome, NoAnswer) and made.outcome.kind == "timeout":
+                hanging.add(job.app.app_id)
+            yield message_id, job, made
+        yield from _excess(waiting, hanging, desk)
+
+
+def _share(jobs: Sequence[Item], slots: int) -> int:
+    apps = {job.app.app_id for _, job in jobs}
+    nobody_waits = len(jobs) <= slots or len(apps) == 1
+    return slots if nobody_waits else max(1, slots // 2)
+
+
+def _startable(waiting: deque[Item], held: Counter[str], share: int, free: int) -> list[Item]:
+    """Take from the waiting those that have a slot now."""
+    chosen: list[Item] = []
+    taken = Counter(held)
+    for item in list(waiting):
+        app_id = item[1].app.app_id
+        if len(chosen) < free and taken[app_id] < share:
+            taken[app_id] += 1
+            chosen.append(item)
+            waiting.remove(item)
+    return chosen
+
+
+def _excess(waiting: deque[Item], hanging: set[str], desk: Desk) -> Iterator[tuple[str, Job, Made | None]]:
+    for item in [item for item in waiting if item[1].app.app_id in hanging]:
+        waiting.remove(item)
+        yield *item, Made(None, desk.now(), 0, "")
+
+
+def _attempt(job: Job, desk: Desk, workers: Workers) -> Made | None:
+    """Runs in a worker thread: signs and posts, touches nothing else."""
+    if not workers.may_start():
+        return None
+    at, request_id = desk.now(), desk.token()
+    timestamp = int(at.timestamp())
+    headers = signing.headers(job.delivery, job.keys, request_id, timestamp, job.app.headers)
+    outcome = workers.post(job.app.url, headers, job.delivery.body)
+    return Made(outcome, at, round((desk.now() - at).total_seconds() * 1000), request_id)

@@ -1,0 +1,233 @@
+"""Deliveries that may not go out now, through the real dispatch, tables in memory and a clock that is moved."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from bellhop import deliveries, gates
+from bellhop.deliveries import Retry
+from bellhop.registry import App
+from deliver import gate
+from deliver.desk import Desk, Policy
+from deliver.dispatch import process
+from deliver.posting import Workers
+from tests.endpoint import TIMEOUT, Clock, Endpoint, answer, counters, record, retries, run
+from tests.fakes import NOW, app, delivery, sqs_record
+
+T0 = NOW.timestamp()
+
+
+@pytest.fixture
+def desk(desk: Desk) -> Desk:
+    return dataclasses.replace(desk, policy=Policy(delays=(5, 60, 300), lease=30))
+
+
+def batch(number: int, name: str = "msg") -> list[dict[str, Any]]:
+    return [sqs_record(delivery(delivery_id=f"{name}_{n}"), f"{name}{n}") for n in range(number)]
+
+
+def paused(desk: Desk) -> None:
+    run(desk, Endpoint(answer(500)), *batch(10, "before"))
+    assert gates.load("pager").paused_since == T0
+
+
+def test_ten_failures_in_five_minutes_pause_the_app_and_mail_nobody(desk: Desk) -> None:
+    paused(desk)
+    assert desk.telemetry.counts["PauseBegan"] == 1  # type: ignore[attr-defined]
+
+
+def test_while_paused_nothing_is_sent_and_no_budget_is_spent(desk: Desk, queue: str) -> None:
+    paused(desk)
+    retries(queue)
+    endpoint = Endpoint(answer(200))
+    assert run(desk, endpoint, *batch(5)) == []
+    assert endpoint.posted == []
+    assert (record("msg_0").state, record("msg_0").attempt) == ("retrying", 0)
+    waiting = [deliveries.decode(reminder["body"]) for reminder in retries(queue)]
+    assert waiting == [Retry(f"msg_{n}", "pager", 1, T0) for n in range(5)]
+
+
+def test_a_waiting_retry_goes_round_without_touching_its_record(desk: Desk, clock: Clock, queue: str) -> None:
+    paused(desk)
+    before = record("before_0").serialize()
+    reminder = next(r for r in retries(queue) if '"before_0"' in r["body"])
+    clock.move(5)
+    run(desk, Endpoint(answer(200)), reminder)
+    assert record("before_0").serialize() == before
+    [again] = retries(queue)
+    assert deliveries.decode(again["body"]) == Retry("before_0", "pager", 2, T0 + 5)
+
+
+def test_one_probe_at_a_time_is_sent_when_it_is_due(desk: Desk, clock: Clock, queue: str) -> None:
+    paused(desk)
+    clock.move(gate.PROBE_SECONDS)
+    endpoint = Endpoint(answer(500))
+    run(desk, endpoint, *batch(5))
+    assert len(endpoint.posted) == 1
+    run(desk, endpoint, *batch(5, "later"))
+    assert len(endpoint.posted) == 1
+
+
+def test_twenty_functions_at_once_send_one_probe(desk: Desk, clock: Clock) -> None:
+    paused(desk)
+    clock.move(gate.PROBE_SECONDS)
+    gates.load("pager")  # opens the connection before the threads share it
+    with ThreadPoolExecutor(20) as pool:
+        taken = list(pool.map(lambda n: gates.take_probe("pager", str(n), clock().timestamp(), 30), range(20)))
+    assert sum(taken) == 1
+
+
+def test_a_probe_that_fails_spends_no_budget_is_logged_and_counted(desk: Desk, clock: Clock, queue: str) -> None:
+    paused(desk)
+    retries(queue)
+    clock.move(gate.PROBE_SECONDS)
+    errors = counters()["error"]
+    run(desk, Endpoint(answer(503)), *batch(1))
+    assert (record("msg_0").state, record("msg_0").attempt) == ("retrying", 0)
+    assert [entry["result"] for entry in record("msg_0").history] == ["http_503"]
+    assert counters()["error"] == errors + 1
+    [reminder] = retries(queue)
+    assert deliveries.decode(reminder["body"]) == Retry("msg_0", "pager", 1, clock().timestamp())
+    assert gates.load("pager").next_probe == clock().timestamp() + gate.PROBE_SECONDS
+
+
+def test_a_probe_that_succeeds_ends_the_pause_with_a_slow_start(desk: Desk, clock: Clock) -> None:
+    paused(desk)
+    clock.move(gate.PROBE_SECONDS)
+    endpoint = Endpoint(answer(200))
+    run(desk, endpoint, *batch(5))
+    assert len(endpoint.posted) == 1
+    row = gates.load("pager")
+    assert (row.paused_since, row.recovered_at) == (None, clock().timestamp())
+    clock.move(1)
+    run(desk, endpoint, *batch(5, "slow"))
+    assert len(endpoint.posted) == 2
+    clock.move(60)
+    run(desk, endpoint, *batch(5, "free"))
+    assert len(endpoint.posted) == 7
+
+
+def test_a_dead_prober_does_not_keep_the_pause_for_ever(desk: Desk, clock: Clock) -> None:
+    paused(desk)
+    clock.move(gate.PROBE_SECONDS)
+    assert gates.take_probe("pager", "dead", clock().timestamp(), 30)
+    clock.move(31)
+    endpoint = Endpoint(answer(200))
+    run(desk, endpoint, *batch(1))
+    assert len(endpoint.posted) == 1
+
+
+def test_what_failed_before_the_pause_does_not_pause_again_after_it(desk: Desk, clock: Clock) -> None:
+    paused(desk)
+    clock.move(gate.PROBE_SECONDS)
+    run(desk, Endpoint(answer(200)), *batch(1))
+    clock.move(60)
+    run(desk, Endpoint(answer(500)), *batch(1, "one"))
+    assert gates.load("pager").paused_since is None
+
+
+def test_a_delivery_waits_no_longer_than_its_retries_would_have_taken(
+    desk: Desk, clock: Clock, queue: str
+) -> None:
+    paused(desk)
+    retries(queue)
+    run(desk, Endpoint(answer(200)), *batch(1))
+    rounds = 0
+    while waiting := retries(queue):
+        clock.move(gate.PROBE_SECONDS)
+        gates.take_probe("pager", f"other{rounds}", clock().timestamp(), 29)
+        run(desk, Endpoint(answer(500)), *waiting)
+        rounds += 1
+    assert record("msg_0").state == "exhausted"
+    assert rounds * gate.PROBE_SECONDS > desk.policy.span
+    assert record("msg_0").delivery.body
+
+
+def test_a_healthy_app_costs_no_look_at_its_gate(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "load", lambda app_id: pytest.fail("looked"))
+    run(desk, Endpoint(answer(200)), *batch(10))
+
+
+def test_an_app_that_was_switched_off_and_on_again_is_not_paused_any_more(
+    desk: Desk, apps: dict[str, App]
+) -> None:
+    paused(desk)
+    apps["pager"] = app(epoch=3)
+    endpoint = Endpoint(answer(200))
+    run(desk, endpoint, *batch(5))
+    assert len(endpoint.posted) == 5
+
+
+def test_a_switched_off_app_is_parked_and_not_made_to_wait(desk: Desk, apps: dict[str, App]) -> None:
+    paused(desk)
+    apps["pager"] = app(state="disabled")
+    run(desk, Endpoint(answer(200)), *batch(1))
+    assert record("msg_0").state == "parked"
+
+
+def test_a_rate_limit_lets_a_seconds_worth_go_and_spreads_the_rest(
+    desk: Desk, apps: dict[str, App], clock: Clock, queue: str
+) -> None:
+    apps["pager"] = app(max_per_second=3)
+    endpoint = Endpoint(answer(200))
+    run(desk, endpoint, *batch(10))
+    assert len(endpoint.posted) == 3
+    clock.move(1)
+    run(desk, endpoint, *retries(queue))
+    assert len(endpoint.posted) == 6
+
+
+def test_a_gate_that_does_not_answer_keeps_its_apps_messages_alone(
+    desk: Desk, apps: dict[str, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(app_id: str) -> None:
+        raise ConnectionError("the table does not answer")
+
+    monkeypatch.setattr(gates, "load", down)
+    apps["pager"], apps["other"] = app(max_per_second=3), app("other")
+    endpoint = Endpoint(answer(200))
+    good = sqs_record(delivery(app_id="other", delivery_id="msg_x"), "good")
+    assert run(desk, endpoint, *batch(2), good) == ["msg0", "msg1"]
+    assert len(endpoint.posted) == 1
+
+
+# ---- A batch's slots
+
+
+def hanging(url: str, *_: Any) -> Any:
+    return TIMEOUT if "hanging" in url else answer(200)
+
+
+def mixed(desk: Desk, apps: dict[str, App], hung: int, healthy: int) -> list[dict[str, Any]]:
+    apps["pager"] = app(url="https://hanging.example/")
+    apps["other"] = app("other")
+    well = [delivery(delivery_id=f"well_{n}", app_id="other") for n in range(healthy)]
+    return [*batch(hung), *(sqs_record(d, d.delivery_id) for d in well)]
+
+
+def test_the_excess_of_a_hanging_endpoint_goes_to_the_retries_lane_with_its_budget_untouched(
+    desk: Desk, apps: dict[str, App], queue: str
+) -> None:
+    records = mixed(desk, apps, hung=9, healthy=3)
+    posted: list[str] = []
+
+    def post(url: str, headers: dict[str, str], body: bytes) -> Any:
+        posted.append(url)
+        return hanging(url)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert process(records, desk, Workers(pool, 4, post, lambda: True, lambda _: None)) == []
+    assert posted.count("https://hanging.example/") < 9
+    assert len(posted) - posted.count("https://hanging.example/") == 3
+    untouched = [n for n in range(9) if record(f"msg_{n}").attempt == 0]
+    assert len(untouched) == 9 - posted.count("https://hanging.example/")
+    assert len(retries(queue)) == 9
+
+
+def test_a_healthy_app_alone_uses_every_slot_and_defers_nothing(desk: Desk, queue: str) -> None:
+    endpoint = Endpoint(answer(200))
+    assert run(desk, endpoint, *batch(20)) == []
+    assert len(endpoint.posted) == 20
+    assert retries(queue) == []
