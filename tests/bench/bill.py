@@ -28,6 +28,8 @@ class Bill:
 
     def add(self, function: str, seen: dict[str, Any]) -> None:
         """One invocation."""
+        if not seen["calls"] and not self.calls:
+            raise RuntimeError("the meter saw no call to AWS: were the clients made before it?")
         self.units.update({f"{function}.{name}": number for name, number in seen["units"].items()})
         self.calls.update({f"{function}.{name}": number for name, number in seen["calls"].items()})
         self.written.update(seen["written"])
@@ -35,6 +37,14 @@ class Bill:
         self.log_bytes[function] += seen["printed"] + seen["lines"] * prices.EVENT_OVERHEAD
         self.log_bytes["platform"] += prices.platform_bytes()
         self.failures += seen["failures"]
+
+    def add_share(self, filling: "Bill", settled: dict[str, Any], times: float) -> None:
+        """What each process does once a minute: fill its caches, write the counts it held back."""
+        for name, number in filling.units.items():
+            if name.endswith(".read_units"):
+                self.units[name] += number * times
+        self.units["held back.write_units"] += settled["units"].get("write_units", 0) * times
+        self.written["Outcomes held back"] += settled["units"].get("write_units", 0) * times
 
     def total(self, deliveries: int) -> Units:
         """The sums that are priced."""

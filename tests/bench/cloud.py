@@ -15,7 +15,7 @@ from bellhop import tables
 from bellhop.registry import App, Installation, Organization
 from bellhop.secrets import SigningSecret
 from infra.local.build import ROOT
-from infra.local.embedded import embedded
+from infra.local.embedded import REGION, embedded
 
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
 SECRET = "ab" * 32
@@ -53,14 +53,22 @@ class Cloud:
         return machine() | values | self.env | {"AWS_LAMBDA_FUNCTION_NAME": function}
 
     def _value(self, value: Any, parameters: Mapping[str, Any]) -> str:
-        if not isinstance(value, dict):
-            return str(value)
-        name = next(iter(value.values()))
-        name = name if isinstance(name, str) else name[0]
-        if name in TEMPLATE["Parameters"]:
-            default = TEMPLATE["Parameters"][name].get("Default", "bench@bench.example")
-            return str(parameters.get(name, default))
-        return self.names.get(name, f"arn:aws:iam::000000000000:role/{name}")
+        """What CloudFormation makes of a value, as far as this template goes."""
+        match value:
+            case {"Ref": str(name)} if name in TEMPLATE["Parameters"]:
+                default = TEMPLATE["Parameters"][name].get("Default", "bench@bench.example")
+                return str(parameters.get(name, default))
+            case {"Ref": str(name)}:
+                return self.names[name]
+            case {"Fn::GetAtt": [name, "Arn"]}:
+                return self.names[name] if self.names[name].startswith("arn:") else _queue_arn(name)
+            case {"Fn::FindInMap": [mapping, key, entry]}:
+                return str(TEMPLATE["Mappings"][mapping][self._value(key, parameters)][entry])
+        return str(value)
+
+
+def _queue_arn(name: str) -> str:
+    return f"arn:aws:sqs:{REGION}:000000000000:{name}"
 
 
 @cache
@@ -96,6 +104,9 @@ def _create(name: str, resource: dict[str, Any]) -> tuple[str, str]:
         return name, name
     if resource["Type"] == "AWS::SQS::Queue":
         return name, boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    if resource["Type"] == "AWS::Scheduler::ScheduleGroup":
+        boto3.client("scheduler").create_schedule_group(Name=name)
+        return name, name
     return name, f"arn:aws:iam::000000000000:role/{name}"
 
 
@@ -107,9 +118,7 @@ def register(cloud: Cloud, urls: Sequence[str], prefix: str = "") -> None:
 
 
 def _register(app: str, organization: str, url: str) -> None:
-    App(
-        app, uuid=app, name=app, kind="published", organization_id=organization, url=url, events=EVENTS
-    ).save()
+    App(app, uuid=app, name=app, kind="published", organization_id=organization, url=url, events=EVENTS).save()
     SigningSecret(app, secret=SECRET).save()
     Organization(organization, slug=organization, name=organization, owners=["a@bench.example"]).save()
     Installation(organization, f"in-{app}", app_id=app, events=EVENTS).save()

@@ -26,9 +26,6 @@ SETTLE_SECONDS, SECONDS = 5.0, 15.0  # what is sent while it settles is not coun
 # Retries have a queue and workers of their own; here they are due after the run.
 PARAMETERS = {"DeliveryDeadlineSeconds": DEADLINE_SECONDS, "RetryDelaysSeconds": "900", "CacheSeconds": 60}
 
-# The one switch of the pause: template parameters under which no app is ever paused.
-PAUSE_OFF: dict[str, Any] = {}
-
 
 @dataclass(frozen=True)
 class Scenario:
@@ -57,29 +54,23 @@ UNPAUSED = [
 
 def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
     """Percentiles of the delay from send to receipt at healthy endpoints, and their ratio to alone."""
-    results = _all(rig, SCENARIOS, PARAMETERS, tell)
-    if PAUSE_OFF:
-        results |= _all(rig, UNPAUSED, PARAMETERS | PAUSE_OFF, tell)
+    results = _all(rig, SCENARIOS, True, tell) | _all(rig, UNPAUSED, False, tell)
     alone = results["alone"]
     for result in results.values():
         result["ratio"] = {p: result[p] / alone[p] for p in ("p50_ms", "p99_ms")}
     return results
 
 
-def _all(
-    rig: Rig, scenarios: Sequence[Scenario], parameters: dict[str, Any], tell: Callable[[str], None]
-) -> dict[str, Any]:
-    environ = rig.cloud.environment("DeliverFunction", parameters)
+def _all(rig: Rig, scenarios: Sequence[Scenario], pause: bool, tell: Callable[[str], None]) -> dict[str, Any]:
+    environ = rig.cloud.environment("DeliverFunction", PARAMETERS)
     with contextlib.ExitStack() as stack:
         children = [
-            stack.enter_context(rig.child("ours:make", environ, rig.authorities)) for _ in range(WORKERS)
+            stack.enter_context(rig.child("ours:make", environ, rig.authorities, pause)) for _ in range(WORKERS)
         ]
         return {scenario.name: _run(rig, scenario, children, tell) for scenario in scenarios}
 
 
-def _run(
-    rig: Rig, scenario: Scenario, children: Sequence[Child], tell: Callable[[str], None]
-) -> dict[str, Any]:
+def _run(rig: Rig, scenario: Scenario, children: Sequence[Child], tell: Callable[[str], None]) -> dict[str, Any]:
     tell(f"isolation: {scenario.name}")
     _register(rig, scenario)
     queue = FairQueue(time.monotonic, scenario.fair)

@@ -79,9 +79,7 @@ class Meter:
             if put:
                 self._put(put, parsed, times=2)
             else:
-                self._write(
-                    "a transaction", "update", 2
-                )  # an update in a transaction returns nothing to measure
+                self._write("a transaction", "update", 2)  # an update in a transaction returns nothing to measure
 
     def _write(self, table: str, operation: str, units: int) -> None:
         self.units["write_units"] += units

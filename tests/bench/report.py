@@ -92,7 +92,7 @@ def _units(results: Results) -> list[Table]:
     priced = _table(
         f"Dollars per million deliveries, {prices.REGION}, {prices.DATE}",
         f"Endpoints answer after {units.LATENCY_MS} ms, or {units.SLOW_MS} ms in the last line; egress and "
-        "the publisher's own sends left out.",
+        "the publisher's own sends left out. A busy process fills its caches and writes its counts once a minute.",
         "",
         *results,
     )
@@ -107,9 +107,7 @@ def _units(results: Results) -> list[Table]:
 
 
 def _cold(results: Results) -> list[Table]:
-    caption = (
-        "Medians in a plain interpreter, from the built bundle with bytecode; init is import and clients."
-    )
+    caption = "Medians in a plain interpreter, from the built bundle with bytecode; init is import and clients."
     columns = ("import", "clients", "first invocation", "init", "bare clients", "ratio")
     table = _table("Cold start, processor time", caption, "ms", *columns)
     for name, each in results.items():
