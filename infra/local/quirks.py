@@ -40,6 +40,12 @@ def _translated(statement: dict[str, Any]) -> dict[str, Any]:
     actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
     if "sqs:SendMessage" in actions:  # on AWS it covers SendMessageBatch, which is no action of its own
         return statement | {"Action": [*actions, "sqs:SendMessageBatch"]}
+    if actions == ["scheduler:CreateSchedule"]:  # the group stands in the request's body, and is not looked for
+        return statement | {"Resource": _in_the_default_group(statement["Resource"])}
     if actions == ["ses:SendEmail"]:  # checked against no identity, so that only "*" matches
         return statement | {"Resource": "*"}
     return statement
+
+
+def _in_the_default_group(schedules: str) -> str:
+    return schedules.rpartition(":")[0] + ":schedule/default/*"

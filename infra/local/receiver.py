@@ -28,6 +28,7 @@ class Reply:
 
     status: int | None
     after: float = 0.0
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 # Given how often this webhook-id has come, this time included.
@@ -57,6 +58,12 @@ def slow(seconds: float) -> Behaviour:
 def failing_first(times: int) -> Behaviour:
     """Answers 500 to each webhook's first `times` attempts."""
     return lambda seen: Reply(500 if seen <= times else 200)
+
+
+def busy_once(seconds: int) -> Behaviour:
+    """Answers 503 to each webhook's first attempt, and asks not to be tried again for so long."""
+    busy = Reply(503, headers=(("Retry-After", str(seconds)),))
+    return lambda seen: busy if seen == 1 else Reply(200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response(reply.status)
-        self.send_header("Content-Length", "0")
+        for name, value in (("Content-Length", "0"), *reply.headers):
+            self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:

@@ -1,14 +1,20 @@
 import json
+import os
+import subprocess
+import sys
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, DeliveryRecord, load
+from bellhop import gates
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord, load
 from bellhop.deliveries import delivery_id
 from bellhop.registry import DISABLED, App, AuditEntry, find
-from infra.local.receiver import Receiver, failing_first, gone, hang, ok
+from infra.local.build import ROOT
+from infra.local.receiver import Receiver, Reply, busy_once, failing_first, gone, hang, ok
 from infra.local.registering import Hook
 from tests.e2e.conftest import DEADLINE_SECONDS, Town, eventually, kill_worker
 
@@ -66,6 +72,38 @@ def test_a_delivery_that_fails_to_the_end_is_exhausted_and_kept(town: Town) -> N
     record = eventually(lambda: in_state(town, hook, "hopeless", EXHAUSTED), "the record says exhausted")
     assert len(record.history) == len(endpoint.received) == 4  # one and three retries
     assert record.delivery.body == endpoint.received[0].body
+
+
+def test_a_retry_further_away_than_a_queue_can_delay_is_scheduled_and_can_be_had_at_once(town: Town) -> None:
+    hook, endpoint = town.app(busy_once(7200))
+    town.publish(town.event("later"))
+    eventually(lambda: in_state(town, hook, "later", RETRYING), "the record says retrying")
+    eventually(lambda: schedules(town, hook, "later"), "a schedule")
+    command = [sys.executable, "-m", "infra.console.main", "retry", webhook_id(town, hook, "later")]
+    subprocess.run(command, check=True, env=os.environ | town.stack.env, cwd=ROOT)
+    eventually(lambda: in_state(town, hook, "later", DELIVERED), "the record says delivered")
+    assert len(endpoint.received) == 2
+    assert schedules(town, hook, "later") == []
+
+
+def schedules(town: Town, hook: Hook, event_id: str) -> list[str]:
+    group = town.stack.outputs["ScheduleGroup"]
+    prefix = webhook_id(town, hook, event_id)
+    found = town.stack.client("scheduler").list_schedules(GroupName=group, NamePrefix=prefix)
+    return [schedule["Name"] for schedule in found["Schedules"]]
+
+
+def test_an_endpoint_that_keeps_failing_is_paused_and_heals_itself(town: Town) -> None:
+    broken = threading.Event()
+    broken.set()
+    hook, _ = town.app(lambda _: Reply(500 if broken.is_set() else 200))
+    town.publish(*(town.event(f"fails-{n}") for n in range(12)))
+    eventually(lambda: gates.load(hook.app_id).paused_since, "the app is paused")
+    broken.clear()
+    gates.Gate(hook.app_id).update(actions=[gates.Gate.next_probe.set(0)])  # the probe is due, half a minute early
+    eventually(lambda: gates.load(hook.app_id).recovered_at, "a probe got through")
+    names = [f"fails-{n}" for n in range(12)]
+    eventually(lambda: any(in_state(town, hook, n, DELIVERED) for n in names), "the probe is delivered")
 
 
 def test_a_malformed_event_is_dead_lettered_and_its_neighbours_arrive(town: Town) -> None:

@@ -5,6 +5,7 @@ import ssl
 import struct
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,6 +178,23 @@ def test_a_huge_body_is_read_no_further_than_the_limit(transport: Transport) -> 
         assert isinstance(outcome, Answer)
         assert outcome.body == b"x" * KEPT_BYTES
     assert sent < 32 * 1024 * 1024
+
+
+def test_no_answer_makes_an_attempt_keep_more_than_a_mebibyte(transport: Transport) -> None:
+    def flood(connection: socket.socket, over: threading.Event) -> None:
+        servers.read_request(connection)
+        connection.sendall(b"HTTP/1.1 500 Oops\r\n\r\n")
+        while not over.is_set():
+            connection.sendall(b"x" * 65_536)
+
+    with serve(answers(OK)) as server:
+        post(transport, server.url)
+    with serve(flood) as server:
+        tracemalloc.start()
+        post(transport, server.url)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 1024 * 1024
 
 
 def test_a_compressed_answer_is_never_inflated(transport: Transport) -> None:
