@@ -7,6 +7,7 @@ a crash can do is repeat an attempt whose end was not written yet, or send a rem
 the record ahead.
 """
 
+from dataclasses import dataclass
 from datetime import UTC
 
 from bellhop import attempts
@@ -35,14 +36,26 @@ def begin(message: Delivery | Retry, receive_count: int, desk: Desk) -> Job | No
     return _begin_first(message, app, receive_count, desk)
 
 
-def conclude(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> Tally | None:
-    """Write how an attempt ended and see to the next; returns what health is to count, None for nothing."""
-    if verdict.fate is Fate.DONE:
-        if job.record:
-            write(job, End(DELIVERED, attempt=attempt), desk)
-    else:
-        _conclude_badly(job, verdict, attempt, desk)
-    return _tally(job, verdict, attempt)
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """An attempt's end is written: what health is to count of it, and the reminder still to be sent."""
+
+    tally: Tally | None
+    reminder: tuple[Retry, int] | None = None
+
+
+def conclude(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> Concluded:
+    """Write how an attempt ended. Whoever calls this counts first and then sends the reminder.
+
+    When the reminder cannot be sent the message comes back and finds the record ahead, so what is not counted
+    by then never is.
+    """
+    reminder = None
+    if verdict.fate is not Fate.DONE:
+        reminder = _conclude_badly(job, verdict, attempt, desk)
+    elif job.record:
+        write(job, End(DELIVERED, attempt=attempt), desk)
+    return Concluded(_tally(job, verdict, attempt), reminder)
 
 
 def write(job: Job, end: End, desk: Desk) -> DeliveryRecord | None:
@@ -155,12 +168,9 @@ def _request(end: End) -> str | None:
     return end.attempt.request_id if end.attempt else None
 
 
-def _conclude_badly(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> None:
+def _conclude_badly(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> tuple[Retry, int] | None:
     end, wait = _end(job, verdict, attempt, desk)
     record = write(job, end, desk)
-    if record and end.state == RETRYING:
-        since = None if end.spends else job.waiting_since or desk.time()
-        desk.remind(Retry(record.delivery_id, record.app_id, int(record.attempt) + 1, since), wait)
     desk.telemetry.info(
         "attempt failed",
         **job.names(),
@@ -172,6 +182,10 @@ def _conclude_badly(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) ->
     desk.telemetry.count("AttemptFailed")
     if end.state != RETRYING:
         desk.telemetry.count("Delivery" + end.state.capitalize())
+    if record is None or end.state != RETRYING:
+        return None
+    since = None if end.spends else job.waiting_since or desk.time()
+    return Retry(record.delivery_id, record.app_id, int(record.attempt) + 1, since), wait
 
 
 def _end(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> tuple[End, int]:

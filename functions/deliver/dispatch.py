@@ -116,9 +116,11 @@ def _end(job: Job, made: Made | None, desk: Desk, batch: Batch) -> None:
     judged = verdict.judge(made.outcome, desk.now())
     attempt = _attempt(job.number, judged.result, made)
     waiting.probed(job, desk, healthy=judged.fate is Fate.DONE)
-    tally = chain.conclude(job, judged, attempt, desk)
-    if tally:
-        batch.tallies.append(tally)
+    concluded = chain.conclude(job, judged, attempt, desk)
+    if concluded.tally:
+        batch.tallies.append(concluded.tally)
+    if concluded.reminder:
+        desk.remind(*concluded.reminder)
     if judged.fate is Fate.DONE:
         batch.successes.append((job.delivery.app_id, attempt.row() | _success_names(job)))
 

@@ -16,6 +16,10 @@ WINDOW_SECONDS = 300.0
 MIN_ATTEMPTS = 10
 FAILED_SHARE = 0.5
 
+# From here on a process reads the app's gate before it attempts: others may have paused it.
+SUSPICIOUS_FAILED = 3
+SUSPICIOUS_SHARE = 0.1
+
 REMEMBERED = 10_000  # apps and rows
 
 
@@ -28,11 +32,14 @@ class Seen:
     failed: int
 
 
-def failing(window: deque[Seen]) -> bool:
-    """Whether half of at least ten attempts in the window failed."""
-    attempts = sum(seen.attempts for seen in window)
-    failed = sum(seen.failed for seen in window)
+def failing(attempts: int, failed: int) -> bool:
+    """Whether so much fails that the app is to be paused: half of at least ten attempts."""
     return attempts >= MIN_ATTEMPTS and failed >= attempts * FAILED_SHARE
+
+
+def suspicious(attempts: int, failed: int) -> bool:
+    """Whether enough fails that the app may be paused already; a few failures among many cost no look."""
+    return failed >= SUSPICIOUS_FAILED and failed >= attempts * SUSPICIOUS_SHARE
 
 
 @dataclass
@@ -45,7 +52,7 @@ class Watch:
     _until: LRUCache[str, float] = field(default_factory=lambda: LRUCache(REMEMBERED))
 
     def look_closer(self, app_id: str) -> bool:
-        """Whether the app's gate has to be read: it failed, or was found paused, within the window."""
+        """Whether the app's gate has to be read: much of it failed, or it was found paused, a window ago."""
         return self._until.get(app_id, 0.0) > self.clock()
 
     def keep(self, app_id: str) -> None:
@@ -60,14 +67,15 @@ class Watch:
 
     def note(self, tally: Tally, row: OutcomeDay) -> bool:
         """Take in what an ADD returned; True when the app fails so much that it is to be paused."""
-        if tally.held_failure:
-            self.keep(tally.app_id)
         window = self._windows.setdefault(tally.app_id, deque())
         attempts, failed = self._grown(tally, row)
         window.append(Seen(self.clock(), attempts, failed))
         while window[0].at < self.clock() - WINDOW_SECONDS:
             window.popleft()
-        return tally.held_failure and failing(window)
+        whole = sum(seen.attempts for seen in window), sum(seen.failed for seen in window)
+        if tally.held_failure and suspicious(*whole):
+            self.keep(tally.app_id)
+        return tally.held_failure and failing(*whole)
 
     def _grown(self, tally: Tally, row: OutcomeDay) -> tuple[int, int]:
         failed = int(row.error) + int(row.timeout)

@@ -136,6 +136,20 @@ def test_a_fault_of_ours_keeps_one_message_and_counts_nothing_against_the_app(
     assert counters()["error"] == 0
 
 
+def test_a_reminder_that_cannot_be_sent_keeps_the_message_and_the_attempt_is_counted_once(
+    desk: Desk, queue: str
+) -> None:
+    def down(*_: Any) -> None:
+        raise ConnectionError("the scheduler does not answer")
+
+    endpoint = Endpoint(answer(500))
+    assert run(dataclasses.replace(desk, remind=down), endpoint, sqs_record(delivery())) == ["m1"]
+    assert run(desk, endpoint, sqs_record(delivery(), receive_count=2)) == []
+    assert counters()["error"] == 1
+    assert len(endpoint.posted) == 1
+    assert len(retries(queue)) == 1
+
+
 def test_counters_that_cannot_be_written_do_not_send_the_webhook_twice(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,10 +71,18 @@ def test_a_success_alone_never_pauses() -> None:
     assert not fleet.here(success=1)
 
 
-def test_a_failure_makes_the_process_look_closer_for_a_window() -> None:
+def test_a_few_failures_among_many_attempts_are_not_worth_a_look() -> None:
+    fleet = Fleet()
+    fleet.here(error=2)
+    assert not fleet.watch.look_closer("pager")
+    fleet.here(success=98, error=2)
+    assert not fleet.watch.look_closer("pager")
+
+
+def test_three_failures_that_are_a_tenth_make_the_process_look_closer_for_a_window() -> None:
     fleet = Fleet()
     assert not fleet.watch.look_closer("pager")
-    fleet.here(error=1)
+    fleet.here(success=27, error=3)
     assert fleet.watch.look_closer("pager")
     fleet.now += WINDOW_SECONDS
     assert not fleet.watch.look_closer("pager")
