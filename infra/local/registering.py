@@ -3,6 +3,7 @@
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
+from bellhop import aws
 from bellhop.registry import INTERNAL, App, Installation, Organization
 from bellhop.secrets import SigningSecret
 from infra.console import stack as console
@@ -28,6 +29,7 @@ def reach(stack: Stack, environ: MutableMapping[str, str]) -> None:
     for name in forget:
         del environ[name]
     environ.update(stack.env)
+    aws.core.cache_clear()  # it would keep the credentials of what this process reached before
     console.bind(console.Stack(stack.name, stack.outputs, {}))
 
 
