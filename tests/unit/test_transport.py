@@ -304,6 +304,45 @@ def test_loopback_in_any_spelling_is_refused_without_a_connection(host: str) -> 
     guarded.close()
 
 
+@pytest.mark.parametrize(
+    "authority",
+    [
+        "user:secret@127.0.0.1:{}",
+        "example.com@127.0.0.1:{}",
+        "127.0.0.1:{}\\@example.com",
+        "127.0.0.1\\:{}",
+        "127.0.0.1.:{}",
+        "[127.0.0.1]:{}",
+        "[::1%25lo]:{}",
+        "[::1%lo]:{}",
+        "[::ffff:127.0.0.1]:{}",
+        "[0:0:0:0:0:ffff:7f00:1]:{}",
+        "①②⑦.⓪.⓪.①:{}",
+        "\uff11\uff12\uff17.0.0.1:{}",
+        "127。0。0。1:{}",
+        "017700000001:{}",
+        "0x7f000001:{}",
+        "127.0.1:{}",
+        "0:{}",
+        "localhost.:{}",
+        "LOCALHOST:{}",
+        "loc\u00adalhost:{}",
+        "127.0.0.1%00.example.com:{}",
+        "127.0.0.1%0d%0aX:{}",
+        "local\thost:{}",
+        "local\nhost:{}",
+        " localhost:{}",
+    ],
+)
+def test_no_spelling_of_a_url_reaches_a_private_address(authority: str) -> None:
+    guarded = Transport(Policy(http=True, ports=None), tls_context())
+    with serve(answers(OK)) as server:
+        outcome = post(guarded, f"http://{authority.format(server.port)}/hook", seconds=2)
+        assert isinstance(outcome, NoAnswer)
+        assert server.accepted == 0
+    guarded.close()
+
+
 def test_one_forbidden_answer_among_good_ones_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 443)) for a in ("93.184.216.34", "10.0.0.1")]
     monkeypatch.setattr(module.socket, "getaddrinfo", lambda *_: found)
