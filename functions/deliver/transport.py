@@ -1,21 +1,18 @@
 """One HTTP POST that nothing an endpoint does can prolong: requests over sockets that know the deadline."""
 
 import socket
-import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as ResolveTimeoutError
 from functools import lru_cache
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError
 
+from deliver.adapter import Adapter
 from deliver.answer import KEPT_BYTES, Answer, NoAnswer
 from deliver.guard import AddressNotAllowedError, Policy, check_address, check_target
 from deliver.sockets import Call, TlsContext, connect_first, current_call
@@ -42,7 +39,7 @@ class Transport:
     def __init__(self, policy: Policy, context: TlsContext, connections_per_host: int = 10) -> None:
         self._policy = policy
         self._resolvers = ThreadPoolExecutor(RESOLVERS, "resolve")
-        self._adapter = _Adapter(self._connect, context, connections_per_host)
+        self._adapter = Adapter(self._connect, context, connections_per_host)
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Answer | NoAnswer:
         """POST `body`; whatever the endpoint does, this returns within about `seconds`."""
@@ -142,73 +139,3 @@ def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> requests.Prep
     request.headers["Content-Length"] = str(len(body))
     request.body = body
     return request
-
-
-class _Adapter(HTTPAdapter):
-    def __init__(
-        self, connect: Callable[[str, str, int], socket.socket], context: TlsContext, connections: int
-    ) -> None:
-        self._connect = connect
-        self._context = context
-        super().__init__(pool_connections=256, pool_maxsize=connections, max_retries=0)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **_: Any) -> None:  # noqa: FBT001, FBT002
-        self.poolmanager = PoolManager(connections, maxsize=maxsize, block=block, ssl_context=self._context)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": _pool(HTTPConnectionPool, _connection(HTTPConnection, "http", self._connect, self._context)),
-            "https": _pool(
-                HTTPSConnectionPool, _connection(HTTPSConnection, "https", self._connect, self._context)
-            ),
-        }
-
-    def cert_verify(self, *_: Any, **__: Any) -> None:
-        """The context has the authorities; requests would load them again for every connection."""
-
-
-def _pool(base: Any, connection: Any) -> Any:
-    return type(base.__name__, (base,), {"ConnectionCls": connection})
-
-
-def _connection(
-    base: Any, scheme: str, connect: Callable[[str, str, int], socket.socket], context: TlsContext
-) -> Any:
-    class Connection(base):  # type: ignore[misc]
-        """urllib3's connection with our way to a socket; host, SNI and certificate checks keep the name."""
-
-        _served: socket.socket | None = None
-        _corked: list[bytes] | None = None
-
-        def _new_conn(self) -> socket.socket:
-            return connect(scheme, self._dns_host, self.port)
-
-        def request(self, *args: Any, **kwargs: Any) -> None:
-            # A TLS connection has its socket before its first request: only a socket that served one is reused.
-            current_call.get().reused = self.sock is not None and self.sock is self._served
-            parts: list[bytes] = []
-            self._corked = parts
-            super().request(*args, **kwargs)
-            self._corked = None
-            self.send(b"".join(parts))
-
-        def send(self, data: Any) -> None:
-            # http.client writes headers and body apart: two system calls, two TLS records, two packets.
-            if self._corked is None:
-                super().send(data)
-            else:
-                self._corked.append(data)
-
-        def getresponse(self) -> Any:
-            sock, call = (
-                self.sock,
-                current_call.get(),
-            )  # of a connection that is to close, the socket is gone after
-            response = super().getresponse()
-            if call.ended:  # http.client takes a header block that was cut off for a whole one
-                response.close()
-                raise ProtocolError("the connection ended inside the headers")
-            if not call.reused and isinstance(sock, ssl.SSLSocket):
-                context.remember(sock)
-            self._served = sock
-            return response
-
-    return Connection

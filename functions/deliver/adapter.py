@@ -1,0 +1,111 @@
+"""requests' adapter over our own connections: guarded, timed, kept alive, one TLS context for all."""
+
+import queue
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ProtocolError
+
+from deliver.sockets import TlsContext, current_call
+
+HOSTS = 256  # whose connections are kept
+
+
+class Adapter(HTTPAdapter):
+    """`connect(scheme, host, port)` makes every socket; `connections` is how many are kept for one host."""
+
+    def __init__(
+        self, connect: Callable[[str, str, int], socket.socket], context: TlsContext, connections: int
+    ) -> None:
+        self._connect = connect
+        self._context = context
+        super().__init__(pool_connections=HOSTS, pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **_: Any) -> None:  # noqa: FBT001, FBT002
+        self.poolmanager = PoolManager(connections, maxsize=maxsize, block=block, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _pool(HTTPConnectionPool, _connection(HTTPConnection, "http", self._connect, self._context)),
+            "https": _pool(
+                HTTPSConnectionPool, _connection(HTTPSConnection, "https", self._connect, self._context)
+            ),
+        }
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """The context has the authorities; requests would load them again for every connection."""
+
+
+class _Idle:
+    """A pool's idle connections. urllib3's queue takes its locks once for every slot whenever a pool is made."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._connections: deque[Any] = deque()  # whose append and pop are atomic
+
+    def put(self, connection: Any, block: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002 - a queue's signature
+        if len(self._connections) >= self._size:
+            raise queue.Full
+        self._connections.append(connection)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ARG002, FBT001, FBT002
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        return len(self._connections)
+
+
+def _pool(base: Any, connection: Any) -> Any:
+    return type(base.__name__, (base,), {"ConnectionCls": connection, "QueueCls": _Idle})
+
+
+def _connection(
+    base: Any, scheme: str, connect: Callable[[str, str, int], socket.socket], context: TlsContext
+) -> Any:
+    class Connection(base):  # type: ignore[misc]
+        """urllib3's connection with our way to a socket; host, SNI and certificate checks keep the name."""
+
+        _served: socket.socket | None = None
+        _corked: list[bytes] | None = None
+
+        def _new_conn(self) -> socket.socket:
+            return connect(scheme, self._dns_host, self.port)
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            # A TLS connection has its socket before its first request: only a socket that served one is reused.
+            current_call.get().reused = self.sock is not None and self.sock is self._served
+            parts: list[bytes] = []
+            self._corked = parts
+            super().request(*args, **kwargs)
+            self._corked = None
+            self.send(b"".join(parts))
+
+        def send(self, data: Any) -> None:
+            # http.client writes headers and body apart: two system calls, two TLS records, two packets.
+            if self._corked is None:
+                super().send(data)
+            else:
+                self._corked.append(data)
+
+        def getresponse(self) -> Any:
+            sock, call = (
+                self.sock,
+                current_call.get(),
+            )  # of a connection that is to close, the socket is gone after
+            response = super().getresponse()
+            if call.ended:  # http.client takes a header block that was cut off for a whole one
+                response.close()
+                raise ProtocolError("the connection ended inside the headers")
+            if not call.reused and isinstance(sock, ssl.SSLSocket):
+                context.remember(sock)
+            self._served = sock
+            return response
+
+    return Connection
