@@ -20,9 +20,9 @@ BATCHES = (1, 10, 100)
 
 # How connections are made: scheme, the endpoints' behaviour, deliveries in a round.
 WAYS = {
-    "kept-alive HTTPS": ("https", "ok", 150),
+    "kept-alive HTTPS": ("https", "ok", 300),
     "new HTTPS": ("https", "close", 60),
-    "plain HTTP": ("http", "ok", 150),
+    "plain HTTP": ("http", "ok", 200),
 }
 
 

@@ -68,8 +68,10 @@ def _cpu(results: Results) -> list[Table]:
 def _isolation(results: Results) -> list[Table]:
     caption = (
         f"{isolation.WORKERS} workers, batches of up to {isolation.BATCH}, a deadline of "
-        f"{isolation.DEADLINE_SECONDS} s; healthy endpoints take {isolation.HEALTHY_MS} ms and get 20 "
-        "deliveries a second (5 beside the app that sends 95 %). The queue and its fairness are modelled."
+        f"{isolation.DEADLINE_SECONDS} s; healthy endpoints take {isolation.HEALTHY_MS} ms and get 20 deliveries "
+        f"a second (6 beside the app that sends 95 %, whose endpoint takes {isolation.LOADED_MS} ms: more than "
+        f"the workers can do). Measured from second {isolation.SETTLE_SECONDS:.0f} on, with the pause from second "
+        f"{isolation.LONG_SETTLE_SECONDS:.0f}. The queue and its fairness are modelled."
     )
     table = _table(
         "Delay from send to receipt at healthy endpoints",
