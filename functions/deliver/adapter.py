@@ -29,11 +29,10 @@ class Adapter(HTTPAdapter):
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **_: Any) -> None:  # noqa: FBT001, FBT002
         self.poolmanager = PoolManager(connections, maxsize=maxsize, block=block, ssl_context=self._context)
+        ours = {"connect_to": staticmethod(self._connect), "tls": self._context}
         self.poolmanager.pool_classes_by_scheme = {
-            "http": _pool(HTTPConnectionPool, _connection(HTTPConnection, "http", self._connect, self._context)),
-            "https": _pool(
-                HTTPSConnectionPool, _connection(HTTPSConnection, "https", self._connect, self._context)
-            ),
+            "http": _pool(HTTPConnectionPool, HTTPConnection, ours | {"scheme": "http"}),
+            "https": _pool(HTTPSConnectionPool, HTTPSConnection, ours | {"scheme": "https"}),
         }
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
@@ -62,50 +61,48 @@ class _Idle:
         return len(self._connections)
 
 
-def _pool(base: Any, connection: Any) -> Any:
-    return type(base.__name__, (base,), {"ConnectionCls": connection, "QueueCls": _Idle})
+class _Connection:
+    """urllib3's connection with our way to a socket; host, SNI and certificate checks keep the name."""
+
+    scheme: str
+    connect_to: Callable[[str, str, int], socket.socket]
+    tls: TlsContext
+
+    sock: socket.socket | None
+    _served: socket.socket | None = None
+    _corked: list[bytes] | None = None
+
+    def _new_conn(self) -> socket.socket:
+        return type(self).connect_to(self.scheme, self._dns_host, self.port)  # type: ignore[attr-defined]
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        # A TLS connection has its socket before its first request: only a socket that served one is reused.
+        current_call.get().reused = self.sock is not None and self.sock is self._served
+        parts: list[bytes] = []
+        self._corked = parts
+        super().request(*args, **kwargs)  # type: ignore[misc]
+        self._corked = None
+        self.send(b"".join(parts))
+
+    def send(self, data: Any) -> None:
+        # http.client writes headers and body apart: two system calls, two TLS records, two packets.
+        if self._corked is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._corked.append(data)
+
+    def getresponse(self) -> Any:
+        call, sock = current_call.get(), self.sock  # of a connection that is to close, it is gone after
+        response = super().getresponse()  # type: ignore[misc]
+        if call.ended:  # http.client takes a header block that was cut off for a whole one
+            response.close()
+            raise ProtocolError("the connection ended inside the headers")
+        if not call.reused and isinstance(sock, ssl.SSLSocket):
+            self.tls.remember(sock)
+        self._served = sock
+        return response
 
 
-def _connection(
-    base: Any, scheme: str, connect: Callable[[str, str, int], socket.socket], context: TlsContext
-) -> Any:
-    class Connection(base):  # type: ignore[misc]
-        """urllib3's connection with our way to a socket; host, SNI and certificate checks keep the name."""
-
-        _served: socket.socket | None = None
-        _corked: list[bytes] | None = None
-
-        def _new_conn(self) -> socket.socket:
-            return connect(scheme, self._dns_host, self.port)
-
-        def request(self, *args: Any, **kwargs: Any) -> None:
-            # A TLS connection has its socket before its first request: only a socket that served one is reused.
-            current_call.get().reused = self.sock is not None and self.sock is self._served
-            parts: list[bytes] = []
-            self._corked = parts
-            super().request(*args, **kwargs)
-            self._corked = None
-            self.send(b"".join(parts))
-
-        def send(self, data: Any) -> None:
-            # http.client writes headers and body apart: two system calls, two TLS records, two packets.
-            if self._corked is None:
-                super().send(data)
-            else:
-                self._corked.append(data)
-
-        def getresponse(self) -> Any:
-            sock, call = (
-                self.sock,
-                current_call.get(),
-            )  # of a connection that is to close, the socket is gone after
-            response = super().getresponse()
-            if call.ended:  # http.client takes a header block that was cut off for a whole one
-                response.close()
-                raise ProtocolError("the connection ended inside the headers")
-            if not call.reused and isinstance(sock, ssl.SSLSocket):
-                context.remember(sock)
-            self._served = sock
-            return response
-
-    return Connection
+def _pool(base: Any, connection: Any, ours: dict[str, Any]) -> Any:
+    made = type("Connection", (_Connection, connection), ours)
+    return type("Pool", (base,), {"ConnectionCls": made, "QueueCls": _Idle})
