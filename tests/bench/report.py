@@ -18,6 +18,7 @@ def show(results: Results, console: Console) -> None:
         console.print(table)
     for table in _cold(results["cold"]):
         console.print(table)
+    console.print(_hostile(results["hostile"]))
     console.print(_targets(targets(results)))
 
 
@@ -35,6 +36,7 @@ def targets(results: Results) -> list[tuple[str, float, float]]:
     return [
         ("new HTTPS, processor time over the straightforward Lambda's", ratio(new, "straightforward"), 0.1),
         ("kept-alive HTTPS, over the bare Session's", ratio(kept, "bare Session"), 1.0),
+        ("an attempt beyond its deadline, ms, whatever the endpoint does", _beyond(results["hostile"]), 250),
         ("p99 with half the traffic hanging, over alone", apart["ratio"]["p99_ms"], 1.2),
         ("dollars per million, default, 150 ms", total("default", "dollars"), 1.10),
         ("dollars per million, throughput, 150 ms", total("throughput", "dollars"), 0.70),
@@ -123,4 +125,15 @@ def _targets(aims: list[tuple[str, float, float]]) -> Table:
     table = _table("Aims", "", "", "measured", "at most", "")
     for name, number, most in aims:
         table.add_row(name, f"{number:.2f}", f"{most:.2f}", "holds" if number <= most else "missed")
+    return table
+
+
+def _beyond(hostile: Results) -> float:
+    return max(float(outcome["beyond_ms"]) for outcome in hostile.values())
+
+
+def _hostile(hostile: Results) -> Table:
+    table = Table("an endpoint that", "the attempt's end", "ms beyond its deadline", title="Hostile endpoints")
+    for name, outcome in hostile.items():
+        table.add_row(name, outcome["came_of_it"], f"{outcome['beyond_ms']:.1f}")
     return table

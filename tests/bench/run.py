@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from infra.local.build import ROOT
-from tests.bench import cold, cpu, isolation, plot, report, units
+from tests.bench import cold, cpu, hostile, isolation, plot, report, units
 from tests.bench.rig import Rig, rig
 
 STORED = ROOT / ".local" / "bench"
@@ -21,6 +21,7 @@ LATEST = Path(__file__).with_name("results.json")  # what README quotes
 
 Part = Callable[[Rig, Callable[[str], None]], dict[str, Any]]
 PARTS: dict[str, Part] = {
+    "hostile": hostile.measure,
     "cpu": cpu.measure,
     "units": units.measure,
     "cold": cold.measure,
