@@ -79,7 +79,7 @@ def _begin_all(apps: dict[str, list[Letter]], desk: Desk, batch: Batch) -> list[
     jobs: list[tuple[str, Job]] = []
     for app_id, letters in apps.items():
         try:
-            admission, probe = waiting.admit(desk.app(app_id), len(letters), desk)
+            admission, probe = waiting.admit(desk.app(app_id), [x.message for x in letters], desk)
         except Exception:  # noqa: BLE001 - the registry or the gates do not answer: this app's messages come back
             desk.telemetry.error("deliveries kept", app_id=app_id, number=len(letters))
             batch.kept += [letter.message_id for letter in letters]

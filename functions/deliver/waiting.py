@@ -21,9 +21,10 @@ MAX_WAIT = 900  # seconds of one round: the queue's longest delay
 TRIES = 3  # to move the pace while others move it too
 
 
-def admit(app: App | None, wanted: int, desk: Desk) -> tuple[Admission, Probe | None]:
-    """How many of `wanted` deliveries of an app may go now; with a Probe, the one that may is that."""
-    if app is None or app.state == DISABLED or not _guarded(app, desk):
+def admit(app: App | None, messages: Sequence[Delivery | Retry], desk: Desk) -> tuple[Admission, Probe | None]:
+    """How many of an app's messages may go now; with a Probe, the one that may is that."""
+    wanted = len(messages)
+    if app is None or app.state == DISABLED or not _guarded(app, messages, desk):
         return Admission(wanted), None
     for _ in range(TRIES):
         now = desk.time()
@@ -82,8 +83,10 @@ def counted(tally: Tally, row: OutcomeDay, desk: Desk) -> None:
         desk.telemetry.count("PauseBegan")
 
 
-def _guarded(app: App, desk: Desk) -> bool:
-    return bool(app.max_per_second) or desk.watch.look_closer(app.app_id)
+def _guarded(app: App, messages: Sequence[Delivery | Retry], desk: Desk) -> bool:
+    # What waited says itself that the app was paused, also to a process that has seen nothing yet.
+    waited = any(isinstance(message, Retry) and message.waiting_since for message in messages)
+    return waited or bool(app.max_per_second) or desk.watch.look_closer(app.app_id)
 
 
 def _look(app_id: str, state: State, desk: Desk) -> None:

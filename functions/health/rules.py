@@ -1,5 +1,6 @@
 """When an app counts as broken. Pure: days in, verdict with evidence out."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -55,17 +56,33 @@ class Verdict:
         return {"rule": self.rule, "days": [asdict(d) | {"day": d.day.isoformat()} for d in self.days]}
 
 
-def evaluate(days: Iterable[Day], today: date, thresholds: Thresholds, paused_hours: float = 0.0) -> Verdict:
-    """Judge the days up to `today`, and a pause that has lasted `paused_hours` without a successful probe.
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause that has not ended: the UTC day it began, and how long ago that is."""
+
+    began: date
+    hours: float
+
+
+def evaluate(days: Iterable[Day], today: date, thresholds: Thresholds, pause: Pause | None = None) -> Verdict:
+    """Judge the days up to `today`, and the pause that the app is in.
 
     Broken is any fatal answer, too many timeouts in one day, errors alone on every day, too long a pause. Days
     outside the window and days without data are as if nothing had happened on them.
     """
     window = _window(days, today, thresholds.window)
     rule = _rule(window, thresholds)
-    if rule is None and paused_hours >= thresholds.pause_hours:
+    if rule is None and pause and _too_long(pause, window, thresholds):
         rule = "pause"
     return Verdict(rule, window)
+
+
+def _too_long(pause: Pause, window: Sequence[Day], thresholds: Thresholds) -> bool:
+    # A success since it began: a process that knew nothing of the pause got through, so the endpoint is well.
+    # And probes must have failed all the while: a pause that nobody tried to end says nothing.
+    got_through = any(d.success for d in window if d.day > pause.began)
+    tried = all(d.error + d.timeout for d in window[-math.ceil(thresholds.pause_hours / 24) :])
+    return pause.hours >= thresholds.pause_hours and tried and not got_through
 
 
 def _window(days: Iterable[Day], today: date, number: int) -> tuple[Day, ...]:

@@ -20,7 +20,7 @@ from bellhop import gates, outcomes
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import DISABLED, ENABLED, INTERNAL, App, AuditEntry, Organization, find
 from bellhop.telemetry import Telemetry
-from health.rules import Day, Thresholds, Verdict, evaluate
+from health.rules import Day, Pause, Thresholds, Verdict, evaluate
 
 PENDING = "pending"
 
@@ -68,7 +68,7 @@ def audit_entry(epoch: int) -> str:
 def _judge(app: App, scope: Scope, desk: Desk) -> None:
     today = desk.now().astimezone(UTC).date()
     rows = outcomes.days(scope.app_id, scope.organization_id, scope.epoch, today, desk.thresholds.window)
-    verdict = evaluate(map(_day, rows), today, desk.thresholds, _paused_hours(scope, desk))
+    verdict = evaluate(map(_day, rows), today, desk.thresholds, _pause(scope, desk))
     if not verdict.broken:
         return
     if app.kind != INTERNAL:
@@ -117,9 +117,11 @@ def _finish_what_began(scope: Scope, desk: Desk) -> None:
         desk.announce(scope.app_id, entry.entry)
 
 
-def _paused_hours(scope: Scope, desk: Desk) -> float:
+def _pause(scope: Scope, desk: Desk) -> Pause | None:
     since = gates.paused_since(gates.load(scope.app_id), scope.epoch)
-    return (desk.now().timestamp() - since) / 3600 if since else 0.0
+    if since is None:
+        return None
+    return Pause(datetime.fromtimestamp(since, UTC).date(), (desk.now().timestamp() - since) / 3600)
 
 
 def _owners(organization_id: str) -> list[str]:

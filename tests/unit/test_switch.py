@@ -127,7 +127,8 @@ def pause(hours: float, epoch: int = 1) -> None:
 
 
 def test_a_pause_of_72_hours_without_a_successful_probe_disables(desk: Desk) -> None:
-    count(timeout=1)
+    for day in range(4):
+        count(day, timeout=1)
     pause(71.9)
     review(SCOPE, desk)
     assert state() == ("enabled", 1)
@@ -136,6 +137,22 @@ def test_a_pause_of_72_hours_without_a_successful_probe_disables(desk: Desk) -> 
     review(SCOPE, desk)
     assert state() == ("disabled", 2)
     assert entries()[0].evidence["rule"] == "pause"
+
+
+def test_a_pause_that_nobody_tried_to_end_is_no_reason_however_old_it_is(desk: Desk) -> None:
+    pause(1000)
+    count(timeout=1)
+    review(SCOPE, desk)
+    assert state() == ("enabled", 1)
+
+
+def test_a_pause_that_somebody_got_through_is_no_reason_however_old_it_is(desk: Desk) -> None:
+    pause(100)
+    for day in range(4):
+        count(day, timeout=1)
+    count(1, success=1)
+    review(SCOPE, desk)
+    assert state() == ("enabled", 1)
 
 
 def test_a_pause_of_an_earlier_epoch_says_nothing_about_this_one(desk: Desk) -> None:

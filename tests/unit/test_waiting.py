@@ -13,6 +13,7 @@ from deliver import gate
 from deliver.desk import Desk, Policy
 from deliver.dispatch import process
 from deliver.posting import Workers
+from deliver.watch import Watch
 from tests.endpoint import TIMEOUT, Clock, Endpoint, answer, counters, record, retries, run
 from tests.fakes import NOW, app, delivery, sqs_record
 
@@ -107,6 +108,20 @@ def test_a_probe_that_succeeds_ends_the_pause_with_a_slow_start(desk: Desk, cloc
     clock.move(60)
     run(desk, endpoint, *batch(5, "free"))
     assert len(endpoint.posted) == 7
+
+
+def test_what_waited_probes_also_in_a_process_that_knows_nothing_of_the_pause(
+    desk: Desk, clock: Clock, queue: str
+) -> None:
+    paused(desk)
+    retries(queue)
+    run(desk, Endpoint(answer(200)), *batch(3))
+    clock.move(gate.PROBE_SECONDS)
+    fresh = dataclasses.replace(desk, watch=Watch(lambda: clock().timestamp()))
+    endpoint = Endpoint(answer(200))
+    run(fresh, endpoint, *retries(queue))
+    assert len(endpoint.posted) == 1
+    assert gates.load("pager").recovered_at == clock().timestamp()
 
 
 def test_a_dead_prober_does_not_keep_the_pause_for_ever(desk: Desk, clock: Clock) -> None:
