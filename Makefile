@@ -5,7 +5,6 @@ PY      := .venv/bin/python
 UV_VERSION := 0.13.9
 RUNTIME ?= python3.13
 SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
-LOCKS   := functions/requirements.txt requirements-dev.txt requirements-sam.txt requirements-aws.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test bench sam-local build deploy lock clean

@@ -67,6 +67,11 @@ def write(job: Job, end: End, desk: Desk) -> DeliveryRecord | None:
     return record or _already_written(job, end, desk)
 
 
+def claim(message: Retry, desk: Desk) -> DeliveryRecord | None:
+    """Take the attempt that a reminder is for; None when it is not to be had."""
+    return attempts.claim(message.delivery_id, message.attempt, desk.token(), desk.now(), desk.policy.lease)
+
+
 def known(delivery: Delivery, receive_count: int, desk: Desk) -> bool:
     """Whether a first attempt has a record already; if so, what it left undone is done.
 
@@ -90,7 +95,7 @@ def _begin_first(delivery: Delivery, app: App | None, receive_count: int, desk: 
 
 def _begin_retry(message: Retry, app: App | None, desk: Desk) -> Job | None:
     keys = _keys(app, desk) if app else None  # before the claim, so that its lack leaves the attempt free
-    record = attempts.claim(message.delivery_id, message.attempt, desk.token(), desk.now(), desk.policy.lease)
+    record = claim(message, desk)
     if record is None:
         _not_to_be_had(message, desk)
     elif app is None or keys is None:

@@ -16,8 +16,8 @@ from bellhop.registry import DISABLED, App
 from deliver import chain, gate, retry
 from deliver.desk import Desk, Job, Probe, names
 from deliver.gate import Admission, State
+from deliver.reminders import MAX_QUEUE_DELAY
 
-MAX_WAIT = 900  # seconds of one round: the queue's longest delay
 TRIES = 3  # to move the pace while others move it too
 
 
@@ -104,7 +104,7 @@ def _probe(app: App, admission: Admission, since: float, desk: Desk) -> tuple[Ad
 
 
 def _round(seconds: float, desk: Desk) -> int:
-    return min(retry.jittered(min(seconds, MAX_WAIT), desk.uniform), MAX_WAIT)
+    return min(retry.jittered(min(seconds, MAX_QUEUE_DELAY), desk.uniform), MAX_QUEUE_DELAY)
 
 
 def _put_off(message: Delivery | Retry, receive_count: int, wait: int, desk: Desk) -> None:
@@ -128,7 +128,7 @@ def _put_off_again(message: Retry, wait: int, desk: Desk) -> None:
     if desk.time() - since <= desk.policy.span:
         desk.remind(Retry(message.delivery_id, message.app_id, message.attempt, since), wait)
         return
-    record = attempts.claim(message.delivery_id, message.attempt, desk.token(), desk.now(), desk.policy.lease)
+    record = chain.claim(message, desk)
     if record and attempts.finish(record, End(EXHAUSTED)):
         desk.telemetry.warning("delivery exhausted: its app never came back", **names(record.delivery))
         desk.telemetry.count("DeliveryExhausted")
