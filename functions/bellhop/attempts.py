@@ -7,8 +7,8 @@ Each reminder names the attempt it is for, so whoever comes late finds the recor
 """
 
 import zlib
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pynamodb.attributes import (
@@ -32,6 +32,8 @@ EXHAUSTED = "exhausted"  # the last retry failed
 STOPPED = "stopped"  # the endpoint, or our guard, said never to try again
 PARKED = "parked"  # the app is switched off
 
+HELD = (PARKED, EXHAUSTED)  # kept until somebody has it sent again
+
 
 class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
     class Meta:
@@ -42,12 +44,22 @@ class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped
     created_at = UnicodeAttribute(range_key=True)
 
 
+class _Held(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
+    class Meta:
+        index_name = "held"
+        projection = IncludeProjection(["state", "attempt"])
+
+    held_for = UnicodeAttribute(hash_key=True)
+    held_at = UnicodeAttribute(range_key=True)
+
+
 class DeliveryRecord(Model):
     """A delivery that did not succeed at once.
 
     `attempt` is the number of the last attempt that ended, `due_at` (epoch seconds) when the next is due.
     `lease` and `lease_until` name the worker that makes it. `history` has an entry for each attempt made;
-    probes of a paused app are among them without having spent an attempt.
+    probes of a paused app are among them without having spent an attempt. `held_for` (its app) and `held_at`
+    stand only on what can be replayed, so that the index `held` lists just that, in the order it was held in.
     """
 
     class Meta:
@@ -67,8 +79,11 @@ class DeliveryRecord(Model):
     lease_until = NumberAttribute(null=True)
     history: ListAttribute[Any] = ListAttribute(default=list)
     body = BinaryAttribute(legacy_encoding=False)
+    held_for = UnicodeAttribute(null=True)
+    held_at = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
     by_app = _ByApp()
+    held = _Held()
 
     @property
     def delivery(self) -> Delivery:
@@ -86,7 +101,10 @@ class DeliveryRecord(Model):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One ended attempt. `milliseconds` is its whole duration; `answer` the first KiB of the response."""
+    """One ended attempt. `milliseconds` is its whole duration; `answer` the first KiB of the response.
+
+    Only a ping keeps the response's `headers`.
+    """
 
     number: int
     at: datetime
@@ -95,6 +113,7 @@ class Attempt:
     result: str  # "http_200", "http_500", "timeout", ...
     status: int | None = None
     answer: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """The attempt as the log keeps it."""
@@ -105,7 +124,7 @@ class Attempt:
             "request_id": self.request_id,
             "result": self.result,
         }
-        seen = {"status": self.status, "answer": self.answer}
+        seen = {"status": self.status, "answer": self.answer, "headers": self.headers}
         return row | {name: value for name, value in seen.items() if value}
 
 
@@ -127,13 +146,13 @@ def load(delivery_id: str) -> DeliveryRecord | None:
         return None
 
 
-def open_record(delivery: Delivery, end: End, now: datetime) -> DeliveryRecord | None:
+def open_record(delivery: Delivery, end: End, now: datetime, kept: timedelta = KEPT) -> DeliveryRecord | None:
     """Write a delivery's record for the first time; None when it has one already."""
+    held = end.state in HELD
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
-        # The delivery's id keeps apart what was created in the same millisecond.
-        created_at=f"{now.isoformat(timespec='milliseconds')}#{delivery.delivery_id}",
+        created_at=_moment(now, delivery.delivery_id),
         organization_id=delivery.organization_id,
         installation_id=delivery.installation_id,
         event_id=delivery.event_id,
@@ -143,7 +162,9 @@ def open_record(delivery: Delivery, end: End, now: datetime) -> DeliveryRecord |
         due_at=end.due_at,
         history=[end.attempt.row()] if end.attempt else [],
         body=zlib.compress(delivery.body),
-        expires_at=expiry(now),
+        held_for=delivery.app_id if held else None,
+        held_at=_moment(now, delivery.delivery_id) if held else None,
+        expires_at=expiry(now, kept),
     )
     try:
         record.save(condition=DeliveryRecord.delivery_id.does_not_exist())
@@ -154,31 +175,34 @@ def open_record(delivery: Delivery, end: End, now: datetime) -> DeliveryRecord |
     return record
 
 
-def claim(delivery_id: str, number: int, lease: str, now: datetime, seconds: float) -> DeliveryRecord | None:
+def claim(
+    delivery_id: str, number: int, lease: str, now: datetime, seconds: float, *, replay: bool = False
+) -> DeliveryRecord | None:
     """Take attempt `number` for this worker for `seconds`; None when it is not to be had.
 
-    An expired lease is its worker's death: the attempt may be made again, the webhook may arrive twice.
+    An expired lease is its worker's death: the attempt may be made again, the webhook may arrive twice. A
+    `replay` has what is held too, and from then on it is retrying: so it has that again after a death.
     """
     record, row = DeliveryRecord(delivery_id), DeliveryRecord
     free = row.lease_until.does_not_exist() | (row.lease_until < now.timestamp()) | (row.lease == lease)
-    try:
-        record.update(
-            actions=[row.lease.set(lease), row.lease_until.set(now.timestamp() + seconds)],
-            condition=(row.state == RETRYING) & (row.attempt == number - 1) & free,
-        )
-    except UpdateError as error:
-        if lost_condition(error):
-            return None
-        raise
-    return record
+    state = row.state.is_in(RETRYING, *HELD) if replay else row.state == RETRYING
+    actions = [row.lease.set(lease), row.lease_until.set(now.timestamp() + seconds)]
+    if replay:
+        actions += [row.state.set(RETRYING), row.held_for.remove(), row.held_at.remove()]
+    taken = _update(record, actions, state & (row.attempt == number - 1) & free)
+    return record if taken else None
 
 
-def finish(record: DeliveryRecord, end: End) -> bool:
+def finish(record: DeliveryRecord, end: End, now: datetime) -> bool:
     """Write how a claim ended; False when the lease was lost meanwhile and another worker decides."""
     row = DeliveryRecord
     actions = [row.state.set(end.state), row.due_at.set(end.due_at), row.attempt.add(_spent(end))]
     if end.attempt:
         actions.append(row.history.set(row.history.append([end.attempt.row()])))
+    if end.state in HELD:
+        actions += [row.held_for.set(record.app_id), row.held_at.set(_moment(now, record.delivery_id))]
+    else:
+        actions += [row.held_for.remove(), row.held_at.remove()]
     return _owned(record, actions)
 
 
@@ -187,17 +211,39 @@ def give_back(record: DeliveryRecord) -> bool:
     return _owned(record, [])
 
 
+def held(app_id: str, after: str | None, limit: int) -> list[DeliveryRecord]:
+    """What is held of an app, the longest held first, after the `held_at` of the last that was seen.
+
+    Rows of the index: each knows its ids, `held_at`, `state` and `attempt`. What was held or taken in the last
+    moments may be missing or still be there.
+    """
+    later = DeliveryRecord.held_at > after if after else None
+    rows = list(DeliveryRecord.held.query(app_id, later, limit=limit))
+    for row in rows:
+        row.app_id = app_id
+    return rows
+
+
+def unlist(delivery_id: str, held_at: str) -> bool:
+    """Take a record off the list of what is held; False when it was taken, or held anew, meanwhile."""
+    row = DeliveryRecord
+    actions = [row.held_for.remove(), row.held_at.remove()]
+    return _update(DeliveryRecord(delivery_id), actions, row.held_at == held_at)
+
+
 def _spent(end: End) -> int:
     return 1 if end.attempt and end.spends else 0
 
 
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
     row = DeliveryRecord
+    freed = [*actions, row.lease.remove(), row.lease_until.remove()]
+    return _update(record, freed, row.lease == record.lease)
+
+
+def _update(record: DeliveryRecord, actions: list[Any], condition: Any) -> bool:
     try:
-        record.update(
-            actions=[*actions, row.lease.remove(), row.lease_until.remove()],
-            condition=row.lease == record.lease,
-        )
+        record.update(actions=actions, condition=condition)
     except UpdateError as error:
         if lost_condition(error):
             return False
@@ -205,6 +251,11 @@ def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
     return True
 
 
-def expiry(now: datetime) -> int:
+def _moment(now: datetime, delivery_id: str) -> str:
+    # The delivery's id keeps apart what happened in the same millisecond.
+    return f"{now.astimezone(UTC).isoformat(timespec='milliseconds')}#{delivery_id}"
+
+
+def expiry(now: datetime, kept: timedelta = KEPT) -> int:
     """When what is written at `now` leaves the log, in epoch seconds."""
-    return int((now + KEPT).timestamp())
+    return int((now + kept).timestamp())

@@ -1,4 +1,4 @@
-"""Events about Bellhop itself, on an EventBridge bus: for whoever automates on what happens to apps and deliveries."""
+"""Events about Bellhop itself, on an EventBridge bus: for whoever automates on what happens in it."""
 
 import json
 from collections.abc import Callable

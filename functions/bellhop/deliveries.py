@@ -5,16 +5,20 @@ import hashlib
 import json
 import zlib
 from dataclasses import asdict, dataclass
+from typing import Any
 
 VERSION = 1
 
-# Alerts are delivered and logged, but never counted towards switching an app off.
-ALERT_RESOURCES = frozenset({"event_alert", "metric_alert"})
+# Delivered and logged, but never counted towards switching an app off: alerts, and our own pings.
+UNCOUNTED_RESOURCES = frozenset({"event_alert", "metric_alert", "ping"})
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook to send; `body` is what goes over the wire, byte for byte, on every attempt."""
+    """A webhook to send; `body` is what goes over the wire, byte for byte, on every attempt.
+
+    A `ping` asks whether the endpoint answers: sent once, also to an app that is off, see bellhop.pings.
+    """
 
     delivery_id: str
     event_id: str
@@ -23,6 +27,7 @@ class Delivery:
     organization_id: str
     installation_id: str
     body: bytes
+    ping: bool = False
 
     @property
     def resource(self) -> str:
@@ -32,7 +37,7 @@ class Delivery:
     @property
     def counts(self) -> bool:
         """Whether its outcome counts towards the app's health."""
-        return self.resource not in ALERT_RESOURCES
+        return self.resource not in UNCOUNTED_RESOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,15 @@ class Retry:
     """A reminder that attempt `attempt` of a delivery is due; its record in Attempts holds all that it needs.
 
     `waiting_since` (epoch seconds) is set while the attempt is put off because its app is paused or over its
-    rate: such a reminder goes round without touching the record.
+    rate: such a reminder goes round without touching the record. A `replay` may also have what was parked or
+    exhausted.
     """
 
     delivery_id: str
     app_id: str
     attempt: int
     waiting_since: float | None = None
+    replay: bool = False
 
 
 def delivery_id(organization_id: str, event_id: str, installation_id: str) -> str:
@@ -56,22 +63,15 @@ def delivery_id(organization_id: str, event_id: str, installation_id: str) -> st
 
 
 def encode(message: Delivery | Retry) -> str:
-    """The message as the text of a queue message."""
+    """The message as the text of a queue message.
+
+    What is not set is left out: during a deployment the version before must be able to read ordinary messages.
+    """
     if isinstance(message, Retry):
-        return json.dumps({"v": VERSION, "kind": "retry"} | asdict(message))
-    return json.dumps(
-        {
-            "v": VERSION,
-            "delivery_id": message.delivery_id,
-            "event_id": message.event_id,
-            "event": message.event,
-            "app_id": message.app_id,
-            "organization_id": message.organization_id,
-            "installation_id": message.installation_id,
-            # Compressed and base64: no character is doubled by escaping on its way through the queue.
-            "body": base64.b64encode(zlib.compress(message.body)).decode(),
-        }
-    )
+        return json.dumps({"v": VERSION, "kind": "retry"} | _set(asdict(message), "replay"))
+    # Compressed and base64: no character is doubled by escaping on its way through the queue.
+    body = base64.b64encode(zlib.compress(message.body)).decode()
+    return json.dumps({"v": VERSION} | _set(asdict(message), "ping") | {"body": body})
 
 
 def decode(text: str) -> Delivery | Retry:
@@ -86,3 +86,7 @@ def decode(text: str) -> Delivery | Retry:
     if fields.pop("kind", None) == "retry":
         return Retry(**fields)
     return Delivery(body=zlib.decompress(base64.b64decode(fields.pop("body"))), **fields)
+
+
+def _set(fields: dict[str, Any], flag: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != flag or value}

@@ -17,10 +17,14 @@ SENDS = 4  # one, and three more for what SQS rejected by a fault of its own
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send; `group` is the tenant that SQS's fair queues keep from starving others."""
+    """A message to send; `group` is the tenant that SQS's fair queues keep from starving others.
+
+    It arrives no sooner than `delay` seconds after, 0 to 900.
+    """
 
     body: str
     group: str
+    delay: int = 0
 
 
 def batches(
@@ -59,4 +63,9 @@ def send_all(sqs: "SQSClient", url: str, messages: Sequence[Outgoing], pause: Ca
 
 
 def _entry(number: int, message: Outgoing) -> "SendMessageBatchRequestEntryTypeDef":
-    return {"Id": str(number), "MessageBody": message.body, "MessageGroupId": message.group}
+    return {
+        "Id": str(number),
+        "MessageBody": message.body,
+        "MessageGroupId": message.group,
+        "DelaySeconds": message.delay,
+    }

@@ -63,7 +63,7 @@ def write(job: Job, end: End, desk: Desk) -> DeliveryRecord | None:
     if job.record is None:
         record = attempts.open_record(job.delivery, end, desk.now())
     else:
-        record = job.record if attempts.finish(job.record, end) else None
+        record = job.record if attempts.finish(job.record, end, desk.now()) else None
     return record or _already_written(job, end, desk)
 
 
@@ -99,7 +99,7 @@ def _begin_retry(message: Retry, app: App | None, desk: Desk) -> Job | None:
     if record is None:
         _not_to_be_had(message, desk)
     elif app is None or keys is None:
-        attempts.finish(record, End(STOPPED))
+        attempts.finish(record, End(STOPPED), desk.now())
         _skip_missing_app(names(record.delivery), desk)
     else:
         job = Job(record.delivery, message.attempt, app, keys, record, waiting_since=message.waiting_since)

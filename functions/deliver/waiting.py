@@ -129,7 +129,7 @@ def _put_off_again(message: Retry, wait: int, desk: Desk) -> None:
         desk.remind(Retry(message.delivery_id, message.app_id, message.attempt, since), wait)
         return
     record = chain.claim(message, desk)
-    if record and attempts.finish(record, End(EXHAUSTED)):
+    if record and attempts.finish(record, End(EXHAUSTED), desk.now()):
         desk.telemetry.warning("delivery exhausted: its app never came back", **names(record.delivery))
         desk.telemetry.count("DeliveryExhausted")
 

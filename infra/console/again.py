@@ -92,7 +92,12 @@ def _make_due(record: DeliveryRecord, now: datetime) -> None:
     row = DeliveryRecord
     try:
         DeliveryRecord(record.delivery_id).update(
-            actions=[row.state.set(RETRYING), row.due_at.set(now.timestamp())],
+            actions=[
+                row.state.set(RETRYING),
+                row.due_at.set(now.timestamp()),
+                row.held_for.remove(),
+                row.held_at.remove(),
+            ],
             condition=(row.state == record.state) & (row.attempt == record.attempt),
         )
     except UpdateError as error:

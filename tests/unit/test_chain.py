@@ -215,7 +215,7 @@ def test_a_retry_sent_again_after_a_crash_before_its_successor_sends_that_again(
     run(desk, Endpoint(answer(500)), sqs_record(delivery()))
     [second] = retries(queue)
     claimed = attempts.claim(delivery().delivery_id, 2, "w", NOW, 30)
-    attempts.finish(claimed, End("retrying", 0, Attempt(2, NOW, 5, "r", "http_500", 500)))
+    attempts.finish(claimed, End("retrying", 0, Attempt(2, NOW, 5, "r", "http_500", 500)), NOW)
     endpoint = Endpoint(answer(500))
     assert run(desk, endpoint, second) == []
     assert endpoint.posted == []
@@ -246,8 +246,8 @@ def test_a_worker_that_lost_its_lease_does_not_write_over_the_one_that_has_it(de
     slow = attempts.claim(delivery().delivery_id, 2, "slow", NOW.replace(hour=11), 30)
     quick = attempts.claim(delivery().delivery_id, 2, "quick", NOW, 30)
     ended = Attempt(2, NOW, 5, "r", "http_200", 200)
-    assert attempts.finish(quick, End("delivered", 0, ended))
-    assert not attempts.finish(slow, End("retrying", 0, ended))
+    assert attempts.finish(quick, End("delivered", 0, ended), NOW)
+    assert not attempts.finish(slow, End("retrying", 0, ended), NOW)
     assert record().state == "delivered"
 
 

@@ -59,3 +59,15 @@ def test_nothing_to_send_makes_no_call() -> None:
     sqs = Sqs()
     assert send(sqs, 0) == set()
     assert sqs.calls == []
+
+
+def test_a_message_is_delayed_as_told() -> None:
+    entries: list[dict[str, Any]] = []
+
+    class Remembers(Sqs):
+        def send_message_batch(self, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            entries.extend(Entries)
+            return super().send_message_batch(QueueUrl, Entries)
+
+    send_all(Remembers(), "url", [Outgoing("x", "g"), Outgoing("y", "g", 900)], lambda _: None)  # type: ignore[arg-type]
+    assert [entry["DelaySeconds"] for entry in entries] == [0, 900]

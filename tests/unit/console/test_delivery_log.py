@@ -59,7 +59,7 @@ def test_every_attempt_of_a_delivery_is_an_entry() -> None:
     failed(1, NOW - timedelta(minutes=30))
     record = attempts.claim("msg_1", 2, "me", NOW, 60)
     assert record
-    attempts.finish(record, End(DELIVERED, attempt=Attempt(2, NOW, 5, "again", "http_200", 200)))
+    attempts.finish(record, End(DELIVERED, attempt=Attempt(2, NOW, 5, "again", "http_200", 200)), NOW)
     found = read()
     assert [(entry.number, entry.result, entry.state) for entry in found.entries] == [
         (2, "http_200", "delivered"),
@@ -72,7 +72,7 @@ def test_a_retry_of_late_shows_though_its_delivery_first_failed_long_before() ->
     failed(1, NOW - timedelta(hours=20))
     record = attempts.claim("msg_1", 2, "me", NOW, 60)
     assert record
-    attempts.finish(record, End(RETRYING, attempt=attempt(NOW, 2)))
+    attempts.finish(record, End(RETRYING, attempt=attempt(NOW, 2)), NOW)
     assert [entry.number for entry in read().entries] == [2]
 
 
@@ -87,7 +87,7 @@ def test_the_newest_attempt_of_what_waits_says_when_the_next_is_due() -> None:
     attempts.open_record(delivery(1), End(RETRYING, due, attempt(NOW - timedelta(minutes=9))), NOW)
     record = attempts.claim("msg_1", 2, "me", NOW, 60)
     assert record
-    attempts.finish(record, End(RETRYING, due, attempt(NOW, 2)))
+    attempts.finish(record, End(RETRYING, due, attempt(NOW, 2)), NOW)
     assert [(entry.number, entry.due) for entry in read().entries] == [(2, NOW + HOUR), (1, None)]
 
 

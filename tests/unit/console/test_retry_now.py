@@ -79,6 +79,7 @@ def test_what_has_ended_gets_one_attempt_more_when_its_app_is_on(lane: Lane, end
     assert now(lane).state == ended
     assert sent(lane) == [Retry(ID, "pager", 12)]
     assert state() == (RETRYING, 11, NOW.timestamp())
+    assert attempts.held("pager", None, 10) == []  # a replay must not find it a second time
 
 
 def test_deliver_makes_the_attempt_once_however_many_reminders_there_are(lane: Lane, desk: Desk) -> None:

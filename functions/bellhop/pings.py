@@ -1,0 +1,37 @@
+"""Pings: deliveries that ask whether an app's endpoint answers, also while the app is off."""
+
+import json
+
+from bellhop import deliveries
+from bellhop.deliveries import Delivery
+from bellhop.registry import App
+
+EVENT = "ping.test"
+
+_ACTOR = {"type": "application", "id": "bellhop", "name": "Bellhop"}
+_MESSAGE = "Bellhop asks whether this endpoint answers. Nothing happened; a 2xx is all that is wanted."
+
+
+def make(app: App, token: str) -> Delivery:
+    """A ping of `app`; of two with the same `token` only one is sent, whose record is under the delivery's id."""
+    organization_id, event_id = app.organization_id or "", f"ping_{token}"
+    return Delivery(
+        delivery_id=deliveries.delivery_id(organization_id, event_id, app.app_id),
+        event_id=event_id,
+        event=EVENT,
+        app_id=app.app_id,
+        organization_id=organization_id,
+        installation_id=app.app_id,  # it concerns the app, wherever that is installed
+        body=_body(app),
+        ping=True,
+    )
+
+
+def _body(app: App) -> bytes:
+    body = {
+        "action": EVENT.partition(".")[2],
+        "installation": {"uuid": app.uuid},
+        "data": {"message": _MESSAGE},
+        "actor": _ACTOR,
+    }
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
