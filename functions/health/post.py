@@ -17,7 +17,7 @@ from pynamodb.expressions.operand import Path
 from bellhop.registry import App, AuditEntry, Organization, find
 from bellhop.tables import lost_condition
 from bellhop.telemetry import Telemetry
-from health.mail import Mail, compose
+from health.mail import Links, Mail, compose
 from health.switch import PENDING
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _compose(owner: str, entry: AuditEntry, desk: Desk) -> Mail | None:
     if app is None or organization is None:
         desk.telemetry.warning("mail skipped: app or organisation is gone", **_names(entry))
         return None
-    return compose(owner, entry, app, organization, desk.dashboard_url)
+    return compose(owner, entry, app, organization, Links(desk.dashboard_url, ""))
 
 
 def _send(mail: Mail, entry: AuditEntry, desk: Desk) -> bool:
