@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from cachetools import TTLCache
 from pynamodb.attributes import (
+    BooleanAttribute,
     JSONAttribute,
     ListAttribute,
     MapAttribute,
     NumberAttribute,
     UnicodeAttribute,
+    UnicodeSetAttribute,
 )
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
@@ -25,7 +27,10 @@ T = TypeVar("T")
 
 
 class Organization(Model):
-    """A customer: `owners` are the addresses that get mail when an app of theirs is switched off."""
+    """A customer: `owners` are the addresses that get mail when an app of theirs is switched off.
+
+    `warnings` says whether they also want to be told before that.
+    """
 
     class Meta:
         table_name = "organizations"
@@ -34,6 +39,7 @@ class Organization(Model):
     slug = UnicodeAttribute()
     name = UnicodeAttribute()
     owners: ListAttribute[str] = ListAttribute(default=list)
+    warnings = BooleanAttribute(default=True)
 
 
 class _Directory(GlobalSecondaryIndex["App"]):  # type: ignore[no-untyped-call]
@@ -66,6 +72,7 @@ class App(Model):
     max_per_second: NumberAttribute = NumberAttribute(null=True)  # None: no limit
     state = UnicodeAttribute(default=ENABLED)
     epoch = NumberAttribute(default=1)
+    auto_enable = BooleanAttribute(null=True)  # while it is off, probe it and switch it on when it is well
     directory = _Directory()
 
 
@@ -96,8 +103,9 @@ class Installation(Model):
 class AuditEntry(Model):
     """A transition of an app: what happened and why, and how far its consequences have come.
 
-    `entry` is `<epoch that ended>#<what>`, so one epoch can end only once. `mails` holds, for each owner's
-    address, the state of the one mail they get.
+    `entry` is `<epoch>#<what>`, so one epoch can end only once. `mails` holds, for each owner's address, the state
+    of the one mail they get, `done` the other steps that were made; `lease_until` (epoch seconds) keeps workers
+    from making them at the same time.
     """
 
     class Meta:
@@ -111,6 +119,9 @@ class AuditEntry(Model):
     at = UnicodeAttribute()
     evidence = JSONAttribute()
     mails: MapAttribute[str, Any] = MapAttribute(default=dict)  # type: ignore[no-untyped-call]
+    announced_at = UnicodeAttribute(null=True)
+    lease_until = NumberAttribute(null=True)
+    done: UnicodeSetAttribute = UnicodeSetAttribute(null=True)
     finished_at = UnicodeAttribute(null=True)
 
 

@@ -1,51 +1,15 @@
 """The health function: the Outcomes stream wakes it to judge, the Transitions queue to follow up."""
 
-import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bellhop import aws, settings, tables
-from bellhop.gates import Gate
-from bellhop.outcomes import OutcomeDay
-from bellhop.registry import App, AuditEntry, Organization
-from bellhop.telemetry import PowertoolsTelemetry
-from health import post, switch
-from health.rules import Thresholds
-from health.switch import Scope
-
-if TYPE_CHECKING:
-    from mypy_boto3_sesv2 import SESV2Client
-    from mypy_boto3_sqs import SQSClient
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the health function is told by its environment."""
-
-    transitions_queue_url: str
-    organizations_table: str
-    apps_table: str
-    audit_table: str
-    outcomes_table: str
-    broken_timeouts_per_day: int
-    broken_error_days: int
-    broken_pause_hours: int
-    gates_table: str
-    mail_from: str
-    dashboard_url: str
-
-
-@dataclass(frozen=True)
-class Office:
-    """What is built once per process."""
-
-    switch: switch.Desk
-    post: post.Desk
-    telemetry: PowertoolsTelemetry
+from bellhop import settings
+from health import follow_up, messages, post, probing, replay
+from health.messages import FollowUp, MailEvent, Probe, Replay
+from health.office import Office, Settings, furnish
+from health.review import Scope, review
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -56,7 +20,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         if records[0]["eventSource"] == "aws:dynamodb":
             return _failures(_review_stream(records, office))
-        return _failures(_each(records, _message_id, lambda r: _follow_up(r, office), office))
+        return _failures(_each(records, _message_id, lambda r: act(messages.decode(r["body"]), office), office))
     finally:
         office.telemetry.flush()
 
@@ -66,8 +30,25 @@ def _review_stream(records: Iterable[dict[str, Any]], office: Office) -> list[st
     firsts: dict[Scope, dict[str, Any]] = {}
     for record in records:
         firsts.setdefault(_scope(record), record)
-    failed = _each(firsts.values(), _sequence_number, lambda r: switch.review(_scope(r), office.switch), office)
+
+    def judge(record: dict[str, Any]) -> None:
+        review(_scope(record), office.thresholds, office.transitions)
+
+    failed = _each(firsts.values(), _sequence_number, judge, office)
     return failed[:1]  # a stream goes on from the first that failed; what is judged again does no harm
+
+
+def act(message: messages.Message, office: Office) -> None:
+    """Do what a message on the Transitions queue asks for."""
+    match message:
+        case FollowUp():
+            follow_up.follow_up(message, office.follow_up)
+        case Replay():
+            replay.step(message, office.replay)
+        case Probe():
+            probing.step(message, office.probing)
+        case MailEvent():
+            post.note(message, office.follow_up.post)
 
 
 def _each(
@@ -85,11 +66,6 @@ def _each(
             office.telemetry.error("record kept", record=identify(record))
             failed.append(identify(record))
     return failed
-
-
-def _follow_up(record: dict[str, Any], office: Office) -> None:
-    message = json.loads(record["body"])
-    post.follow_up(message["app_id"], message["entry"], office.post)
 
 
 def _scope(record: dict[str, Any]) -> Scope:
@@ -111,37 +87,7 @@ def _failures(identifiers: list[str]) -> dict[str, Any]:
 
 @cache
 def _open() -> Office:
-    chosen = settings.load(Settings, os.environ)
-    connection = tables.connect()
-    tables.bind(
-        connection,
-        {
-            Organization: chosen.organizations_table,
-            App: chosen.apps_table,
-            AuditEntry: chosen.audit_table,
-            OutcomeDay: chosen.outcomes_table,
-            Gate: chosen.gates_table,
-        },
-    )
-    telemetry = PowertoolsTelemetry()
-    sqs: SQSClient = aws.client("sqs")
-    # Retrying a send whose answer got lost could mail an owner twice.
-    ses: SESV2Client = aws.client("sesv2", attempts=1, read_seconds=10)
-
-    def announce(app_id: str, entry: str) -> None:
-        body = json.dumps({"app_id": app_id, "entry": entry})
-        sqs.send_message(QueueUrl=chosen.transitions_queue_url, MessageBody=body)
-
-    thresholds = Thresholds(chosen.broken_timeouts_per_day, chosen.broken_error_days, chosen.broken_pause_hours)
-    return Office(
-        switch.Desk(thresholds, connection, announce, telemetry, _now),
-        post.Desk(ses, chosen.mail_from, chosen.dashboard_url, telemetry, _now),
-        telemetry,
-    )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    return furnish(settings.load(Settings, os.environ))
 
 
 if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there

@@ -3,14 +3,15 @@
 SES has no idempotency token, so a send whose result is unknown may or may not have arrived. Each mail is
 claimed in the audit entry before it is sent and marked after. A definite refusal goes back to pending and is
 tried again with the message; an unknown result stays unknown, raises an alarm, and only a person resends it.
+
+An address that bounced or complained is on SES's suppression list: SES takes a mail to it and does not send it.
+What SES says of a mail after it took it comes back as an event and is noted in the entry and the log.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.operand import Path
 
@@ -18,12 +19,15 @@ from bellhop.registry import App, AuditEntry, Organization, find
 from bellhop.tables import lost_condition
 from bellhop.telemetry import Telemetry
 from health.mail import Links, Mail, compose
-from health.switch import PENDING
+from health.messages import MailEvent, tags
+from health.transitions import PENDING
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
+    from pynamodb.expressions.update import Action
 
-SENDING, SENT, UNKNOWN = "sending", "sent", "unknown"
+SENDING, SENT, UNKNOWN, SKIPPED = "sending", "sent", "unknown", "skipped"
+REFUSED_LATER = {"Bounce": "bounced", "Complaint": "complained", "Reject": "rejected"}
 
 
 class MailRefusedError(Exception):
@@ -36,28 +40,51 @@ class Desk:
 
     ses: "SESV2Client"
     mail_from: str
-    dashboard_url: str
+    configuration_set: str
+    links: Links
     telemetry: Telemetry
-    now: Callable[[], datetime]
 
 
-def follow_up(app_id: str, entry_key: str, desk: Desk) -> None:
-    """Do what is left to do after a transition. Safe to repeat.
+def send_mails(entry: AuditEntry, desk: Desk) -> None:
+    """Send what is left to send of an entry's mails. Its caller holds the entry's lease.
 
     Raises:
         MailRefusedError: at least one owner is still to be mailed.
     """
-    entry = find(AuditEntry, app_id, entry_key, consistent=True)
-    if entry is None or entry.finished_at:
-        desk.telemetry.info("transition already finished", app_id=app_id, entry=entry_key)
-        return
+    if not _owners(entry) and entry.organization_id:
+        desk.telemetry.info("nobody to mail", **_names(entry))
     refused = [owner for owner in _owners(entry) if not _mail(owner, entry, desk)]
     if refused:
         raise MailRefusedError(f"{len(refused)} of the owners' mails were refused for now")
-    entry.update(
-        actions=[AuditEntry.finished_at.set(desk.now().isoformat(timespec="seconds"))],
-        condition=AuditEntry.app_id.exists(),
-    )
+
+
+def resend(app_id: str, entry_key: str, owner: str) -> bool:
+    """Let an owner's mail be sent once more; False when it waits to be sent anyway, or there is none.
+
+    Whoever calls this then sends the entry's FollowUp.
+    """
+    mail: Path = Path(["mails", owner])
+    row = AuditEntry
+    actions: list[Action] = [mail.set(PENDING), row.finished_at.remove(), row.done.delete({"mail"})]
+    try:
+        row(app_id, entry_key).update(actions=actions, condition=mail.exists() & ~mail.is_in(PENDING, SENDING))
+    except UpdateError as error:
+        if lost_condition(error):
+            return False
+        raise
+    return True
+
+
+def note(event: MailEvent, desk: Desk) -> None:
+    """Note what SES said of a mail that it had taken."""
+    entry = find(AuditEntry, event.app_id, event.entry, consistent=True)
+    state = REFUSED_LATER[event.kind]
+    for owner in event.recipients:
+        if entry and owner in entry.mails:
+            _set(entry, owner, state)
+        names = {"app_id": event.app_id, "entry": event.entry, "owner": owner}
+        desk.telemetry.warning(f"mail {state}: this address gets no more mail", **names, reason=event.detail)
+        desk.telemetry.count("MailBounced")
 
 
 def _owners(entry: AuditEntry) -> list[str]:
@@ -71,12 +98,12 @@ def _mail(owner: str, entry: AuditEntry, desk: Desk) -> bool:
         # A worker died between claim and mark: the mail may have gone out.
         _mark(entry, owner, SENDING, UNKNOWN)
         _alarm(entry, owner, "a worker died while sending", desk)
-    if state != PENDING or not _mark(entry, owner, PENDING, SENDING):
+    if state != PENDING:
         return True
-    mail = _compose(owner, entry, desk)
+    mail = _compose(owner, entry, desk)  # before the claim: when this fails, it is known that nothing was sent
     if mail is None:
-        return _mark(entry, owner, SENDING, "skipped")
-    return _send(mail, entry, desk)
+        return _mark(entry, owner, PENDING, SKIPPED)
+    return not _mark(entry, owner, PENDING, SENDING) or _send(mail, entry, desk)
 
 
 def _compose(owner: str, entry: AuditEntry, desk: Desk) -> Mail | None:
@@ -85,32 +112,37 @@ def _compose(owner: str, entry: AuditEntry, desk: Desk) -> Mail | None:
     if app is None or organization is None:
         desk.telemetry.warning("mail skipped: app or organisation is gone", **_names(entry))
         return None
-    return compose(owner, entry, app, organization, Links(desk.dashboard_url, ""))
+    return compose(owner, entry, app, organization, desk.links)
 
 
 def _send(mail: Mail, entry: AuditEntry, desk: Desk) -> bool:
     try:
-        message_id = _to_ses(mail, desk)
-    except ClientError as error:
-        if _definite(error):
-            _mark(entry, mail.recipient, SENDING, PENDING)
-            desk.telemetry.warning("mail refused for now", **_names(entry), reason=str(error))
-            desk.telemetry.count("MailRefused")
-            return False
-        _unknown(mail, entry, desk, error)
-    except BotoCoreError as error:  # no connection, no answer in time
-        _unknown(mail, entry, desk, error)
-    else:
-        _mark(entry, mail.recipient, SENDING, SENT)
-        desk.telemetry.info("mail sent", **_names(entry), message_id=message_id)
-        desk.telemetry.count("MailSent")
+        message_id = _to_ses(mail, entry, desk)
+    except (ClientError, BotoCoreError) as error:
+        return _failed(mail, entry, error, desk)
+    _mark(entry, mail.recipient, SENDING, SENT)
+    desk.telemetry.info("mail sent", **_names(entry), message_id=message_id)
+    desk.telemetry.count("MailSent")
     return True
 
 
-def _to_ses(mail: Mail, desk: Desk) -> str:
+def _failed(mail: Mail, entry: AuditEntry, error: Exception, desk: Desk) -> bool:
+    if not _definite(error):
+        _mark(entry, mail.recipient, SENDING, UNKNOWN)
+        _alarm(entry, mail.recipient, str(error), desk)
+        return True
+    _mark(entry, mail.recipient, SENDING, PENDING)
+    desk.telemetry.warning("mail refused for now", **_names(entry), reason=str(error))
+    desk.telemetry.count("MailRefused")
+    return False
+
+
+def _to_ses(mail: Mail, entry: AuditEntry, desk: Desk) -> str:
     answer = desk.ses.send_email(
         FromEmailAddress=desk.mail_from,
         Destination={"ToAddresses": [mail.recipient]},
+        ConfigurationSetName=desk.configuration_set,
+        EmailTags=[{"Name": name, "Value": value} for name, value in tags(entry.app_id, entry.entry).items()],
         Content={
             "Simple": {
                 "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
@@ -118,20 +150,19 @@ def _to_ses(mail: Mail, desk: Desk) -> str:
                     "Text": {"Data": mail.text, "Charset": "UTF-8"},
                     "Html": {"Data": mail.html, "Charset": "UTF-8"},
                 },
+                "Headers": [{"Name": name, "Value": value} for name, value in mail.headers],
             }
         },
     )
     return answer["MessageId"]
 
 
-def _definite(error: ClientError) -> bool:
-    # A 4xx is SES's own word that it took nothing; after a 5xx nobody knows.
-    return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) < 500  # noqa: PLR2004
-
-
-def _unknown(mail: Mail, entry: AuditEntry, desk: Desk, error: Exception) -> None:
-    _mark(entry, mail.recipient, SENDING, UNKNOWN)
-    _alarm(entry, mail.recipient, str(error), desk)
+def _definite(error: Exception) -> bool:
+    # A 4xx is SES's own word that it took nothing, and without a connection it was never asked. After a 5xx, or
+    # a connection that ended without an answer, nobody knows.
+    if isinstance(error, ClientError):
+        return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) < 500  # noqa: PLR2004
+    return isinstance(error, ConnectTimeoutError | EndpointConnectionError)
 
 
 def _alarm(entry: AuditEntry, owner: str, reason: str, desk: Desk) -> None:
@@ -148,6 +179,11 @@ def _mark(entry: AuditEntry, owner: str, before: str, after: str) -> bool:
             return False
         raise
     return True
+
+
+def _set(entry: AuditEntry, owner: str, state: str) -> None:
+    mail: Path = Path(["mails", owner])
+    entry.update(actions=[mail.set(state)], condition=mail.exists())
 
 
 def _names(entry: AuditEntry) -> dict[str, object]:

@@ -1,47 +1,24 @@
 """At most one mail for each owner and transition, none silently lost."""
 
+import json
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 
 from bellhop.registry import App, AuditEntry, Organization
-from health.post import Desk, MailRefusedError, follow_up
-from health.switch import audit_entry
-from tests.fakes import NOW, Recorder, app, organization
-
-ADA, BOB = "ada@acme.example", "bob@acme.example"
-KEY = audit_entry(1)
-EVIDENCE = {
-    "rule": "fatal",
-    "url": "https://hooks.example/in",
-    "days": [{"day": "2026-11-23", "success": 0, "error": 0, "timeout": 0, "fatal": 1}],
-    "last_failure": None,
-}
-
-
-@dataclass
-class Ses:
-    """Takes a mail unless it is told to fail."""
-
-    sent: list[dict[str, Any]] = field(default_factory=list)
-    fail: Callable[[], Exception] | None = None
-
-    def send_email(self, **mail: Any) -> dict[str, str]:
-        if self.fail:
-            raise self.fail()
-        self.sent.append(mail)
-        return {"MessageId": "id"}
-
-    def recipients(self) -> list[str]:
-        return [address for mail in self.sent for address in mail["Destination"]["ToAddresses"]]
-
-
-def refusal(status: int = 400) -> Callable[[], Exception]:
-    answer = {"Error": {"Code": "MessageRejected"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return lambda: ClientError(answer, "SendEmail")  # type: ignore[arg-type]
+from health import post
+from health.messages import MailEvent, decode, tags
+from health.post import Desk, MailRefusedError
+from tests.fakes import Recorder, app, organization
+from tests.mailing import ADA, BOB, KEY, LINKS, Ses, disabled, entry, mails, refusal
 
 
 @pytest.fixture
@@ -53,48 +30,45 @@ def ses() -> Ses:
 def desk(aws: None, ses: Ses) -> Desk:
     app(state="disabled", epoch=2).save()
     organization().save()
-    AuditEntry(
-        "pager",
-        KEY,
-        organization_id="acme",
-        action="app.disabled",
-        actor="health",
-        at="2026-11-23T12:00:00+00:00",
-        evidence=EVIDENCE,
-        mails={ADA: "pending", BOB: "pending"},
-    ).save()
-    return Desk(ses, "bellhop@tracker.example", "https://t.example/{organization}/{app}/", Recorder(), lambda: NOW)
+    disabled().save()
+    return Desk(ses, "bellhop@tracker.example", "mail-settings", LINKS, Recorder())
 
 
-def mails() -> dict[str, str]:
-    return dict(entry().mails.attribute_values)
-
-
-def entry() -> AuditEntry:
-    return AuditEntry.get("pager", KEY, consistent_read=True)
+def send(desk: Desk) -> None:
+    post.send_mails(entry(), desk)
 
 
 def test_each_owner_gets_one_mail_of_their_own(desk: Desk, ses: Ses) -> None:
-    follow_up("pager", KEY, desk)
+    send(desk)
     assert ses.recipients() == [ADA, BOB]
     assert mails() == {ADA: "sent", BOB: "sent"}
-    assert entry().finished_at
 
 
 def test_a_repeated_message_mails_nobody_again(desk: Desk, ses: Ses) -> None:
     for _ in range(3):
-        follow_up("pager", KEY, desk)
+        send(desk)
     assert len(ses.sent) == 2
 
 
-@pytest.mark.parametrize("status", [400, 403, 429])
-def test_a_definite_refusal_is_tried_again_with_the_message(desk: Desk, ses: Ses, status: int) -> None:
-    ses.fail = refusal(status)
+@pytest.mark.parametrize(
+    "fail",
+    [
+        pytest.param(refusal(400), id="sandbox"),
+        pytest.param(refusal(403), id="not allowed"),
+        pytest.param(refusal(429), id="throttled"),
+        pytest.param(lambda: EndpointConnectionError(endpoint_url="https://ses"), id="no connection"),
+        pytest.param(lambda: ConnectTimeoutError(endpoint_url="https://ses"), id="no connection in time"),
+    ],
+)
+def test_a_definite_refusal_is_tried_again_with_the_message(
+    desk: Desk, ses: Ses, fail: Callable[[], Exception]
+) -> None:
+    ses.fail = fail
     with pytest.raises(MailRefusedError):
-        follow_up("pager", KEY, desk)
+        send(desk)
     assert mails() == {ADA: "pending", BOB: "pending"}
     ses.fail = None
-    follow_up("pager", KEY, desk)
+    send(desk)
     assert ses.recipients() == [ADA, BOB]
 
 
@@ -111,7 +85,7 @@ def test_one_refused_owner_does_not_keep_the_others_waiting(desk: Desk, ses: Ses
 
     ses.send_email = once  # type: ignore[method-assign]
     with pytest.raises(MailRefusedError):
-        follow_up("pager", KEY, desk)
+        send(desk)
     assert mails() == {ADA: "pending", BOB: "sent"}
 
 
@@ -120,44 +94,101 @@ def test_one_refused_owner_does_not_keep_the_others_waiting(desk: Desk, ses: Ses
     [
         pytest.param(refusal(500), id="a 500"),
         pytest.param(lambda: ReadTimeoutError(endpoint_url="https://ses"), id="no answer in time"),
-        pytest.param(lambda: EndpointConnectionError(endpoint_url="https://ses"), id="no connection"),
+        pytest.param(lambda: ConnectionClosedError(endpoint_url="https://ses"), id="closed without an answer"),
     ],
 )
 def test_an_unknown_result_is_alarmed_and_never_sent_again_by_itself(
     desk: Desk, ses: Ses, fail: Callable[[], Exception]
 ) -> None:
     ses.fail = fail
-    follow_up("pager", KEY, desk)
+    send(desk)
     assert mails() == {ADA: "unknown", BOB: "unknown"}
     assert desk.telemetry.counts["MailUnknown"] == 2
     ses.fail = None
-    follow_up("pager", KEY, desk)
+    send(desk)
     assert ses.sent == []
 
 
 def test_a_worker_that_died_between_claim_and_mark_leaves_an_unknown_result(desk: Desk, ses: Ses) -> None:
     entry().update(actions=[AuditEntry.mails.set({ADA: "sending", BOB: "pending"})])
-    follow_up("pager", KEY, desk)
+    send(desk)
     assert mails() == {ADA: "unknown", BOB: "sent"}
     assert ses.recipients() == [BOB]
     assert desk.telemetry.counts["MailUnknown"] == 1
 
 
-def test_an_organisation_without_owners_is_finished_without_mail(desk: Desk, ses: Ses) -> None:
+def test_an_organisation_without_owners_is_mailed_nothing_and_the_log_says_so(desk: Desk, ses: Ses) -> None:
     entry().update(actions=[AuditEntry.mails.set({})])
-    follow_up("pager", KEY, desk)
+    send(desk)
     assert ses.sent == []
-    assert entry().finished_at
+    assert desk.telemetry.said("nobody to mail")
 
 
 @pytest.mark.parametrize("gone", [App, Organization])
 def test_an_app_or_organisation_deleted_meanwhile_ends_the_mailing(desk: Desk, ses: Ses, gone: Any) -> None:
     (gone("pager") if gone is App else gone("acme")).delete()
-    follow_up("pager", KEY, desk)
+    send(desk)
     assert ses.sent == []
-    assert entry().finished_at
+    assert mails() == {ADA: "skipped", BOB: "skipped"}
 
 
-def test_a_message_for_an_entry_that_is_not_there_is_done(desk: Desk, ses: Ses) -> None:
-    follow_up("pager", "nothing", desk)
-    assert ses.sent == []
+def test_a_mail_says_which_settings_and_which_transition_it_belongs_to(desk: Desk, ses: Ses) -> None:
+    send(desk)
+    mail = ses.sent[0]
+    assert mail["ConfigurationSetName"] == "mail-settings"
+    assert {t["Name"]: t["Value"] for t in mail["EmailTags"]} == tags("pager", KEY)
+    # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html
+    assert all(re.fullmatch("[A-Za-z0-9_-]{1,256}", t["Value"]) for t in mail["EmailTags"])
+
+
+def event(kind: str, **said: Any) -> dict[str, Any]:
+    carried = {name: [value] for name, value in tags("pager", KEY).items()}
+    mail = {"destination": [ADA], "tags": carried | {"ses:configuration-set": ["mail-settings"]}}
+    return {"source": "aws.ses", "detail": {"eventType": kind, kind.lower(): said, "mail": mail}}
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        (event("Bounce", bounceType="Permanent", bounceSubType="OnAccountSuppressionList"), "bounced"),
+        (event("Complaint", complaintFeedbackType="abuse"), "complained"),
+        (event("Reject", reason="Bad content"), "rejected"),
+    ],
+    ids=["bounce", "complaint", "reject"],
+)
+def test_what_ses_says_of_a_mail_later_is_noted_in_the_entry_and_the_log(
+    desk: Desk, said: dict[str, Any], state: str
+) -> None:
+    send(desk)
+    read = decode(json.dumps(said))
+    assert isinstance(read, MailEvent)
+    post.note(read, desk)
+    assert mails() == {ADA: state, BOB: "sent"}
+    [line] = desk.telemetry.said(f"mail {state}: this address gets no more mail")
+    assert line["owner"] == ADA
+    assert line["reason"]
+
+
+def test_a_bounce_of_a_transition_that_is_not_known_any_more_is_only_logged(desk: Desk) -> None:
+    post.note(MailEvent("Bounce", "Permanent", (ADA,), "pager", "gone"), desk)
+    assert desk.telemetry.counts == {"MailBounced": 1}
+
+
+def test_a_mail_of_unknown_result_is_sent_again_when_a_person_says_so(desk: Desk, ses: Ses) -> None:
+    ses.fail = refusal(500)
+    send(desk)
+    ses.fail = None
+    entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail", "event"})])
+    assert post.resend("pager", KEY, ADA)
+    assert (entry().finished_at, entry().done) == (None, {"event"})
+    send(desk)
+    assert ses.recipients() == [ADA]
+    assert mails() == {ADA: "sent", BOB: "unknown"}
+
+
+@pytest.mark.parametrize("state", ["pending", "sending"])
+def test_a_mail_that_is_on_its_way_is_not_resent(desk: Desk, state: str) -> None:
+    entry().update(actions=[AuditEntry.mails.set({ADA: state})])
+    assert not post.resend("pager", KEY, ADA)
+    assert not post.resend("pager", KEY, "nobody@acme.example")
+    assert not post.resend("pager", "nothing", ADA)

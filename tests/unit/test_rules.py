@@ -1,11 +1,12 @@
 """When an app is broken: the cases of section E that need no table."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health.rules import Day, Thresholds, evaluate
+from health.rules import BROKEN, Day, EarlyWarning, Given, Pause, Thresholds, Verdict, evaluate, left_on
 
 TODAY = date(2026, 11, 23)
 LIMITS = Thresholds(timeouts_per_day=1000, error_days=7)
@@ -116,3 +117,110 @@ def test_the_order_of_the_days_never_matters(days: list[Day], random: object) ->
 def test_a_success_today_can_only_be_outweighed_by_timeouts_or_a_fatal_answer(days: list[Day]) -> None:
     others = [d for d in days if d.day != TODAY]
     assert rule(*others, ago(0, success=1)) in {None, "timeouts", "fatal"}
+
+
+def warned(*days: Day, limits: Thresholds = LIMITS) -> dict[str, int]:
+    return {w.rule: w.level for w in evaluate(days, TODAY, limits).warnings}
+
+
+def test_timeouts_are_warned_of_at_half_three_quarters_and_nine_tenths() -> None:
+    levels = [warned(ago(0, timeout=n)).get("timeouts", 0) for n in (0, 499, 500, 749, 750, 899, 900, 999)]
+    assert levels == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_errors_are_warned_of_on_the_third_the_fifth_and_the_sixth_day() -> None:
+    levels = [warned(*errors(*range(n))).get("errors", 0) for n in range(7)]
+    assert levels == [0, 0, 0, 1, 1, 2, 3]
+
+
+def test_fewer_days_are_warned_of_sooner_and_a_single_day_never() -> None:
+    def levels(days: int) -> list[int]:
+        limits = Thresholds(1000, days)
+        return [warned(*errors(*range(n)), limits=limits).get("errors", 0) for n in range(1, days)]
+
+    assert levels(4) == [0, 1, 2]
+    assert levels(2) == [1]
+    assert levels(1) == []
+
+
+def test_what_was_true_yesterday_is_not_warned_of_today() -> None:
+    assert warned(ago(1, timeout=999), ago(0, timeout=1)) == {}
+    assert warned(*errors(1, 2, 3), ago(0, error=1, success=1)) == {}
+
+
+def test_a_broken_app_is_not_warned_but_said_to_be_broken() -> None:
+    verdict = evaluate([ago(0, timeout=1000)], TODAY, LIMITS)
+    assert verdict.warnings == ()
+    assert left_on(verdict, TODAY) == EarlyWarning("timeouts", BROKEN, 1, 1, TODAY)
+
+
+def test_the_evidence_says_since_when() -> None:
+    def since(*days: Day, pause: Pause | None = None) -> date | None:
+        return evaluate(days, TODAY, LIMITS, pause).since
+
+    assert since(*errors(*range(10))) == TODAY - timedelta(days=6)
+    assert since(*errors(0, 1, 2)) == TODAY - timedelta(days=2)
+    assert since(ago(2, fatal=1)) == TODAY - timedelta(days=2)
+    assert since(ago(2, timeout=100), ago(1, timeout=250), ago(0, timeout=500)) == TODAY - timedelta(days=1)
+    assert since() is None
+
+
+def test_an_episode_of_timeouts_ends_with_a_calm_day() -> None:
+    def told(yesterday: int) -> bool:
+        days = [ago(2, timeout=600), ago(1, timeout=yesterday), ago(0, timeout=600)]
+        [warning] = evaluate(days, TODAY, LIMITS).warnings
+        return warning.given_in([Given("timeouts", 1, TODAY - timedelta(days=2))])
+
+    assert told(yesterday=250)
+    assert not told(yesterday=249)
+
+
+def test_a_graver_warning_is_given_after_a_milder_one_and_not_the_other_way_round() -> None:
+    [grave] = evaluate([ago(0, timeout=900)], TODAY, LIMITS).warnings
+    assert not grave.given_in([Given("timeouts", 2, TODAY), Given("errors", 3, TODAY)])
+    assert grave.given_in([Given("timeouts", 3, TODAY)])
+    [mild] = evaluate([ago(0, timeout=500)], TODAY, LIMITS).warnings
+    assert mild.given_in([Given("timeouts", 3, TODAY)])
+
+
+def warnings_of(timeouts: list[int], limits: Thresholds) -> list[Given]:
+    """The warnings of consecutive days, judged after each day and twice."""
+    given: list[Given] = []
+    for today in range(len(timeouts)):
+        days = [Day(TODAY + timedelta(days=n), timeout=timeouts[n]) for n in range(today + 1)]
+        now = TODAY + timedelta(days=today)
+        for _ in range(2):
+            due = [w for w in evaluate(days, now, limits).warnings if not w.given_in(given)]
+            given += [Given(w.rule, w.level, now) for w in due]
+    return given
+
+
+@given(st.lists(st.integers(0, 999), max_size=7))
+def test_within_a_window_no_level_is_warned_of_twice_unless_there_was_a_calm_day(timeouts: list[int]) -> None:
+    given_ = warnings_of(timeouts, LIMITS)
+    for first, second in pairwise(given_):
+        between = [timeouts[(d - TODAY).days] for d in _days(first.day, second.day)]
+        assert second.level > first.level or min(between) < 250
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+@given(DAYS)
+def test_replaying_the_same_days_changes_nothing(days: list[Day]) -> None:
+    assert evaluate(days + days, TODAY, LIMITS) == evaluate(days, TODAY, LIMITS)
+
+
+@given(DAYS)
+def test_a_day_that_another_clock_already_has_changes_nothing_today(days: list[Day]) -> None:
+    tomorrow = Day(TODAY + timedelta(days=1), timeout=10_000, fatal=1)
+    assert evaluate([*days, tomorrow], TODAY, LIMITS) == evaluate(days, TODAY, LIMITS)
+
+
+@given(DAYS)
+def test_a_warning_is_never_beyond_what_switches_off(days: list[Day]) -> None:
+    verdict: Verdict = evaluate(days, TODAY, LIMITS)
+    assert not (verdict.broken and verdict.warnings)
+    assert all(0 < w.reached < w.limit and w.level < BROKEN and w.since <= TODAY for w in verdict.warnings)
+    assert all(count >= 0 for d in verdict.evidence()["days"] for name, count in d.items() if name != "day")

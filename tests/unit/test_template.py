@@ -15,7 +15,7 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 import deliver.app
-import health.app
+import health.office
 import notify.app
 from tests.conftest import MODELS
 
@@ -177,6 +177,18 @@ def test_only_the_scheduler_may_assume_the_schedules_role_and_only_deliver_may_p
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
 
 
+def test_only_its_own_rule_may_put_what_ses_says_on_the_transitions_queue() -> None:
+    [policy] = resources("AWS::SQS::QueuePolicy").values()
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert attribute(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == "MailEventsRule"
+
+
+def test_addresses_that_bounced_or_complained_are_suppressed() -> None:
+    [settings] = resources("AWS::SES::ConfigurationSet").values()
+    assert settings["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
+
+
 def test_retries_go_on_for_about_three_days() -> None:
     delays = [int(d) for d in value({"Ref": "RetryDelaysSeconds"}).split(",")]
     assert len(delays) == 10
@@ -191,16 +203,17 @@ def who_may(table: str) -> set[str]:
     }
 
 
-def test_only_deliver_reads_secrets_and_health_knows_no_delivery() -> None:
+def test_only_deliver_reads_secrets_and_notify_neither_outcomes_nor_deliveries() -> None:
     assert who_may("Secrets") == {"DeliverRole"}
-    assert who_may("Attempts") == {"DeliverRole"}
+    assert who_may("Outcomes") == who_may("Attempts") == {"DeliverRole", "HealthRole"}
     assert who_may("Audit") == {"HealthRole"}
 
 
 def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
-    for name, app in zip(FUNCTIONS, (notify.app, deliver.app, health.app), strict=True):
+    declared = (notify.app.Settings, deliver.app.Settings, health.office.Settings)
+    for name, settings in zip(FUNCTIONS, declared, strict=True):
         given = set(resources("AWS::Lambda::Function")[name]["Environment"]["Variables"])
-        wanted = {field.upper() for field in app.Settings.__dataclass_fields__}
+        wanted = {field.upper() for field in settings.__dataclass_fields__}
         ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_"))}
         assert ours == wanted
 

@@ -1,8 +1,7 @@
-"""Switching off: the cases of section E that need the tables. Exactly once, whatever is repeated."""
+"""Judging and switching off: the cases of section E that need the tables. Exactly once, whatever is repeated."""
 
 import json
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -13,28 +12,31 @@ import pytest
 from bellhop import gates, outcomes, tables
 from bellhop.outcomes import Failure, Tally
 from bellhop.registry import App, AuditEntry
-from health import switch
-from health.rules import Thresholds
-from health.switch import Desk, Scope, review
+from health import transitions
+from health.messages import FollowUp
+from health.review import Scope
+from health.review import review as judge
+from health.rules import BROKEN, Thresholds
+from health.transitions import Desk
 from tests.fakes import NOW, Recorder, app, organization
 
+LIMITS = Thresholds(timeouts_per_day=3, error_days=7)
 SCOPE = Scope("pager", "acme", 1)
 FAILURE = Failure("2026-11-23T11:59:00+00:00", "msg_1", "ev9", "issue.created", "http_404", "<b>gone</b>")
 
 
 @pytest.fixture
-def announced() -> list[tuple[str, str]]:
+def announced() -> list[FollowUp]:
     return []
 
 
 @pytest.fixture
-def desk(aws: None, announced: list[tuple[str, str]]) -> Desk:
+def desk(aws: None, announced: list[FollowUp]) -> Desk:
     app().save()
     organization(owners=["ada@acme.example", "bob@acme.example"]).save()
     return Desk(
-        thresholds=Thresholds(timeouts_per_day=3, error_days=7),
         connection=tables.connect(),
-        announce=lambda a, e: announced.append((a, e)),
+        announce=announced.append,
         telemetry=Recorder(),
         now=lambda: NOW,
     )
@@ -46,13 +48,17 @@ def count(days_ago: int = 0, epoch: int = 1, **counts: int) -> None:
     outcomes.add(Tally("pager", "acme", epoch, day, **counts, last_failure=failure), lambda _: None)
 
 
+def review(scope: Scope, desk: Desk) -> None:
+    judge(scope, LIMITS, desk)
+
+
 def state() -> tuple[str, int]:
     found = App.get("pager", consistent_read=True)
     return found.state, int(found.epoch)
 
 
-def entries() -> list[AuditEntry]:
-    return list(AuditEntry.query("pager"))
+def entries(action: str = "app.disabled") -> list[AuditEntry]:
+    return [entry for entry in AuditEntry.query("pager") if entry.action == action]
 
 
 def test_three_timeouts_on_one_day_at_a_threshold_of_three_disable(desk: Desk) -> None:
@@ -86,12 +92,13 @@ def test_server_errors_count_so_an_endpoint_that_answers_500_for_ever_is_disable
 
 
 def test_the_audit_entry_has_the_evidence_as_it_was_before_the_buffer_was_cleared(
-    desk: Desk, announced: list[tuple[str, str]]
+    desk: Desk, announced: list[FollowUp]
 ) -> None:
     count(fatal=1, success=5)
     review(SCOPE, desk)
     [entry] = entries()
-    assert (entry.action, entry.actor, entry.organization_id) == ("app.disabled", "health", "acme")
+    assert (entry.actor, entry.organization_id) == ("health", "acme")
+    assert entry.evidence["thresholds"] == {"timeouts_per_day": 3, "error_days": 7, "pause_hours": 72}
     assert entry.evidence["rule"] == "fatal"
     assert entry.evidence["days"][-1] == {
         "day": "2026-11-23", "success": 5, "error": 0, "timeout": 0, "fatal": 1,
@@ -101,7 +108,7 @@ def test_the_audit_entry_has_the_evidence_as_it_was_before_the_buffer_was_cleare
         "ada@acme.example": "pending",
         "bob@acme.example": "pending",
     }
-    assert announced == [("pager", entry.entry)]
+    assert announced == [FollowUp("pager", entry.entry)]
 
 
 def test_after_re_enabling_on_the_same_day_one_timeout_does_not_disable_again(desk: Desk) -> None:
@@ -165,12 +172,16 @@ def test_a_pause_of_an_earlier_epoch_says_nothing_about_this_one(desk: Desk) -> 
 
 
 @pytest.mark.parametrize("kind", ["published", "unpublished"])
-def test_only_internal_apps_are_disabled_others_are_counted_and_shown(desk: Desk, kind: str) -> None:
+def test_only_internal_apps_are_disabled_of_others_the_operators_hear_once(desk: Desk, kind: str) -> None:
     app(kind=kind).save()
     count(fatal=1)
     review(SCOPE, desk)
     assert state() == ("enabled", 1)
-    assert desk.telemetry.counts == {"AppBrokenLeftOn": 1}
+    review(SCOPE, desk)
+    assert desk.telemetry.counts == {"AppWarned": 1}
+    [entry] = entries("app.warned")
+    assert (entry.evidence["rule"], entry.evidence["warning"]["level"]) == ("fatal", BROKEN)
+    assert dict(entry.mails.attribute_values) == {}
 
 
 def test_an_app_that_is_gone_is_no_fault(desk: Desk) -> None:
@@ -188,7 +199,7 @@ def test_an_organisation_without_owners_has_its_app_disabled_and_nobody_mailed(d
     assert dict(entries()[0].mails.attribute_values) == {}
 
 
-def test_the_same_outcomes_reviewed_ten_times_disable_once(desk: Desk, announced: list[tuple[str, str]]) -> None:
+def test_the_same_outcomes_reviewed_ten_times_disable_once(desk: Desk, announced: list[FollowUp]) -> None:
     count(fatal=1)
     for _ in range(10):
         review(SCOPE, desk)
@@ -217,7 +228,7 @@ def test_twenty_workers_at_once_disable_once(desk: Desk, monkeypatch: pytest.Mon
 
 
 def test_a_crash_before_the_announcement_is_made_up_for_by_the_next_review(
-    desk: Desk, announced: list[tuple[str, str]]
+    desk: Desk, announced: list[FollowUp]
 ) -> None:
     def crash(*_: Any) -> None:
         raise ConnectionError("the queue does not answer")
@@ -227,19 +238,18 @@ def test_a_crash_before_the_announcement_is_made_up_for_by_the_next_review(
         review(SCOPE, replace(desk, announce=crash))
     assert state() == ("disabled", 2)
     review(SCOPE, desk)
-    assert announced == [("pager", switch.audit_entry(1))]
+    assert announced == [FollowUp("pager", transitions.disabled_entry(1))]
 
 
-def test_a_finished_transition_is_not_announced_again(desk: Desk, announced: list[tuple[str, str]]) -> None:
+def test_an_announced_transition_is_not_announced_again(desk: Desk, announced: list[FollowUp]) -> None:
     count(fatal=1)
     review(SCOPE, desk)
-    entries()[0].update(actions=[AuditEntry.finished_at.set("now")])
     announced.clear()
     review(SCOPE, desk)
     assert announced == []
 
 
-def test_an_operator_who_disables_first_leaves_nothing_to_do(desk: Desk, announced: list[tuple[str, str]]) -> None:
+def test_an_operator_who_disables_first_leaves_nothing_to_do(desk: Desk, announced: list[FollowUp]) -> None:
     count(fatal=1)
     App("pager").update(actions=[App.state.set("disabled"), App.epoch.set(2)])
     review(SCOPE, desk)
@@ -250,16 +260,108 @@ def test_a_race_lost_between_the_look_and_the_transaction_changes_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count(fatal=1)
-    owners: Callable[[str], list[str]] = switch._owners
+    write = transitions._write
 
-    def meanwhile(organization_id: str) -> list[str]:
+    def meanwhile(*args: Any) -> bool:
         App("pager").update(actions=[App.epoch.set(7)])
-        return owners(organization_id)
+        return write(*args)
 
-    monkeypatch.setattr(switch, "_owners", meanwhile)
+    monkeypatch.setattr(transitions, "_write", meanwhile)
     review(SCOPE, desk)
     assert state() == ("enabled", 7)
     assert entries() == []
+
+
+def test_owners_are_warned_once_of_timeouts_and_again_when_it_gets_worse(desk: Desk) -> None:
+    limits = Thresholds(timeouts_per_day=100, error_days=7)
+    for timeouts, levels in ((49, []), (1, [1]), (10, [1]), (15, [1, 2]), (15, [1, 2, 3])):
+        count(timeout=timeouts)
+        judge(SCOPE, limits, desk)
+        assert [entry.evidence["warning"]["level"] for entry in entries("app.warned")] == levels
+    assert state() == ("enabled", 1)
+    assert dict(entries("app.warned")[0].mails.attribute_values) == {
+        "ada@acme.example": "pending",
+        "bob@acme.example": "pending",
+    }
+
+
+def test_a_worker_that_missed_the_milder_warnings_gives_the_gravest_alone(desk: Desk) -> None:
+    count(timeout=95)
+    judge(SCOPE, Thresholds(timeouts_per_day=100, error_days=7), desk)
+    assert [entry.evidence["warning"] for entry in entries("app.warned")] == [
+        {"level": 3, "reached": 95, "limit": 100}
+    ]
+
+
+def test_owners_are_warned_on_the_third_the_fifth_and_the_sixth_failing_day(desk: Desk) -> None:
+    given = []
+    for day in range(6, -1, -1):
+        count(day, error=1)
+        judge(SCOPE, LIMITS, replace(desk, now=lambda d=day: NOW - timedelta(days=d)))
+        given.append(len(entries("app.warned")))
+    assert given == [0, 0, 1, 1, 2, 3, 3]
+    assert state() == ("disabled", 2)
+
+
+def test_a_new_run_of_failing_days_is_a_new_episode(desk: Desk) -> None:
+    for day in (6, 5, 4, 2, 1, 0):  # day 3 had no failure
+        count(day, error=1)
+        judge(SCOPE, LIMITS, replace(desk, now=lambda d=day: NOW - timedelta(days=d)))
+    since = [entry.evidence["since"] for entry in entries("app.warned")]
+    assert since == [(NOW - timedelta(days=n)).date().isoformat() for n in (6, 2)]
+
+
+def test_an_organisation_that_wants_no_warnings_gets_none_by_mail(desk: Desk) -> None:
+    organization(warnings=False).save()
+    count(timeout=2)
+    review(SCOPE, desk)
+    assert [dict(entry.mails.attribute_values) for entry in entries("app.warned")] == [{}]
+
+
+def test_a_warning_is_not_given_where_the_app_was_switched_off_in_between(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warn = transitions.warn
+
+    def meanwhile(*args: Any) -> Any:
+        App("pager").update(actions=[App.epoch.set(2), App.state.set("disabled")])
+        return warn(*args)
+
+    monkeypatch.setattr(transitions, "warn", meanwhile)
+    count(timeout=2)
+    review(SCOPE, desk)
+    assert entries("app.warned") == []
+
+
+def test_a_warning_whose_maker_died_is_announced_by_the_next_review(desk: Desk, announced: list[FollowUp]) -> None:
+    def crash(_: FollowUp) -> None:
+        raise ConnectionError("the queue does not answer")
+
+    count(timeout=2)
+    with pytest.raises(ConnectionError):
+        review(SCOPE, replace(desk, announce=crash))
+    for _ in range(3):
+        review(SCOPE, desk)
+    assert announced == [FollowUp("pager", entries("app.warned")[0].entry)]
+
+
+def test_an_app_of_two_organisations_is_warned_about_in_each(desk: Desk) -> None:
+    for name in ("acme", "globex"):
+        outcomes.add(Tally("pager", name, 1, NOW.date(), timeout=2, last_failure=FAILURE), lambda _: None)
+        review(replace(SCOPE, organization_id=name), desk)
+    assert sorted(entry.organization_id for entry in entries("app.warned")) == ["acme", "globex"]
+
+
+def test_enabling_and_disabling_at_the_same_time_leave_one_history(desk: Desk) -> None:
+    count(fatal=1)
+    review(SCOPE, desk)
+    off = App.get("pager")
+    assert transitions.enable(off, "operator:ann", {"rule": "operator"}, desk, tell_owners=False)
+    assert transitions.enable(off, "probe", {"rule": "probe"}, desk, tell_owners=True) is None
+    assert transitions.disable(off, "acme", "health", {"rule": "fatal"}, desk) is None
+    review(SCOPE, desk)  # a failure of the first epoch that was still in flight
+    assert state() == ("enabled", 3)
+    assert [entry.entry for entry in AuditEntry.query("pager")] == ["00000001#disabled", "00000002#enabled"]
 
 
 def test_a_row_of_counters_stays_within_one_write_unit(desk: Desk) -> None:

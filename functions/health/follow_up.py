@@ -1,0 +1,154 @@
+"""What follows a transition: an event on the bus, the replay or the probing, the mail. Each step is made once.
+
+The audit entry remembers the steps that were made. A step that fails keeps none of the others waiting; the message
+comes back until all are made. Policy: an event may be published twice, under the same id; a replay may be started
+twice, which sends nothing twice; a mail is never sent twice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import UpdateError
+
+from bellhop.bus import Bus, BusError
+from bellhop.registry import App, AuditEntry, find
+from bellhop.tables import lost_condition
+from bellhop.telemetry import Telemetry
+from health import post, transitions
+from health.messages import FollowUp, Probe, Replay
+from health.post import MailRefusedError
+from health.probing import FIRST_INTERVAL
+
+MAX_REASON = 200  # characters of a person's words in an event
+
+
+class FollowUpError(Exception):
+    """A step could not be made for now; the message must come back."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What following up works with. `lease`: seconds that one worker may take; `settle`: see Replay."""
+
+    bus: Bus
+    post: post.Desk
+    send: Callable[[Replay | Probe, int], None]  # onto the Transitions queue, so many seconds later
+    rate: float
+    settle: float
+    lease: float
+    telemetry: Telemetry
+    now: Callable[[], datetime]
+
+
+Step = Callable[[AuditEntry, Desk], None]
+
+
+def follow_up(message: FollowUp, desk: Desk) -> None:
+    """Do what is left to do after a transition. Safe to repeat, at the same time too.
+
+    Raises:
+        FollowUpError: at least one step is still to be made.
+    """
+    entry = find(AuditEntry, message.app_id, message.entry, consistent=True)
+    if entry is None or entry.finished_at:
+        desk.telemetry.info("transition already finished", app_id=message.app_id, entry=message.entry)
+    elif not _take(entry, desk):
+        # That worker has a message of its own, which comes back if it dies.
+        desk.telemetry.info("transition followed up by another worker", **_names(entry))
+    else:
+        _work(entry, desk)
+
+
+def _work(entry: AuditEntry, desk: Desk) -> None:
+    failed = [name for name, step in STEPS[entry.action].items() if not _made(name, step, entry, desk)]
+    row = AuditEntry
+    if not failed:
+        at = desk.now().isoformat(timespec="seconds")
+        entry.update(actions=[row.finished_at.set(at), row.lease_until.remove()], condition=row.app_id.exists())
+        return
+    entry.update(actions=[row.lease_until.remove()], condition=row.app_id.exists())
+    raise FollowUpError(f"to be made again: {', '.join(failed)}")
+
+
+def _made(name: str, step: Step, entry: AuditEntry, desk: Desk) -> bool:
+    if name in (entry.done or ()):
+        return True
+    try:
+        step(entry, desk)
+    except (BusError, MailRefusedError, ClientError, BotoCoreError) as error:
+        desk.telemetry.warning("step put off", **_names(entry), step=name, reason=str(error))
+        return False
+    entry.update(actions=[AuditEntry.done.add({name})])
+    return True
+
+
+def _take(entry: AuditEntry, desk: Desk) -> bool:
+    row, now = AuditEntry, desk.now().timestamp()
+    free = row.lease_until.does_not_exist() | (row.lease_until < now)
+    try:
+        entry.update(
+            actions=[row.lease_until.set(now + desk.lease)], condition=row.finished_at.does_not_exist() & free
+        )
+    except UpdateError as error:
+        if lost_condition(error):
+            return False
+        raise
+    return True
+
+
+def _publish(entry: AuditEntry, desk: Desk) -> None:
+    known = {name: entry.evidence.get(name) for name in ("rule", "since", "warning")}
+    detail = {
+        "app_id": entry.app_id,
+        "organization_id": entry.organization_id,
+        "epoch": _epoch(entry),
+        "actor": entry.actor,
+        "at": entry.at,
+        "reason": str(entry.evidence.get("reason") or "")[:MAX_REASON],
+    }
+    desk.bus.publish(f"bellhop.{entry.action}", f"{entry.app_id}#{entry.entry}", detail | known)
+
+
+def _mail(entry: AuditEntry, desk: Desk) -> None:
+    post.send_mails(entry, desk.post)
+
+
+def _warn(entry: AuditEntry, desk: Desk) -> None:
+    app = find(App, entry.app_id, consistent=True)
+    if app and not entry.entry.startswith(transitions.warned(app)):
+        desk.telemetry.info("warning skipped: a transition overtook it", **_names(entry))
+    else:
+        _mail(entry, desk)
+
+
+def _probe(entry: AuditEntry, desk: Desk) -> None:
+    app = find(App, entry.app_id, consistent=True)
+    if app and app.auto_enable:
+        now = desk.now().timestamp()
+        desk.send(Probe(entry.app_id, _epoch(entry) + 1, now, now + FIRST_INTERVAL), FIRST_INTERVAL)
+
+
+def _replay(entry: AuditEntry, desk: Desk) -> None:
+    wanted = entry.evidence.get("replay")
+    if wanted:
+        now = desk.now().timestamp()
+        rate = float(wanted.get("rate") or desk.rate)
+        states = tuple(wanted["states"])
+        desk.send(Replay(entry.app_id, _epoch(entry) + 1, states, rate, now + desk.settle, now), 0)
+
+
+def _epoch(entry: AuditEntry) -> int:
+    return int(entry.entry.partition("#")[0])
+
+
+def _names(entry: AuditEntry) -> dict[str, object]:
+    return {"app_id": entry.app_id, "entry": entry.entry}
+
+
+STEPS: dict[str, dict[str, Step]] = {
+    transitions.WARN.action: {"event": _publish, "mail": _warn},
+    transitions.DISABLE.action: {"event": _publish, "probe": _probe, "mail": _mail},
+    transitions.ENABLE.action: {"event": _publish, "replay": _replay, "mail": _mail},
+}
