@@ -1,7 +1,7 @@
-"""The gate of an app's endpoint: whether it is paused, who probes it, how fast deliveries may go out.
+"""The gate of an app's endpoint: is it paused, who probes it, how fast deliveries may go out, what is parked.
 
-A row exists only for an app that is or was paused, or has a rate limit. Every change is conditional, so that
-concurrent functions agree: one of them pauses, one of them probes.
+A row exists only for an app that is or was paused or switched off, or has a rate limit. Every change is
+conditional, so that concurrent functions agree: one of them pauses, one of them probes.
 """
 
 from typing import Any
@@ -18,7 +18,8 @@ class Gate(Model):
 
     `paused_since`: deliveries wait, as long as the app is in that `epoch`. `next_probe`: when one may be tried;
     `probe` and `probe_until` name the worker that tries it. `recovered_at`: a probe succeeded, and the slow start
-    began. `tat`: the theoretical arrival time of the next delivery, which paces them.
+    began. `tat`: the theoretical arrival time of the next delivery, which paces them. `parked`: how many were
+    parked in `parked_epoch`.
     """
 
     class Meta:
@@ -32,6 +33,8 @@ class Gate(Model):
     probe_until = NumberAttribute(null=True)
     recovered_at = NumberAttribute(null=True)
     tat = NumberAttribute(null=True)
+    parked = NumberAttribute(null=True)
+    parked_epoch = NumberAttribute(null=True)
 
 
 def load(app_id: str) -> Gate:
@@ -81,9 +84,29 @@ def take_time(app_id: str, before: float | None, after: float) -> bool:
     return _update(app_id, [Gate.tat.set(after)], unmoved)
 
 
+def park(app_id: str, epoch: int, number: int) -> int:
+    """Count `number` deliveries as parked in `epoch`; the total of that epoch.
+
+    Where a newer epoch has begun there is no such total any more, and nothing is counted: `number`.
+    """
+    gate = Gate(app_id)
+    # The first of an epoch begins the count. Where another began it meanwhile, ours is added on the second try.
+    for _ in range(2):
+        if _changed(gate, [Gate.parked.add(number)], Gate.parked_epoch == epoch):
+            return int(gate.parked)
+        begun = [Gate.parked_epoch.set(epoch), Gate.parked.set(number)]
+        if _changed(gate, begun, Gate.parked_epoch.does_not_exist() | (Gate.parked_epoch < epoch)):
+            return number
+    return number
+
+
 def _update(app_id: str, actions: list[Any], condition: Any) -> bool:
+    return _changed(Gate(app_id), actions, condition)
+
+
+def _changed(gate: Gate, actions: list[Any], condition: Any) -> bool:
     try:
-        Gate(app_id).update(actions=actions, condition=condition)
+        gate.update(actions=actions, condition=condition)
     except UpdateError as error:
         if lost_condition(error):
             return False
