@@ -9,6 +9,7 @@ from moto.sqs.models import sqs_backends
 
 from bellhop import attempts
 from bellhop.attempts import DeliveryRecord
+from bellhop.bus import BusError
 from bellhop.outcomes import OutcomeDay
 from deliver.answer import Answer, NoAnswer
 from deliver.desk import Desk
@@ -46,6 +47,19 @@ class Clock:
 
     def move(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+
+class Announced:
+    """A bus that remembers what was published, once it takes it."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+        self.down = False
+
+    def __call__(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
+        if self.down:
+            raise BusError("the bus does not answer")
+        self.events.append((kind, event_id, detail))
 
 
 def run(

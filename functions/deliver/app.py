@@ -15,6 +15,7 @@ from cachetools import TTLCache, cached
 
 from bellhop import aws, settings, tables
 from bellhop.attempts import DeliveryRecord
+from bellhop.bus import Bus
 from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, Registry, find
@@ -26,6 +27,7 @@ from deliver.counting import Ledger
 from deliver.desk import Desk, Policy
 from deliver.dispatch import process
 from deliver.guard import Policy as EndpointPolicy
+from deliver.parking import Parking
 from deliver.posting import Workers
 from deliver.reminders import Reminders
 from deliver.signing import Keys
@@ -59,6 +61,8 @@ class Settings:
     lease_seconds: float
     retry_delays_seconds: tuple[int, ...]
     slots: int
+    parked_per_app: int
+    event_bus: str
     allow_http: bool
     allow_private_addresses: bool
     allowed_ports: str
@@ -105,9 +109,11 @@ def _open() -> Office:
         app=Registry(chosen.cache_seconds, time.monotonic).app,
         keys=_keys(chosen.cache_seconds),
         remind=_reminders(chosen, sqs).send,
+        publish=Bus(cache(lambda: aws.client("events")), chosen.event_bus).publish,
         policy=Policy(chosen.retry_delays_seconds, chosen.lease_seconds),
         ledger=Ledger(time.monotonic),
         watch=Watch(time.time),
+        parking=Parking(chosen.parked_per_app, telemetry),
         telemetry=telemetry,
         now=_now,
         uniform=random.uniform,

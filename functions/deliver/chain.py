@@ -1,4 +1,4 @@
-"""The chain of a delivery's attempts: what may be attempted, and what each attempt's end leads to.
+"""The chain of a delivery's attempts: which attempt a message asks for, and how its end is written.
 
 The record in Attempts decides. The order is always: write how attempt n ended, send the reminder for attempt
 n+1, acknowledge. A crash between any two of these leaves a message on the queue that comes back and finds in
@@ -7,21 +7,13 @@ a crash can do is repeat an attempt whose end was not written yet, or send a rem
 the record ahead.
 """
 
-from dataclasses import dataclass
-from datetime import UTC
-
 from bellhop import attempts
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, DeliveryRecord, End
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, STOPPED, DeliveryRecord, End
 from bellhop.deliveries import Delivery, Retry
-from bellhop.outcomes import Failure, Tally
 from bellhop.registry import DISABLED, App
-from deliver import retry
+from deliver import exhausted
 from deliver.desk import Desk, Job, OursError, names
-from deliver.gate import probe_interval
 from deliver.signing import Keys
-from deliver.verdict import Counter, Fate, Verdict
-
-EVIDENCE_BYTES = 160  # of an answer in a counter row, which must stay within one write unit
 
 
 def begin(message: Delivery | Retry, receive_count: int, desk: Desk) -> Job | None:
@@ -36,28 +28,6 @@ def begin(message: Delivery | Retry, receive_count: int, desk: Desk) -> Job | No
     return _begin_first(message, app, receive_count, desk)
 
 
-@dataclass(frozen=True, slots=True)
-class Concluded:
-    """An attempt's end is written: what health is to count of it, and the reminder still to be sent."""
-
-    tally: Tally | None
-    reminder: tuple[Retry, int] | None = None
-
-
-def conclude(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> Concluded:
-    """Write how an attempt ended. Whoever calls this counts first and then sends the reminder.
-
-    When the reminder cannot be sent the message comes back and finds the record ahead, so what is not counted
-    by then never is.
-    """
-    reminder = None
-    if verdict.fate is not Fate.DONE:
-        reminder = _conclude_badly(job, verdict, attempt, desk)
-    elif job.record:
-        write(job, End(DELIVERED, attempt=attempt), desk)
-    return Concluded(_tally(job, verdict, attempt), reminder)
-
-
 def write(job: Job, end: End, desk: Desk) -> DeliveryRecord | None:
     """Write the end of a job; None when another copy or worker is ahead and this end does not count."""
     if job.record is None:
@@ -68,8 +38,22 @@ def write(job: Job, end: End, desk: Desk) -> DeliveryRecord | None:
 
 
 def claim(message: Retry, desk: Desk) -> DeliveryRecord | None:
-    """Take the attempt that a reminder is for; None when it is not to be had."""
-    return attempts.claim(message.delivery_id, message.attempt, desk.token(), desk.now(), desk.policy.lease)
+    """Take the attempt that a reminder is for; None when there is nothing to do and the message is done.
+
+    Raises:
+        OursError: another worker has the attempt; the message must come back.
+    """
+    record = attempts.claim(
+        message.delivery_id,
+        message.attempt,
+        desk.token(),
+        desk.now(),
+        desk.policy.lease,
+        replay=message.replay,
+    )
+    if record is None:
+        _not_to_be_had(message, desk)
+    return record
 
 
 def known(delivery: Delivery, receive_count: int, desk: Desk) -> bool:
@@ -87,34 +71,45 @@ def _begin_first(delivery: Delivery, app: App | None, receive_count: int, desk: 
     if known(delivery, receive_count, desk):
         return None
     if app is None:
-        _skip_missing_app(names(delivery), desk)
+        skip_missing_app(names(delivery), desk)
         return None
-    job = Job(delivery, 1, app, _keys(app, desk))
+    job = Job(delivery, 1, app, keys_of(app, desk))
     return None if _parked(job, desk) else job
 
 
 def _begin_retry(message: Retry, app: App | None, desk: Desk) -> Job | None:
-    keys = _keys(app, desk) if app else None  # before the claim, so that its lack leaves the attempt free
+    keys = keys_of(app, desk) if app else None  # before the claim, so that its lack leaves the attempt free
     record = claim(message, desk)
     if record is None:
-        _not_to_be_had(message, desk)
-    elif app is None or keys is None:
+        return None
+    if app is None or keys is None:
         attempts.finish(record, End(STOPPED), desk.now())
-        _skip_missing_app(names(record.delivery), desk)
-    else:
-        job = Job(record.delivery, message.attempt, app, keys, record, waiting_since=message.waiting_since)
-        return None if _parked(job, desk) else job
-    return None
+        skip_missing_app(names(record.delivery), desk)
+        return None
+    job = Job(record.delivery, message.attempt, app, keys, record, waiting_since=message.waiting_since)
+    return None if _parked(job, desk) else job
 
 
 def _parked(job: Job, desk: Desk) -> bool:
-    """Park the delivery if its app is switched off: kept, with its budget untouched, to be replayed."""
+    """Park the delivery if its app is switched off: kept, with its budget untouched, to be replayed.
+
+    What was exhausted and comes back by a replay is parked like the rest: that keeps it replayable.
+    """
     if job.app.state != DISABLED:
         return False
-    write(job, End(PARKED), desk)
+    if job.record is None and desk.parking.full(job.app):
+        _skip_for_room(job, desk)
+        return True
+    if write(job, End(PARKED), desk):
+        desk.parking.note(job.app)
     desk.telemetry.info("delivery parked: the app is switched off", **job.names())
     desk.telemetry.count("DeliveryParked")
     return True
+
+
+def _skip_for_room(job: Job, desk: Desk) -> None:
+    desk.telemetry.warning("delivery skipped: parking is full", **job.names(), limit=desk.parking.limit)
+    desk.telemetry.count("ParkingFull")
 
 
 def _not_to_be_had(message: Retry, desk: Desk) -> None:
@@ -132,24 +127,33 @@ def _resume(record: DeliveryRecord, number: int, desk: Desk) -> None:
     """A message for attempt `number` came after that attempt had ended: is something of it left undone?
 
     If the next attempt is still due, its reminder may never have been sent. Sending it once more costs little:
-    whichever comes second is dropped here.
+    whichever comes second is dropped here. That it is exhausted may never have been announced.
     """
     if record.state == RETRYING and record.attempt <= number:
         wait = max(0, round(float(record.due_at) - desk.time()))
         desk.remind(Retry(record.delivery_id, record.app_id, int(record.attempt) + 1), wait)
         desk.telemetry.info("reminder sent again", **names(record.delivery), attempt=number)
+    elif record.state == EXHAUSTED and record.attempt <= number:
+        exhausted.announce(record, desk)
+        desk.telemetry.info("exhausted delivery announced again", **names(record.delivery), attempt=number)
     else:
         known_as = {"attempt": number, "recorded": int(record.attempt), "state": record.state}
         desk.telemetry.info("message dropped: its record is ahead", **names(record.delivery), **known_as)
         desk.telemetry.count("DuplicateDropped")
 
 
-def _skip_missing_app(named: dict[str, object], desk: Desk) -> None:
+def skip_missing_app(named: dict[str, object], desk: Desk) -> None:
+    """Say that a delivery has nowhere to go: its app is not registered any more."""
     desk.telemetry.warning("delivery skipped: missing_app", **named)
     desk.telemetry.count("Skipped_missing_app")
 
 
-def _keys(app: App, desk: Desk) -> Keys:
+def keys_of(app: App, desk: Desk) -> Keys:
+    """The app's signing secrets.
+
+    Raises:
+        OursError: it has none.
+    """
     keys = desk.keys(app.app_id)
     if keys is None:
         raise OursError(f"app {app.app_id} has no signing secret; run bellhop apply with its registry file")
@@ -171,57 +175,6 @@ def _last_request(record: DeliveryRecord) -> str | None:
 
 def _request(end: End) -> str | None:
     return end.attempt.request_id if end.attempt else None
-
-
-def _conclude_badly(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> tuple[Retry, int] | None:
-    end, wait = _end(job, verdict, attempt, desk)
-    record = write(job, end, desk)
-    desk.telemetry.info(
-        "attempt failed",
-        **job.names(),
-        result=verdict.result,
-        milliseconds=attempt.milliseconds,
-        state=end.state,
-        **({"retry_in_seconds": wait} if end.state == RETRYING else {}),
-    )
-    desk.telemetry.count("AttemptFailed")
-    if end.state != RETRYING:
-        desk.telemetry.count("Delivery" + end.state.capitalize())
-    if record is None or end.state != RETRYING:
-        return None
-    since = None if end.spends else job.waiting_since or desk.time()
-    return Retry(record.delivery_id, record.app_id, int(record.attempt) + 1, since), wait
-
-
-def _end(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> tuple[End, int]:
-    wait = retry.delay(job.number, desk.policy.delays, verdict.not_before, desk.uniform)
-    if verdict.fate is Fate.STOP:
-        return End(STOPPED, attempt=attempt), 0
-    if job.probe:  # a pause's probe is not the delivery's fault: it spends nothing, and is tried as the next
-        until_next = probe_interval(job.probe.paused_since, desk.time())
-        wait = retry.jittered(max(verdict.not_before, until_next), desk.uniform)
-        return End(RETRYING, desk.time() + wait, attempt, spends=False), wait
-    if wait is None:
-        return End(EXHAUSTED, attempt=attempt), 0
-    return End(RETRYING, desk.time() + wait, attempt), wait
-
-
-def _tally(job: Job, verdict: Verdict, attempt: Attempt) -> Tally | None:
-    delivery = job.delivery
-    if verdict.counter is Counter.NONE or not delivery.counts:
-        return None
-    day = attempt.at.astimezone(UTC).date()
-    tally = Tally(delivery.app_id, delivery.organization_id, int(job.app.epoch), day)
-    return tally.counting(verdict.counter, _failure(delivery, verdict, attempt))
-
-
-def _failure(delivery: Delivery, verdict: Verdict, attempt: Attempt) -> Failure | None:
-    if verdict.counter is Counter.SUCCESS:
-        return None
-    first_line = attempt.answer.partition("\n")[0].encode()[:EVIDENCE_BYTES].decode(errors="ignore")
-    at = attempt.at.isoformat(timespec="seconds")
-    named = (delivery.delivery_id, delivery.event_id, delivery.event)
-    return Failure(at, *named, verdict.result, first_line)
 
 
 def give_back(job: Job) -> None:

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from bellhop.attempts import DeliveryRecord
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import App
 from bellhop.telemetry import Telemetry
 from deliver.counting import Ledger
+from deliver.parking import Parking
 from deliver.signing import Keys
 from deliver.watch import Watch
 
@@ -37,9 +39,11 @@ class Desk:
     app: Callable[[str], App | None]
     keys: Callable[[str], Keys | None]
     remind: Callable[[Retry, int], None]
+    publish: Callable[[str, str, dict[str, Any]], None]
     policy: Policy
     ledger: Ledger
     watch: Watch
+    parking: Parking
     telemetry: Telemetry
     now: Callable[[], datetime]
     uniform: Callable[[float, float], float]

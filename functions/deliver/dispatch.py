@@ -8,7 +8,7 @@ from bellhop import deliveries, outcomes, successes
 from bellhop.attempts import Attempt
 from bellhop.deliveries import Delivery, Retry
 from bellhop.outcomes import Tally
-from deliver import chain, verdict, waiting
+from deliver import chain, ending, pinging, verdict, waiting
 from deliver.answer import NoAnswer
 from deliver.desk import Desk, Job, OursError
 from deliver.posting import Made, Workers, post_all
@@ -25,6 +25,20 @@ class Letter:
     receive_count: int
     message: Delivery | Retry
 
+    @property
+    def ping(self) -> Delivery | None:
+        """The ping that this message is, if it is one."""
+        return self.message if isinstance(self.message, Delivery) and self.message.ping else None
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A delivery that was taken, as a row of the log; one that is `recorded` has that row in its record."""
+
+    app_id: str
+    row: dict[str, Any]
+    recorded: bool
+
 
 @dataclass(slots=True)
 class Batch:
@@ -32,7 +46,7 @@ class Batch:
 
     kept: list[str] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
-    successes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    successes: list[Success] = field(default_factory=list)
 
 
 def process(records: Iterable[dict[str, Any]], desk: Desk, workers: Workers) -> list[str]:
@@ -43,13 +57,17 @@ def process(records: Iterable[dict[str, Any]], desk: Desk, workers: Workers) -> 
     successes cannot be written, the deliveries stay done: sending webhooks twice would be worse.
     """
     batch = Batch()
-    jobs = _begin_all(_by_app(_read_all(records, desk, batch)), desk, batch)
+    letters = _read_all(records, desk, batch)
+    # Somebody waits for a ping, and it waits for nobody: neither pause nor pace are asked.
+    jobs = _begin_some([letter for letter in letters if letter.ping], desk, batch)
+    jobs += _begin_all(_by_app(letter for letter in letters if not letter.ping), desk, batch)
     for message_id, job, made in post_all(jobs, desk, workers):
         try:
             _end(job, made, desk, batch)
         except Exception:  # noqa: BLE001 - the record boundary
             desk.telemetry.error("delivery kept", message_id=message_id, **job.names())
             batch.kept.append(message_id)
+    desk.parking.count()
     _count(desk.ledger.due(batch.tallies), desk, workers.pause)
     _log_successes(batch.successes, desk)
     return sorted(batch.kept)
@@ -96,7 +114,7 @@ def _begin_some(letters: Iterable[Letter], desk: Desk, batch: Batch) -> list[tup
     jobs = []
     for letter in letters:
         try:
-            job = chain.begin(letter.message, letter.receive_count, desk)
+            job = _begin(letter, desk)
         except Exception:  # noqa: BLE001 - the record boundary
             delivery_id = letter.message.delivery_id
             desk.telemetry.error("delivery kept", message_id=letter.message_id, delivery_id=delivery_id)
@@ -106,7 +124,16 @@ def _begin_some(letters: Iterable[Letter], desk: Desk, batch: Batch) -> list[tup
     return jobs
 
 
+def _begin(letter: Letter, desk: Desk) -> Job | None:
+    if letter.ping:
+        return pinging.begin(letter.ping, desk)
+    return chain.begin(letter.message, letter.receive_count, desk)
+
+
 def _end(job: Job, made: Made | None, desk: Desk, batch: Batch) -> None:
+    if job.delivery.ping:
+        pinging.conclude(job, made, desk)
+        return
     if made is None:
         chain.give_back(job)
         raise OursError("no time left in this invocation for another attempt")
@@ -116,13 +143,13 @@ def _end(job: Job, made: Made | None, desk: Desk, batch: Batch) -> None:
     judged = verdict.judge(made.outcome, desk.now())
     attempt = _attempt(job.number, judged.result, made)
     waiting.probed(job, desk, healthy=judged.fate is Fate.DONE)
-    concluded = chain.conclude(job, judged, attempt, desk)
+    concluded = ending.conclude(job, judged, attempt, desk)
     if concluded.tally:
         batch.tallies.append(concluded.tally)
-    if concluded.reminder:
-        desk.remind(*concluded.reminder)
+    ending.follow(concluded, desk)
     if judged.fate is Fate.DONE:
-        batch.successes.append((job.delivery.app_id, attempt.row() | _success_names(job)))
+        row = attempt.row() | _success_names(job)
+        batch.successes.append(Success(job.delivery.app_id, row, recorded=job.record is not None))
 
 
 def _attempt(number: int, result: str, made: Made) -> Attempt:
@@ -149,15 +176,15 @@ def _count(tallies: Sequence[Tally], desk: Desk, pause: Callable[[int], None]) -
             desk.telemetry.count("OutcomesNotCounted")
 
 
-def _log_successes(rows: list[tuple[str, dict[str, Any]]], desk: Desk) -> None:
-    if not rows:
+def _log_successes(taken: list[Success], desk: Desk) -> None:
+    if not taken:
         return
-    shown = [[app, *(row[name] for name in SHOWN)] for app, row in rows]
+    shown = [[success.app_id, *(success.row[name] for name in SHOWN)] for success in taken]
     desk.telemetry.info("delivered", deliveries=shown)
-    desk.telemetry.count("DeliverySucceeded", len(rows))
+    desk.telemetry.count("DeliverySucceeded", len(taken))
+    at_once = [(success.app_id, success.row) for success in taken if not success.recorded]
     try:
-        # A retry's success is in its record already.
-        successes.pack([(app, row) for app, row in rows if row["n"] == 1], desk.token(), desk.now())
+        successes.pack(at_once, desk.token(), desk.now())
     except Exception:  # noqa: BLE001 - see the policy of process()
-        desk.telemetry.error("successes not logged", number=len(rows))
+        desk.telemetry.error("successes not logged", number=len(at_once))
         desk.telemetry.count("SuccessesNotLogged")

@@ -6,6 +6,7 @@ have taken, then it is exhausted, and can be replayed like everything that is.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bellhop import attempts, gates
 from bellhop.attempts import EXHAUSTED, RETRYING, End
@@ -13,7 +14,7 @@ from bellhop.deliveries import Delivery, Retry
 from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay, Tally
 from bellhop.registry import DISABLED, App
-from deliver import chain, gate, retry
+from deliver import chain, exhausted, gate, retry
 from deliver.desk import Desk, Job, Probe, names
 from deliver.gate import Admission, State
 from deliver.reminders import MAX_QUEUE_DELAY
@@ -126,12 +127,13 @@ def _put_off_first(delivery: Delivery, receive_count: int, wait: int, desk: Desk
 def _put_off_again(message: Retry, wait: int, desk: Desk) -> None:
     since = message.waiting_since or desk.time()
     if desk.time() - since <= desk.policy.span:
-        desk.remind(Retry(message.delivery_id, message.app_id, message.attempt, since), wait)
+        desk.remind(replace(message, waiting_since=since), wait)
         return
     record = chain.claim(message, desk)
     if record and attempts.finish(record, End(EXHAUSTED), desk.now()):
         desk.telemetry.warning("delivery exhausted: its app never came back", **names(record.delivery))
         desk.telemetry.count("DeliveryExhausted")
+        exhausted.announce(record, desk)
 
 
 def _state(row: Gate, epoch: int) -> State:

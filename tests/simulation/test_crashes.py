@@ -7,19 +7,23 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts, deliveries
-from bellhop.deliveries import Retry
+from bellhop import attempts, deliveries, gates
+from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord, End
+from bellhop.deliveries import Delivery, Retry
+from bellhop.registry import App
 from bellhop.successes import SuccessPack
 from deliver.counting import Ledger
 from deliver.desk import Desk, Policy
 from deliver.dispatch import process
+from deliver.parking import Parking
 from deliver.posting import Workers
 from deliver.signing import Keys
 from deliver.watch import Watch
-from tests.endpoint import TIMEOUT, Clock, Endpoint, answer, record
-from tests.fakes import SECRET, Recorder, app, delivery, sqs_record
+from tests.endpoint import TIMEOUT, Announced, Clock, Endpoint, answer, record
+from tests.fakes import NOW, SECRET, Recorder, app, delivery, sqs_record
 
 DELAYS = (5, 60, 300)
+ALL = 1 + len(DELAYS)  # attempts
 VISIBILITY = 180.0  # seconds until SQS sends a dead worker's message again; longer than a lease
 EFFECTS = 24  # more than any run below has, so that the last ones run without a crash
 
@@ -37,6 +41,8 @@ class World:
     endpoint: Endpoint
     clock: Clock = dataclasses.field(default_factory=Clock)
     queue: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    bus: Announced = dataclasses.field(default_factory=Announced)
+    app: App = dataclasses.field(default_factory=app)
     effects: int = 0
     died: bool = False
 
@@ -74,23 +80,29 @@ class World:
                 self.queue.append(sqs_record(message["body"], message["messageId"], count))
 
 
-def simulate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def simulate(world: World, monkeypatch: pytest.MonkeyPatch, *messages: Delivery | Retry) -> None:
+    """Work off the messages, each effect a place to die; without monkeypatches when it is over."""
     for name in ("open_record", "claim", "finish", "load"):
         monkeypatch.setattr(attempts, name, world.effect(getattr(attempts, name)))
+    monkeypatch.setattr(gates, "park", world.effect(gates.park))
+    telemetry = Recorder()
     desk = Desk(
-        app={"pager": app()}.get,
+        app=lambda _: world.app,
         keys=lambda _: Keys(SECRET),
         remind=world.effect(world.remind),
+        publish=world.effect(world.bus),
         policy=Policy(DELAYS, lease=30),
         ledger=Ledger(lambda: 0.0),
         watch=Watch(lambda: world.clock().timestamp()),
-        telemetry=Recorder(),
+        parking=Parking(10, telemetry),
+        telemetry=telemetry,
         now=world.clock,
         uniform=lambda low, high: 0.0,
         token=iter(map(str, range(1000))).__next__,
     )
-    world.queue.append(sqs_record(delivery()))
+    world.queue += [sqs_record(message, f"first-{n}") for n, message in enumerate(messages)]
     world.run(desk)
+    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -101,8 +113,7 @@ def test_a_chain_neither_ends_nor_forks_wherever_a_worker_dies(
 ) -> None:
     endpoint = Endpoint(*[TIMEOUT] * failures, answer(200))
     world = World(fatal, after, endpoint)
-    simulate(world, monkeypatch)
-    monkeypatch.undo()
+    simulate(world, monkeypatch, delivery())
     if attempts.load(delivery().delivery_id) is None:  # the one failure was lost with the worker
         [packed] = SuccessPack.scan()
         assert [entry["delivery_id"] for entry in packed.entries] == [delivery().delivery_id]
@@ -115,3 +126,50 @@ def test_a_chain_neither_ends_nor_forks_wherever_a_worker_dies(
         assert record().state == "delivered"
     else:
         assert (record().state, len(made)) == ("exhausted", 1 + len(DELAYS))
+        assert {event_id for _, event_id, _ in world.bus.events} == {f"{delivery().delivery_id}-{len(made)}"}
+
+
+def replayed(attempt: int) -> Retry:
+    """A delivery that is held after so many attempts, and the reminder that a replay sends for it."""
+    made = attempts.open_record(delivery(), End(EXHAUSTED if attempt == ALL else PARKED), NOW)
+    assert made
+    DeliveryRecord(made.delivery_id).update(actions=[DeliveryRecord.attempt.set(attempt)])
+    attempts.unlist(made.delivery_id, str(made.held_at))
+    return Retry(made.delivery_id, "pager", attempt + 1, replay=True)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("fatal", range(1, EFFECTS + 1))
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("before", [0, 2, ALL])
+@pytest.mark.parametrize("failures", [0, 1, 99])
+def test_a_replayed_delivery_is_neither_lost_nor_sent_twice_over_wherever_a_worker_dies(
+    monkeypatch: pytest.MonkeyPatch, failures: int, before: int, fatal: int, after: bool
+) -> None:
+    endpoint = Endpoint(*[TIMEOUT] * failures, answer(200))
+    world = World(fatal, after, endpoint)
+    reminder = replayed(before)
+    simulate(world, monkeypatch, reminder, reminder)  # as a page that is sent again after a death has it
+    made = record().history
+    lost = len(endpoint.posted) - len(made)  # with the worker, before it was written
+    assert 0 <= lost <= world.died
+    assert [entry["n"] for entry in made] == list(range(before + 1, before + 1 + len(made)))
+    listed = [row.delivery_id for row in attempts.held("pager", None, 10)]
+    if failures - lost < max(1, ALL - before):
+        assert (record().state, listed) == ("delivered", [])
+    else:
+        assert (record().state, listed) == ("exhausted", [delivery().delivery_id])
+        assert world.bus.events
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("fatal", range(1, 9))
+@pytest.mark.parametrize("before", [0, ALL])
+def test_a_replay_of_an_app_that_is_off_again_leaves_it_held_wherever_a_worker_dies(
+    aws: None, monkeypatch: pytest.MonkeyPatch, before: int, fatal: int, after: bool
+) -> None:
+    world = World(fatal, after, Endpoint(answer(200)), app=app(state="disabled", epoch=4))
+    simulate(world, monkeypatch, replayed(before))
+    assert world.endpoint.posted == []
+    assert (record().state, record().attempt) == ("parked", before)
+    assert [row.delivery_id for row in attempts.held("pager", None, 10)] == [delivery().delivery_id]

@@ -1,0 +1,153 @@
+"""How much of a switched-off app is parked, and what is said when that is all."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellhop import attempts, gates
+from bellhop.deliveries import Retry
+from bellhop.gates import Gate
+from bellhop.registry import App
+from deliver.desk import Desk
+from deliver.parking import Parking
+from tests.endpoint import Endpoint, answer, record, retries, run
+from tests.fakes import Recorder, app, delivery, sqs_record
+
+SENT = Endpoint(answer(200))
+
+
+@pytest.fixture
+def off(desk: Desk, apps: dict[str, App]) -> Desk:
+    """A desk of an app that is off, with room for three."""
+    apps["pager"] = app(state="disabled", epoch=2)
+    return dataclasses.replace(desk, parking=Parking(3, desk.telemetry))
+
+
+def batch(first: int, number: int) -> list[dict[str, Any]]:
+    return [sqs_record(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(first, first + number)]
+
+
+def parked() -> list[str]:
+    return [row.delivery_id for row in attempts.held("pager", None, 100)]
+
+
+def test_what_is_parked_is_counted_once_for_a_batch(off: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(gates, "park", lambda *call: calls.append(call) or 2)
+    assert run(off, SENT, *batch(0, 2)) == []
+    assert calls == [("pager", 2, 2)]
+
+
+def test_beyond_the_limit_a_first_attempt_is_skipped_with_a_warning_that_names_it(off: Desk) -> None:
+    run(off, SENT, *batch(0, 3))
+    assert run(off, SENT, *batch(3, 1)) == []
+    assert parked() == ["msg_0", "msg_1", "msg_2"]
+    [said] = off.telemetry.said("delivery skipped: parking is full")  # type: ignore[attr-defined]
+    assert (said["delivery_id"], said["app_id"], said["limit"]) == ("msg_3", "pager", 3)
+    assert off.telemetry.counts["ParkingFull"] == 1  # type: ignore[attr-defined]
+    assert attempts.load("msg_3") is None
+
+
+def test_a_retry_is_parked_also_beyond_the_limit(off: Desk, desk: Desk, apps: dict[str, App], queue: str) -> None:
+    apps["pager"] = app()
+    run(desk, Endpoint(answer(500)), sqs_record(delivery(delivery_id="failed")))
+    apps["pager"] = app(state="disabled", epoch=2)
+    run(off, SENT, *batch(0, 3))
+    assert run(off, SENT, *retries(queue)) == []
+    assert record("failed").state == "parked"
+
+
+def test_the_next_time_the_app_is_off_there_is_room_again(off: Desk, apps: dict[str, App]) -> None:
+    run(off, SENT, *batch(0, 4))
+    apps["pager"] = app(state="disabled", epoch=4)
+    run(off, SENT, *batch(4, 1))
+    assert parked()[-1] == "msg_4"
+    assert (gates.load("pager").parked, gates.load("pager").parked_epoch) == (1, 4)
+
+
+def test_reaching_the_limit_is_said_once_whichever_process_reaches_it(off: Desk) -> None:
+    other = dataclasses.replace(off, parking=Parking(3, off.telemetry))
+    for desk, first in [(off, 0), (other, 2), (off, 4)]:
+        run(desk, SENT, *batch(first, 2))
+    [said] = off.telemetry.said("parking is full: what comes now is skipped")  # type: ignore[attr-defined]
+    assert said == {"app_id": "pager", "parked": 4}
+
+
+def test_a_count_that_cannot_be_written_parks_all_the_same(off: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_: Any) -> int:
+        raise ConnectionError("the table does not answer")
+
+    monkeypatch.setattr(gates, "park", down)
+    assert run(off, SENT, *batch(0, 5)) == []
+    assert len(parked()) == 5
+    assert off.telemetry.said("parked deliveries not counted") == [{"app_id": "pager", "number": 5}]  # type: ignore[attr-defined]
+
+
+def test_a_message_that_comes_twice_is_parked_and_counted_once(off: Desk) -> None:
+    run(off, SENT, *batch(0, 1))
+    again = sqs_record(delivery(delivery_id="msg_0"), "m0", receive_count=2)
+    run(off, SENT, again)
+    assert gates.load("pager").parked == 1
+
+
+def test_a_replay_of_an_app_that_is_off_again_is_held_again(off: Desk) -> None:
+    run(off, SENT, *batch(0, 1))
+    [row] = attempts.held("pager", None, 10)
+    attempts.unlist(row.delivery_id, str(row.held_at))
+    run(off, SENT, sqs_record(Retry("msg_0", "pager", 1, replay=True)))
+    assert (record("msg_0").state, parked()) == ("parked", ["msg_0"])
+
+
+# ---- The count
+
+
+def test_concurrent_batches_count_every_one_and_see_totals_that_do_not_overlap(aws: None) -> None:
+    gates.load("pager")  # opens the connection before the threads share it
+    with ThreadPoolExecutor(8) as pool:
+        totals = list(pool.map(lambda n: gates.park("pager", 2, 5), range(20)))
+    assert sorted(totals) == [5 * (n + 1) for n in range(20)]
+
+
+def test_an_epoch_that_is_over_neither_counts_nor_hurts_the_one_that_began(aws: None) -> None:
+    gates.park("pager", 4, 7)
+    assert gates.park("pager", 2, 5) == 5
+    assert (gates.load("pager").parked, gates.load("pager").parked_epoch) == (7, 4)
+
+
+def test_counting_leaves_the_rest_of_the_gate_alone(aws: None) -> None:
+    gates.pause("pager", 1, 10.0, 40.0)
+    gates.park("pager", 2, 1)
+    row = gates.load("pager")
+    assert (row.paused_since, row.next_probe, row.parked) == (10.0, 40.0, 1)
+
+
+def test_an_epoch_that_another_batch_begins_meanwhile_is_added_to(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = gates._changed
+
+    def overtaken(gate: Gate, actions: list[Any], condition: Any) -> bool:
+        found = real(gate, actions, condition)
+        monkeypatch.setattr(gates, "_changed", real)
+        gates.park("pager", 2, 3)
+        return found
+
+    monkeypatch.setattr(gates, "_changed", overtaken)
+    assert gates.park("pager", 2, 2) == 5
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 200))
+def test_reaching_the_limit_is_said_exactly_once_however_the_batches_fall(sizes: list[int], limit: int) -> None:
+    telemetry = Recorder()
+    parking = Parking(limit, telemetry)
+    total = 0
+    for size in sizes:
+        total += size
+        parking._seen("pager", 1, size, total)
+    said = telemetry.said("parking is full: what comes now is skipped")
+    assert len(said) == (total >= limit)
+    assert parking.full(app()) == (total >= limit)
