@@ -119,8 +119,13 @@ def _as_planned(change: Change) -> Any:
     condition = _attribute(change.spec, change.spec.KEY[0]).exists()
     for name, (old, _) in change.fields.items():
         attribute = _attribute(change.spec, name)
-        condition &= attribute.does_not_exist() if old is None else attribute == _stored(old)
+        condition &= attribute.does_not_exist() if old is None else _holds(attribute, _stored(old))
     return condition
+
+
+def _holds(attribute: Any, value: Any) -> Any:
+    # An item that was written before there was such an attribute reads as its default.
+    return (attribute == value) | attribute.does_not_exist() if attribute.default == value else attribute == value
 
 
 def _meanwhile(what: str, error: PutError | UpdateError | TransactWriteError) -> Exception:

@@ -94,6 +94,11 @@ def read_rate(value: Value) -> float | None:
     return (int(rate) if rate.is_integer() else rate) or None
 
 
+def read_flag(value: Value) -> bool:
+    """A yes or no."""
+    return value.choice(("true", "false")) == "true"
+
+
 def refuse_unlisted(value: Value, events: tuple[str, ...], app: AppSpec) -> None:
     """Note the events of a hook that its app does not list, and which would therefore never be sent."""
     for name in events:

@@ -13,6 +13,7 @@ from infra.console.draft import (
     is_slug,
     optional,
     read_events,
+    read_flag,
     read_rate,
     refuse_reference,
     refuse_unlisted,
@@ -28,10 +29,11 @@ STATUSES = (INSTALLED, PENDING, UNINSTALLED)
 NAMESPACE = uuid.UUID("6f0c5d1e-3b0a-5d36-9c1b-8f6f0b9d2a47")
 
 _SECTIONS = ("organizations", "apps", "installations")
-_ORGANIZATION = ("id", "name", "owners")
-_APP = ("name", "kind", "organization", "url", "events", "headers", "max_per_second", "secret", "secret_env")
+_SECRETS = ("secret", "secret_env")
+_ORGANIZATION = ("id", "name", "owners", "warnings")
+_APP = ("name", "kind", "organization", "url", "events", "headers", "max_per_second", "auto_enable", *_SECRETS)
 _INSTALLATION = ("app", "organization", "id", "status", "events", "projects")
-_MAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
+_MAIL = re.compile(r"[^@\s,;<>\[\]]+@[^@\s,;<>\[\]]+\.[^@\s,;<>\[\].]+")
 
 
 class RegistryFileError(Exception):
@@ -81,7 +83,8 @@ def _organization(slug: str, value: Value) -> OrganizationSpec | None:
     if "owners" not in fields:
         value.refuse("has no `owners`; list who gets mail when an app is switched off ([] for nobody)")
     owners = _owners(fields["owners"]) if "owners" in fields else ()
-    return OrganizationSpec(str(organization_id), slug, name, owners) if fine and name else None
+    warnings = read_flag(fields["warnings"]) if "warnings" in fields else True
+    return OrganizationSpec(str(organization_id), slug, name, owners, warnings) if fine and name else None
 
 
 def _owners(value: Value) -> tuple[str, ...]:
@@ -112,10 +115,11 @@ def _app(slug: str, value: Value, draft: Draft) -> AppSpec | None:
     organization_id = _owning_organization(fields, kind, value, draft)
     own = headers.read(fields["headers"], draft.environ) if "headers" in fields else None
     rate = read_rate(fields["max_per_second"]) if "max_per_second" in fields else None
+    probed = read_flag(fields["auto_enable"]) if "auto_enable" in fields else False
     _import_secret(slug, fields, draft)
     if not (fine and name and kind and url):
         return None
-    return AppSpec(slug, name, kind, organization_id, url, events, own, rate)
+    return AppSpec(slug, name, kind, organization_id, url, events, own, rate, probed or None)
 
 
 def _url(fields: Mapping[str, Value], owner: Value, draft: Draft) -> str | None:

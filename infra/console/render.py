@@ -153,6 +153,8 @@ def _difference(name: str, old: Any, new: Any, *, creates: bool) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(value) or "(none)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return "(not set)" if value is None else str(value)
 
 

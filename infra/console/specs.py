@@ -7,13 +7,14 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class OrganizationSpec:
-    """An organisation; `owners` are mail addresses."""
+    """An organisation; `owners` are mail addresses, `warnings` whether they want to be warned."""
 
     KEY: ClassVar = ("organization_id",)
     organization_id: str
     slug: str
     name: str
     owners: tuple[str, ...]
+    warnings: bool = True
 
     @property
     def label(self) -> str:
@@ -25,7 +26,7 @@ class OrganizationSpec:
 class AppSpec:
     """An app, without what the running system decides: its state and epoch.
 
-    The values of `headers` may be secrets; `max_per_second` None is no limit.
+    The values of `headers` may be secrets; `max_per_second` None is no limit. `auto_enable` is True or None.
     """
 
     KEY: ClassVar = ("app_id",)
@@ -37,6 +38,7 @@ class AppSpec:
     events: tuple[str, ...]
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     max_per_second: float | None = None
+    auto_enable: bool | None = None
 
     @property
     def label(self) -> str:

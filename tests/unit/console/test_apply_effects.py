@@ -76,6 +76,27 @@ def test_a_field_that_is_dropped_from_the_file_goes_back_to_its_default(connecti
     assert prepare(EXAMPLE.replace(line, "    #")).empty
 
 
+def test_an_organisation_from_before_there_were_warnings_can_decline_them(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    connection.client.update_item(
+        TableName="organizations", Key={"organization_id": {"S": "4501"}}, UpdateExpression="REMOVE warnings"
+    )
+    assert prepare(EXAMPLE).empty
+    apply.execute(prepare(EXAMPLE.replace("warnings: true", "warnings: false")), connection)
+    assert Organization.get("4501").warnings is False
+    stale = prepare(EXAMPLE)
+    apply.execute(prepare(EXAMPLE), connection)
+    with pytest.raises(ChangedMeanwhileError):
+        apply.execute(stale, connection)
+
+
+def test_an_app_that_no_longer_asks_to_be_switched_on_again_has_no_such_mark(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    assert App.get("deploy-bot").auto_enable is True
+    apply.execute(prepare(EXAMPLE.replace("auto_enable: true", "auto_enable: false")), connection)
+    assert "auto_enable" not in raw(connection, "apps", app_id="deploy-bot")
+
+
 def test_what_leaves_the_file_stays_on_the_stack(connection: Connection) -> None:
     apply.execute(prepare(EXAMPLE), connection)
     apply.execute(prepare("organizations:\n  acme: {id: 4501, owners: []}\n"), connection)

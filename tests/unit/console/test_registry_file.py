@@ -45,6 +45,8 @@ def test_the_example_is_valid_and_says_what_its_comments_say() -> None:
     bot, pager = only(AppSpec, file)
     assert (bot.kind, bot.organization_id) == ("internal", "4501")
     assert (pager.kind, pager.organization_id) == ("published", None)
+    assert (acme.warnings, globex.warnings) == (True, True)
+    assert (bot.auto_enable, pager.auto_enable) == (True, None)
     first, second, third = only(InstallationSpec, file)
     assert first.events == bot.events
     assert first.projects is None
@@ -60,6 +62,25 @@ def test_defaults_make_a_small_file_enough() -> None:
     assert only(AppSpec, file) == [app]
     identifier = installation_id("acme", "bot")
     assert only(InstallationSpec, file) == [InstallationSpec("acme", identifier, "bot", "installed", events, None)]
+
+
+def test_warnings_can_be_declined_and_switching_on_by_itself_asked_for() -> None:
+    text = SMALL.replace("{owners", "{warnings: false, owners").replace("  bot:", "  bot:\n    auto_enable: true")
+    file = parse(text, STRICT, {})
+    assert [spec.warnings for spec in only(OrganizationSpec, file)] == [False]
+    assert [spec.auto_enable for spec in only(AppSpec, file)] == [True]
+    left = parse(text.replace("auto_enable: true", "auto_enable: false"), STRICT, {})
+    assert [spec.auto_enable for spec in only(AppSpec, left)] == [None]
+    assert problems(text.replace("auto_enable: true", "auto_enable: yes")) == [
+        "line 5: apps.bot.auto_enable: is 'yes', which is none of true, false"
+    ]
+
+
+@pytest.mark.parametrize("owner", ["ada", "ada@localhost", "a[1]@acme.example", "ada@[192.0.2.1].example"])
+def test_an_owner_is_a_mail_address_that_can_be_the_name_of_an_attribute(owner: str) -> None:
+    assert problems(SMALL.replace("[ada@acme.example]", f"['{owner}']")) == [
+        f"line 2: organizations.acme.owners[0]: is '{owner}', which is no mail address; write name@example.com"
+    ]
 
 
 def test_the_default_id_of_an_installation_never_changes() -> None:
@@ -108,7 +129,10 @@ installations:
             "line 2: organizations.acme: has no `owners`; list who gets mail when an app is switched off "
             "([] for nobody)"
         ),
-        ("line 3: organizations.acme.owner: is not known here; known are id, name, owners; did you mean owners?"),
+        (
+            "line 3: organizations.acme.owner: is not known here; known are id, name, owners, warnings; "
+            "did you mean owners?"
+        ),
         (
             "line 6: apps.bot.kind: is 'internl', which is none of internal, unpublished, published; "
             "did you mean internal?"
