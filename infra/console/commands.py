@@ -1,6 +1,5 @@
 """What each command does, once it is known which stack it is about."""
 
-import json
 import os
 import random
 import sys
@@ -8,10 +7,9 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
-from rich.console import Console
 
 from bellhop.attempts import KEPT
 from deliver.guard import Policy
@@ -20,6 +18,7 @@ from infra.console import (
     documents,
     errors,
     log,
+    output,
     policy,
     publish,
     registry_file,
@@ -34,9 +33,6 @@ from infra.console import (
 from infra.console import apply as effects
 from infra.console.errors import ConsoleError
 from infra.console.plan import Plan, PlanConflictError
-from infra.console.stack import Stack
-
-_PIPED_WIDTH = 240  # a pipe has no width: rows stay on their line
 
 
 def apply(stack_name: str, file: str, widened: Policy, *, yes: bool, as_json: bool) -> None:
@@ -46,19 +42,20 @@ def apply(stack_name: str, file: str, widened: Policy, *, yes: bool, as_json: bo
     connection = stack.bind(found)
     plan = _plan(file, content, widen(found.policy, widened))
     if as_json:
-        _print_json({"stack": found.name} | documents.plan(plan, with_secrets=yes))
+        output.print_json({"stack": found.name} | documents.plan(plan, with_secrets=yes))
     else:
-        render.plan(plan, _console())
+        render.plan(plan, output.console())
     if plan.empty:
         return
     if not yes:
-        _confirm(found, as_json=as_json)
+        refusal = "nothing is written yet: add --yes to apply these changes"
+        output.confirm(f"Apply to {found.name}?", refusal, as_json=as_json)
     if not as_json:
-        render.secrets(plan, _console())
+        render.secrets(plan, output.console())
     sys.stdout.flush()  # a secret is on its way to the operator before it is stored
     effects.execute(plan, connection)
     if not as_json:
-        _console().print(f"Applied to {found.name}. Next: bellhop app", markup=False, highlight=False)
+        output.console().print(f"Applied to {found.name}. Next: bellhop app", markup=False, highlight=False)
 
 
 def widen(policy: Policy, extra: Policy) -> Policy:
@@ -75,9 +72,9 @@ def publish_events(stack_name: str, file: str, *, as_json: bool) -> None:
     sent = [event for _, event in events]
     if as_json:
         names = ("event_id", "organization_id")
-        _print_json([{n: getattr(e, n) for n in names} | {"event": e.name} for e in sent])
+        output.print_json([{n: getattr(e, n) for n in names} | {"event": e.name} for e in sent])
     else:
-        render.published(sent, _console())
+        render.published(sent, output.console())
 
 
 def show_log(stack_name: str, app_id: str, limit: int, since: str, *, failures: bool, as_json: bool) -> None:
@@ -87,9 +84,9 @@ def show_log(stack_name: str, app_id: str, limit: int, since: str, *, failures: 
     show.app(app_id)
     read = log.read(app_id, datetime.now(UTC), back, limit, failures=failures)
     if as_json:
-        _print_json({"app_id": app_id} | documents.log(read))
+        output.print_json({"app_id": app_id} | documents.log(read))
     else:
-        render.log(app_id, read, _console())
+        render.log(app_id, read, output.console())
 
 
 def show_app(stack_name: str, app_id: str | None, *, as_json: bool) -> None:
@@ -97,10 +94,10 @@ def show_app(stack_name: str, app_id: str | None, *, as_json: bool) -> None:
     stack.bind(stack.find(stack_name))
     if app_id is None:
         apps = show.directory()
-        _print_json(documents.directory(apps)) if as_json else render.directory(apps, _console())
+        output.print_json(documents.directory(apps)) if as_json else render.directory(apps, output.console())
     else:
         view = show.view(app_id, datetime.now(UTC))
-        _print_json(documents.app(view)) if as_json else render_app.app(view, _console())
+        output.print_json(documents.app(view)) if as_json else render_app.app(view, output.console())
 
 
 def rotate_secret(
@@ -114,20 +111,20 @@ def rotate_secret(
     show.app(app_id)
     made = rotate.prepare(app_id, imported, both, datetime.now(UTC), force=force)
     if as_json:
-        _print_json(documents.rotation(made, found.cache_seconds))
+        output.print_json(documents.rotation(made, found.cache_seconds))
     else:
-        render.rotation(made, _console())
+        render.rotation(made, output.console())
     sys.stdout.flush()  # as in apply
     rotate.execute(made)
     if not as_json:
-        render.rotated(made, found.cache_seconds, _console())
+        render.rotated(made, found.cache_seconds, output.console())
 
 
 def show_policy(stack_name: str, *, as_json: bool) -> None:
     """The stack's retry policy."""
     found = stack.find(stack_name)
-    schedule = policy.of(found.retry_delays, found.deadline, found.broken_pause_hours)
-    _print_json(asdict(schedule)) if as_json else render_policy.policy(schedule, _console())
+    schedule = policy.of(found.retry_delays, found.deadline, found.thresholds.pause_hours)
+    output.print_json(asdict(schedule)) if as_json else render_policy.policy(schedule, output.console())
 
 
 def retry(stack_name: str, delivery_id: str, *, force: bool, as_json: bool) -> None:
@@ -137,7 +134,7 @@ def retry(stack_name: str, delivery_id: str, *, force: bool, as_json: bool) -> N
     group = found.outputs[stack.SCHEDULE_GROUP]
     lane = again.Lane(stack.sqs(), found.outputs[stack.RETRIES_QUEUE], stack.scheduler(), group)
     sent = again.retry(delivery_id, lane, datetime.now(UTC), force=force)
-    _print_json(asdict(sent)) if as_json else render.sent(sent, _console())
+    output.print_json(asdict(sent)) if as_json else render.sent(sent, output.console())
 
 
 def fail(error: Exception) -> NoReturn:
@@ -159,12 +156,6 @@ def _plan(file: str, content: str, policy: Policy) -> Plan:
         raise ConsoleError(*(f"{file}: {problem}" for problem in error.problems)) from None
 
 
-def _confirm(found: Stack, *, as_json: bool) -> None:
-    if as_json or not sys.stdin.isatty():
-        raise ConsoleError("nothing is written yet: add --yes to apply these changes")
-    typer.confirm(f"Apply to {found.name}?", abort=True, err=True)
-
-
 def _variable(name: str) -> str:
     if name not in os.environ:
         raise ConsoleError(f"--secret-env names {name}, which is not set: export it")
@@ -179,18 +170,6 @@ def _read(file: str) -> str:
         raise ConsoleError(f"{file}: {error.strerror or error}: name a file that can be read") from None
     except UnicodeDecodeError as error:
         raise ConsoleError(f"{file}: is not UTF-8 at byte {error.start}: save it as UTF-8") from None
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, default=_as_json))
-
-
-def _as_json(value: Any) -> Any:
-    return value.as_dict() if hasattr(value, "as_dict") else str(value)
 
 
 def _pause(attempt: int) -> None:

@@ -3,12 +3,11 @@
 Only what `--help` needs is imported here: the AWS libraries take most of a second.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
 from typing import Annotated
 
 import typer
+
+from infra.console.options import AppId, Json, StackName, running
 
 app = typer.Typer(
     help="Operate a Bellhop stack: what is registered, what is delivered, what is switched off.",
@@ -19,12 +18,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # its tracebacks would show local variables, and those hold secrets
 )
-
-StackName = Annotated[
-    str, typer.Option("--stack", envvar="BELLHOP_STACK", help="The CloudFormation stack.", metavar="NAME")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AppId = Annotated[str, typer.Argument(metavar="APP", help="The app's slug.")]
 
 
 @app.command()
@@ -50,7 +43,7 @@ def apply(
     URLs must be what the stack's parameters allow; --allow-http and its like accept more. An example, every
     field explained: infra/console/example-registry.yaml
     """
-    with _commands() as commands:
+    with running("commands") as commands:
         ports = None if any_port else frozenset[int]()
         widened = commands.Policy(http=allow_http, private=allow_private_addresses, ports=ports)
         commands.apply(stack, file, widened, yes=yes, as_json=as_json)
@@ -67,7 +60,7 @@ def publish(
 
     FILE holds a JSON object, an array of them, or JSON lines.
     """
-    with _commands() as commands:
+    with running("commands") as commands:
         commands.publish_events(stack, file, as_json=as_json)
 
 
@@ -85,7 +78,7 @@ def log(
 
     Newest first; times are UTC.
     """
-    with _commands() as commands:
+    with running("commands") as commands:
         commands.show_log(stack, app_id, limit, since, failures=failures, as_json=as_json)
 
 
@@ -97,7 +90,7 @@ def show_app(
     stack: StackName = "bellhop",
 ) -> None:
     """Show an app: its state, pause and limits, its hooks, its last seven days, who switched it off and why."""
-    with _commands() as commands:
+    with running("commands") as commands:
         commands.show_app(stack, app_id, as_json=as_json)
 
 
@@ -121,7 +114,7 @@ def rotate_secret(
     secret, and Sentry-Hook-Signature, which has room for one, uses the old. Functions see the new secret within
     the stack's CacheSeconds.
     """
-    with _commands() as commands:
+    with running("commands") as commands:
         commands.rotate_secret(stack, app_id, overlap, secret_env, force=force, as_json=as_json)
 
 
@@ -131,7 +124,7 @@ def policy(*, as_json: Json = False, stack: StackName = "bellhop") -> None:
 
     Also what can put an attempt off, such as a pause of its app.
     """
-    with _commands() as commands:
+    with running("commands") as commands:
         commands.show_policy(stack, as_json=as_json)
 
 
@@ -149,20 +142,8 @@ def retry(
     It is the delivery's next attempt, under the same webhook-id. One that fails goes on by the schedule, and is
     exhausted after its last.
     """
-    with _commands() as commands:
+    with running("commands") as commands:
         commands.retry(stack, delivery_id, force=force, as_json=as_json)
-
-
-@contextmanager
-def _commands() -> Iterator[ModuleType]:
-    from infra.console import commands  # noqa: PLC0415 - see above
-
-    try:
-        yield commands
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as error:  # noqa: BLE001 - fail() raises again what the operator cannot mend
-        commands.fail(error)
 
 
 if __name__ == "__main__":

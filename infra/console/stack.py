@@ -1,6 +1,7 @@
 """Finding a deployed stack by its CloudFormation outputs, on AWS or wherever AWS_ENDPOINT_URL points."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessPack
 from deliver.guard import Policy
+from health.mail import Links
+from health.rules import Thresholds
 from infra.console.errors import ConsoleError
 
 if TYPE_CHECKING:
@@ -37,7 +40,10 @@ TABLES: dict[type[Model], str] = {
     Gate: "GatesTable",
 }
 EVENTS_QUEUE = "IssueEventsQueueUrl"
+DELIVERIES_QUEUE = "DeliveriesQueueUrl"
 RETRIES_QUEUE = "RetriesQueueUrl"
+TRANSITIONS_QUEUE = "TransitionsQueueUrl"
+QUEUES = (EVENTS_QUEUE, DELIVERIES_QUEUE, RETRIES_QUEUE, TRANSITIONS_QUEUE)
 SCHEDULE_GROUP = "ScheduleGroup"
 
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
@@ -77,9 +83,20 @@ class Stack:
         return int(self.parameters["DeliveryDeadlineSeconds"])
 
     @property
-    def broken_pause_hours(self) -> int:
-        """How long a pause lasts before an internal app is switched off."""
-        return int(self.parameters["BrokenPauseHours"])
+    def thresholds(self) -> Thresholds:
+        """When an internal app is switched off."""
+        names = ("BrokenTimeoutsPerDay", "BrokenErrorDays", "BrokenPauseHours")
+        return Thresholds(*(int(self.parameters[name]) for name in names))
+
+    @property
+    def replay_rate(self) -> float:
+        """How many kept deliveries of an app are sent a second."""
+        return float(self.parameters["ReplayPerSecond"])
+
+    @property
+    def links(self) -> Links:
+        """Where its mails lead."""
+        return Links(self.parameters["DashboardUrl"], self.parameters.get("UnsubscribeUrl", ""))
 
     @property
     def cache_seconds(self) -> int:
@@ -119,6 +136,15 @@ def sqs() -> "SQSClient":
     return boto3.client("sqs", config=_CONFIG)
 
 
+def caller() -> str:
+    """Whoever runs this, as AWS knows them: the last part of their ARN. AWS may know nobody.
+
+    Raises:
+        BotoCoreError, ClientError: AWS could not be asked.
+    """
+    return re.split("[/:]", boto3.client("sts", config=_CONFIG).get_caller_identity()["Arn"])[-1]
+
+
 def scheduler() -> "EventBridgeSchedulerClient":
     """A client for the stack's schedules."""
     return boto3.client("scheduler", config=_CONFIG)
@@ -133,7 +159,7 @@ def _not_found(name: str) -> ConsoleError:
 
 
 def _complete(name: str, status: str, outputs: Mapping[str, str]) -> None:
-    missing = {*TABLES.values(), EVENTS_QUEUE, RETRIES_QUEUE, SCHEDULE_GROUP} - outputs.keys()
+    missing = {*TABLES.values(), *QUEUES, SCHEDULE_GROUP} - outputs.keys()
     if missing:
         raise ConsoleError(
             f"stack {name!r} ({status}) has no output {min(missing)}: it is still being created, or it is "

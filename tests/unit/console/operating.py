@@ -14,16 +14,20 @@ runner = CliRunner()
 class CloudFormation:
     """Knows one stack, whose tables are those of the models."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, queues: dict[str, str] | None = None) -> None:
         self.outputs = {output: model.Meta.table_name for model, output in stack.TABLES.items()}
-        self.outputs[stack.EVENTS_QUEUE] = queue
-        self.outputs |= {stack.RETRIES_QUEUE: queue, stack.SCHEDULE_GROUP: "default"}
+        self.outputs |= dict.fromkeys(stack.QUEUES, queue) | (queues or {}) | {stack.SCHEDULE_GROUP: "default"}
         self.parameters = {"AllowHttp": "false", "AllowPrivateAddresses": "false", "AllowedPorts": "80,443"}
         self.parameters |= {
             "RetryDelaysSeconds": "5,60,86400",
             "DeliveryDeadlineSeconds": "10",
             "CacheSeconds": "60",
+            "BrokenTimeoutsPerDay": "1000",
+            "BrokenErrorDays": "7",
             "BrokenPauseHours": "72",
+            "ReplayPerSecond": "10",
+            "DashboardUrl": "https://tracker.example/settings/{organization}/{app}/",
+            "UnsubscribeUrl": "",
         }
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
