@@ -84,7 +84,7 @@ def _refuse_switched_off(record: DeliveryRecord) -> None:
     if app.state == DISABLED:
         raise ConsoleError(
             f"{record.delivery_id} is {record.state}, and its app {record.app_id} is switched off: it would only "
-            "be parked; switch the app on first"
+            f"be parked; `bellhop enable {record.app_id}` switches it on"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from infra.console import main_health
 from infra.console.options import AppId, Json, StackName, running
 
 app = typer.Typer(
@@ -144,6 +145,9 @@ def retry(
     """
     with running("commands") as commands:
         commands.retry(stack, delivery_id, force=force, as_json=as_json)
+
+
+app.add_typer(main_health.app)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from bellhop.registry import AuditEntry
+from health.transitions import DISABLE, WARN
 from infra.console import documents, headers
 from infra.console.catalogue import collapse
 from infra.console.printing import cell, line, state, table
+from infra.console.render_explain import warning
 from infra.console.show import AppView
 from infra.console.text import utc
 
@@ -26,7 +28,7 @@ def app(view: AppView, console: Console) -> None:
     _hooks(view, console)
     _days(view, console)
     _audit(view.audit, console)
-    line(console, f"Next: bellhop log {shown.app_id} --failures")
+    line(console, f"Next: bellhop explain {shown.app_id}, bellhop log {shown.app_id} --failures")
 
 
 def _limits(view: AppView, console: Console) -> None:
@@ -37,6 +39,9 @@ def _limits(view: AppView, console: Console) -> None:
     if shown.max_per_second is not None:
         line(console, f"    rate    at most {float(shown.max_per_second):g} a second")
     line(console, f"    gate    {_gate(view)}")
+    line(console, f"    kept    {view.held.said()}")
+    if shown.auto_enable:
+        line(console, "    back    once off, it is pinged, and switched on when it answers well (auto_enable)")
     if view.rotating_until is not None:
         line(console, f"    secret  rotating: the one before it signs too, until {_moment(view.rotating_until)}")
 
@@ -85,11 +90,19 @@ def _days(view: AppView, console: Console) -> None:
 
 def _audit(entries: Sequence[AuditEntry], console: Console) -> None:
     for entry in entries:
-        evidence = entry.evidence or {}
-        rule, last = evidence.get("rule"), evidence.get("last_failure")
         mails = ", ".join(f"{count} {state}" for state, count in documents.mail_states(entry).items())
-        what = f"{entry.action} by {entry.actor} for {entry.organization_id}{f', rule {rule}' if rule else ''}"
-        when = utc(datetime.fromisoformat(entry.at))
-        line(console, f"{when} UTC  {what}; mails: {mails or 'none'}")
-        if last:
+        owner = f" for {entry.organization_id}" if entry.organization_id else ""
+        what = f"{entry.action} by {entry.actor}{owner}{_why(entry)}"
+        when = f"{utc(datetime.fromisoformat(entry.at))} UTC"
+        line(console, f"{when}  {entry.entry}: {what}; mails: {mails or 'none'}")
+        last = (entry.evidence or {}).get("last_failure")
+        if last and entry.action == DISABLE.action:
             line(console, f"    last failure: {last['error']}, event {last['event_id']}: {last['answer']}")
+
+
+def _why(entry: AuditEntry) -> str:
+    evidence = entry.evidence or {}
+    if entry.action == WARN.action:
+        return f": {warning(entry)}"
+    rule, reason = evidence.get("rule"), evidence.get("reason")
+    return (f", rule {rule}" if rule else "") + (f": {reason}" if reason else "")

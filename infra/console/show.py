@@ -1,6 +1,7 @@
 """The directory of apps, and one app with its hooks, its seven days and its audit entries."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -11,7 +12,9 @@ from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, find
 from bellhop.secrets import SigningSecret
 from deliver.gate import start_rate
+from infra.console import held
 from infra.console.errors import ConsoleError
+from infra.console.held import Held
 from infra.console.registry_file import KINDS
 from infra.console.text import printable
 
@@ -32,6 +35,7 @@ class AppView:
     days: dict[str, list[OutcomeDay]]
     audit: tuple[AuditEntry, ...]
     gate: Gate
+    held: Held
     rotating_until: float | None
     now: float
 
@@ -71,14 +75,22 @@ def view(app_id: str, now: datetime) -> AppView:
     """All there is to see of an app. Raises like `app`."""
     found = app(app_id)
     hooks = tuple(Installation.by_app.query(app_id))
-    organizations = dict.fromkeys(hook.organization_id for hook in hooks)
-    if found.organization_id:
-        organizations[found.organization_id] = None
     epoch = int(found.epoch)
-    days = {name: outcomes.days(app_id, name, epoch, now.date(), DAYS) for name in organizations}
+    days = {name: outcomes.days(app_id, name, epoch, now.date(), DAYS) for name in _organizations(found, hooks)}
     audit = AuditEntry.query(app_id, scan_index_forward=False, limit=ENTRIES)
     time = now.timestamp()
-    return AppView(found, hooks, days, tuple(audit), gates.load(app_id), _rotating_until(app_id, time), time)
+    gate, kept = gates.load(app_id), held.count(app_id)
+    return AppView(found, hooks, days, tuple(audit), gate, kept, _rotating_until(app_id, time), time)
+
+
+def organizations(app: App) -> list[str]:
+    """Those in which an app's outcomes are counted."""
+    return _organizations(app, Installation.by_app.query(app.app_id))
+
+
+def _organizations(app: App, hooks: Iterable[Installation]) -> list[str]:
+    found = dict.fromkeys(hook.organization_id for hook in hooks)
+    return list(found | {app.organization_id: None} if app.organization_id else found)
 
 
 def _rotating_until(app_id: str, now: float) -> float | None:

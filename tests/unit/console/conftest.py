@@ -1,15 +1,30 @@
+from types import SimpleNamespace
+
 import boto3
 import pytest
 
+from infra.console import health_commands, stack
+from tests.unit.console.ailing import Endpoint
 from tests.unit.console.operating import CloudFormation
 
 
 @pytest.fixture
 def cloudformation(queue: str, monkeypatch: pytest.MonkeyPatch) -> CloudFormation:
-    known, real = CloudFormation(queue), boto3.client
+    names = {stack.DELIVERIES_QUEUE: "deliveries", stack.TRANSITIONS_QUEUE: "transitions"}
+    queues = {
+        output: boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"] for output, name in names.items()
+    }
+    known, real = CloudFormation(queue, queues), boto3.client
     monkeypatch.setattr(
         boto3,
         "client",
         lambda name, **options: known if name == "cloudformation" else real(name, **options),
     )
     return known
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+    made = Endpoint()
+    monkeypatch.setattr(health_commands, "time", SimpleNamespace(sleep=made.sleep, monotonic=made.clock))
+    return made

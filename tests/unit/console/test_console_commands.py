@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from bellhop import attempts, outcomes
-from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, End
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, End
 from bellhop.deliveries import Delivery
 from bellhop.gates import Gate
 from bellhop.outcomes import Tally
@@ -181,9 +181,16 @@ def test_app_lists_the_directory_and_shows_one() -> None:
     assert "Deploy Bot" in succeed("app")
     _count_and_disable()
     shown = succeed("app", "deploy-bot")
-    for part in ("disabled (epoch 2)", "all", "rule fatal", "1 sent, 1 unknown", "http_410, event e-9: gone"):
+    for part in (
+        "disabled (epoch 2)",
+        "all",
+        "rule fatal",
+        "1 sent, 1 unknown",
+        "http_410, event e-9: gone",
+        "00000001#disabled",
+    ):
         assert part in shown
-    assert "Next: bellhop log deploy-bot --failures" in shown
+    assert "Next: bellhop explain deploy-bot, bellhop log deploy-bot --failures" in shown
 
 
 def test_app_as_json_has_its_days_hooks_and_audit() -> None:
@@ -218,6 +225,22 @@ def test_app_shows_its_gate() -> None:
     Gate("pager", epoch=0, paused_since=now - 60, next_probe=now).save()
     assert "gate    open" in succeed("app", "pager")
     assert json.loads(succeed("app", "pager", "--json"))["gate"]["next_probe"] is None
+
+
+def test_app_shows_what_is_kept_and_whether_it_comes_back_by_itself() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    assert "kept    none" in succeed("app", "pager")
+    assert "auto_enable" not in succeed("app", "pager")
+    now = datetime.now(UTC)
+    for number, state in enumerate((PARKED, PARKED, EXHAUSTED)):
+        attempts.open_record(
+            Delivery(f"msg_{number}", "e", "issue.created", "pager", "4501", "i", b"{}"), End(state), now
+        )
+    assert "kept    2 parked, 1 exhausted" in succeed("app", "pager")
+    view = json.loads(succeed("app", "pager", "--json"))
+    assert view["held"] == {"parked": 2, "exhausted": 1, "complete": True}
+    assert "(auto_enable)" in succeed("app", "deploy-bot")
+    assert json.loads(succeed("app", "deploy-bot", "--json"))["auto_enable"] is True
 
 
 def _count_and_disable() -> None:
