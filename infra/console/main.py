@@ -37,9 +37,10 @@ def apply(
     """Bring organisations, apps and installations to what FILE says.
 
     Shows what will change and asks first; a second time changes nothing. Never deletes: what FILE does not
-    name stays, and `status: uninstalled` switches an installation off. Never touches an app's state, nor a
-    stored secret. A new app's signing secret is shown once, just before it is written; if the run ends with
-    an error, apply again: only what `bellhop app` does not list gets another secret.
+    name stays, and `status: uninstalled` switches an installation off. Never touches an app's state (`bellhop
+    enable` and `bellhop disable` do), nor a stored secret. A new app's signing secret is shown once, just
+    before it is written; if the run ends with an error, apply again: only what `bellhop app` does not list gets
+    another secret.
 
     URLs must be what the stack's parameters allow; --allow-http and its like accept more. An example, every
     field explained: infra/console/example-registry.yaml

@@ -134,7 +134,7 @@ def show(
     It is composed as health composes it, from the audit entry and from what is registered now. Without --to it is
     that of the first owner.
     """
-    with running("health_commands") as commands:
+    with running("mail_commands") as commands:
         commands.show_mail(stack, app_id, entry, to, html=html, as_json=as_json)
 
 
@@ -152,5 +152,5 @@ def resend(
 
     Without --to those that may not have arrived: pending, unknown, skipped, bounced, complained, rejected.
     """
-    with running("health_commands") as commands:
+    with running("mail_commands") as commands:
         commands.resend_mail(stack, app_id, entry, to, yes=yes, as_json=as_json)

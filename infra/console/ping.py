@@ -23,8 +23,6 @@ _HINTS = {
     "connection_error": "is it up, and does it let the internet in?",
     "invalid_response": "is it a web server, and https where the url says so?",
     "address_not_allowed": "its name must resolve to public addresses only, its port be one of AllowedPorts",
-    "disable_requested": "it sends the header webhook-delivery: disable, whatever else it answers; remove that",
-    "abort_requested": "it sends the header webhook-delivery: abort-message; remove that",
 }
 _STATUS_HINTS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "does it verify with this app's secret? bellhop rotate-secret makes another",
@@ -57,8 +55,17 @@ class Answer:
     body: str
 
     @property
+    def asks_to_be_off(self) -> bool:
+        """Whether it sends the header that switches an app off, which is obeyed on any status."""
+        return _asks_to_be_off(self.headers)
+
+    @property
     def meaning(self) -> str:
         """What it means, in a sentence."""
+        if self.asks_to_be_off:
+            return (
+                "It is not well. It sends the header webhook-delivery: disable, which switches an app off."
+            )
         if self.well:
             return "It is well: it took the webhook."
         return f"It is not well. {error(self.result)}: {self._hint()}."
@@ -99,19 +106,24 @@ def ask(
 
 def _answer(app: App, record: DeliveryRecord) -> Answer:
     row: dict[str, Any] = dict(record.history[-1])
-    status = row.get("status")
+    status, headers = row.get("status"), dict(row.get("headers") or {})
     return Answer(
         app_id=app.app_id,
         url=app.url,
         delivery_id=record.delivery_id,
-        well=record.state == DELIVERED,
+        well=record.state == DELIVERED and not _asks_to_be_off(headers),
         result=row["result"],
         status=int(status) if status else None,
         milliseconds=int(row["ms"]),
         at=row["at"],
-        headers=dict(row.get("headers") or {}),
+        headers=headers,
         body=row.get("answer", ""),
     )
+
+
+def _asks_to_be_off(headers: Mapping[str, str]) -> bool:
+    control = {name.lower(): value for name, value in headers.items()}.get("webhook-delivery", "")
+    return control.strip().lower() == "disable"
 
 
 def _unanswered(app: App, ping: Delivery, wait: float) -> ConsoleError:

@@ -69,10 +69,11 @@ def test_no_answer_at_all_says_what_to_mend(endpoint: Endpoint) -> None:
 
 def test_a_success_that_asks_to_be_switched_off_is_not_well(endpoint: Endpoint) -> None:
     register()
-    endpoint.result = "disable_requested"
+    endpoint.headers = {"Webhook-Delivery": " Disable"}
     result = bellhop("ping", "pager")
     assert result.exit_code == 1
-    assert "webhook-delivery: disable" in result.stdout
+    assert "http_200 (status 200)" in result.stdout
+    assert "It is not well. It sends the header webhook-delivery: disable" in result.stdout
 
 
 def test_what_an_endpoint_writes_cannot_command_the_terminal(endpoint: Endpoint) -> None:
@@ -152,6 +153,6 @@ def test_an_unknown_app_is_not_pinged(endpoint: Endpoint) -> None:
 
 def test_every_result_of_deliver_has_a_hint() -> None:
     results = ("timeout", "dns_error", "tls_error", "connection_error", "invalid_response", "address_not_allowed")
-    for result in (*results, "disable_requested", "abort_requested"):
+    for result in results:
         known = Answer("pager", "u", "d", False, result, None, 1, "", {}, "")
         assert "nothing else is known" not in known.meaning
