@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,7 @@ from rich.text import Text
 from infra.local import registering
 from infra.local.processes import LocalError
 from infra.local.stack import Stack, running
-from infra.local.story import Line, Story
+from infra.local.story import RETIRED, Line, Story
 
 BELLHOP = Path(sys.executable).with_name("bellhop")
 PATIENCE_SECONDS = 75.0
@@ -60,11 +60,25 @@ def _show(console: Console, rooms: ExitStack) -> int:
     tell(_bellhop("apply", str(story.write_registry(directory)), "--yes"))
     tell(_bellhop("publish", str(story.write_events(directory))))
     lines = story.lines()
-    held = _watch(lines, console)
+    held = _watch(lines, console) and _way_back(story, lines, directory, tell, console)
     _summarise(story, lines, console)
     if sys.stdin.isatty():
         _stay(stack, console)
     return 0 if held else 1
+
+
+def _way_back(
+    story: Story, lines: list[Line], directory: Path, tell: Callable[[str], None], console: Console
+) -> bool:
+    """What comes while an app is off, and how it comes on again; whether everything held."""
+    tell(_bellhop("publish", str(story.write_events_while_off(directory))))
+    kept, back = story.lines_while_off(), story.lines_afterwards()
+    lines += [*kept, *back]
+    if not _watch(kept, console):
+        return False
+    story.repaired = True
+    tell(_bellhop("enable", RETIRED))
+    return _watch(back, console)
 
 
 def _bellhop(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What `make run` shows: four apps, three events, and what must come of them."""
+"""What `make run` shows: four apps, a few events, what must come of them, and the way back of one that was off."""
 
 import json
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from typing import Any
 
 from bellhop import attempts
 from bellhop.deliveries import delivery_id
-from bellhop.registry import DISABLED, App, find
+from bellhop.registry import DISABLED, ENABLED, App, find
 from infra.local import registering
-from infra.local.receiver import Behaviour, Received, Receiver, gone, hang, ok, receiver
+from infra.local.receiver import Behaviour, Received, Receiver, Reply, gone, hang, ok, receiver
 from infra.local.stack import Stack
 
 ORGANIZATION = "acme"
 OWNER = "ada@acme.example"
 KINDS = ("created", "resolved", "assigned")
+WHILE_OFF = tuple(f"while-off-{number}" for number in range(1, 4))
 PROJECT, OTHER_PROJECT = "frontend", "backend"
 SECRET = "5e" * 32  # a demo's, imported so that its endpoints can verify from the first webhook on
 
 PAGER, BOARD, RETIRED, SLEEPY = "pager", "backend-board", "retired-bot", "sleepy-bot"
-BEHAVIOURS: dict[str, Behaviour] = {PAGER: ok, BOARD: ok, RETIRED: gone, SLEEPY: hang}
 
 
 @dataclass
@@ -49,9 +49,11 @@ class Story:
     stack: Stack
     rooms: ExitStack
     endpoints: dict[str, Receiver] = field(default_factory=dict)
+    repaired: bool = False
 
     def __post_init__(self) -> None:
-        for app, behaviour in BEHAVIOURS.items():
+        behaviours: dict[str, Behaviour] = {PAGER: ok, BOARD: ok, RETIRED: self._gone_for_now, SLEEPY: hang}
+        for app, behaviour in behaviours.items():
             self.endpoints[app] = self.rooms.enter_context(receiver(behaviour, SECRET))
 
     def write_registry(self, directory: Path) -> Path:
@@ -83,6 +85,42 @@ class Story:
         ]
         quiet = Line(BOARD, f"only wants project {OTHER_PROJECT}", lambda: self._quiet([*arrivals, *others]))
         return [*arrivals, quiet, *others]
+
+    def write_events_while_off(self, directory: Path) -> Path:
+        """Events for the app that is off alone."""
+        only = {"installation_id": _installation(RETIRED), "project_id": PROJECT}
+        events = [registering.event(ORGANIZATION, event, "created", **only) for event in WHILE_OFF]
+        return _write(directory / "while-off.json", events)
+
+    def lines_while_off(self) -> list[Line]:
+        """What must come true of those."""
+        return [Line(RETIRED, "is off: its events are kept", self._kept)]
+
+    def lines_afterwards(self) -> list[Line]:
+        """What must come true once the endpoint is repaired and the app on again."""
+        return [
+            Line(RETIRED, "is on again", self._switched_on),
+            Line(RETIRED, "gets what was kept, once", self._replayed),
+        ]
+
+    def _gone_for_now(self, seen: int) -> Reply:
+        return ok(seen) if self.repaired else gone(seen)
+
+    def _kept(self) -> str | None:
+        kept = {record.delivery_id for record in attempts.held(RETIRED, None, 100)}
+        return f"{len(kept)} kept, none sent" if self._while_off <= kept else None
+
+    def _switched_on(self) -> str | None:
+        app = find(App, RETIRED)
+        return f"on, epoch {int(app.epoch)}" if app and app.state == ENABLED else None
+
+    def _replayed(self) -> str | None:
+        copies = self.endpoints[RETIRED].copies
+        return "each arrived once" if all(copies[webhook] == 1 for webhook in self._while_off) else None
+
+    @property
+    def _while_off(self) -> set[str]:
+        return {delivery_id(ORGANIZATION, event, _installation(RETIRED)) for event in WHILE_OFF}
 
     @property
     def received(self) -> list[Received]:
