@@ -63,9 +63,7 @@ class Answer:
     def meaning(self) -> str:
         """What it means, in a sentence."""
         if self.asks_to_be_off:
-            return (
-                "It is not well. It sends the header webhook-delivery: disable, which switches an app off."
-            )
+            return "It is not well. It sends the header webhook-delivery: disable, which switches an app off."
         if self.well:
             return "It is well: it took the webhook."
         return f"It is not well. {error(self.result)}: {self._hint()}."
