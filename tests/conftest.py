@@ -1,8 +1,11 @@
 import os
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
@@ -41,11 +44,23 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     aws_session.core.cache_clear()  # it would keep the credentials and the mock of another test
+    _one_call_at_a_time(monkeypatch)
     with mock_aws():
         tables.bind(tables.connect(retries=0), {model: model.Meta.table_name for model in MODELS})
         for model in MODELS:
             model.create_table(billing_mode="PAY_PER_REQUEST")
         yield
+
+
+def _one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # AWS's calls are atomic. Those of its stand-in are not: threads would meet in the middle of its own data.
+    turn, call = threading.RLock(), BaseClient._make_api_call
+
+    def alone(*args: Any, **kwargs: Any) -> Any:
+        with turn:
+            return call(*args, **kwargs)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", alone)
 
 
 @pytest.fixture

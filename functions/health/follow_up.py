@@ -119,13 +119,15 @@ def _warn(entry: AuditEntry, desk: Desk) -> None:
     app = find(App, entry.app_id, consistent=True)
     if app and not entry.entry.startswith(transitions.warned(app)):
         desk.telemetry.info("warning skipped: a transition overtook it", **_names(entry))
+        post.skip_mails(entry)
     else:
         _mail(entry, desk)
 
 
 def _probe(entry: AuditEntry, desk: Desk) -> None:
     app = find(App, entry.app_id, consistent=True)
-    if app and app.auto_enable:
+    by_hand = entry.evidence["rule"] == transitions.BY_HAND  # then a person switches it on again too
+    if app and app.auto_enable and not by_hand:
         now = desk.now().timestamp()
         desk.send(Probe(entry.app_id, _epoch(entry) + 1, now, now + FIRST_INTERVAL), FIRST_INTERVAL)
 

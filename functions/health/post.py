@@ -58,6 +58,12 @@ def send_mails(entry: AuditEntry, desk: Desk) -> None:
         raise MailRefusedError(f"{len(refused)} of the owners' mails were refused for now")
 
 
+def skip_mails(entry: AuditEntry) -> None:
+    """Let what is not sent of an entry's mails never be."""
+    for owner in _owners(entry):
+        _mark(entry, owner, PENDING, SKIPPED)
+
+
 def resend(app_id: str, entry_key: str, owner: str) -> bool:
     """Let an owner's mail be sent once more; False when it waits to be sent anyway, or there is none.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pynamodb.expressions.update import Action
 
 PENDING = "pending"
+BY_HAND = "operator"  # the rule of a transition that a person made
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pynamodb.exceptions import UpdateError
 
-from bellhop import attempts, deliveries
+from bellhop import attempts, deliveries, pings
 from bellhop.attempts import DELIVERED, KEPT, RETRYING, DeliveryRecord
 from bellhop.deliveries import Retry
 from bellhop.registry import DISABLED, App, find
@@ -52,6 +52,8 @@ def retry(delivery_id: str, lane: Lane, now: datetime, *, force: bool) -> Sent:
             again by `force`, or the record changed meanwhile.
     """
     record = _load(delivery_id)
+    if record.event == pings.EVENT:
+        raise ConsoleError(f"{delivery_id} is a ping, made once: `bellhop ping {record.app_id}` sends another")
     _refuse_switched_off(record)
     if record.state == DELIVERED and not force:
         raise ConsoleError(

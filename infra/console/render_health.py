@@ -57,10 +57,7 @@ def told(app: App, entry: AuditEntry, console: Console) -> None:
     line(console, f"Health mails {owners}." if owners else "Nobody gets mail: it has no owners.")
     line(console, f"What arrives from now on is parked for {KEPT.days} days.")
     if app.auto_enable:
-        line(
-            console,
-            "It asks to be switched on when it answers a ping well (auto_enable). Not wanted: bellhop apply",
-        )
+        line(console, "It is not pinged while it is off by hand, though it asks for that (auto_enable).")
     line(console, f"Back: bellhop enable {entry.app_id}. Next: bellhop explain {entry.app_id}")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bellhop import attempts, outcomes
+from bellhop.deliveries import delivery_id
 from bellhop.outcomes import Failure, Tally
 from bellhop.registry import DISABLED, ENABLED, App, AuditEntry, find
 from health import messages
@@ -108,9 +109,10 @@ def test_a_thousand_events_sent_while_an_app_is_off_arrive_after_enable_oldest_f
 def parks(town: Town, hook: Hook) -> bool:
     """Whether an event published now is parked: deliver learns of a switching off within its cache's lifetime."""
     event = f"early-{time.monotonic_ns()}"
-    before = len(held(hook))
+    webhook = delivery_id(town.organization, event, f"installation-{hook.app_id}")
     town.publish(town.event(event))
-    return bool(eventually(lambda: len(held(hook)) > before, "it is parked", 5))
+    record = eventually(lambda: attempts.load(webhook), "it was parked, or tried and stopped")
+    return bool(record.state == attempts.PARKED)
 
 
 def test_owners_are_warned_once_before_their_app_is_switched_off(town: Town) -> None:

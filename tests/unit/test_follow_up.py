@@ -186,6 +186,14 @@ def test_an_app_that_asked_for_it_is_probed_a_quarter_of_an_hour_later(world: Wo
     assert world.sent == [(Probe("pager", 2, now, now + 900), 900)]
 
 
+def test_an_app_that_a_person_switched_off_is_not_probed(world: World) -> None:
+    app(state="disabled", epoch=2, auto_enable=True).save()
+    disabled(evidence=disabled().evidence | {"rule": "operator", "reason": "it floods us"}).save()
+    world.work()
+    assert world.sent == []
+    assert world.ses.recipients() == [ADA, BOB]
+
+
 def switched_on(replay: dict[str, Any] | None) -> None:
     app(epoch=3).save()
     evidence = {"rule": "operator", "url": "https://hooks.example/in", "days": [], "replay": replay}
@@ -230,6 +238,7 @@ def test_a_warning_that_waited_until_the_app_was_off_is_not_mailed_any_more(worl
     world.work(WARNED)
     assert world.ses.sent == []
     assert entry(WARNED.entry).finished_at
+    assert mails(WARNED.entry) == {ADA: "skipped", BOB: "skipped"}
 
 
 def test_an_app_that_was_deleted_meanwhile_ends_the_follow_up(world: World) -> None:

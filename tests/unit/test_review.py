@@ -1,7 +1,6 @@
 """Judging and switching off: the cases of section E that need the tables. Exactly once, whatever is repeated."""
 
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -208,16 +207,7 @@ def test_the_same_outcomes_reviewed_ten_times_disable_once(desk: Desk, announced
     assert desk.telemetry.counts["AppDisabled"] == 1
 
 
-def test_twenty_workers_at_once_disable_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The tables in memory undo a failed transaction by putting everything back, another's success too:
-    # one at a time, as a real table isolates them. The looks before the transactions still interleave.
-    one_at_a_time, write = threading.Lock(), desk.connection.transact_write_items
-
-    def isolated(*args: Any, **kwargs: Any) -> Any:
-        with one_at_a_time:
-            return write(*args, **kwargs)
-
-    monkeypatch.setattr(desk.connection, "transact_write_items", isolated)
+def test_twenty_workers_at_once_disable_once(desk: Desk) -> None:
     count(fatal=1)
     review(replace(SCOPE, app_id="nobody"), desk)  # opens the connection before the threads share it
     with ThreadPoolExecutor(20) as pool:

@@ -158,3 +158,11 @@ def test_the_command_says_which_attempt_is_due_and_where_to_look(lane: Lane) -> 
         "state": "retrying",
     }
     assert "no record of a delivery 'msg_\\x1b'" in refused("retry", "msg_\x1b")
+
+
+def test_a_ping_is_not_tried_again_as_if_it_were_a_delivery(lane: Lane) -> None:
+    record(STOPPED)
+    DeliveryRecord(ID).update(actions=[DeliveryRecord.event.set("ping.test")])
+    with pytest.raises(ConsoleError, match="`bellhop ping pager` sends another"):
+        now(lane)
+    assert sent(lane) == []
