@@ -1,6 +1,5 @@
 """A deliver function with its effects in memory: an endpoint that answers as told, a clock, what came of it."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,8 +64,7 @@ class Announced:
 def run(
     desk: Desk, endpoint: Endpoint, *records: dict[str, Any], time_left: bool = True, slots: int = 4
 ) -> list[str]:
-    with ThreadPoolExecutor(slots) as pool:
-        return process(records, desk, Workers(pool, slots, endpoint, lambda: time_left, lambda _: None))
+    return process(records, desk, Workers(slots, endpoint, lambda: time_left, lambda _: None))
 
 
 def retries(url: str) -> list[dict[str, Any]]:

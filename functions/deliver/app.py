@@ -5,7 +5,6 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -75,7 +74,6 @@ class Office:
     desk: Desk
     telemetry: PowertoolsTelemetry
     transport: Transport
-    pool: ThreadPoolExecutor
     slots: int
     deadline: float
 
@@ -92,7 +90,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return office.transport.post(url, headers, body, office.deadline)
 
     try:
-        workers = Workers(office.pool, office.slots, post, may_start, _pause)
+        workers = Workers(office.slots, post, may_start, _pause)
         kept = process(event["Records"], office.desk, workers)
         return {"batchItemFailures": [{"itemIdentifier": i} for i in kept]}
     finally:
@@ -120,8 +118,7 @@ def _open() -> Office:
         token=lambda: uuid.uuid4().hex,
     )
     transport = Transport(endpoints(chosen), tls_context(), chosen.slots)
-    pool = ThreadPoolExecutor(chosen.slots, "attempt")
-    return Office(desk, telemetry, transport, pool, chosen.slots, chosen.deadline_seconds)
+    return Office(desk, telemetry, transport, chosen.slots, chosen.deadline_seconds)
 
 
 def _reminders(chosen: Settings, sqs: "SQSClient") -> Reminders:

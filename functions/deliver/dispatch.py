@@ -130,7 +130,9 @@ def _begin(letter: Letter, desk: Desk) -> Job | None:
     return chain.begin(letter.message, letter.receive_count, desk)
 
 
-def _end(job: Job, made: Made | None, desk: Desk, batch: Batch) -> None:
+def _end(job: Job, made: Made | Exception | None, desk: Desk, batch: Batch) -> None:
+    if isinstance(made, Exception):
+        raise made
     if job.delivery.ping:
         pinging.conclude(job, made, desk)
         return

@@ -2,13 +2,14 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from deliver import signing
 from deliver.answer import Answer, NoAnswer
 from deliver.desk import Desk, Job
+from deliver.hub import Hub
 
 Post = Callable[[str, dict[str, str], bytes], Answer | NoAnswer]
 
@@ -27,7 +28,6 @@ class Made:
 class Workers:
     """What makes the attempts: `may_start` says whether there is time left for another one."""
 
-    pool: Executor
     slots: int
     post: Post
     may_start: Callable[[], bool]
@@ -35,34 +35,37 @@ class Workers:
 
 
 Item = tuple[str, Job]
+Ended = tuple[str, Job, Made | Exception | None]
 
 
-def post_all(jobs: Sequence[Item], desk: Desk, workers: Workers) -> Iterator[tuple[str, Job, Made | None]]:
-    """Make the attempts and yield each as it ends; None where no time was left for it.
+def post_all(jobs: Sequence[Item], desk: Desk, workers: Workers) -> list[Ended]:
+    """Make the attempts; each with what came of it, in the order they end. None where no time was left for it.
+
+    All at once rather than one by one: whatever is written in between would hold up the attempts that still
+    run, and could make a healthy endpoint miss its deadline.
 
     While deliveries wait for a slot, one app holds at most its share. When an app's endpoint has let the
     deadline pass, what still waits of it goes back unattempted: it would only hold slots again.
     """
-    waiting, running = deque(jobs), dict[Future[Made | None], Item]()
+    waiting, hub, ended = deque(jobs), Hub[Ended](), list[Ended]()
     share = _share(jobs, workers.slots)
     held: Counter[str] = Counter()
     hanging: set[str] = set()
-    while waiting or running:
-        for item in _startable(waiting, held, share, workers.slots - len(running)):
-            held[item[1].app.app_id] += 1
-            running[workers.pool.submit(_attempt, item[1], desk, workers)] = item
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            message_id, job = running.pop(future)
-            held[job.app.app_id] -= 1
-            made = future.result()
-            if made and isinstance(made.outcome, NoAnswer) and made.outcome.kind == "timeout":
-                hanging.add(job.app.app_id)
-            yield message_id, job, made
-        yield from _excess(waiting, hanging, desk)
+    while waiting or held.total():
+        for item in _startable(waiting, held, share, workers.slots - held.total()):
+            held[item[1].delivery.app_id] += 1
+            hub.start(partial(_made, item, desk, workers))
+        for message_id, job, made in hub.wait():
+            held[job.delivery.app_id] -= 1
+            if isinstance(made, Made) and isinstance(made.outcome, NoAnswer) and made.outcome.kind == "timeout":
+                hanging.add(job.delivery.app_id)
+            ended.append((message_id, job, made))
+        ended += _excess(waiting, hanging, desk)
+    return ended
 
 
 def _share(jobs: Sequence[Item], slots: int) -> int:
-    apps = {job.app.app_id for _, job in jobs}
+    apps = {job.delivery.app_id for _, job in jobs}
     nobody_waits = len(jobs) <= slots or len(apps) == 1
     return slots if nobody_waits else max(1, slots // 2)
 
@@ -72,7 +75,7 @@ def _startable(waiting: deque[Item], held: Counter[str], share: int, free: int) 
     chosen: list[Item] = []
     taken = Counter(held)
     for item in list(waiting):
-        app_id = item[1].app.app_id
+        app_id = item[1].delivery.app_id
         if len(chosen) < free and taken[app_id] < share:
             taken[app_id] += 1
             chosen.append(item)
@@ -80,14 +83,21 @@ def _startable(waiting: deque[Item], held: Counter[str], share: int, free: int) 
     return chosen
 
 
-def _excess(waiting: deque[Item], hanging: set[str], desk: Desk) -> Iterator[tuple[str, Job, Made | None]]:
-    for item in [item for item in waiting if item[1].app.app_id in hanging]:
+def _excess(waiting: deque[Item], hanging: set[str], desk: Desk) -> Iterator[Ended]:
+    for item in [item for item in waiting if item[1].delivery.app_id in hanging]:
         waiting.remove(item)
         yield *item, Made(None, desk.now(), 0, "")
 
 
+def _made(item: Item, desk: Desk, workers: Workers) -> Ended:
+    try:
+        return *item, _attempt(item[1], desk, workers)
+    except Exception as error:  # noqa: BLE001 - a fault of ours, handed to whoever keeps the one message it touched
+        return *item, error
+
+
 def _attempt(job: Job, desk: Desk, workers: Workers) -> Made | None:
-    """Runs in a worker thread: signs and posts, touches nothing else."""
+    """Runs beside the others: signs and posts, touches nothing else."""
     if not workers.may_start():
         return None
     at, request_id = desk.now(), desk.token()

@@ -4,15 +4,20 @@ No timeout of requests or urllib3 bounds the wall clock, because each covers one
 operation gets the time that is left, so the sum is bounded: connect, TLS, headers and body.
 """
 
+import errno
+import os
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Self
 
 import certifi
 from cachetools import LRUCache
+
+from deliver import hub
 
 SESSIONS = 2048
 
@@ -37,38 +42,67 @@ current_call: ContextVar[Call] = ContextVar("current_call")
 
 
 class _Timed:
-    """A socket whose every operation gets the time that the current call has left."""
+    """A socket that never blocks: every operation waits, as a hub does, for what the current call has left."""
+
+    def settimeout(self, _: float | None) -> None:
+        """Whatever urllib3 wants here, the deadline is the call's."""
+        if self.gettimeout() != 0.0:  # type: ignore[attr-defined]
+            super().settimeout(0.0)  # type: ignore[misc]
 
     def recv_into(self, *args: Any) -> int:
         call = current_call.get()
-        self.settimeout(call.left())  # type: ignore[attr-defined]
-        count: int = super().recv_into(*args)  # type: ignore[misc]
+        count: int = self.wait_for(hub.READ, super().recv_into, *args)  # type: ignore[misc]
         call.received = call.received or count > 0
         call.ended = count == 0
         return count
 
     def send(self, *args: Any) -> int:
-        self.settimeout(current_call.get().left())  # type: ignore[attr-defined]
-        count: int = super().send(*args)  # type: ignore[misc]
+        count: int = self.wait_for(hub.WRITE, super().send, *args)  # type: ignore[misc]
         return count
 
-    def sendall(self, *args: Any) -> None:
-        self.settimeout(current_call.get().left())  # type: ignore[attr-defined]
-        super().sendall(*args)  # type: ignore[misc]
+    def sendall(self, data: Any, flags: int = 0, /) -> None:  # noqa: ARG002 - a socket's signature
+        left = memoryview(data)
+        while left:
+            left = left[self.send(left) :]
+
+    def wait_for(self, event: int, operation: Callable[..., Any], *args: Any) -> Any:
+        """Repeat an operation until the socket is ready for it."""
+        while True:
+            left = current_call.get().left()
+            try:
+                return operation(*args)
+            except BlockingIOError:
+                needed = event
+            except ssl.SSLWantReadError:
+                needed = hub.READ
+            except ssl.SSLWantWriteError:
+                needed = hub.WRITE
+            hub.until(self.fileno(), needed, left)  # type: ignore[attr-defined]
 
 
 class _PlainSocket(_Timed, socket.socket):
-    pass
+    def connect_within(self, address: Any, seconds: float) -> None:
+        self.settimeout(0.0)
+        if self.connect_ex(address) == errno.EINPROGRESS:
+            hub.until(self.fileno(), hub.WRITE, seconds)
+        if error := self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(error, os.strerror(error))
 
 
 class _TlsSocket(_Timed, ssl.SSLSocket):
-    pass
+    def do_handshake(self, block: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - SSLSocket's signature
+        try:
+            self.wait_for(hub.READ, super().do_handshake)
+        except OSError:
+            self.close()
+            raise
 
 
 class TlsContext(ssl.SSLContext):
     """A context that resumes sessions with hosts that it connects to again and again."""
 
     sessions: LRUCache[tuple[str, int], ssl.SSLSession | None]
+    barren: LRUCache[tuple[str, int], bool]
 
     def __new__(cls) -> Self:
         """See SSLContext, which is made there."""
@@ -76,21 +110,34 @@ class TlsContext(ssl.SSLContext):
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         made.sslsocket_class = _TlsSocket
         made.sessions = LRUCache(SESSIONS)
+        made.barren = LRUCache(SESSIONS)
         return made
 
     def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         """With the session that the same name and port gave before."""
         kwargs["session"] = self.sessions.get((str(kwargs.get("server_hostname")), sock.getpeername()[1]))
-        return super().wrap_socket(sock, *args, **kwargs)
+        kwargs["do_handshake_on_connect"] = False  # it would have to block
+        made = super().wrap_socket(sock, *args, **kwargs)
+        made.do_handshake()
+        return made
 
     def remember(self, sock: ssl.SSLSocket) -> None:
         """Keep a connection's session; of TLS 1.3 there is one only after the first answer.
 
-        Not at a host's first connection: copying a session out costs a seventh of a handshake, and most hosts
-        keep their one connection alive.
+        Not at a host's first connection: copying a session out costs a quarter of a handshake, and most hosts
+        keep their one connection alive. Never again where it turned out that there is nothing to resume by.
         """
         key = str(sock.server_hostname), sock.getpeername()[1]
-        self.sessions[key] = sock.session if key in self.sessions else None
+        if key not in self.sessions:
+            self.sessions[key] = None
+        elif key not in self.barren:
+            self._keep(key, sock.session)
+
+    def _keep(self, key: tuple[str, int], session: ssl.SSLSession | None) -> None:
+        if session and (session.has_ticket or session.id):
+            self.sessions[key] = session
+        else:
+            self.barren[key] = True
 
 
 def tls_context(authorities: str | None = None) -> TlsContext:
@@ -105,10 +152,8 @@ def connect_first(addresses: list[Any]) -> socket.socket:
         connection = _PlainSocket(family, kind, protocol)
         try:
             # An address that swallows packets leaves time for those after it.
-            connection.settimeout(current_call.get().left() / (len(addresses) - tried))
-            connection.connect(address)
+            connection.connect_within(address, current_call.get().left() / (len(addresses) - tried))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(current_call.get().left())  # the TLS handshake's
         except OSError:
             connection.close()
             if tried == len(addresses) - 1:

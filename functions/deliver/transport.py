@@ -9,9 +9,9 @@ from functools import lru_cache
 from typing import Any
 
 import requests
-from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
+from deliver import hub
 from deliver.adapter import Adapter
 from deliver.answer import KEPT_BYTES, Answer, NoAnswer
 from deliver.guard import AddressNotAllowedError, Policy, check_address, check_target
@@ -82,7 +82,7 @@ class Transport:
     def _resolve(self, host: str, port: int) -> list[Any]:
         lookup = self._resolvers.submit(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
         try:
-            return lookup.result(current_call.get().left())
+            return hub.result(lookup, current_call.get().left())
         except ResolveTimeoutError:
             lookup.cancel()
             raise
@@ -135,7 +135,8 @@ def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> requests.Prep
     request = requests.PreparedRequest()
     request.method = "POST"
     request.url = _normal_url(url)
-    request.headers = CaseInsensitiveDict(headers)
-    request.headers["Content-Length"] = str(len(body))
+    # A name once, in whatever case; as a plain dict, since requests' own is copied and gone through twice.
+    named = {name.lower(): (name, value) for name, value in headers.items()}
+    request.headers = dict(named.values()) | {"Content-Length": str(len(body))}  # type: ignore[assignment]
     request.body = body
     return request

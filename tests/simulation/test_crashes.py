@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -70,11 +69,10 @@ class World:
         while self.queue:
             message = self.queue.pop(0)
             self.clock.move(VISIBILITY * 2)
-            with ThreadPoolExecutor(1) as pool:
-                try:
-                    kept = process([message], desk, Workers(pool, 1, post, lambda: True, lambda _: None))
-                except DeathError:
-                    self.died, kept = True, [message["messageId"]]
+            try:
+                kept = process([message], desk, Workers(1, post, lambda: True, lambda _: None))
+            except DeathError:
+                self.died, kept = True, [message["messageId"]]
             if kept:
                 count = int(message["attributes"]["ApproximateReceiveCount"]) + 1
                 self.queue.append(sqs_record(message["body"], message["messageId"], count))

@@ -232,8 +232,7 @@ def test_the_excess_of_a_hanging_endpoint_goes_to_the_retries_lane_with_its_budg
         posted.append(url)
         return hanging(url)
 
-    with ThreadPoolExecutor(4) as pool:
-        assert process(records, desk, Workers(pool, 4, post, lambda: True, lambda _: None)) == []
+    assert process(records, desk, Workers(4, post, lambda: True, lambda _: None)) == []
     assert posted.count("https://hanging.example/") < 9
     assert len(posted) - posted.count("https://hanging.example/") == 3
     untouched = [n for n in range(9) if record(f"msg_{n}").attempt == 0]
