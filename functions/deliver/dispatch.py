@@ -1,4 +1,4 @@
-"""A batch of deliveries: the posts run side by side, everything that is written runs in one thread."""
+"""A batch of deliveries: the posts run side by side, and then everything is written."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
