@@ -4,7 +4,6 @@ import heapq
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,7 +50,6 @@ class Fleet:
     ses: Ses = field(default_factory=Ses)
     published: list[dict[str, Any]] = field(default_factory=list)
     posted: list[tuple[datetime, str]] = field(default_factory=list)
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(BATCH))
     _agenda: list[tuple[datetime, int, str, str, int]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -114,7 +112,7 @@ class Fleet:
         return intake.process(records, self._notify)
 
     def _delivered(self, records: list[dict[str, Any]]) -> list[str]:
-        workers = Workers(self.pool, BATCH, self._post, lambda: True, lambda _: None)
+        workers = Workers(BATCH, self._post, lambda: True, lambda _: None)
         return dispatch.process(records, self._deliver, workers)
 
     def _followed_up(self, records: list[dict[str, Any]]) -> list[str]:
