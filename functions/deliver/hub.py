@@ -94,4 +94,4 @@ def result(future: Future[T], seconds: float) -> T:
 def _poll(descriptor: int, event: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, event)
-    return bool(poll.poll(seconds * 1000))
+    return bool(poll.poll(max(seconds, 0.0) * 1000))  # a negative timeout would be none

@@ -4,9 +4,8 @@ import socket
 import ssl
 import struct
 import threading
-import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from deliver import transport as module
 from deliver.answer import KEPT_BYTES, Answer, NoAnswer
 from deliver.guard import Policy
+from deliver.hub import Hub
 from deliver.sockets import tls_context
 from deliver.transport import Transport
 from tests import servers
@@ -44,7 +44,11 @@ def transport(certificates: tuple[ssl.SSLContext, str], tmp_path: Path) -> Itera
 
 
 def post(transport: Transport, url: str, seconds: float = 5.0) -> Answer | NoAnswer:
-    return transport.post(url, {"Content-Type": "application/json"}, b'{"a":1}', seconds)
+    """As deliver does: in a hub."""
+    side: Hub[Answer | NoAnswer] = Hub()
+    side.start(lambda: transport.post(url, {"Content-Type": "application/json"}, b'{"a":1}', seconds))
+    [outcome] = side.wait()
+    return outcome
 
 
 def kind(outcome: Answer | NoAnswer) -> str:
@@ -363,14 +367,29 @@ def test_the_environments_proxy_is_not_used(transport: Transport, monkeypatch: p
         assert proxy.accepted == 0
 
 
-def test_threads_share_a_transport_without_mixing_their_deadlines(transport: Transport) -> None:
+def test_attempts_side_by_side_do_not_mix_their_deadlines(transport: Transport) -> None:
+    order: list[str] = []
+
+    def attempt(name: str, url: str, seconds: float) -> Callable[[], Answer | NoAnswer]:
+        def run() -> Answer | NoAnswer:
+            outcome = transport.post(url, {}, b"{}", seconds)
+            order.append(name)
+            return outcome
+
+        return run
+
+    side: Hub[Answer | NoAnswer] = Hub()
     with serve(silent) as hanging, serve(answers(*[OK] * 20)) as healthy:
-        hung: list[Answer | NoAnswer] = []
-        slow = threading.Thread(target=lambda: hung.append(post(transport, hanging.url, seconds=1)))
-        slow.start()
-        while hanging.accepted == 0:
-            time.sleep(0)
-        assert all(isinstance(post(transport, healthy.url), Answer) for _ in range(20))
-        assert slow.is_alive()
-        slow.join()
-    assert kind(hung[0]) == "timeout"
+        for _ in range(3):
+            side.start(attempt("hung", hanging.url, 1.0))
+        for _ in range(20):
+            side.start(attempt("healthy", healthy.url, 5.0))
+        while side.wait():
+            pass
+    assert order == ["healthy"] * 20 + ["hung"] * 3
+
+
+def test_outside_a_hub_a_post_ends_at_its_deadline_too(transport: Transport) -> None:
+    with serve(silent) as hanging, serve(answers(OK)) as healthy:
+        assert kind(transport.post(hanging.url, {}, b"{}", 0.3)) == "timeout"
+        assert isinstance(transport.post(healthy.url, {}, b"{}", 5.0), Answer)
