@@ -1,7 +1,6 @@
 """Days in the life of an app whose endpoint fails, through the real functions and a clock that is moved."""
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,15 +20,14 @@ MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 @pytest.fixture
-def fleet(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+def fleet(aws: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     app().save()
     organization(owners=[ADA, BOB]).save()
     installation().save()
     made = Fleet(Endpoint(answer(500, b"it is broken")))
     made.clock.now = MONDAY
     streaming(made, monkeypatch)
-    with made.pool:
-        yield made
+    return made
 
 
 def day(number: int, hour: float = 0) -> datetime:
