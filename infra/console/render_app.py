@@ -10,7 +10,7 @@ from health.transitions import DISABLE, WARN
 from infra.console import documents, headers
 from infra.console.catalogue import collapse
 from infra.console.printing import cell, line, state, table
-from infra.console.render_explain import warning
+from infra.console.render_explain import said, warning
 from infra.console.show import AppView
 from infra.console.text import utc
 
@@ -97,7 +97,7 @@ def _audit(entries: Sequence[AuditEntry], console: Console) -> None:
         line(console, f"{when}  {entry.entry}: {what}; mails: {mails or 'none'}")
         last = (entry.evidence or {}).get("last_failure")
         if last and entry.action == DISABLE.action:
-            line(console, f"    last failure: {last['error']}, event {last['event_id']}: {last['answer']}")
+            line(console, f"    last failure: {last['error']}, event {last['event_id']}{said(last)}")
 
 
 def _why(entry: AuditEntry) -> str:

@@ -120,7 +120,12 @@ def _last(failure: Mapping[str, Any] | None, console: Console) -> None:
     if failure:
         names = ", ".join(str(failure[name]) for name in ("event", "delivery_id") if failure.get(name))
         what = f"{wording.error(failure['error'])}, event {failure['event_id']}{f' ({names})' if names else ''}"
-        line(console, f"    last failure: {what}: {failure['answer']}")
+        line(console, f"    last failure: {what}{said(failure)}")
+
+
+def said(failure: Mapping[str, Any]) -> str:
+    """What the endpoint answered, if anything."""
+    return f": {failure['answer']}" if failure["answer"] else ""
 
 
 def _limits(thresholds: Mapping[str, Any]) -> str:

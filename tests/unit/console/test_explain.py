@@ -92,7 +92,7 @@ def test_an_old_entry_that_lacks_the_newer_facts_is_shown_as_far_as_it_goes() ->
     switch_off(evidence={"rule": "fatal", "last_failure": {"error": "http_410", "event_id": "e", "answer": ""}})
     shown = succeed("explain", "pager")
     assert "Off because its endpoint answered 410" in shown
-    assert "last failure: http_410 (Gone), event e: \n" in shown
+    assert "last failure: http_410 (Gone), event e\n" in shown
 
 
 def test_hostile_evidence_is_shown_as_it_is_written() -> None:
