@@ -1,15 +1,12 @@
 """Switched off, warned about, and the way back: on the deployed template, with its roles."""
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,70 +14,28 @@ import pytest
 from bellhop import attempts, outcomes
 from bellhop.deliveries import delivery_id
 from bellhop.outcomes import Failure, Tally
-from bellhop.registry import DISABLED, ENABLED, App, AuditEntry, find
-from health import messages
+from bellhop.registry import DISABLED, ENABLED, App
 from health.messages import FollowUp, Probe
-from infra.local.receiver import Receiver, Reply
 from infra.local.registering import Hook
 from tests.e2e.conftest import Town, eventually
+from tests.e2e.switching import (
+    BELLHOP,
+    Door,
+    about,
+    announce,
+    bellhop,
+    finished,
+    held,
+    state,
+    switched_off,
+    waiting,
+)
 
 pytestmark = pytest.mark.stack
 
 OFF_EVENTS = 1000
 PAGE = 100  # deliveries that are sent within the same seconds
 DRAIN_SECONDS = 240.0
-BELLHOP = Path(sys.executable).with_name("bellhop")
-
-
-class Door:
-    """An endpoint that can be broken and repaired."""
-
-    def __init__(self) -> None:
-        self.status = 410
-
-    def __call__(self, _: int) -> Reply:
-        return Reply(self.status)
-
-
-def bellhop(*arguments: object) -> Any:
-    command = [str(BELLHOP), *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=os.environ)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
-
-
-def state(hook: Hook) -> tuple[str, int]:
-    app = find(App, hook.app_id, consistent=True)
-    assert app
-    return app.state, int(app.epoch)
-
-
-def finished(hook: Hook, action: str) -> AuditEntry | None:
-    done = [e for e in AuditEntry.query(hook.app_id, consistent_read=True) if e.finished_at and e.action == action]
-    return done[-1] if done else None
-
-
-def switched_off(town: Town) -> tuple[Hook, Receiver, Door]:
-    door = Door()
-    hook, endpoint = town.app(door)
-    town.publish(town.event("last"))
-    eventually(lambda: finished(hook, "app.disabled"), "the app is switched off and its owners know")
-    return hook, endpoint, door
-
-
-def held(hook: Hook) -> list[str]:
-    """The deliveries that are kept for the app, oldest first."""
-    found: list[str] = []
-    after = None
-    while page := attempts.held(hook.app_id, after, 500):
-        found += [record.delivery_id for record in page]
-        after = page[-1].held_at
-    return found
-
-
-def about(town: Town, hook: Hook, words: str) -> Counter[str]:
-    mails = [m for m in town.stack.mails() if hook.url in m["BodyText"] and words in m["Subject"]]
-    return Counter(owner for mail in mails for owner in mail["To"])
 
 
 def test_a_thousand_events_sent_while_an_app_is_off_arrive_after_enable_oldest_first_each_once(
@@ -142,18 +97,6 @@ def test_a_follow_up_that_comes_ten_times_mails_each_owner_once(town: Town) -> N
         announce(town, FollowUp(hook.app_id, "00000001#disabled"))
     eventually(lambda: waiting(town) == 0, "all of them are worked off")
     assert about(town, hook, "Action required") == dict.fromkeys(town.owners, 1)
-
-
-def announce(town: Town, message: FollowUp | Probe) -> None:
-    url = town.stack.outputs["TransitionsQueueUrl"]
-    town.stack.client("sqs").send_message(QueueUrl=url, MessageBody=messages.encode(message))
-
-
-def waiting(town: Town) -> int:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    url = town.stack.outputs["TransitionsQueueUrl"]
-    found = town.stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    return sum(int(number) for number in found.values())
 
 
 def test_a_probe_that_gets_through_switches_the_app_on_and_its_owners_hear_of_it(town: Town) -> None:
