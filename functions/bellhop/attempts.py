@@ -17,12 +17,12 @@ from pynamodb.attributes import (
     NumberAttribute,
     UnicodeAttribute,
 )
-from pynamodb.exceptions import PutError, UpdateError
+from pynamodb.exceptions import PutError
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from bellhop.deliveries import Delivery
-from bellhop.tables import lost_condition
+from bellhop.tables import change, lost_condition
 
 KEPT = timedelta(days=30)
 
@@ -189,7 +189,7 @@ def claim(
     actions = [row.lease.set(lease), row.lease_until.set(now.timestamp() + seconds)]
     if replay:
         actions += [row.state.set(RETRYING), row.held_for.remove(), row.held_at.remove()]
-    taken = _update(record, actions, state & (row.attempt == number - 1) & free)
+    taken = change(record, actions, state & (row.attempt == number - 1) & free)
     return record if taken else None
 
 
@@ -228,7 +228,7 @@ def unlist(delivery_id: str, held_at: str) -> bool:
     """Take a record off the list of what is held; False when it was taken, or held anew, meanwhile."""
     row = DeliveryRecord
     actions = [row.held_for.remove(), row.held_at.remove()]
-    return _update(DeliveryRecord(delivery_id), actions, row.held_at == held_at)
+    return change(DeliveryRecord(delivery_id), actions, row.held_at == held_at)
 
 
 def _spent(end: End) -> int:
@@ -238,17 +238,7 @@ def _spent(end: End) -> int:
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
     row = DeliveryRecord
     freed = [*actions, row.lease.remove(), row.lease_until.remove()]
-    return _update(record, freed, row.lease == record.lease)
-
-
-def _update(record: DeliveryRecord, actions: list[Any], condition: Any) -> bool:
-    try:
-        record.update(actions=actions, condition=condition)
-    except UpdateError as error:
-        if lost_condition(error):
-            return False
-        raise
-    return True
+    return change(record, freed, row.lease == record.lease)
 
 
 def _moment(now: datetime, delivery_id: str) -> str:

@@ -7,10 +7,9 @@ conditional, so that concurrent functions agree: one of them pauses, one of them
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import UpdateError
 from pynamodb.models import Model
 
-from bellhop.tables import lost_condition
+from bellhop.tables import change
 
 
 class Gate(Model):
@@ -92,23 +91,13 @@ def park(app_id: str, epoch: int, number: int) -> int:
     gate = Gate(app_id)
     # The first of an epoch begins the count. Where another began it meanwhile, ours is added on the second try.
     for _ in range(2):
-        if _changed(gate, [Gate.parked.add(number)], Gate.parked_epoch == epoch):
+        if change(gate, [Gate.parked.add(number)], Gate.parked_epoch == epoch):
             return int(gate.parked)
         begun = [Gate.parked_epoch.set(epoch), Gate.parked.set(number)]
-        if _changed(gate, begun, Gate.parked_epoch.does_not_exist() | (Gate.parked_epoch < epoch)):
+        if change(gate, begun, Gate.parked_epoch.does_not_exist() | (Gate.parked_epoch < epoch)):
             return number
     return number
 
 
 def _update(app_id: str, actions: list[Any], condition: Any) -> bool:
-    return _changed(Gate(app_id), actions, condition)
-
-
-def _changed(gate: Gate, actions: list[Any], condition: Any) -> bool:
-    try:
-        gate.update(actions=actions, condition=condition)
-    except UpdateError as error:
-        if lost_condition(error):
-            return False
-        raise
-    return True
+    return change(Gate(app_id), actions, condition)

@@ -1,11 +1,12 @@
 """Binding the pynamodb models to the tables of a stack."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from botocore.exceptions import ClientError
 from botocore.session import Session
 from pynamodb.connection import Connection
-from pynamodb.exceptions import PynamoDBException
+from pynamodb.exceptions import PynamoDBException, UpdateError
 from pynamodb.models import Model
 
 from bellhop import aws
@@ -37,6 +38,21 @@ def bind(connection: Connection, names: Mapping[type[Model], str]) -> None:
         table = model._get_connection()  # noqa: SLF001 - pynamodb offers no public way to share one
         connection.add_meta_table(table.get_meta_table())
         table.connection = connection
+
+
+def change(item: Model, actions: list[Any], condition: Any) -> bool:
+    """Update an item if the condition holds; False, and nothing changed, when it does not.
+
+    Raises:
+        UpdateError: the table did not answer, or refused.
+    """
+    try:
+        item.update(actions=actions, condition=condition)
+    except UpdateError as error:
+        if lost_condition(error):
+            return False
+        raise
+    return True
 
 
 def lost_condition(error: PynamoDBException) -> bool:

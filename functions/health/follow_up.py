@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pynamodb.exceptions import UpdateError
 
 from bellhop.bus import Bus, BusError
 from bellhop.registry import App, AuditEntry, find
-from bellhop.tables import lost_condition
+from bellhop.tables import change
 from bellhop.telemetry import Telemetry
 from health import post, transitions
 from health.messages import FollowUp, Probe, Replay
@@ -87,15 +86,7 @@ def _made(name: str, step: Step, entry: AuditEntry, desk: Desk) -> bool:
 def _take(entry: AuditEntry, desk: Desk) -> bool:
     row, now = AuditEntry, desk.now().timestamp()
     free = row.lease_until.does_not_exist() | (row.lease_until < now)
-    try:
-        entry.update(
-            actions=[row.lease_until.set(now + desk.lease)], condition=row.finished_at.does_not_exist() & free
-        )
-    except UpdateError as error:
-        if lost_condition(error):
-            return False
-        raise
-    return True
+    return change(entry, [row.lease_until.set(now + desk.lease)], row.finished_at.does_not_exist() & free)
 
 
 def _publish(entry: AuditEntry, desk: Desk) -> None:

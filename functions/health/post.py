@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.operand import Path
 
 from bellhop.registry import App, AuditEntry, Organization, find
-from bellhop.tables import lost_condition
+from bellhop.tables import change
 from bellhop.telemetry import Telemetry
 from health.mail import Links, Mail, compose
 from health.messages import MailEvent, tags
@@ -24,7 +23,6 @@ from health.transitions import PENDING
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
-    from pynamodb.expressions.update import Action
 
 SENDING, SENT, UNKNOWN, SKIPPED = "sending", "sent", "unknown", "skipped"
 REFUSED_LATER = {"Bounce": "bounced", "Complaint": "complained", "Reject": "rejected"}
@@ -71,14 +69,8 @@ def resend(app_id: str, entry_key: str, owner: str) -> bool:
     """
     mail: Path = Path(["mails", owner])
     row = AuditEntry
-    actions: list[Action] = [mail.set(PENDING), row.finished_at.remove(), row.done.delete({"mail"})]
-    try:
-        row(app_id, entry_key).update(actions=actions, condition=mail.exists() & ~mail.is_in(PENDING, SENDING))
-    except UpdateError as error:
-        if lost_condition(error):
-            return False
-        raise
-    return True
+    actions = [mail.set(PENDING), row.finished_at.remove(), row.done.delete({"mail"})]
+    return change(row(app_id, entry_key), actions, mail.exists() & ~mail.is_in(PENDING, SENDING))
 
 
 def note(event: MailEvent, desk: Desk) -> None:
@@ -178,13 +170,7 @@ def _alarm(entry: AuditEntry, owner: str, reason: str, desk: Desk) -> None:
 
 def _mark(entry: AuditEntry, owner: str, before: str, after: str) -> bool:
     mail: Path = Path(["mails", owner])
-    try:
-        entry.update(actions=[mail.set(after)], condition=mail == before)
-    except UpdateError as error:
-        if lost_condition(error):
-            return False
-        raise
-    return True
+    return change(entry, [mail.set(after)], mail == before)
 
 
 def _set(entry: AuditEntry, owner: str, state: str) -> None:

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pynamodb.exceptions import UpdateError
-
 from bellhop import attempts, deliveries, pings
 from bellhop.attempts import DELIVERED, KEPT, RETRYING, DeliveryRecord
 from bellhop.deliveries import Retry
 from bellhop.registry import DISABLED, App, find
-from bellhop.tables import lost_condition
+from bellhop.tables import change
 from deliver.reminders import schedule_name
 from infra.console.errors import ConsoleError
 
@@ -92,22 +90,10 @@ def _refuse_switched_off(record: DeliveryRecord) -> None:
 
 def _make_due(record: DeliveryRecord, now: datetime) -> None:
     row = DeliveryRecord
-    try:
-        DeliveryRecord(record.delivery_id).update(
-            actions=[
-                row.state.set(RETRYING),
-                row.due_at.set(now.timestamp()),
-                row.held_for.remove(),
-                row.held_at.remove(),
-            ],
-            condition=(row.state == record.state) & (row.attempt == record.attempt),
-        )
-    except UpdateError as error:
-        if not lost_condition(error):
-            raise
-        raise ConsoleError(
-            f"{record.delivery_id} was changed meanwhile by somebody else: look, and retry"
-        ) from None
+    due = [row.state.set(RETRYING), row.due_at.set(now.timestamp()), row.held_for.remove(), row.held_at.remove()]
+    unchanged = (row.state == record.state) & (row.attempt == record.attempt)
+    if not change(DeliveryRecord(record.delivery_id), due, unchanged):
+        raise ConsoleError(f"{record.delivery_id} was changed meanwhile by somebody else: look, and retry")
 
 
 def _unschedule(reminder: Retry, lane: Lane) -> None:

@@ -40,14 +40,10 @@ SECRET = "0123456789abcdef" * 4
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    before = dict(os.environ)
     with running(PARAMETERS) as deployed:
-        reach(deployed, os.environ)
         yield deployed
         if request.session.testsfailed:  # the functions' logs say why
             shutil.copy(deployed.aws.log, LOG)
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @dataclass
@@ -82,8 +78,12 @@ class Town:
 
 @pytest.fixture
 def town(stack: Stack) -> Iterator[Town]:
+    before = dict(os.environ)
+    reach(stack, os.environ)  # for each test: tests without the stack, in between, reach other tables
     with ExitStack() as rooms:
         yield Town(stack, rooms)
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
