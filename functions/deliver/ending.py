@@ -9,6 +9,7 @@ from bellhop.outcomes import Failure, Tally
 from deliver import chain, exhausted, retry
 from deliver.desk import Desk, Job
 from deliver.gate import probe_interval
+from deliver.reminders import MAX_QUEUE_DELAY
 from deliver.verdict import Counter, Fate, Verdict
 
 EVIDENCE_BYTES = 160  # of an answer in a counter row, which must stay within one write unit
@@ -81,8 +82,10 @@ def _end(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> tuple[End,
         return End(STOPPED, attempt=attempt), 0
     if job.probe:  # a pause's probe is not the delivery's fault: it spends nothing, and is tried as the next
         until_next = probe_interval(job.probe.paused_since, desk.time())
-        wait = retry.jittered(max(verdict.not_before, until_next), desk.uniform)
-        return End(RETRYING, desk.time() + wait, attempt, spends=False), wait
+        # By the queue's delay: a schedule is named by the attempt, which stays the same, and the one that led here
+        # may still be there. Without the answer: probes of days must fit into the record.
+        wait = min(MAX_QUEUE_DELAY, retry.jittered(max(verdict.not_before, until_next), desk.uniform))
+        return End(RETRYING, desk.time() + wait, replace(attempt, answer=""), spends=False), wait
     if wait is None:
         return End(EXHAUSTED, attempt=attempt), 0
     return End(RETRYING, desk.time() + wait, attempt), wait

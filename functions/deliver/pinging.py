@@ -10,10 +10,11 @@ from datetime import timedelta
 from bellhop import attempts
 from bellhop.attempts import DELIVERED, STOPPED, Attempt, End
 from bellhop.deliveries import Delivery
-from deliver import chain
+from deliver import chain, verdict
 from deliver.answer import Answer, NoAnswer
 from deliver.desk import Desk, Job, OursError, names
 from deliver.posting import Made
+from deliver.verdict import Fate
 
 KEPT = timedelta(days=1)
 KEPT_HEADER_BYTES = 4096  # names and values, of all headers of the answer
@@ -47,7 +48,8 @@ def conclude(job: Job, made: Made | None, desk: Desk) -> None:
     """
     if made is None or made.outcome is None:
         raise OursError("no time or no slot in this invocation for the ping")
-    answered = isinstance(made.outcome, Answer) and made.outcome.ok
+    # By whether a webhook would be taken: what asks to be switched off is not well.
+    answered = verdict.judge(made.outcome, desk.now()).fate is Fate.DONE
     attempt = _attempt(made, made.outcome)
     end = End(DELIVERED if answered else STOPPED, attempt=attempt)
     attempts.open_record(job.delivery, end, desk.now(), KEPT)

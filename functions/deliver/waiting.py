@@ -15,7 +15,7 @@ from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay, Tally
 from bellhop.registry import DISABLED, App
 from deliver import chain, exhausted, gate, retry
-from deliver.desk import Desk, Job, Probe, names
+from deliver.desk import Desk, Job, OursError, Probe, names
 from deliver.gate import Admission, State
 from deliver.reminders import MAX_QUEUE_DELAY
 
@@ -130,10 +130,14 @@ def _put_off_again(message: Retry, wait: int, desk: Desk) -> None:
         desk.remind(replace(message, waiting_since=since), wait)
         return
     record = chain.claim(message, desk)
-    if record and attempts.finish(record, End(EXHAUSTED), desk.now()):
-        desk.telemetry.warning("delivery exhausted: its app never came back", **names(record.delivery))
-        desk.telemetry.count("DeliveryExhausted")
-        exhausted.announce(record, desk)
+    if record is None:
+        return
+    if not attempts.finish(record, End(EXHAUSTED), desk.now()):
+        # Ours, its answer lost, or another's: what comes back finds in the record what is left to say.
+        raise OursError(f"the end of {message.delivery_id} was not written under this lease")
+    desk.telemetry.warning("delivery exhausted: its app never came back", **names(record.delivery))
+    desk.telemetry.count("DeliveryExhausted")
+    exhausted.announce(record, desk)
 
 
 def _state(row: Gate, epoch: int) -> State:

@@ -48,14 +48,14 @@ def follow_up(message: FollowUp, desk: Desk) -> None:
     """Do what is left to do after a transition. Safe to repeat, at the same time too.
 
     Raises:
-        FollowUpError: at least one step is still to be made.
+        FollowUpError: at least one step is still to be made, or another worker is at it.
     """
     entry = find(AuditEntry, message.app_id, message.entry, consistent=True)
     if entry is None or entry.finished_at:
         desk.telemetry.info("transition already finished", app_id=message.app_id, entry=message.entry)
     elif not _take(entry, desk):
-        # That worker has a message of its own, which comes back if it dies.
-        desk.telemetry.info("transition followed up by another worker", **_names(entry))
+        # Perhaps for this message, received twice, or by a write of ours whose answer was lost: let it come back.
+        raise FollowUpError("another worker has this transition, for as long as its lease")
     else:
         _work(entry, desk)
 

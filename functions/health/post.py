@@ -62,19 +62,24 @@ def skip_mails(entry: AuditEntry) -> None:
         _mark(entry, owner, PENDING, SKIPPED)
 
 
-def resend(app_id: str, entry_key: str, owner: str) -> bool:
-    """Let an owner's mail be sent once more; False when it waits to be sent anyway, or there is none.
+def resend(app_id: str, entry_key: str, owner: str, now: float) -> bool:
+    """Let an owner's mail be sent once more; False when there is none, or a worker is at it for now.
 
-    Whoever calls this then sends the entry's FollowUp.
+    `now` is in epoch seconds. Whoever calls this then sends the entry's FollowUp.
     """
     mail: Path = Path(["mails", owner])
     row = AuditEntry
     actions = [mail.set(PENDING), row.finished_at.remove(), row.done.delete({"mail"})]
-    return change(row(app_id, entry_key), actions, mail.exists() & ~mail.is_in(PENDING, SENDING))
+    free = row.lease_until.does_not_exist() | (row.lease_until < now)
+    return change(row(app_id, entry_key), actions, mail.exists() & free)
 
 
 def note(event: MailEvent, desk: Desk) -> None:
     """Note what SES said of a mail that it had taken."""
+    if event.kind == "Bounce" and not event.detail.startswith("Permanent"):
+        # A full mailbox, an answer from a holiday: the mail may have arrived, and the address stays good.
+        desk.telemetry.info("mail bounced for now", app_id=event.app_id, entry=event.entry, reason=event.detail)
+        return
     entry = find(AuditEntry, event.app_id, event.entry, consistent=True)
     state = REFUSED_LATER[event.kind]
     for owner in event.recipients:
@@ -101,7 +106,8 @@ def _mail(owner: str, entry: AuditEntry, desk: Desk) -> bool:
     mail = _compose(owner, entry, desk)  # before the claim: when this fails, it is known that nothing was sent
     if mail is None:
         return _mark(entry, owner, PENDING, SKIPPED)
-    return not _mark(entry, owner, PENDING, SENDING) or _send(mail, entry, desk)
+    # Nobody else has the entry: a claim that is refused is ours, its answer lost. It comes back, to be alarmed.
+    return _mark(entry, owner, PENDING, SENDING) and _send(mail, entry, desk)
 
 
 def _compose(owner: str, entry: AuditEntry, desk: Desk) -> Mail | None:

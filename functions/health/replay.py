@@ -7,10 +7,10 @@ some process may still know it as off and park; so passes are repeated until an 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bellhop import attempts, deliveries
-from bellhop.attempts import DeliveryRecord
+from bellhop.attempts import PARKED, DeliveryRecord
 from bellhop.deliveries import Retry
 from bellhop.queues import Outgoing
 from bellhop.registry import ENABLED, App, find
@@ -48,7 +48,7 @@ def step(message: Replay, desk: Desk) -> None:
         return
     rate = min(message.rate, float(app.max_per_second or message.rate))
     page = attempts.held(message.app_id, message.after, PAGE)
-    chosen = [record for record in page if record.state in message.states]
+    chosen = [record for record in page if _wanted(record, message)]
     _send(chosen, rate, desk)
     after = page[-1].held_at if page else None
     following, wait = next_step(message, len(chosen), after, rate, desk.now().timestamp())
@@ -70,6 +70,12 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
     if not going.found and now + wait < done.settles_at:
         return going, wait  # nothing to look for before that
     return replace(going, began=now + wait, found=0), wait
+
+
+def _wanted(record: DeliveryRecord, message: Replay) -> bool:
+    # What is exhausted again was replayed already: without that, a replay to a broken endpoint would never end.
+    begun = datetime.fromtimestamp(message.settles_at, UTC).isoformat(timespec="milliseconds")
+    return record.state in message.states and (record.state == PARKED or str(record.held_at) < begun)
 
 
 def _send(records: Sequence[DeliveryRecord], rate: float, desk: Desk) -> None:

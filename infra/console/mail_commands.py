@@ -1,6 +1,7 @@
 """What the commands about mails do, once it is known which stack they are about."""
 
 import sys
+from datetime import UTC, datetime
 
 import typer
 
@@ -22,7 +23,7 @@ def resend_mail(
     if not yes:
         question = f"Send the mail again to {', '.join(map(text.printable, owners))}?"
         output.confirm(question, "nothing is sent yet: add --yes to send again", as_json=as_json)
-    again = mailing.resend(entry, owners, actor.announcer(found))
+    again = mailing.resend(entry, owners, actor.announcer(found), datetime.now(UTC))
     if as_json:
         output.print_json({"app_id": app_id, "entry": entry.entry, "sent_again": again})
     else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from bellhop.registry import App, AuditEntry, Organization, find
 from health import post, transitions
@@ -87,10 +88,11 @@ def chosen(app: App, entry: AuditEntry, to: str | None) -> Sequence[str]:
     return failed
 
 
-def resend(entry: AuditEntry, owners: Sequence[str], announce: Callable[[FollowUp], None]) -> list[str]:
+def resend(
+    entry: AuditEntry, owners: Sequence[str], announce: Callable[[FollowUp], None], now: datetime
+) -> list[str]:
     """Let health send those owners' mails; returns those that it will. A crash half-way is mended by repeating."""
-    known = states(entry)
-    again = [owner for owner in owners if known[owner] == PENDING or post.resend(entry.app_id, entry.entry, owner)]
+    again = [owner for owner in owners if post.resend(entry.app_id, entry.entry, owner, now.timestamp())]
     announce(FollowUp(entry.app_id, entry.entry))
     return again
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 from typing import Any
 
 import pytest
@@ -106,16 +105,7 @@ def test_a_replay_of_an_app_that_is_off_again_is_held_again(off: Desk) -> None:
 # ---- The count
 
 
-def test_concurrent_batches_count_every_one_and_see_totals_that_do_not_overlap(
-    aws: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, real = Lock(), gates._changed
-
-    def atomic(*write: Any) -> bool:  # as each write is on DynamoDB, and is not in memory
-        with lock:
-            return real(*write)
-
-    monkeypatch.setattr(gates, "_changed", atomic)
+def test_concurrent_batches_count_every_one_and_see_totals_that_do_not_overlap(aws: None) -> None:
     with ThreadPoolExecutor(8) as pool:
         totals = list(pool.map(lambda n: gates.park("pager", 2, 5), range(20)))
     assert sorted(totals) == [5 * (n + 1) for n in range(20)]
@@ -137,15 +127,15 @@ def test_counting_leaves_the_rest_of_the_gate_alone(aws: None) -> None:
 def test_an_epoch_that_another_batch_begins_meanwhile_is_added_to(
     aws: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = gates._changed
+    real = gates.change
 
     def overtaken(gate: Gate, actions: list[Any], condition: Any) -> bool:
         found = real(gate, actions, condition)
-        monkeypatch.setattr(gates, "_changed", real)
+        monkeypatch.setattr(gates, "change", real)
         gates.park("pager", 2, 3)
         return found
 
-    monkeypatch.setattr(gates, "_changed", overtaken)
+    monkeypatch.setattr(gates, "change", overtaken)
     assert gates.park("pager", 2, 2) == 5
 
 

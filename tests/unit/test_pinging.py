@@ -73,9 +73,9 @@ def test_whatever_else_comes_of_it_ends_stopped_is_not_tried_again_and_never_cou
     assert gates.load("pager").paused_since is None
 
 
-def test_a_control_header_on_a_2xx_means_nothing_to_a_ping(desk: Desk) -> None:
+def test_a_2xx_that_asks_to_be_switched_off_is_not_well_and_switches_nothing_off(desk: Desk) -> None:
     run(desk, Endpoint(answer(200, **{"webhook-delivery": "disable"})), MESSAGE)
-    assert (record(PING.delivery_id).state, made()["result"]) == ("delivered", "http_200")
+    assert (record(PING.delivery_id).state, made()["result"]) == ("stopped", "http_200")
     assert counters() == NOTHING
 
 

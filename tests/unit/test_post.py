@@ -17,7 +17,7 @@ from bellhop.registry import App, AuditEntry, Organization
 from health import post
 from health.messages import MailEvent, decode, tags
 from health.post import Desk, MailRefusedError
-from tests.fakes import Recorder, app, organization
+from tests.fakes import NOW, Recorder, app, organization
 from tests.mailing import ADA, BOB, KEY, LINKS, Ses, disabled, entry, mails, refusal
 
 
@@ -179,16 +179,47 @@ def test_a_mail_of_unknown_result_is_sent_again_when_a_person_says_so(desk: Desk
     send(desk)
     ses.fail = None
     entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail", "event"})])
-    assert post.resend("pager", KEY, ADA)
+    assert post.resend("pager", KEY, ADA, NOW.timestamp())
     assert (entry().finished_at, entry().done) == (None, {"event"})
     send(desk)
     assert ses.recipients() == [ADA]
     assert mails() == {ADA: "sent", BOB: "unknown"}
 
 
-@pytest.mark.parametrize("state", ["pending", "sending"])
-def test_a_mail_that_is_on_its_way_is_not_resent(desk: Desk, state: str) -> None:
-    entry().update(actions=[AuditEntry.mails.set({ADA: state})])
-    assert not post.resend("pager", KEY, ADA)
-    assert not post.resend("pager", KEY, "nobody@acme.example")
-    assert not post.resend("pager", "nothing", ADA)
+def test_a_mail_is_not_resent_while_a_worker_is_at_its_transition(desk: Desk) -> None:
+    now = NOW.timestamp()
+    entry().update(actions=[AuditEntry.mails.set({ADA: "unknown"}), AuditEntry.lease_until.set(now + 1)])
+    assert not post.resend("pager", KEY, ADA, now)
+    assert post.resend("pager", KEY, ADA, now + 2)
+    assert not post.resend("pager", KEY, "nobody@acme.example", now + 2)
+    assert not post.resend("pager", "nothing", ADA, now + 2)
+
+
+def test_a_mail_left_pending_by_a_finished_transition_is_resent(desk: Desk) -> None:
+    entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail"})])
+    assert post.resend("pager", KEY, ADA, NOW.timestamp())
+    assert (entry().finished_at, entry().done) == (None, None)
+
+
+def test_a_claim_whose_answer_was_lost_is_alarmed_and_not_forgotten(
+    desk: Desk, ses: Ses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = post._mark
+
+    def lost(*args: Any) -> bool:
+        mark(*args)
+        return False  # as when the SDK repeats a write that was made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(post, "_mark", lost)
+        with pytest.raises(MailRefusedError):
+            send(desk)
+    send(desk)
+    assert (mails(), ses.sent) == ({ADA: "unknown", BOB: "unknown"}, [])
+    assert desk.telemetry.counts["MailUnknown"] == 2
+
+
+def test_a_bounce_that_is_not_for_good_leaves_the_mail_as_sent(desk: Desk) -> None:
+    send(desk)
+    post.note(MailEvent("Bounce", "Transient MailboxFull", (ADA,), "pager", KEY), desk)
+    assert mails() == {ADA: "sent", BOB: "sent"}

@@ -99,6 +99,14 @@ def test_exhausted_deliveries_are_replayed_only_where_they_are_asked_for(lane: L
     assert lane.ids() == [parked, exhausted]
 
 
+def test_what_is_exhausted_again_by_its_replay_is_not_replayed_again(lane: Lane) -> None:
+    hold(1, EXHAUSTED)
+    again = hold(2, EXHAUSTED, at=60)  # held after the replay began
+    lane.run(replace(FIRST, states=(EXHAUSTED,), settles_at=START))
+    assert again not in lane.ids()
+    assert lane.telemetry.counts == {"DeliveryReplayed": 1, "ReplayFinished": 1}
+
+
 def test_what_is_parked_while_the_replay_runs_is_sent_too(lane: Lane) -> None:
     first = hold(1)
     step(FIRST, lane.desk())

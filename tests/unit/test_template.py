@@ -184,6 +184,15 @@ def test_only_its_own_rule_may_put_what_ses_says_on_the_transitions_queue() -> N
     assert attribute(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == "MailEventsRule"
 
 
+def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
+    # Lambda ends a chain of messages between a queue and a function after 16 rounds unless it is told otherwise.
+    functions = resources("AWS::Lambda::Function")
+    assert {name for name, f in functions.items() if f.get("RecursiveLoop") == "Allow"} == {
+        "DeliverFunction",
+        "HealthFunction",
+    }
+
+
 def test_addresses_that_bounced_or_complained_are_suppressed() -> None:
     [settings] = resources("AWS::SES::ConfigurationSet").values()
     assert settings["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
