@@ -102,7 +102,7 @@ class _Connection:
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         # A TLS connection has its socket before its first request: only a socket that served one is reused.
-        current_call.get().reused = self.sock is not None and self.sock is self._served
+        current_call.get().begin(reused=self.sock is not None and self.sock is self._served)
         parts: list[bytes] = []
         self._corked = parts
         super().request(*args, **kwargs)  # type: ignore[misc]
@@ -119,6 +119,7 @@ class _Connection:
     def getresponse(self) -> Any:
         call, sock = current_call.get(), self.sock  # of a connection that is to close, it is gone after
         response = super().getresponse()  # type: ignore[misc]
+        call.answered = True
         if call.ended:  # http.client takes a header block that was cut off for a whole one
             response.close()
             raise ProtocolError("the connection ended inside the headers")

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -41,15 +42,21 @@ class Hub(Generic[T]):
         ended, self._ended = self._ended, []
         return ended
 
+    def close(self) -> None:
+        """End what has not ended, as when whoever waits is ended itself."""
+        for attempt, _ in list(self._parked.values()):
+            attempt.throw()
+
     def park(self, attempt: "_Attempt", descriptor: int, event: int, deadline: float) -> bool:
         """Give way; whether the descriptor became ready before the deadline."""
         self._parked[descriptor] = attempt, deadline
-        self._poll.register(descriptor, event)
         try:
+            self._poll.register(descriptor, event)
             return bool(attempt.parent.switch())
         finally:
-            self._poll.unregister(descriptor)
             del self._parked[descriptor]
+            with suppress(KeyError):  # it was never registered
+                self._poll.unregister(descriptor)
 
     def _turn(self) -> None:
         left = min(deadline for _, deadline in self._parked.values()) - time.monotonic()

@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -51,16 +52,21 @@ def post_all(jobs: Sequence[Item], desk: Desk, workers: Workers) -> list[Ended]:
     share = _share(jobs, workers.slots)
     held: Counter[str] = Counter()
     hanging: set[str] = set()
-    while waiting or held.total():
-        for item in _startable(waiting, held, share, workers.slots - held.total()):
-            held[item[1].delivery.app_id] += 1
-            hub.start(partial(_made, item, desk, workers))
-        for message_id, job, made in hub.wait():
-            held[job.delivery.app_id] -= 1
-            if isinstance(made, Made) and isinstance(made.outcome, NoAnswer) and made.outcome.kind == "timeout":
-                hanging.add(job.delivery.app_id)
-            ended.append((message_id, job, made))
-        ended += _excess(waiting, hanging, desk)
+    with closing(hub):
+        while waiting or held.total():
+            for item in _startable(waiting, held, share, workers.slots - held.total()):
+                held[item[1].delivery.app_id] += 1
+                hub.start(partial(_made, item, desk, workers))
+            for message_id, job, made in hub.wait():
+                held[job.delivery.app_id] -= 1
+                if (
+                    isinstance(made, Made)
+                    and isinstance(made.outcome, NoAnswer)
+                    and made.outcome.kind == "timeout"
+                ):
+                    hanging.add(job.delivery.app_id)
+                ended.append((message_id, job, made))
+            ended += _excess(waiting, hanging, desk)
     return ended
 
 

@@ -16,10 +16,13 @@ from typing import Any, Self
 
 import certifi
 from cachetools import LRUCache
+from urllib3.exceptions import ProtocolError
 
 from deliver import hub
 
 SESSIONS = 2048
+READS_IN_A_ROW = 8
+MAX_HEADER_BYTES = 131_072  # of one answer, with those of the 1xx before it
 
 
 @dataclass(slots=True)
@@ -30,6 +33,25 @@ class Call:
     reused: bool = False
     received: bool = False
     ended: bool = False
+    reads: int = 0
+    answered: bool = False
+    header_bytes: int = 0
+
+    def begin(self, *, reused: bool) -> None:
+        """A request goes out on a connection that served one before, or not."""
+        self.reused, self.answered, self.header_bytes = reused, False, 0
+
+    def took(self, count: int) -> None:
+        """So many bytes came.
+
+        Raises:
+            ProtocolError: too many before the headers ended; http.client alone would keep megabytes of them.
+        """
+        self.received = self.received or count > 0
+        self.ended = count == 0
+        self.header_bytes += 0 if self.answered else count
+        if self.header_bytes > MAX_HEADER_BYTES:
+            raise ProtocolError(f"more than {MAX_HEADER_BYTES} bytes of headers")
 
     def left(self) -> float:
         left = self.deadline - time.monotonic()
@@ -51,9 +73,11 @@ class _Timed:
 
     def recv_into(self, *args: Any) -> int:
         call = current_call.get()
+        call.reads += 1
+        if call.reads % READS_IN_A_ROW == 0:  # a peer whose data never runs dry: let the others go on
+            hub.until(self.fileno(), hub.READ | hub.WRITE, call.left())  # type: ignore[attr-defined]
         count: int = self.wait_for(hub.READ, super().recv_into, *args)  # type: ignore[misc]
-        call.received = call.received or count > 0
-        call.ended = count == 0
+        call.took(count)
         return count
 
     def send(self, *args: Any) -> int:
@@ -83,9 +107,11 @@ class _Timed:
 class _PlainSocket(_Timed, socket.socket):
     def connect_within(self, address: Any, seconds: float) -> None:
         self.settimeout(0.0)
-        if self.connect_ex(address) == errno.EINPROGRESS:
+        error = self.connect_ex(address)
+        if error == errno.EINPROGRESS:
             hub.until(self.fileno(), hub.WRITE, seconds)
-        if error := self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            error = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
             raise OSError(error, os.strerror(error))
 
 

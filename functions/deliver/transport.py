@@ -86,7 +86,7 @@ class Transport:
         except ResolveTimeoutError:
             lookup.cancel()
             raise
-        except (OSError, UnicodeError) as error:
+        except (socket.gaierror, UnicodeError) as error:
             raise _DnsError(str(error)) from error
 
 

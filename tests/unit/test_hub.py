@@ -11,6 +11,7 @@ import pytest
 
 from deliver import hub
 from deliver.hub import READ, WRITE, Hub
+from deliver.sockets import Call, _PlainSocket, current_call
 
 Pair = tuple[socket.socket, socket.socket]
 BRIEF, LONG = 0.05, 60.0  # seconds; the long one must never pass
@@ -152,3 +153,43 @@ def test_outside_a_hub_a_thread_waits(pairs: Callable[[], Pair]) -> None:
     with pytest.raises(TimeoutError):
         hub.until(pairs()[0].fileno(), READ, BRIEF)
     assert time.monotonic() - begun >= BRIEF / 2
+
+
+def test_what_still_waits_when_a_hub_is_closed_ends_and_cleans_up(pairs: Callable[[], Pair]) -> None:
+    side: Hub[str] = Hub()
+    cleaned: list[str] = []
+
+    def work() -> str:
+        try:
+            hub.until(pairs()[0].fileno(), READ, LONG)
+        finally:
+            cleaned.append("up")
+        return "never"
+
+    side.start(work)
+    side.close()
+    assert cleaned == ["up"]
+
+
+def test_a_peer_whose_data_never_runs_dry_does_not_hold_up_the_others(pairs: Callable[[], Pair]) -> None:
+    side: Hub[str] = Hub()
+    near, far = pairs()
+    far.sendall(b"x" * 1000)
+    ready, speaks = pairs()
+    speaks.send(b"!")
+
+    def flooded() -> str:
+        current_call.set(Call(time.monotonic() + LONG))
+        with _PlainSocket(fileno=near.detach()) as flood:
+            flood.settimeout(None)
+            for _ in range(1000):
+                flood.recv_into(bytearray(1))
+        return "flooded"
+
+    def other() -> str:
+        hub.until(ready.fileno(), READ, LONG)
+        return "other"
+
+    side.start(flooded)
+    side.start(other)
+    assert everything(side) == ["other", "flooded"]

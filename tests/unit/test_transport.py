@@ -393,3 +393,21 @@ def test_outside_a_hub_a_post_ends_at_its_deadline_too(transport: Transport) -> 
     with serve(silent) as hanging, serve(answers(OK)) as healthy:
         assert kind(transport.post(hanging.url, {}, b"{}", 0.3)) == "timeout"
         assert isinstance(transport.post(healthy.url, {}, b"{}", 5.0), Answer)
+
+
+def test_an_address_that_fails_at_once_leaves_the_next_one_to_try(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broadcast = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", 80))
+    monkeypatch.setattr(
+        transport, "_resolve", lambda host, port: [broadcast, (*broadcast[:4], ("127.0.0.1", port))]
+    )
+    monkeypatch.setattr(module, "check_address", lambda *_: None)
+    with serve(answers(OK)) as server:
+        assert isinstance(post(transport, f"http://localhost:{server.port}/"), Answer)
+
+
+def test_more_headers_than_anybody_needs_are_no_answer(transport: Transport) -> None:
+    many = b"".join(b"X-%d: %s\r\n" % (n, b"a" * 60_000) for n in range(90))
+    with serve(answers(b"HTTP/1.1 200 OK\r\n" + many + b"Content-Length: 0\r\n\r\n")) as server:
+        assert kind(post(transport, server.url)) == "invalid_response"
