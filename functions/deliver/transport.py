@@ -19,7 +19,11 @@ from deliver.sockets import Call, TlsContext, connect_first, current_call
 
 DRAINED_BYTES = 65_536  # read further than that and a new connection is cheaper
 
-RESOLVERS = 8
+RESOLVERS = 32  # threads, made when they are needed: a look-up that hangs holds one until the system gives up
+
+
+class ResolversBusyError(Exception):
+    """Other names' look-ups hang, and this one never began. Our fault, not the endpoint's."""
 
 
 class _DnsError(Exception):
@@ -84,7 +88,8 @@ class Transport:
         try:
             return hub.result(lookup, current_call.get().left())
         except ResolveTimeoutError:
-            lookup.cancel()
+            if lookup.cancel():
+                raise ResolversBusyError(f"no resolver was free for {host}") from None
             raise
         except (socket.gaierror, UnicodeError) as error:
             raise _DnsError(str(error)) from error

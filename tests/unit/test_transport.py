@@ -411,3 +411,15 @@ def test_more_headers_than_anybody_needs_are_no_answer(transport: Transport) -> 
     many = b"".join(b"X-%d: %s\r\n" % (n, b"a" * 60_000) for n in range(90))
     with serve(answers(b"HTTP/1.1 200 OK\r\n" + many + b"Content-Length: 0\r\n\r\n")) as server:
         assert kind(post(transport, server.url)) == "invalid_response"
+
+
+def test_a_look_up_that_never_began_is_our_fault_and_not_the_endpoints(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(module.socket, "getaddrinfo", lambda *_: over.wait())
+    for _ in range(module.RESOLVERS):
+        transport._resolvers.submit(over.wait)
+    with pytest.raises(module.ResolversBusyError, match=r"slow\.example"):
+        post(transport, "http://slow.example/", seconds=0.2)
+    over.set()
