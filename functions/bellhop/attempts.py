@@ -188,7 +188,7 @@ def claim(
     state = row.state.is_in(RETRYING, *HELD) if replay else row.state == RETRYING
     actions = [row.lease.set(lease), row.lease_until.set(now.timestamp() + seconds)]
     if replay:
-        actions += [row.state.set(RETRYING), row.held_for.remove(), row.held_at.remove()]
+        actions += [row.state.set(RETRYING), *unlisted()]
     taken = change(record, actions, state & (row.attempt == number - 1) & free)
     return record if taken else None
 
@@ -202,7 +202,7 @@ def finish(record: DeliveryRecord, end: End, now: datetime) -> bool:
     if end.state in HELD:
         actions += [row.held_for.set(record.app_id), row.held_at.set(_moment(now, record.delivery_id))]
     else:
-        actions += [row.held_for.remove(), row.held_at.remove()]
+        actions += unlisted()
     return _owned(record, actions)
 
 
@@ -226,9 +226,12 @@ def held(app_id: str, after: str | None, limit: int) -> list[DeliveryRecord]:
 
 def unlist(delivery_id: str, held_at: str) -> bool:
     """Take a record off the list of what is held; False when it was taken, or held anew, meanwhile."""
-    row = DeliveryRecord
-    actions = [row.held_for.remove(), row.held_at.remove()]
-    return change(DeliveryRecord(delivery_id), actions, row.held_at == held_at)
+    return change(DeliveryRecord(delivery_id), unlisted(), DeliveryRecord.held_at == held_at)
+
+
+def unlisted() -> list[Any]:
+    """The update that takes a record off that list."""
+    return [DeliveryRecord.held_for.remove(), DeliveryRecord.held_at.remove()]
 
 
 def _spent(end: End) -> int:

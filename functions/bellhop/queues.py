@@ -1,5 +1,6 @@
 """Sending many messages to a queue, within the limits of SendMessageBatch."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 10
 MAX_BATCH_BYTES = 1_048_576
 
+MAX_DELAY = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+
 SENDS = 4  # one, and three more for what SQS rejected by a fault of its own
 
 
@@ -19,12 +22,17 @@ SENDS = 4  # one, and three more for what SQS rejected by a fault of its own
 class Outgoing:
     """A message to send; `group` is the tenant that SQS's fair queues keep from starving others.
 
-    It arrives no sooner than `delay` seconds after, 0 to 900.
+    It arrives no sooner than `delay` seconds after, 0 to MAX_DELAY.
     """
 
     body: str
     group: str
     delay: int = 0
+
+
+def delay(seconds: float) -> int:
+    """Whole seconds, rounded up, as far as a queue can delay a message."""
+    return min(MAX_DELAY, math.ceil(seconds))
 
 
 def batches(

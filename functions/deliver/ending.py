@@ -6,10 +6,10 @@ from datetime import UTC
 from bellhop.attempts import DELIVERED, EXHAUSTED, RETRYING, STOPPED, Attempt, DeliveryRecord, End
 from bellhop.deliveries import Delivery, Retry
 from bellhop.outcomes import Failure, Tally
+from bellhop.queues import MAX_DELAY
 from deliver import chain, exhausted, retry
 from deliver.desk import Desk, Job
 from deliver.gate import probe_interval
-from deliver.reminders import MAX_QUEUE_DELAY
 from deliver.verdict import Counter, Fate, Verdict
 
 EVIDENCE_BYTES = 160  # of an answer in a counter row, which must stay within one write unit
@@ -84,7 +84,7 @@ def _end(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> tuple[End,
         until_next = probe_interval(job.probe.paused_since, desk.time())
         # By the queue's delay: a schedule is named by the attempt, which stays the same, and the one that led here
         # may still be there. Without the answer: probes of days must fit into the record.
-        wait = min(MAX_QUEUE_DELAY, retry.jittered(max(verdict.not_before, until_next), desk.uniform))
+        wait = min(MAX_DELAY, retry.jittered(max(verdict.not_before, until_next), desk.uniform))
         return End(RETRYING, desk.time() + wait, replace(attempt, answer=""), spends=False), wait
     if wait is None:
         return End(EXHAUSTED, attempt=attempt), 0

@@ -59,11 +59,7 @@ def post_all(jobs: Sequence[Item], desk: Desk, workers: Workers) -> list[Ended]:
                 hub.start(partial(_made, item, desk, workers))
             for message_id, job, made in hub.wait():
                 held[job.delivery.app_id] -= 1
-                if (
-                    isinstance(made, Made)
-                    and isinstance(made.outcome, NoAnswer)
-                    and made.outcome.kind == "timeout"
-                ):
+                if _timed_out(made):
                     hanging.add(job.delivery.app_id)
                 ended.append((message_id, job, made))
             ended += _excess(waiting, hanging, desk)
@@ -74,6 +70,11 @@ def _share(jobs: Sequence[Item], slots: int) -> int:
     apps = {job.delivery.app_id for _, job in jobs}
     nobody_waits = len(jobs) <= slots or len(apps) == 1
     return slots if nobody_waits else max(1, slots // 2)
+
+
+def _timed_out(made: Made | Exception | None) -> bool:
+    outcome = made.outcome if isinstance(made, Made) else None
+    return isinstance(outcome, NoAnswer) and outcome.kind == "timeout"
 
 
 def _startable(waiting: deque[Item], held: Counter[str], share: int, free: int) -> list[Item]:

@@ -9,12 +9,11 @@ from botocore.exceptions import ClientError
 
 from bellhop import deliveries
 from bellhop.deliveries import Retry
+from bellhop.queues import MAX_DELAY
 
 if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
-
-MAX_QUEUE_DELAY = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Reminders:
 
     def send(self, retry: Retry, seconds: int) -> None:
         """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
-        if seconds <= MAX_QUEUE_DELAY:
+        if seconds <= MAX_DELAY:
             self.sqs.send_message(
                 QueueUrl=self.queue_url,
                 MessageBody=deliveries.encode(retry),

@@ -4,7 +4,6 @@ import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as ResolveTimeoutError
 from functools import lru_cache
 from typing import Any
 
@@ -87,7 +86,7 @@ class Transport:
         lookup = self._resolvers.submit(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
         try:
             return hub.result(lookup, current_call.get().left())
-        except ResolveTimeoutError:
+        except TimeoutError:
             if lookup.cancel():
                 raise ResolversBusyError(f"no resolver was free for {host}") from None
             raise

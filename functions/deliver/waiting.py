@@ -13,11 +13,11 @@ from bellhop.attempts import EXHAUSTED, RETRYING, End
 from bellhop.deliveries import Delivery, Retry
 from bellhop.gates import Gate
 from bellhop.outcomes import OutcomeDay, Tally
+from bellhop.queues import MAX_DELAY
 from bellhop.registry import DISABLED, App
 from deliver import chain, exhausted, gate, retry
 from deliver.desk import Desk, Job, OursError, Probe, names
 from deliver.gate import Admission, State
-from deliver.reminders import MAX_QUEUE_DELAY
 
 TRIES = 3  # to move the pace while others move it too
 
@@ -105,7 +105,7 @@ def _probe(app: App, admission: Admission, since: float, desk: Desk) -> tuple[Ad
 
 
 def _round(seconds: float, desk: Desk) -> int:
-    return min(retry.jittered(min(seconds, MAX_QUEUE_DELAY), desk.uniform), MAX_QUEUE_DELAY)
+    return min(retry.jittered(min(seconds, MAX_DELAY), desk.uniform), MAX_DELAY)
 
 
 def _put_off(message: Delivery | Retry, receive_count: int, wait: int, desk: Desk) -> None:

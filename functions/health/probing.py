@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bellhop import attempts, pings
-from bellhop.attempts import DELIVERED, RETRYING
+from bellhop import attempts, pings, queues
+from bellhop.attempts import DELIVERED, PARKED, RETRYING
 from bellhop.deliveries import Delivery
 from bellhop.registry import DISABLED, App, AuditEntry, find
 from bellhop.telemetry import Telemetry
@@ -20,7 +20,6 @@ from health.messages import Probe
 FIRST_INTERVAL = 900  # seconds; doubled after each probe that failed
 LONGEST_INTERVAL = 86_400
 GIVEN_UP = 30 * 86_400.0  # what was parked first has expired by then
-MAX_DELAY = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 OVERDUE = 900.0  # a ping without a record that long after it was sent counts as failed
 
 
@@ -92,7 +91,7 @@ def _enable(app: App, answered: dict[str, object], desk: Desk) -> None:
         "url": app.url,
         "off_since": off.at if off else None,
         "answer": {name: answered.get(name) for name in ("status", "ms")},
-        "replay": {"states": ["parked"]},
+        "replay": {"states": [PARKED]},
         "days": [],
     }
     made = transitions.enable(app, "probe", shown, desk.transitions, tell_owners=True)
@@ -105,4 +104,4 @@ def _wait(probe: Probe, desk: Desk) -> None:
 
 
 def _go_round(probe: Probe, seconds: float, desk: Desk) -> None:
-    desk.send(probe, min(MAX_DELAY, max(1, -int(-seconds // 1))))
+    desk.send(probe, max(1, queues.delay(seconds)))

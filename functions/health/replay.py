@@ -9,17 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from bellhop import attempts, deliveries
+from bellhop import attempts, deliveries, queues
 from bellhop.attempts import PARKED, DeliveryRecord
 from bellhop.deliveries import Retry
-from bellhop.queues import Outgoing
+from bellhop.queues import MAX_DELAY, Outgoing
 from bellhop.registry import ENABLED, App, find
 from bellhop.telemetry import Telemetry
 from health.messages import Replay
 
 PAGE = 100  # deliveries that one message looks at
 PASS_SECONDS = 15.0  # between the end of a pass and the next
-MAX_DELAY = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 
 
 class ReplayError(Exception):
@@ -46,7 +45,7 @@ def step(message: Replay, desk: Desk) -> None:
     if app is None or app.state != ENABLED or int(app.epoch) != message.epoch:
         desk.telemetry.warning("replay ended: the app is off again, or gone", **_names(message))
         return
-    rate = min(message.rate, float(app.max_per_second or message.rate))
+    rate = paced(app, message.rate)
     page = attempts.held(message.app_id, message.after, PAGE)
     chosen = [record for record in page if _wanted(record, message)]
     _send(chosen, rate, desk)
@@ -59,14 +58,19 @@ def step(message: Replay, desk: Desk) -> None:
         desk.telemetry.count("ReplayFinished")
 
 
+def paced(app: App, rate: float) -> float:
+    """The rate at which an app is really sent to: its own limit, if that is less."""
+    return min(rate, float(app.max_per_second or rate))
+
+
 def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: float) -> tuple[Replay | None, int]:
     """The message after `done`, whose page ended at `after` (None: it was empty), and its delay in seconds."""
     going = replace(done, after=after, found=done.found + chosen, sent=done.sent + chosen)
     if after is not None:
-        return going, min(MAX_DELAY, -int(-chosen // rate))
+        return going, queues.delay(chosen / rate)
     if not going.found and done.began >= done.settles_at:
         return None, 0
-    wait = min(MAX_DELAY, -int(-max(PASS_SECONDS, done.settles_at - now) // 1))
+    wait = queues.delay(max(PASS_SECONDS, done.settles_at - now))
     if not going.found and now + wait < done.settles_at:
         return going, wait  # nothing to look for before that
     return replace(going, began=now + wait, found=0), wait

@@ -72,6 +72,8 @@ def _judge(app: App, scope: Scope, thresholds: Thresholds, desk: Desk) -> None:
     now = desk.now().astimezone(UTC)
     rows = outcomes.days(scope.app_id, scope.organization_id, scope.epoch, now.date(), thresholds.window)
     verdict = evaluate(map(day, rows), now.date(), thresholds, pause(scope.app_id, scope.epoch, now))
+    if not verdict.broken and not verdict.warnings:
+        return
     shown = evidence(verdict, app, thresholds, rows)
     if not verdict.broken:
         _warn(app, scope, verdict.warnings, shown, desk)
@@ -82,8 +84,6 @@ def _judge(app: App, scope: Scope, thresholds: Thresholds, desk: Desk) -> None:
 
 
 def _warn(app: App, scope: Scope, due: tuple[EarlyWarning, ...], shown: dict[str, Any], desk: Desk) -> None:
-    if not due:
-        return
     before = [e for e in transitions.warnings(app) if e.organization_id == scope.organization_id]
     for entry in before:
         transitions.resume(entry, desk)

@@ -90,7 +90,7 @@ def _refuse_switched_off(record: DeliveryRecord) -> None:
 
 def _make_due(record: DeliveryRecord, now: datetime) -> None:
     row = DeliveryRecord
-    due = [row.state.set(RETRYING), row.due_at.set(now.timestamp()), row.held_for.remove(), row.held_at.remove()]
+    due = [row.state.set(RETRYING), row.due_at.set(now.timestamp()), *attempts.unlisted()]
     unchanged = (row.state == record.state) & (row.attempt == record.attempt)
     if not change(DeliveryRecord(record.delivery_id), due, unchanged):
         raise ConsoleError(f"{record.delivery_id} was changed meanwhile by somebody else: look, and retry")

@@ -10,6 +10,7 @@ import typer
 from bellhop import deliveries
 from bellhop.deliveries import Delivery
 from bellhop.registry import DISABLED, ENABLED, App
+from health.replay import paced
 from infra.console import (
     actor,
     explain,
@@ -73,7 +74,7 @@ def enable(
     replaying = Replaying(rate=rate) if replayed else None
     made = switching.enable(app, actor.name(), desk, answer=answer, replaying=replaying, reason=reason)
     kept = held.count(app_id)
-    pace = replay.paced(app, rate or found.replay_rate) if replaying else None
+    pace = paced(app, rate or found.replay_rate) if replaying else None
     if as_json:
         output.print_json(health_documents.switched(app, made, kept) | health_documents.followed(answer, pace))
     else:

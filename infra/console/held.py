@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bellhop import attempts
-from bellhop.attempts import EXHAUSTED, PARKED
+from bellhop.attempts import HELD
 
 BOUND = 10_000
 _PAGE = 1000
@@ -22,7 +22,7 @@ class Held:
         """How many are in one of these states, at least."""
         return sum(self.counts.get(state, 0) for state in states)
 
-    def said(self, states: Iterable[str] = (PARKED, EXHAUSTED)) -> str:
+    def said(self, states: Iterable[str] = HELD) -> str:
         """Such as "1,204 parked, 3 exhausted"."""
         parts = ", ".join(f"{self.total([s]):,} {s}" for s in states if self.total([s])) or "none"
         return parts if self.complete else f"at least {parts}"

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from deliver import gate, reminders, retry, verdict, watch
+from bellhop import queues
+from deliver import gate, retry, verdict, watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Schedule:
     retry_after_cap: int
     longest_wait: int
     broken_pause_hours: int
-    wait_round: int = reminders.MAX_QUEUE_DELAY  # a wait is looked at anew that often, so it ends that late
+    wait_round: int = queues.MAX_DELAY  # a wait is looked at anew that often, so it ends that late
     pause: Pause = Pause()
 
 

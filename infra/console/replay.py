@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bellhop.attempts import EXHAUSTED, PARKED
+from bellhop.attempts import HELD, PARKED
 from bellhop.registry import DISABLED, App
 from health.messages import Replay
+from health.replay import paced
 from infra.console import held
 from infra.console.errors import ConsoleError
 from infra.console.held import Held
@@ -33,15 +34,10 @@ def start(app: App, rate: float, announce: Callable[[Replay], None], now: dateti
             f"{app.app_id} is switched off, so all of it would only be parked again: "
             f"`bellhop enable {app.app_id}` switches it on and replays what is parked"
         )
-    states = (PARKED, EXHAUSTED) if exhausted else (PARKED,)
+    states = HELD if exhausted else (PARKED,)
     kept = held.count(app.app_id)
     if not kept.total(states) and kept.complete:
         return Started(app.app_id, states, kept, None)
     moment = now.timestamp()
     announce(Replay(app.app_id, int(app.epoch), states, rate, settles_at=moment, began=moment))
     return Started(app.app_id, states, kept, paced(app, rate))
-
-
-def paced(app: App, rate: float) -> float:
-    """The rate at which an app is really sent to."""
-    return min(rate, float(app.max_per_second or rate))

@@ -18,8 +18,6 @@ from infra.console.documents import COUNTS
 from infra.console.errors import ConsoleError
 from infra.console.ping import Answer
 
-OPERATOR = "operator"
-
 
 @dataclass(frozen=True, slots=True)
 class Replaying:
@@ -45,7 +43,7 @@ def enable(
     """
     off = transitions.last_disabled(app)
     evidence: dict[str, Any] = {
-        "rule": OPERATOR,
+        "rule": transitions.BY_HAND,
         "url": app.url,
         "off_since": off.at if off else None,
         "days": [],
@@ -63,7 +61,7 @@ def disable(app: App, actor: str, reason: str, thresholds: Thresholds, desk: Des
     Raises:
         ConsoleError: somebody was quicker.
     """
-    evidence = _present(app, thresholds, desk.now()) | {"rule": OPERATOR, "reason": reason}
+    evidence = _present(app, thresholds, desk.now()) | {"rule": transitions.BY_HAND, "reason": reason}
     made = transitions.disable(app, app.organization_id or "", actor, evidence, desk)
     return made or _refuse_late(app, transitions.disabled_entry(int(app.epoch)))
 

@@ -7,7 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bellhop.deliveries import Retry, decode
-from deliver.reminders import MAX_QUEUE_DELAY, Reminders, schedule_name
+from bellhop.queues import MAX_DELAY
+from deliver.reminders import Reminders, schedule_name
 from tests.endpoint import retries
 from tests.fakes import NOW, delivery
 
@@ -46,7 +47,7 @@ def reminders(queue: str, scheduler: Scheduler) -> Reminders:
 
 
 def test_up_to_fifteen_minutes_the_queue_delays(reminders: Reminders, queue: str, scheduler: Scheduler) -> None:
-    reminders.send(RETRY, MAX_QUEUE_DELAY)
+    reminders.send(RETRY, MAX_DELAY)
     [message] = retries(queue)
     assert decode(message["body"]) == RETRY
     assert scheduler.made == {}

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from bellhop.queues import MAX_DELAY
 from deliver import gate, retry, watch
 from deliver.desk import Policy
-from deliver.reminders import MAX_QUEUE_DELAY
 from deliver.verdict import MAX_RETRY_AFTER
 from infra.console import policy
 from tests.unit.console.operating import CloudFormation, succeed
@@ -27,7 +27,7 @@ def test_every_attempt_has_its_delay_with_the_jitter_that_deliver_adds() -> None
 def test_what_is_said_of_waiting_is_what_deliver_does() -> None:
     schedule = policy.of(FULL, 10, 72)
     assert schedule.longest_wait == Policy(FULL, 30).span
-    assert schedule.wait_round == MAX_QUEUE_DELAY
+    assert schedule.wait_round == MAX_DELAY
     assert schedule.retry_after_cap == MAX_RETRY_AFTER
     assert schedule.pause.window == watch.WINDOW_SECONDS
     assert schedule.pause.longest_probe == gate.MAX_PROBE_SECONDS
