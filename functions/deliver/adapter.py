@@ -3,7 +3,6 @@
 import http.client
 import queue
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ProtocolError
 
-from deliver.sockets import TlsContext, current_call
+from deliver.sockets import TlsContext, TlsSocket, current_call
 
 HOSTS = 256  # whose connections are kept
 
@@ -90,8 +89,8 @@ class _Connection:
     connect_to: Callable[[str, str, int], socket.socket]
     tls: TlsContext
 
-    sock: socket.socket | None
-    _served: socket.socket | None = None
+    sock: Any  # a socket, TLS over one, or None
+    _served: Any = None
     _corked: list[bytes] | None = None
 
     def _new_conn(self) -> socket.socket:
@@ -123,8 +122,8 @@ class _Connection:
         if call.ended:  # http.client takes a header block that was cut off for a whole one
             response.close()
             raise ProtocolError("the connection ended inside the headers")
-        if not call.reused and isinstance(sock, ssl.SSLSocket):
-            self.tls.remember(sock)
+        if not call.reused and isinstance(sock, TlsSocket):
+            self.tls.remember(sock.sslobj)
         self._served = sock
         return response
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deliver import sockets
 from deliver import transport as module
 from deliver.answer import KEPT_BYTES, Answer, NoAnswer
 from deliver.guard import Policy
@@ -411,6 +412,18 @@ def test_more_headers_than_anybody_needs_are_no_answer(transport: Transport) -> 
     many = b"".join(b"X-%d: %s\r\n" % (n, b"a" * 60_000) for n in range(90))
     with serve(answers(b"HTTP/1.1 200 OK\r\n" + many + b"Content-Length: 0\r\n\r\n")) as server:
         assert kind(post(transport, server.url)) == "invalid_response"
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [(None, "connection_error"), (1 << 40, "timeout")])
+def test_session_tickets_without_end_hold_nobody_beyond_the_deadline(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, allowed: int | None, expected: str
+) -> None:
+    certificate, authority = servers.certificates()
+    certificate.num_tickets = 10_000_000  # OpenSSL sends them all before the server may write anything
+    transport._adapter._context.load_verify_locations(cadata=authority)
+    monkeypatch.setattr(sockets, "MAX_HEADER_BYTES", allowed or sockets.MAX_HEADER_BYTES)
+    with serve(answers(OK), certificate) as server:
+        assert kind(post(transport, server.url, seconds=1)) == expected
 
 
 def test_a_look_up_that_never_began_is_our_fault_and_not_the_endpoints(
