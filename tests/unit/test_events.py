@@ -73,6 +73,18 @@ def test_a_malformed_event_is_refused_with_the_field_and_the_reason(change: dict
     assert error.reason
 
 
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({"type": "delete"}, "'unresolved'"),
+        ({"resource": "comment", "type": "resolved"}, "'updated'"),
+        ({"resource": "sticker"}, "'metric_alert'"),
+    ],
+)
+def test_what_is_unknown_is_refused_with_what_is_known(change: dict[str, Any], known: str) -> None:
+    assert known in malformed(issue_event(**change)).reason
+
+
 def test_a_missing_or_unknown_field_is_named() -> None:
     assert "event_id" in malformed(issue_event(event_id=...)).reason
     assert "projectid" in malformed(issue_event(projectid="1")).reason

@@ -9,15 +9,33 @@ from hypothesis import strategies as st
 
 from bellhop.deliveries import Delivery, decode, delivery_id, encode
 from bellhop.events import parse
+from bellhop.registry import App
+from deliver.desk import Desk
 from notify.fanout import FanOut, fan_out
-from tests.fakes import Hooks, app, installation, issue_event, organization
+from tests.endpoint import Endpoint, answer, run
+from tests.fakes import Hooks, app, installation, issue_event, organization, sqs_record
 
 ADA = {"id": 7, "name": "Ada"}
+GRACE = {"id": 8, "name": "Grace"}
+SYSTEM = {"type": "application", "id": "sentry", "name": "Sentry"}
+
+LIMITABLE = [
+    *(f"issue.{kind}" for kind in ("created", "resolved", "assigned", "archived", "ignored", "unresolved")),
+    *(f"comment.{kind}" for kind in ("created", "updated", "deleted")),
+    *(f"metric_alert.{kind}" for kind in ("open", "resolved", "critical", "warning")),
+    "error.created",
+    "event_alert.triggered",
+]
 
 
 def hooks(*pairs: tuple[Any, Any]) -> Hooks:
     chosen = pairs or ((app(), installation()),)
     return Hooks({"acme": organization()}, {a.app_id: a for a, _ in chosen if a}, [i for _, i in chosen])
+
+
+def listening(*events: str, **changes: Any) -> Hooks:
+    listed = list(events)
+    return hooks((app(events=listed), installation(events=listed, **changes)))
 
 
 def out(registry: Hooks | None = None, **changes: Any) -> FanOut:
@@ -31,6 +49,13 @@ def only(result: FanOut) -> Delivery:
 
 def body(result: FanOut) -> dict[str, Any]:
     return dict(json.loads(only(result).body))
+
+
+def of_project(project: str | None, event: str) -> FanOut:
+    resource, _, kind = event.partition(".")
+    issue = {"id": "42"} if resource == "issue" else ...
+    registry = listening(event, projects=["1", "2"])
+    return out(registry, resource=resource, type=kind, issue=issue, project_id=project)
 
 
 def reasons(result: FanOut) -> set[str]:
@@ -52,19 +77,51 @@ def test_two_apps_of_an_organisation_get_one_delivery_each() -> None:
     assert [d.app_id for d in out(registry).deliveries] == ["a", "b"]
 
 
+def test_each_of_two_deliveries_has_its_own_installation_and_id_and_otherwise_the_same_body() -> None:
+    registry = hooks((app("a"), installation("a")), (app("b"), installation("b")))
+    first, second = out(registry).deliveries
+    assert (first.installation_id, second.installation_id) == ("in-a", "in-b")
+    assert first.delivery_id != second.delivery_id
+    bodies = [json.loads(delivery.body) for delivery in (first, second)]
+    assert [sent.pop("installation") for sent in bodies] == [{"uuid": "in-a"}, {"uuid": "in-b"}]
+    assert bodies[0] == bodies[1]
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_each_of_two_apps_is_posted_to_at_its_own_url_whatever_the_other_answers(
+    status: int, desk: Desk, apps: dict[str, App]
+) -> None:
+    apps |= {name: app(name, url=f"https://{name}.example/in") for name in ("a", "b")}
+    registry = hooks((apps["a"], installation("a")), (apps["b"], installation("b")))
+    endpoint = Endpoint(answer(status))
+    run(desk, endpoint, *(sqs_record(delivery, delivery.app_id) for delivery in out(registry).deliveries))
+    posted = [(url, json.loads(body)["installation"]["uuid"]) for url, _, body in endpoint.posted]
+    assert sorted(posted) == [("https://a.example/in", "in-a"), ("https://b.example/in", "in-b")]
+
+
 def test_an_app_without_issue_events_gets_nothing() -> None:
     result = out(hooks((app(events=["comment.created"]), installation())))
     assert (result.deliveries, reasons(result)) == ([], {"event_not_in_app"})
 
 
+def test_an_app_without_any_events_gets_no_assigned_issue() -> None:
+    result = out(hooks((app(events=[]), installation())), type="assigned")
+    assert (result.deliveries, reasons(result)) == ([], {"event_not_in_app"})
+
+
 def test_an_error_event_is_delivered_with_its_data() -> None:
-    listens = ["error.created"]
-    registry = hooks((app(events=listens), installation(events=listens)))
     data = {"error": {"event_id": "e", "issue_id": "42"}}
-    assert body(out(registry, resource="error", issue=..., data=data))["data"] == data
+    assert body(out(listening("error.created"), resource="error", issue=..., data=data))["data"] == data
 
 
-@pytest.mark.parametrize("how", ["now", "in_commit", "in_release", "in_next_release", "with_commit"])
+@pytest.mark.parametrize("owner", ["acme", "globex", None])
+def test_an_app_gets_the_errors_of_an_organisation_even_of_the_one_that_owns_it(owner: str | None) -> None:
+    listens = ["error.created"]
+    registry = hooks((app(organization_id=owner, events=listens), installation(events=listens)))
+    assert only(out(registry, resource="error", issue=...)).event == "error.created"
+
+
+@pytest.mark.parametrize("how", ["now", "in_commit", "in_release", "in_next_release"])
 def test_a_resolved_issue_says_how_beside_the_issue(how: str) -> None:
     sent = body(out(type="resolved", data={"resolution_type": how}, user=ADA))
     assert sent["action"] == "resolved"
@@ -73,10 +130,35 @@ def test_a_resolved_issue_says_how_beside_the_issue(how: str) -> None:
     assert sent["actor"] == {"type": "user", "id": 7, "name": "Ada"}
 
 
+def test_an_issue_resolved_with_a_commit_was_resolved_by_the_system() -> None:
+    sent = body(out(type="resolved", data={"resolution_type": "with_commit"}, user=None))
+    assert (sent["action"], sent["data"]["resolution_type"]) == ("resolved", "with_commit")
+    assert sent["actor"] == SYSTEM
+
+
 def test_an_ignored_issue_has_nothing_beside_the_issue() -> None:
-    registry = hooks((app(events=["issue.ignored"]), installation(events=["issue.ignored"])))
-    sent = body(out(registry, type="ignored"))
+    sent = body(out(listening("issue.ignored"), type="ignored"))
     assert (sent["action"], list(sent["data"])) == ("ignored", ["issue"])
+
+
+@pytest.mark.parametrize("substatus", ["regressed", "ongoing", "escalating"])
+@pytest.mark.parametrize(("user", "actor"), [(None, SYSTEM), (ADA, ADA | {"type": "user"})])
+def test_an_unresolved_issue_is_delivered_as_it_was_published(
+    substatus: str, user: dict[str, Any] | None, actor: dict[str, Any]
+) -> None:
+    issue = {"id": "42", "status": "unresolved", "substatus": substatus, "statusDetails": {}}
+    result = out(listening("issue.unresolved"), type="unresolved", issue=issue, user=user)
+    assert only(result).event == "issue.unresolved"
+    sent = body(result)
+    assert (sent["action"], sent["data"], sent["actor"]) == ("unresolved", {"issue": issue}, actor)
+
+
+def test_an_issue_that_comes_back_after_it_was_resolved_is_a_second_delivery() -> None:
+    registry = listening("issue.resolved", "issue.unresolved")
+    resolved = only(out(registry, event_id="ev1", type="resolved"))
+    back = only(out(registry, event_id="ev2", type="unresolved"))
+    assert (resolved.event, back.event) == ("issue.resolved", "issue.unresolved")
+    assert resolved.delivery_id != back.delivery_id
 
 
 def test_a_pending_installation_gets_nothing() -> None:
@@ -89,40 +171,51 @@ def test_an_uninstalled_installation_gets_nothing() -> None:
 
 
 def test_an_app_that_lists_only_ignored_gets_no_resolved_issue() -> None:
-    registry = hooks((app(events=["issue.ignored"]), installation(events=["issue.ignored"])))
-    assert out(registry, type="resolved").deliveries == []
+    assert out(listening("issue.ignored"), type="resolved").deliveries == []
 
 
 def test_an_app_that_lists_archived_and_not_ignored_gets_an_ignored_issue_as_archived() -> None:
-    registry = hooks((app(events=["issue.archived"]), installation(events=["issue.archived"])))
-    result = out(registry, type="ignored")
+    result = out(listening("issue.archived"), type="ignored")
     assert body(result)["action"] == "archived"
     assert only(result).event == "issue.archived"
 
 
 def test_an_app_that_lists_both_gets_an_ignored_issue_once() -> None:
-    both = ["issue.archived", "issue.ignored"]
-    assert body(out(hooks((app(events=both), installation(events=both))), type="ignored"))["action"] == "ignored"
+    assert body(out(listening("issue.archived", "issue.ignored"), type="ignored"))["action"] == "ignored"
 
 
-def test_an_assigned_issue_carries_the_assignee_as_it_was_published() -> None:
-    assignee = {"type": "team", "id": 3, "name": "ops"}
+@pytest.mark.parametrize(
+    "assignee",
+    [
+        pytest.param(ADA | {"type": "user", "email": "ada@acme.example"}, id="user with an address"),
+        pytest.param(ADA | {"type": "user"}, id="user without one"),
+        pytest.param({"type": "team", "id": 3, "name": "ops"}, id="team"),
+    ],
+)
+def test_an_assigned_issue_carries_the_assignee_as_it_was_published(assignee: dict[str, Any]) -> None:
     assert body(out(type="assigned", data={"assignee": assignee}))["data"]["assignee"] == assignee
+
+
+def test_a_reassigned_issue_is_a_second_delivery_with_the_new_person() -> None:
+    registry = hooks()
+    first = out(registry, event_id="ev1", type="assigned", data={"assignee": ADA})
+    second = out(registry, event_id="ev2", type="assigned", data={"assignee": GRACE})
+    assert [body(result)["data"]["assignee"] for result in (first, second)] == [ADA, GRACE]
+    assert only(first).delivery_id != only(second).delivery_id
 
 
 @pytest.mark.parametrize("kind", ["created", "updated", "deleted"])
 def test_a_comment_is_delivered_with_its_data_alone(kind: str) -> None:
-    listens = [f"comment.{kind}"]
     data = {"comment_id": 1, "issue_id": "42", "project_slug": "p", "timestamp": "t", "comment": "hi"}
-    registry = hooks((app(events=listens), installation(events=listens)))
-    assert body(out(registry, resource="comment", type=kind, issue=..., data=data))["data"] == data
+    result = out(listening(f"comment.{kind}"), resource="comment", type=kind, issue=..., data=data)
+    assert body(result)["data"] == data
 
 
 # ---- B. Preparation
 
 
 def test_without_a_user_the_actor_is_the_system() -> None:
-    assert body(out(user=None))["actor"] == {"type": "application", "id": "sentry", "name": "Sentry"}
+    assert body(out(user=None))["actor"] == SYSTEM
 
 
 def test_an_apps_own_user_acts_as_an_application() -> None:
@@ -164,14 +257,15 @@ def test_a_hook_without_a_project_list_gets_every_project() -> None:
     assert len(out(project_id=None).deliveries) == 1
 
 
-def test_a_hook_limited_to_the_events_project_gets_it() -> None:
-    assert len(out(hooks((app(), installation(projects=["1", "2"]))), project_id="2").deliveries) == 1
+@pytest.mark.parametrize("event", LIMITABLE)
+def test_a_hook_limited_to_the_events_project_gets_it(event: str) -> None:
+    assert only(of_project("2", event)).event == event
 
 
-@pytest.mark.parametrize("kind", ["created", "resolved"])
+@pytest.mark.parametrize("event", LIMITABLE)
 @pytest.mark.parametrize("project", ["3", None])
-def test_a_hook_limited_to_other_projects_gets_nothing_of_any_kind(kind: str, project: str | None) -> None:
-    result = out(hooks((app(), installation(projects=["1"]))), type=kind, project_id=project)
+def test_a_hook_limited_to_other_projects_gets_nothing_of_any_kind(event: str, project: str | None) -> None:
+    result = of_project(project, event)
     assert (result.deliveries, reasons(result)) == ([], {"project_not_allowed"})
 
 

@@ -1,7 +1,8 @@
 """A batch on its way through notify: enqueued, dead-lettered or skipped, and nothing else."""
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -18,6 +19,18 @@ def desk(queue: str) -> Desk:
     dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
     hooks = Hooks({"acme": organization()}, {"pager": app()}, [installation()])
     return Desk(hooks, sqs, queue, dead, Recorder(), lambda _: None)
+
+
+@dataclass
+class Refuses:
+    """A queue that takes no message of one group."""
+
+    sqs: Any
+    group: str
+
+    def send_message_batch(self, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        taken = [entry for entry in Entries if entry["MessageGroupId"] != self.group]
+        return dict(self.sqs.send_message_batch(QueueUrl=QueueUrl, Entries=taken)) if taken else {}
 
 
 def received(desk: Desk, url: str) -> list[dict[str, Any]]:
@@ -56,6 +69,26 @@ def test_an_event_that_is_malformed_in_its_very_characters_can_be_dead_lettered(
     assert len(received(desk, desk.dead_letters_url)) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"type": "delete"}, "type"),
+        ({"resource": "error", "type": "resolved"}, "type"),
+        ({"resource": "sticker"}, "resource"),
+    ],
+)
+def test_an_event_of_an_unknown_kind_is_dead_lettered_by_its_field_and_delivered_to_nobody(
+    desk: Desk, change: dict[str, Any], field: str
+) -> None:
+    event = issue_event(**change)
+    listed = [f"{event.get('resource', 'issue')}.{event['type']}"]
+    hooks = Hooks({"acme": organization()}, {"pager": app(events=listed)}, [installation(events=listed)])
+    assert process([sqs_record(event)], replace(desk, hooks=hooks)) == []
+    [dead] = received(desk, desk.dead_letters_url)
+    assert dead["MessageAttributes"]["field"]["StringValue"] == field
+    assert received(desk, desk.deliveries_url) == []
+
+
 def test_an_event_nobody_listens_to_is_done_with_a_named_reason_and_a_metric(desk: Desk) -> None:
     assert process([sqs_record(issue_event(type="ignored"))], desk) == []
     [line] = desk.telemetry.said("event skipped")
@@ -63,6 +96,14 @@ def test_an_event_nobody_listens_to_is_done_with_a_named_reason_and_a_metric(des
     assert line["event_id"] == "ev1"
     assert desk.telemetry.counts["Skipped_event_not_in_app"] == 1
     assert received(desk, desk.dead_letters_url) == []
+    assert received(desk, desk.deliveries_url) == []
+
+
+def test_an_event_of_an_organisation_without_installations_is_done_and_delivered_to_nobody(desk: Desk) -> None:
+    alone = replace(desk, hooks=Hooks({"acme": organization()}, {"pager": app()}))
+    assert process([sqs_record(issue_event())], alone) == []
+    assert desk.telemetry.counts["EventSkipped"] == 1
+    assert received(desk, desk.deliveries_url) == []
 
 
 def test_a_registry_that_does_not_answer_keeps_only_the_events_it_was_asked_for(desk: Desk) -> None:
@@ -84,6 +125,28 @@ def test_a_queue_that_does_not_answer_keeps_every_event(desk: Desk) -> None:
         "m1",
         "m2",
     ]
+
+
+def test_an_event_of_which_the_queue_refuses_a_delivery_is_kept_and_its_neighbours_are_done(desk: Desk) -> None:
+    apps = {"a": app("a"), "b": app("b", events=["issue.created"])}
+    refusing = replace(
+        desk,
+        hooks=Hooks({"acme": organization()}, apps, [installation("a"), installation("b")]),
+        sqs=Refuses(desk.sqs, "b"),
+    )
+    neighbours = [issue_event(event_id=name, type="resolved") for name in ("before", "after")]
+    records = [
+        sqs_record(neighbours[0], "m1"),
+        sqs_record(issue_event(event_id="both"), "m2"),
+        sqs_record(neighbours[1], "m3"),
+    ]
+    assert process(records, refusing) == ["m2"]
+    sent = [decode(message["Body"]) for message in received(desk, desk.deliveries_url)]
+    assert {(delivery.event_id, delivery.app_id) for delivery in sent} == {
+        ("before", "a"),
+        ("both", "a"),
+        ("after", "a"),
+    }
 
 
 def test_a_dead_letter_queue_that_does_not_answer_keeps_the_malformed_event(desk: Desk) -> None:

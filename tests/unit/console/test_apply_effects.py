@@ -76,6 +76,24 @@ def test_a_field_that_is_dropped_from_the_file_goes_back_to_its_default(connecti
     assert prepare(EXAMPLE.replace(line, "    #")).empty
 
 
+def test_a_hook_without_a_list_of_its_own_follows_its_apps_events(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    for listed, events in (("[issue.resolved, error]", ["issue.resolved", "error.created"]), ("[]", [])):
+        apply.execute(prepare(EXAMPLE.replace("[issue, comment.created]", listed)), connection)
+        assert App.get("deploy-bot").events == events
+        assert [hook.events for hook in Installation.scan() if hook.app_id == "deploy-bot"] == [events]
+
+
+def test_a_hook_with_a_list_of_its_own_keeps_it_when_its_app_lists_more(connection: Connection) -> None:
+    apply.execute(prepare(EXAMPLE), connection)
+    own = {i.organization_id: i.events for i in Installation.scan() if i.app_id == "pager"}
+    more = EXAMPLE.replace("[issue, event_alert, metric_alert]", "[issue, error, event_alert, metric_alert]")
+    apply.execute(prepare(more), connection)
+    now = {i.organization_id: i.events for i in Installation.scan() if i.app_id == "pager"}
+    assert now["4501"] == own["4501"]
+    assert now["globex"] == App.get("pager").events != own["globex"]
+
+
 def test_an_organisation_from_before_there_were_warnings_can_decline_them(connection: Connection) -> None:
     apply.execute(prepare(EXAMPLE), connection)
     connection.client.update_item(
