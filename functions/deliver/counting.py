@@ -2,7 +2,8 @@
 
 A failure is written at once, and so is the first success that this process sees of an app's day: those are
 what health judges by, "errors and no success". Every further success changes no verdict, so this process keeps
-it until a failure of the same app is written, or for a minute. A process that dies takes at most that with it.
+it until a failure of the same app is written, or until its first batch a minute later. A process that dies
+takes at most that with it.
 """
 
 from collections.abc import Callable, Iterable

@@ -53,7 +53,7 @@ def process(records: Iterable[dict[str, Any]], desk: Desk, workers: Workers) -> 
     """Handle a batch; return the ids of the messages that SQS must keep.
 
     Policy: what an endpoint does is the delivery's affair and never keeps a message. A fault of ours keeps
-    the one message it touched, and nothing of it is counted against the app. When the counters or the log of
+    the one message it touched, and is never counted against the app. When the counters or the log of
     successes cannot be written, the deliveries stay done: sending webhooks twice would be worse.
     """
     batch = Batch()
@@ -172,10 +172,15 @@ def _success_names(job: Job) -> dict[str, Any]:
 def _count(tallies: Sequence[Tally], desk: Desk, pause: Callable[[int], None]) -> None:
     for tally in tallies:
         try:
-            waiting.counted(tally, outcomes.add(tally, pause), desk)
+            row = outcomes.add(tally, pause)
         except Exception:  # noqa: BLE001 - see the policy of process()
             desk.telemetry.error("outcomes not counted", app_id=tally.app_id)
             desk.telemetry.count("OutcomesNotCounted")
+            continue
+        try:
+            waiting.counted(tally, row, desk)
+        except Exception:  # noqa: BLE001 - the next failure that is counted looks again
+            desk.telemetry.error("app not paused: the gate cannot be written", app_id=tally.app_id)
 
 
 def _log_successes(taken: list[Success], desk: Desk) -> None:

@@ -28,10 +28,9 @@ class Concluded:
 
 
 def conclude(job: Job, verdict: Verdict, attempt: Attempt, desk: Desk) -> Concluded:
-    """Write how an attempt ended. Whoever calls this counts first and then has `follow` say what is to be said.
+    """Write how an attempt ended. Whoever calls this takes the tally, then has `follow` say what is to be said.
 
-    When it cannot be said the message comes back and finds the record ahead, so what is not counted by then
-    never is.
+    When it cannot be said the message comes back and finds the record ahead: this is the tally's one chance.
     """
     concluded = Concluded(_tally(job, verdict, attempt))
     if verdict.fate is not Fate.DONE:
@@ -69,6 +68,7 @@ def _say(job: Job, attempt: Attempt, end: End, desk: Desk, *, wait: int) -> None
         result=attempt.result,
         milliseconds=attempt.milliseconds,
         state=end.state,
+        **({"probe": True} if job.probe else {}),
         **({"retry_in_seconds": wait} if end.state == RETRYING else {}),
     )
     desk.telemetry.count("AttemptFailed")

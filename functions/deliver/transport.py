@@ -45,7 +45,11 @@ class Transport:
         self._adapter = Adapter(self._connect, context, connections_per_host)
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Answer | NoAnswer:
-        """POST `body`; whatever the endpoint does, this returns within about `seconds`."""
+        """POST `body`; whatever the endpoint does, this returns within about `seconds`.
+
+        Raises:
+            ResolversBusyError: the name's look-up never began.
+        """
         call = Call(time.monotonic() + seconds)
         current_call.set(call)
         try:

@@ -1,7 +1,7 @@
 """Deliveries that may not go out now: their app is paused, starts slowly after a pause, or is over its rate.
 
 Waiting spends no retry budget. A first attempt that is put off gets its record; after that only its reminder
-goes round, through the Retries lane, without touching any table. It waits at most as long as its retries would
+goes round, through the Retries lane, without touching its record. It waits at most as long as its retries would
 have taken, then it is exhausted, and can be replayed like everything that is.
 """
 
@@ -135,7 +135,7 @@ def _put_off_again(message: Retry, wait: int, desk: Desk) -> None:
     if not attempts.finish(record, End(EXHAUSTED), desk.now()):
         # Ours, its answer lost, or another's: what comes back finds in the record what is left to say.
         raise OursError(f"the end of {message.delivery_id} was not written under this lease")
-    desk.telemetry.warning("delivery exhausted: its app never came back", **names(record.delivery))
+    desk.telemetry.warning("delivery exhausted: it waited as long as its retries take", **names(record.delivery))
     desk.telemetry.count("DeliveryExhausted")
     exhausted.announce(record, desk)
 

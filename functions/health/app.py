@@ -3,13 +3,15 @@
 import os
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from bellhop import settings
 from health import follow_up, messages, post, probing, replay
 from health.messages import FollowUp, MailEvent, Probe, Replay
 from health.office import Office, Settings, furnish
 from health.review import Scope, review
+
+T = TypeVar("T")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         if records[0]["eventSource"] == "aws:dynamodb":
             return _failures(_review_stream(records, office))
-        return _failures(_each(records, _message_id, lambda r: act(messages.decode(r["body"]), office), office))
+        return _failures(_each(records, _message_id, _message, lambda message: act(message, office), office))
     finally:
         office.telemetry.flush()
 
@@ -31,10 +33,10 @@ def _review_stream(records: Iterable[dict[str, Any]], office: Office) -> list[st
     for record in records:
         firsts.setdefault(_scope(record), record)
 
-    def judge(record: dict[str, Any]) -> None:
-        review(_scope(record), office.thresholds, office.transitions)
+    def judge(scope: Scope) -> None:
+        review(scope, office.thresholds, office.transitions)
 
-    failed = _each(firsts.values(), _sequence_number, judge, office)
+    failed = _each(firsts.values(), _sequence_number, _scope, judge, office)
     return failed[:1]  # a stream goes on from the first that failed; what is judged again does no harm
 
 
@@ -54,16 +56,20 @@ def act(message: messages.Message, office: Office) -> None:
 def _each(
     records: Iterable[dict[str, Any]],
     identify: Callable[[dict[str, Any]], str],
-    act: Callable[[dict[str, Any]], None],
+    read: Callable[[dict[str, Any]], T],
+    act: Callable[[T], None],
     office: Office,
 ) -> list[str]:
-    """Act on each record; return which must come back. Policy: a fault is one record's own."""
+    """Act on what each record says; return which must come back. Policy: a fault is one record's own."""
     failed = []
     for record in records:
+        said = None
         try:
-            act(record)
+            said = read(record)
+            act(said)
         except Exception:  # noqa: BLE001 - the record boundary
-            office.telemetry.error("record kept", record=identify(record))
+            names = {name: getattr(said, name) for name in ("app_id", "entry") if hasattr(said, name)}
+            office.telemetry.error("record kept", record=identify(record), **names)
             failed.append(identify(record))
     return failed
 
@@ -71,6 +77,10 @@ def _each(
 def _scope(record: dict[str, Any]) -> Scope:
     image = record["dynamodb"]["NewImage"]
     return Scope(image["app_id"]["S"], image["organization_id"]["S"], int(image["epoch"]["N"]))
+
+
+def _message(record: dict[str, Any]) -> messages.Message:
+    return messages.decode(record["body"])
 
 
 def _sequence_number(record: dict[str, Any]) -> str:

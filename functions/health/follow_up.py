@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
 
+from bellhop import queues
 from bellhop.bus import Bus, BusError
 from bellhop.registry import App, AuditEntry, find
 from bellhop.tables import change
 from bellhop.telemetry import Telemetry
-from health import post, transitions
+from health import post, probing, transitions
 from health.messages import FollowUp, Probe, Replay
 from health.post import MailRefusedError
-from health.probing import FIRST_INTERVAL
 
 MAX_REASON = 200  # characters of a person's words in an event
 
@@ -51,8 +52,10 @@ def follow_up(message: FollowUp, desk: Desk) -> None:
         FollowUpError: at least one step is still to be made, or another worker is at it.
     """
     entry = find(AuditEntry, message.app_id, message.entry, consistent=True)
-    if entry is None or entry.finished_at:
-        desk.telemetry.info("transition already finished", app_id=message.app_id, entry=message.entry)
+    if entry is None:
+        desk.telemetry.warning("transition gone: no audit entry", app_id=message.app_id, entry=message.entry)
+    elif entry.finished_at:
+        desk.telemetry.info("transition already finished", **_names(entry))
     elif not _take(entry, desk):
         # Perhaps for this message, received twice, or by a write of ours whose answer was lost: let it come back.
         raise FollowUpError("another worker has this transition, for as long as its lease")
@@ -76,7 +79,7 @@ def _made(name: str, step: Step, entry: AuditEntry, desk: Desk) -> bool:
         return True
     try:
         step(entry, desk)
-    except (BusError, MailRefusedError, ClientError, BotoCoreError) as error:
+    except (BusError, MailRefusedError, ClientError, BotoCoreError, PynamoDBException) as error:
         desk.telemetry.warning("step put off", **_names(entry), step=name, reason=str(error))
         return False
     entry.update(actions=[AuditEntry.done.add({name})])
@@ -120,7 +123,8 @@ def _probe(entry: AuditEntry, desk: Desk) -> None:
     by_hand = entry.evidence["rule"] == transitions.BY_HAND  # then a person switches it on again too
     if app and app.auto_enable and not by_hand:
         now = desk.now().timestamp()
-        desk.send(Probe(entry.app_id, _epoch(entry) + 1, now, now + FIRST_INTERVAL), FIRST_INTERVAL)
+        probe = probing.begin(entry.app_id, _epoch(entry) + 1, now)
+        desk.send(probe, queues.delay(probe.due - now))
 
 
 def _replay(entry: AuditEntry, desk: Desk) -> None:

@@ -37,8 +37,9 @@ class Replay:
 class Probe:
     """Look whether a disabled app's endpoint is well again.
 
-    `number` counts the probes since it was switched off at `since`; the next step is due at `due`, both epoch
-    seconds. `ping` is the delivery whose answer is waited for, None before it is sent.
+    `number` counts the probes since it was switched off at `since`, and goes on counting where a probe switched it
+    on in vain; the next step is due at `due`, both epoch seconds. `ping` is the delivery whose answer is waited
+    for, None before it is sent.
     """
 
     app_id: str

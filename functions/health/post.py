@@ -50,7 +50,7 @@ def send_mails(entry: AuditEntry, desk: Desk) -> None:
         MailRefusedError: at least one owner is still to be mailed.
     """
     if not _owners(entry) and entry.organization_id:
-        desk.telemetry.info("nobody to mail", **_names(entry))
+        desk.telemetry.info("nobody is to be mailed", **_names(entry))
     refused = [owner for owner in _owners(entry) if not _mail(owner, entry, desk)]
     if refused:
         raise MailRefusedError(f"{len(refused)} of the owners' mails were refused for now")
@@ -86,7 +86,8 @@ def note(event: MailEvent, desk: Desk) -> None:
         if entry and owner in entry.mails:
             _set(entry, owner, state)
         names = {"app_id": event.app_id, "entry": event.entry, "owner": owner}
-        desk.telemetry.warning(f"mail {state}: this address gets no more mail", **names, reason=event.detail)
+        means = "SES did not send it" if event.kind == "Reject" else "this address gets no more mail"
+        desk.telemetry.warning(f"mail {state}: {means}", **names, reason=event.detail)
         desk.telemetry.count("MailBounced")
 
 

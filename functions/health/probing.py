@@ -19,7 +19,9 @@ from health.messages import Probe
 
 FIRST_INTERVAL = 900  # seconds; doubled after each probe that failed
 LONGEST_INTERVAL = 86_400
+LASTING = 86_400.0  # seconds on, after which a probe that switched on is believed
 GIVEN_UP = 30 * 86_400.0  # what was parked first has expired by then
+BY_PROBE = "probe"  # the rule of a transition that a probe made
 OVERDUE = 900.0  # a ping without a record that long after it was sent counts as failed
 
 
@@ -33,6 +35,19 @@ class Desk:
     transitions: transitions.Desk
     telemetry: Telemetry
     now: Callable[[], datetime]
+
+
+def begin(app_id: str, epoch: int, now: float) -> Probe:
+    """The probe of an app that has just been switched off, and so is in `epoch`.
+
+    Policy: an endpoint that answers pings and refuses webhooks must not go on and off four times an hour. Where a
+    probe switched the app on and that did not last, the intervals go on growing.
+    """
+    before = find(AuditEntry, app_id, transitions.enabled_entry(epoch - 2), consistent=True)
+    number = 1
+    if before and before.evidence["rule"] == BY_PROBE and now - _moment(before.at) < LASTING:
+        number = int(before.evidence["probe"]) + 1
+    return Probe(app_id, epoch, now, now + interval(number), number)
 
 
 def step(probe: Probe, desk: Desk) -> None:
@@ -55,7 +70,7 @@ def _end(probe: Probe, desk: Desk) -> None:
     # It may have been this chain that switched the app on, and died before it could say so.
     key = transitions.enabled_entry(probe.epoch)
     transitions.resume(find(AuditEntry, probe.app_id, key, consistent=True), desk.transitions)
-    desk.telemetry.info("probing ended: the app is not off any more", app_id=probe.app_id)
+    desk.telemetry.info("probing ended: the app is on, gone, or not to be probed", app_id=probe.app_id)
 
 
 def interval(number: int) -> int:
@@ -77,17 +92,18 @@ def _look(app: App, probe: Probe, ping: str, desk: Desk) -> None:
             _go_round(probe, desk.answers_within, desk)
             return
     elif record.state == DELIVERED:
-        _enable(app, record.history[-1], desk)
+        _enable(app, probe, record.history[-1], desk)
         return
     desk.telemetry.info("probe failed", app_id=probe.app_id, number=probe.number)
     following = probe.number + 1
     _wait(replace(probe, number=following, ping=None, due=now + interval(following)), desk)
 
 
-def _enable(app: App, answered: dict[str, object], desk: Desk) -> None:
+def _enable(app: App, probe: Probe, answered: dict[str, object], desk: Desk) -> None:
     off = transitions.last_disabled(app)
     shown: dict[str, Any] = {
-        "rule": "probe",
+        "rule": BY_PROBE,
+        "probe": probe.number,
         "url": app.url,
         "off_since": off.at if off else None,
         "answer": {name: answered.get(name) for name in ("status", "ms")},
@@ -97,6 +113,10 @@ def _enable(app: App, answered: dict[str, object], desk: Desk) -> None:
     made = transitions.enable(app, "probe", shown, desk.transitions, tell_owners=True)
     if made is None:
         desk.telemetry.info("probing ended: somebody was quicker", app_id=app.app_id)
+
+
+def _moment(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 def _wait(probe: Probe, desk: Desk) -> None:

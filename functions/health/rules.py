@@ -13,8 +13,9 @@ FATAL, TIMEOUTS, ERRORS, PAUSE = "fatal", "timeouts", "errors", "pause"
 
 TIMEOUT_WARNINGS = (0.5, 0.75, 0.9)  # shares of the day's timeouts that switch off
 ERROR_WARNINGS = (3 / 7, 5 / 7, 6 / 7)  # of the days that switch off: the third, fifth and sixth of seven
+PAUSE_WARNINGS = (0.5, 0.75, 0.9)  # of the hours that switch off
 CALM = 0.25  # a day with a smaller share of timeouts ends an episode of them
-BROKEN = 1 + max(len(TIMEOUT_WARNINGS), len(ERROR_WARNINGS))  # the level above every warning
+BROKEN = 1 + max(map(len, (TIMEOUT_WARNINGS, ERROR_WARNINGS, PAUSE_WARNINGS)))  # the level above every warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ def evaluate(days: Iterable[Day], today: date, thresholds: Thresholds, pause: Pa
     rule, since = _broken(window, thresholds, pause)
     if rule is not None:
         return Verdict(rule, window, since)
-    warnings = tuple(w for w in (_timeouts(window, thresholds), _errors(window, thresholds)) if w)
+    near = _timeouts(window, thresholds), _errors(window, thresholds), _paused(window, thresholds, pause)
+    warnings = tuple(warning for warning in near if warning)
     return Verdict(None, window, min((w.since for w in warnings), default=None), warnings)
 
 
@@ -137,11 +139,14 @@ def _broken(window: Sequence[Day], thresholds: Thresholds, pause: Pause | None) 
 
 
 def _too_long(pause: Pause, window: Sequence[Day], thresholds: Thresholds) -> bool:
-    # A success since it began: a process that knew nothing of the pause got through, so the endpoint is well.
-    # And probes must have failed all the while: a pause that nobody tried to end says nothing.
-    got_through = any(d.success for d in window if d.day > pause.began)
+    # Probes must have failed all the while: a pause that nobody tried to end says nothing.
     tried = all(d.error + d.timeout for d in window[-math.ceil(thresholds.pause_hours / 24) :])
-    return pause.hours >= thresholds.pause_hours and tried and not got_through
+    return pause.hours >= thresholds.pause_hours and tried and not _got_through(pause, window)
+
+
+def _got_through(pause: Pause, window: Sequence[Day]) -> bool:
+    # A success since it began: a process that knew nothing of the pause got through, so the endpoint is well.
+    return any(d.success for d in window if d.day > pause.began)
 
 
 def _timeouts(window: Sequence[Day], thresholds: Thresholds) -> EarlyWarning | None:
@@ -158,6 +163,14 @@ def _errors(window: Sequence[Day], thresholds: Thresholds) -> EarlyWarning | Non
     marks = {math.ceil(share * limit) for share in ERROR_WARNINGS} - {limit}
     level = sum(len(run) >= mark for mark in marks)
     return EarlyWarning(ERRORS, level, len(run), limit, run[-1].day) if level else None
+
+
+def _paused(window: Sequence[Day], thresholds: Thresholds, pause: Pause | None) -> EarlyWarning | None:
+    if pause is None or _got_through(pause, window):
+        return None
+    limit = thresholds.pause_hours
+    level = sum(pause.hours >= share * limit for share in PAUSE_WARNINGS)
+    return EarlyWarning(PAUSE, level, int(pause.hours), limit, pause.began) if level else None
 
 
 def _failing(window: Sequence[Day]) -> list[Day]:

@@ -15,7 +15,7 @@ _MEANINGS = {
     "sending": "being sent now, or its worker died and it will be unknown",
     "sent": "SES took it",
     "unknown": "SES did not say whether it took it; it may have arrived",
-    "skipped": "app or organisation was gone",
+    "skipped": "not sent: app or organisation was gone, or a graver transition came first",
     "bounced": "it came back; SES sends nothing more to this address",
     "complained": "reported as spam; SES sends nothing more to this address",
     "rejected": "SES refused it after taking it",

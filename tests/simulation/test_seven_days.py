@@ -7,6 +7,7 @@ import pytest
 
 from bellhop import attempts, gates
 from bellhop.registry import App, AuditEntry
+from deliver.answer import Answer, NoAnswer
 from health import transitions
 from health.messages import FollowUp
 from health.office import Queues
@@ -28,6 +29,13 @@ def fleet(aws: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     made.clock.now = MONDAY
     streaming(made, monkeypatch)
     return made
+
+
+class PingsOnly(Endpoint):
+    """Takes pings, and answers everything else as told."""
+
+    def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Answer | NoAnswer:
+        return answer(200) if headers["Sentry-Hook-Resource"] == "ping" else super().__call__(url, headers, body)
 
 
 def day(number: int, hour: float = 0) -> datetime:
@@ -129,7 +137,7 @@ def test_a_busy_endpoint_that_hangs_is_paused_and_after_hours_of_vain_probes_swi
     fleet.run(day(1, 1))
     assert gates.load("pager").paused_since
     fleet.run(day(1, 7))
-    assert history()[-1] == "23 app.disabled pause"
+    assert history() == [*["23 app.warned pause"] * 3, "23 app.disabled pause"]
     assert len(fleet.posted) < 100
     assert Counter(subjects(fleet)[-2:]).keys() == {
         (owner, "Action required: Fix your Pager integration") for owner in (ADA, BOB)
@@ -159,6 +167,15 @@ def test_an_app_that_asked_for_it_comes_back_by_itself_when_its_endpoint_does(fl
     assert subjects(fleet)[-1][1] == "Your Pager integration is on again"
     delivered = {r.event_id for r in attempts.DeliveryRecord.scan() if r.state == "delivered"}
     assert set(names) <= delivered
+
+
+def test_an_endpoint_that_takes_pings_and_refuses_webhooks_is_switched_on_ever_more_rarely(fleet: Fleet) -> None:
+    app(auto_enable=True).save()
+    fleet.endpoint = PingsOnly(answer(410))
+    for hour in range(24):
+        fleet.publish(issue_event(event_id=f"h{hour}"), hour * 3600)
+    fleet.run(day(2))
+    assert sum("app.enabled" in line for line in history()) == 6  # after 1, 2, 4, 8, 16 and 32 quarters of an hour
 
 
 def test_a_message_of_a_transition_that_comes_ten_times_mails_once(fleet: Fleet) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from pynamodb.exceptions import GetError
 
 from bellhop.bus import Bus
 from bellhop.registry import App, AuditEntry
-from health import follow_up, post
+from health import follow_up, post, probing
 from health.follow_up import Desk, FollowUpError
 from health.messages import FollowUp, Probe, Replay
 from health.transitions import enabled_entry
@@ -109,6 +110,23 @@ def test_an_outage_of_the_bus_keeps_the_mail_not_waiting_and_the_event_follows(w
     world.work()
     assert world.kinds() == ["bellhop.app.disabled"]
     assert world.ses.recipients() == [ADA, BOB]
+
+
+def test_a_table_that_fails_in_one_step_keeps_the_others_not_waiting_and_frees_the_entry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Probe:
+        raise GetError("the table does not answer")
+
+    app(state="disabled", epoch=2, auto_enable=True).save()
+    with monkeypatch.context() as fault:
+        fault.setattr(probing, "begin", broken)
+        with pytest.raises(FollowUpError, match="probe"):
+            world.work()
+    assert world.ses.recipients() == [ADA, BOB]
+    world.work()
+    assert [type(message) for message, _ in world.sent] == [Probe]
+    assert entry().finished_at
 
 
 def test_twenty_workers_at_once_mail_each_owner_once(world: World) -> None:

@@ -121,7 +121,7 @@ def test_an_organisation_without_owners_is_mailed_nothing_and_the_log_says_so(de
     entry().update(actions=[AuditEntry.mails.set({})])
     send(desk)
     assert ses.sent == []
-    assert desk.telemetry.said("nobody to mail")
+    assert desk.telemetry.said("nobody is to be mailed")
 
 
 @pytest.mark.parametrize("gone", [App, Organization])
@@ -141,6 +141,9 @@ def test_a_mail_says_which_settings_and_which_transition_it_belongs_to(desk: Des
     assert all(re.fullmatch("[A-Za-z0-9_-]{1,256}", t["Value"]) for t in mail["EmailTags"])
 
 
+NO_MORE = "this address gets no more mail"
+
+
 def event(kind: str, **said: Any) -> dict[str, Any]:
     carried = {name: [value] for name, value in tags("pager", KEY).items()}
     mail = {"destination": [ADA], "tags": carried | {"ses:configuration-set": ["mail-settings"]}}
@@ -148,23 +151,23 @@ def event(kind: str, **said: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("said", "state"),
+    ("said", "state", "means"),
     [
-        (event("Bounce", bounceType="Permanent", bounceSubType="OnAccountSuppressionList"), "bounced"),
-        (event("Complaint", complaintFeedbackType="abuse"), "complained"),
-        (event("Reject", reason="Bad content"), "rejected"),
+        (event("Bounce", bounceType="Permanent", bounceSubType="OnAccountSuppressionList"), "bounced", NO_MORE),
+        (event("Complaint", complaintFeedbackType="abuse"), "complained", NO_MORE),
+        (event("Reject", reason="Bad content"), "rejected", "SES did not send it"),
     ],
     ids=["bounce", "complaint", "reject"],
 )
 def test_what_ses_says_of_a_mail_later_is_noted_in_the_entry_and_the_log(
-    desk: Desk, said: dict[str, Any], state: str
+    desk: Desk, said: dict[str, Any], state: str, means: str
 ) -> None:
     send(desk)
     read = decode(json.dumps(said))
     assert isinstance(read, MailEvent)
     post.note(read, desk)
     assert mails() == {ADA: state, BOB: "sent"}
-    [line] = desk.telemetry.said(f"mail {state}: this address gets no more mail")
+    [line] = desk.telemetry.said(f"mail {state}: {means}")
     assert line["owner"] == ADA
     assert line["reason"]
 

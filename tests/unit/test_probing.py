@@ -1,6 +1,7 @@
 """Probing an app that is off: at growing intervals, until its endpoint answers 2xx."""
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from bellhop.deliveries import Delivery
 from bellhop.registry import App, AuditEntry
 from health import messages, transitions
 from health.messages import FollowUp, Probe
-from health.probing import Desk, interval, step
+from health.probing import Desk, begin, interval, step
 from health.transitions import disabled_entry, enabled_entry
 from tests.endpoint import Clock
 from tests.fakes import NOW, Recorder, app, organization
@@ -70,6 +71,19 @@ def found() -> App:
 
 def test_intervals_double_from_a_quarter_of_an_hour_to_a_day() -> None:
     assert [interval(n) for n in (1, 2, 3, 7, 8, 30)] == [900, 1800, 3600, 57_600, 86_400, 86_400]
+
+
+@pytest.mark.parametrize(
+    ("rule", "hours", "number"), [("probe", 23, 5), ("probe", 25, 1), ("operator", 1, 1), (None, 0, 1)]
+)
+def test_where_a_probe_switched_on_in_vain_the_intervals_go_on_growing(
+    world: World, rule: str | None, hours: int, number: int
+) -> None:
+    if rule:
+        at = (NOW - timedelta(hours=hours)).isoformat(timespec="seconds")
+        shown = {"rule": rule, "probe": 4}
+        disabled(enabled_entry(2), action="app.enabled", at=at, evidence=shown).save()
+    assert begin("pager", 4, START) == Probe("pager", 4, START, START + interval(number), number)
 
 
 def test_an_endpoint_that_stays_broken_is_pinged_more_and_more_rarely_and_given_up_after_a_month(

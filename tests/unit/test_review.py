@@ -143,7 +143,18 @@ def test_a_pause_of_72_hours_without_a_successful_probe_disables(desk: Desk) -> 
     pause(72)
     review(SCOPE, desk)
     assert state() == ("disabled", 2)
-    assert entries()[0].evidence["rule"] == "pause"
+    assert [e.evidence["rule"] for e in entries("app.warned") + entries()] == ["pause", "pause"]
+
+
+def test_the_owners_of_an_app_that_is_paused_for_long_are_warned_once_in_each_of_its_stages(desk: Desk) -> None:
+    for hours in (36, 40, 54):
+        count(error=1)
+        gates.Gate("pager").delete()
+        pause(hours)
+        review(SCOPE, desk)
+    warned = [(e.evidence["rule"], e.evidence["warning"]["reached"]) for e in entries("app.warned")]
+    assert warned == [("pause", 36), ("pause", 54)]
+    assert all(e.mails.attribute_values for e in entries("app.warned"))
 
 
 def test_a_pause_that_nobody_tried_to_end_is_no_reason_however_old_it_is(desk: Desk) -> None:

@@ -133,6 +133,19 @@ def test_errors_are_warned_of_on_the_third_the_fifth_and_the_sixth_day() -> None
     assert levels == [0, 0, 0, 1, 1, 2, 3]
 
 
+def test_a_pause_is_warned_of_at_half_three_quarters_and_nine_tenths() -> None:
+    def levels(hours: float, *days: Day) -> list[tuple[str, int, int, int]]:
+        since = Pause(TODAY - timedelta(days=int(hours // 24)), hours)
+        warnings = evaluate([ago(0, timeout=1), *days], TODAY, LIMITS, since).warnings
+        return [(w.rule, w.level, w.reached, w.limit) for w in warnings]
+
+    assert levels(35.9) == []
+    assert levels(36) == [("pause", 1, 36, 72)]
+    assert levels(54) == [("pause", 2, 54, 72)]
+    assert levels(64.9) == [("pause", 3, 64, 72)]
+    assert levels(64.9, ago(1, success=1)) == []  # a process that knew nothing of it got through
+
+
 def test_fewer_days_are_warned_of_sooner_and_a_single_day_never() -> None:
     def levels(days: int) -> list[int]:
         limits = Thresholds(1000, days)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pynamodb.exceptions import UpdateError
 
 from bellhop import deliveries, gates
 from bellhop.deliveries import Retry
@@ -37,6 +38,20 @@ def paused(desk: Desk) -> None:
 def test_ten_failures_in_five_minutes_pause_the_app_and_mail_nobody(desk: Desk) -> None:
     paused(desk)
     assert desk.telemetry.counts["PauseBegan"] == 1  # type: ignore[attr-defined]
+
+
+def test_a_gate_that_cannot_be_written_is_said_and_not_taken_for_a_lost_count(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> bool:
+        raise UpdateError("the table does not answer")
+
+    monkeypatch.setattr(gates, "pause", broken)
+    assert run(desk, Endpoint(answer(500)), *batch(10)) == []
+    assert counters()["error"] == 10
+    [line] = desk.telemetry.said("app not paused: the gate cannot be written")  # type: ignore[attr-defined]
+    assert line["app_id"] == "pager"
+    assert "OutcomesNotCounted" not in desk.telemetry.counts  # type: ignore[attr-defined]
 
 
 def test_while_paused_nothing_is_sent_and_no_budget_is_spent(desk: Desk, queue: str) -> None:
