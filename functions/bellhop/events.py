@@ -9,6 +9,7 @@ from typing import Any
 import fastjsonschema
 
 MAX_EVENT_BYTES = 262_144
+MAX_ID = 64  # characters; of a malformed event's more are not logged
 SCHEMA_PATH = Path(__file__).parent / "schema" / "issue-event.json"
 
 # `archived` is the old name of `ignored`: an app that lists only one of them gets the event under that name.
@@ -16,12 +17,16 @@ _ALIASES = {"issue.ignored": "issue.archived", "issue.archived": "issue.ignored"
 
 
 class MalformedEventError(Exception):
-    """The event breaks the contract; `field` says where and `reason` what to change."""
+    """The event breaks the contract; `field` says where and `reason` what to change.
 
-    def __init__(self, field: str, reason: str) -> None:
+    `names` are the ids that it says of itself, where they can be read: for the log.
+    """
+
+    def __init__(self, field: str, reason: str, names: dict[str, str] | None = None) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+        self.names = names or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def parse(text: str) -> IssueEvent:
     try:
         _validator()(document)
     except fastjsonschema.JsonSchemaValueException as error:
-        raise _explain(error) from None
+        raise _explain(error, _names(document)) from None
     return IssueEvent(**document)
 
 
@@ -109,11 +114,17 @@ def _unencodable_field(document: Any) -> str:
     return "body"
 
 
-def _explain(error: Any) -> MalformedEventError:
+def _names(document: Any) -> dict[str, str]:
+    said = document if isinstance(document, dict) else {}
+    ids = {name: said.get(name) for name in ("event_id", "organization_id")}
+    return {name: value[:MAX_ID] for name, value in ids.items() if isinstance(value, str)}
+
+
+def _explain(error: Any, names: dict[str, str]) -> MalformedEventError:
     # fastjsonschema says "data.project_id must be string"; the publisher knows no "data" but its own.
     place, _, reason = error.message.partition(" ")
     name = place.removeprefix("data").removeprefix(".") or "body"
     if error.rule == "additionalProperties":
         known = ", ".join(error.definition["properties"])
         reason = f"{reason}; known fields are {known}"
-    return MalformedEventError(name[:200], reason[:500])
+    return MalformedEventError(name[:200], reason[:500], names)

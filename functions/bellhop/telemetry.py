@@ -7,7 +7,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 
 class Telemetry(Protocol):
-    """One line per decision, correlated by `event_id` and `delivery_id`; counts become CloudWatch metrics."""
+    """One line per decision, which names what it is about; counts become CloudWatch metrics."""
 
     def info(self, message: str, **fields: Any) -> None:
         """A decision as it should be."""
@@ -26,7 +26,7 @@ class PowertoolsTelemetry:
     """Telemetry to CloudWatch: JSON lines, and metrics in the embedded metric format."""
 
     def __init__(self) -> None:
-        self._logger = Logger()
+        self._logger = Logger(location=None)  # it would be this file for every line
         self._metrics = Metrics()
         self._counted = False
 

@@ -1,5 +1,6 @@
 """A batch of queue messages on its way through notify: each event is enqueued, dead-lettered or skipped."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,19 +39,28 @@ def process(records: Iterable[dict[str, Any]], desk: Desk) -> list[str]:
     kept: list[str] = []
     outgoing: list[tuple[str, Delivery]] = []
     for record in records:
+        event = None
         try:
-            outgoing += [(record["messageId"], delivery) for delivery in _intake(record, desk)]
+            event = _read(record, desk)
+            outgoing += [(record["messageId"], delivery) for delivery in _deliveries(event, desk)]
         except Exception:  # noqa: BLE001 - the record boundary: one event's fault is not its neighbours'
-            desk.telemetry.error("event kept", message_id=record["messageId"])
+            names = {"event_id": event.event_id, "organization_id": event.organization_id} if event else {}
+            desk.telemetry.error("event kept", message_id=record["messageId"], **names)
             kept.append(record["messageId"])
     return sorted({*kept, *_enqueue(outgoing, desk)})
 
 
-def _intake(record: dict[str, Any], desk: Desk) -> list[Delivery]:
+def _read(record: dict[str, Any], desk: Desk) -> IssueEvent | None:
+    """The event; None when it is malformed, and dead-lettered."""
     try:
-        event = events.parse(record["body"])
+        return events.parse(record["body"])
     except MalformedEventError as error:
         _dead_letter(record, error, desk)
+        return None
+
+
+def _deliveries(event: IssueEvent | None, desk: Desk) -> list[Delivery]:
+    if event is None:
         return []
     result = fan_out(event, desk.hooks)
     _report(event, result, desk.telemetry)
@@ -70,6 +80,7 @@ def _dead_letter(record: dict[str, Any], error: MalformedEventError, desk: Desk)
     desk.telemetry.warning(
         "event malformed, dead-lettered",
         message_id=record["messageId"],
+        **error.names,
         field=error.field,
         reason=error.reason,
     )
@@ -112,6 +123,16 @@ def _enqueue(outgoing: list[tuple[str, Delivery]], desk: Desk) -> set[str]:
         desk.telemetry.warning(
             "delivery rejected by the queue, event kept",
             message_id=message_id,
+            event_id=delivery.event_id,
             delivery_id=delivery.delivery_id,
         )
+    _say_enqueued([delivery for number, (_, delivery) in enumerate(outgoing) if number not in rejected], desk)
     return {outgoing[number][0] for number in rejected}
+
+
+def _say_enqueued(enqueued: Iterable[Delivery], desk: Desk) -> None:
+    # One line for the batch, with the number of each event's deliveries: a line for each event would cost as much
+    # as its place on the queue.
+    counted = Counter(delivery.event_id for delivery in enqueued)
+    if counted:
+        desk.telemetry.info("deliveries enqueued", events=dict(counted))

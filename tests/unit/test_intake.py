@@ -89,6 +89,25 @@ def test_an_event_of_an_unknown_kind_is_dead_lettered_by_its_field_and_delivered
     assert received(desk, desk.deliveries_url) == []
 
 
+def test_the_log_finds_every_event_by_its_id_whatever_became_of_it(desk: Desk) -> None:
+    bad = issue_event(event_id="bad", user="Ada")
+    down = Hooks({}, {"pager": app()}, [installation()])
+    records = [sqs_record(issue_event(event_id=name), name) for name in ("ev1", "ev2")]
+    process([*records, sqs_record(bad)], desk)
+    [line] = desk.telemetry.said("deliveries enqueued")
+    assert line["events"] == {"ev1": 1, "ev2": 1}
+    [line] = desk.telemetry.said("event malformed, dead-lettered")
+    assert (line["event_id"], line["organization_id"]) == ("bad", "acme")
+
+    def broken(_: str) -> Any:
+        raise ConnectionError("no answer")
+
+    down.organization = broken  # type: ignore[method-assign]
+    process([sqs_record(issue_event(event_id="ev3"))], replace(desk, hooks=down))
+    [line] = desk.telemetry.said("event kept")
+    assert (line["event_id"], line["organization_id"]) == ("ev3", "acme")
+
+
 def test_an_event_nobody_listens_to_is_done_with_a_named_reason_and_a_metric(desk: Desk) -> None:
     assert process([sqs_record(issue_event(type="ignored"))], desk) == []
     [line] = desk.telemetry.said("event skipped")
