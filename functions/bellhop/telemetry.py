@@ -1,5 +1,6 @@
 """Structured logs and metrics, passed to whoever decides something that somebody may ask about."""
 
+from collections import Counter
 from typing import Any, Protocol
 
 from aws_lambda_powertools import Logger, Metrics
@@ -28,7 +29,7 @@ class PowertoolsTelemetry:
     def __init__(self) -> None:
         self._logger = Logger(location=None)  # it would be this file for every line
         self._metrics = Metrics()
-        self._counted = False
+        self._counted: Counter[str] = Counter()
 
     def info(self, message: str, **fields: Any) -> None:
         """See Telemetry."""
@@ -44,8 +45,7 @@ class PowertoolsTelemetry:
 
     def count(self, name: str, number: int = 1) -> None:
         """See Telemetry."""
-        self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
-        self._counted = True
+        self._counted[name] += number  # Powertools would write each, and by itself after a hundred
 
     def begin(self, context: Any) -> None:
         """Let the invocation's lines carry its request id."""
@@ -54,5 +54,7 @@ class PowertoolsTelemetry:
     def flush(self) -> None:
         """Write what was counted in this invocation, if anything was."""
         if self._counted:
+            for name, number in self._counted.items():
+                self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
             self._metrics.flush_metrics()
-            self._counted = False
+            self._counted.clear()

@@ -53,11 +53,16 @@ def put_off(messages: Sequence[tuple[Delivery | Retry, int]], admission: Admissi
 
 
 def release(job: Job, desk: Desk) -> None:
-    """Send a job round that was begun and not attempted: its endpoint holds as many slots as it may."""
+    """Send a job round that was begun and not attempted: its endpoint holds as many slots as it may.
+
+    Raises:
+        OursError: this write or another copy's is ahead, and the record does not show which; the message comes back.
+    """
     wait = _round(1.0, desk)
-    if chain.write(job, End(RETRYING, desk.time() + wait), desk):
-        since = job.waiting_since or desk.time()
-        desk.remind(Retry(job.delivery.delivery_id, job.app.app_id, job.number, since), wait)
+    if not chain.write(job, End(RETRYING, desk.time() + wait), desk):
+        raise OursError(f"{job.delivery.delivery_id} could not be put off")
+    since = job.waiting_since or desk.time()
+    desk.remind(Retry(job.delivery.delivery_id, job.app.app_id, job.number, since), wait)
     desk.telemetry.count("DeliveryDeferred")
 
 

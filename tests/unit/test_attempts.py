@@ -1,6 +1,6 @@
-"""The list of what is held, and who may take from it."""
+"""A delivery's record: the list of what is held, who may take from it, and how long it is kept."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -82,6 +82,26 @@ def test_an_end_lists_the_record_exactly_when_it_can_be_replayed(aws: None, end:
     assert record
     assert attempts.finish(record, End(end, attempt=FAILED), NOW)
     assert listed() == (["msg_001"] if end in HELD else [])
+
+
+def test_a_claim_that_is_sent_again_because_its_answer_was_lost_is_ours_and_nobody_elses(aws: None) -> None:
+    opened(1, RETRYING)
+    assert claimed(1, lease="ours")
+    again = claimed(1, lease="ours")
+    assert claimed(1, lease="theirs") is None
+    assert again
+    assert attempts.finish(again, End(RETRYING, attempt=FAILED), NOW)
+    assert claimed(1, lease="ours") is None
+
+
+def test_a_record_leaves_the_log_thirty_days_after_it_was_opened_whatever_happens_to_it(aws: None) -> None:
+    opened(1, RETRYING)
+    record = claimed(1)
+    assert record
+    attempts.finish(record, End(EXHAUSTED, attempt=FAILED), NOW + timedelta(days=3))
+    kept = attempts.load("msg_001")
+    assert kept
+    assert datetime.fromtimestamp(int(kept.expires_at), UTC) == NOW + timedelta(days=30)
 
 
 @pytest.mark.parametrize("state", HELD)

@@ -67,12 +67,6 @@ def test_a_410_stops_the_chain_and_counts_as_fatal(desk: Desk, queue: str) -> No
     assert retries(queue) == []
 
 
-def test_an_alert_is_delivered_and_logged_but_never_counted(desk: Desk) -> None:
-    run(desk, Endpoint(answer(410)), sqs_record(delivery(event="event_alert.triggered")))
-    assert counters() == {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
-    assert record().state == "stopped"
-
-
 def test_429_is_retried_but_not_counted(desk: Desk) -> None:
     run(desk, Endpoint(answer(429)), sqs_record(delivery()))
     assert counters()["error"] == 0
@@ -114,6 +108,16 @@ def test_a_retry_for_a_disabled_app_is_parked_with_its_budget_untouched(desk: De
 def test_a_missing_app_is_skipped_with_a_named_reason(desk: Desk) -> None:
     nobody = dataclasses.replace(desk, app=lambda _: None)
     assert run(nobody, Endpoint(answer(200)), sqs_record(delivery())) == []
+    assert desk.telemetry.counts["Skipped_missing_app"] == 1
+
+
+def test_a_retry_whose_app_is_gone_ends_stopped(desk: Desk, queue: str) -> None:
+    run(desk, Endpoint(answer(500)), sqs_record(delivery()))
+    gone, endpoint = dataclasses.replace(desk, app=lambda _: None), Endpoint(answer(200))
+    assert run(gone, endpoint, *retries(queue)) == []
+    assert endpoint.posted == []
+    assert (record().state, record().attempt, record().lease) == ("stopped", 1, None)
+    assert retries(queue) == []
     assert desk.telemetry.counts["Skipped_missing_app"] == 1
 
 

@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,21 @@ def test_the_deadline_ends_every_phase_as_a_timeout(
 ) -> None:
     with serve(behave, server_context) as server:
         assert kind(post(transport, server.url, seconds=0.4)) == "timeout"
+
+
+def test_an_answer_that_comes_in_parts_and_late_but_within_the_deadline_stands(
+    transport: Transport, server_context: ssl.SSLContext | None
+) -> None:
+    deadline = 2.5
+
+    def late(connection: socket.socket, over: threading.Event) -> None:
+        servers.read_request(connection)
+        for part in (OK[:20], OK[20:-1], OK[-1:]):
+            over.wait(deadline / 4)
+            connection.sendall(part)
+
+    with serve(late, server_context) as server:
+        assert post(transport, server.url, deadline) == Answer(200, {"Content-Length": "2"}, b"ok")
 
 
 def test_the_deadline_ends_a_stalled_tls_handshake(transport: Transport) -> None:
@@ -354,6 +370,49 @@ def test_one_forbidden_answer_among_good_ones_refuses_the_name(monkeypatch: pyte
     guarded = Transport(Policy(), tls_context())
     assert kind(post(guarded, "https://mixed.example/")) == "address_not_allowed"
     guarded.close()
+
+
+class Names:
+    """A name server in an attacker's hands: each look-up has the next address, the last one for ever."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses)
+        self.asked = 0
+
+    def __call__(self, host: str, port: int, *_: Any) -> list[Any]:
+        self.asked += 1
+        address = self.addresses.pop(0) if len(self.addresses) > 1 else self.addresses[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+
+def test_a_connection_goes_to_the_address_that_was_checked_though_the_name_has_another_by_then(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked, reached, names = list[str](), list[str](), Names("127.0.0.1", "127.0.0.2")
+    monkeypatch.setattr(module.socket, "getaddrinfo", names)
+    monkeypatch.setattr(module, "check_address", lambda address, _: checked.append(address))
+
+    def behave(connection: socket.socket, over: threading.Event) -> None:
+        reached.append(connection.getsockname()[0])
+        answers(OK, OK)(connection, over)
+
+    with serve(behave) as server:
+        for _ in range(2):  # the second over the kept connection, which is where it was checked
+            assert isinstance(post(transport, f"http://rebound.example:{server.port}/"), Answer)
+    assert (names.asked, checked, reached) == (1, ["127.0.0.1"], ["127.0.0.1"])
+
+
+def test_a_new_connection_has_its_name_looked_up_and_checked_again(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names("127.0.0.1", "169.254.169.254")
+    monkeypatch.setattr(module.socket, "getaddrinfo", names)
+    closing = OK.replace(b"200 OK", b"200 OK\r\nConnection: close")
+    with serve(answers(closing)) as server:
+        url = f"http://rebound.example:{server.port}/"
+        assert isinstance(post(transport, url), Answer)
+        assert kind(post(transport, url)) == "address_not_allowed"
+    assert names.asked == 2
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "https://", "nonsense", "http://[::1/", "https://a..b/"])
