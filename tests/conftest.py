@@ -22,6 +22,8 @@ from bellhop.successes import SuccessPack
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bellhop")
 
+pytest_plugins = ["tests.town"]  # its fixtures are for every room, its one stack for the whole session
+
 MODELS = [
     Organization,
     App,

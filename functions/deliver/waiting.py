@@ -56,7 +56,7 @@ def release(job: Job, desk: Desk) -> None:
     """Send a job round that was begun and not attempted: its endpoint holds as many slots as it may.
 
     Raises:
-        OursError: this write or another copy's is ahead, and the record does not show which; the message comes back.
+        OursError: this write or another copy's is ahead, the record does not show which; the message comes back.
     """
     wait = _round(1.0, desk)
     if not chain.write(job, End(RETRYING, desk.time() + wait), desk):

@@ -42,8 +42,14 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
     return {n: r["Properties"] for n, r in translated()["Resources"].items() if r["Type"] == kind}
 
 
-def value(reference: Any) -> Any:
-    return parameters()[reference["Ref"]]["Default"] if isinstance(reference, dict) else reference
+def value(reference: Any, profile: str = "default") -> Any:
+    """What a reference comes to with the parameters' defaults, under a profile."""
+    match reference:
+        case {"Ref": name}:
+            return parameters()[name]["Default"]
+        case {"Fn::FindInMap": [mapping, {"Ref": "Profile"}, name]}:
+            return translated()["Mappings"][mapping][profile][name]
+    return reference
 
 
 def attribute(reference: Any) -> str:
@@ -54,17 +60,54 @@ def attribute(reference: Any) -> str:
 
 QUEUES = ["IssueEvents", "Deliveries", "Retries", "Transitions"]
 FUNCTIONS = ["NotifyFunction", "DeliverFunction", "HealthFunction"]
+# Before a stack is reached: it gives them other names.
+TABLES = {model.Meta.table_name: model for model in MODELS}
 
 
 def mappings() -> list[dict[str, Any]]:
     return list(resources("AWS::Lambda::EventSourceMapping").values())
 
 
-@pytest.mark.parametrize("name", QUEUES)
-def test_every_queue_has_a_dead_letter_queue_after_at_least_ten_receives(name: str) -> None:
-    redrive = resources("AWS::SQS::Queue")[name]["RedrivePolicy"]
-    assert redrive["maxReceiveCount"] >= 10
-    assert attribute(redrive["deadLetterTargetArn"]) == f"{name}DeadLetters"
+def sources() -> set[str]:
+    """The queues that functions work off."""
+    return {attribute(m["EventSourceArn"]) for m in mappings()} & set(resources("AWS::SQS::Queue"))
+
+
+def dead_letter_queues() -> set[str]:
+    """Where queues, streams, rules and schedules leave what they give up."""
+    queues, rules = resources("AWS::SQS::Queue").values(), resources("AWS::Events::Rule").values()
+    scheduling = resources("AWS::Lambda::Function")["DeliverFunction"]["Environment"]["Variables"]
+    left_at = [
+        *(queue["RedrivePolicy"]["deadLetterTargetArn"] for queue in queues if "RedrivePolicy" in queue),
+        *(m["DestinationConfig"]["OnFailure"]["Destination"] for m in mappings() if "DestinationConfig" in m),
+        *(target["DeadLetterConfig"]["Arn"] for rule in rules for target in rule["Targets"]),
+        scheduling["SCHEDULES_DEAD_LETTERS_ARN"],
+    ]
+    return set(map(attribute, left_at))
+
+
+def test_every_queue_is_worked_off_or_takes_dead_letters_and_none_does_both() -> None:
+    assert sources() == set(QUEUES)
+    assert dead_letter_queues().isdisjoint(QUEUES)
+    assert dead_letter_queues() | set(QUEUES) == set(resources("AWS::SQS::Queue"))
+
+
+def test_every_queue_that_is_worked_off_has_a_dead_letter_queue_after_at_least_ten_receives() -> None:
+    for name in QUEUES:
+        redrive = resources("AWS::SQS::Queue")[name]["RedrivePolicy"]
+        assert redrive["maxReceiveCount"] >= 10
+        assert attribute(redrive["deadLetterTargetArn"]) == f"{name}DeadLetters"
+
+
+def test_what_a_rule_cannot_deliver_goes_to_the_dead_letter_queue_of_its_target() -> None:
+    [policy] = resources("AWS::SQS::QueuePolicy").values()
+    [statement] = policy["PolicyDocument"]["Statement"]
+    for rule in resources("AWS::Events::Rule").values():
+        for target in rule["Targets"]:
+            ends = [attribute(target["Arn"]), attribute(target["DeadLetterConfig"]["Arn"])]
+            assert ends[1] == f"{ends[0]}DeadLetters"
+            assert [attribute(queue) for queue in policy["Queues"]] == ends
+            assert [attribute(arn) for arn in statement["Resource"]] == ends
 
 
 def test_every_queue_is_encrypted_and_keeps_messages_for_fourteen_days() -> None:
@@ -73,12 +116,15 @@ def test_every_queue_is_encrypted_and_keeps_messages_for_fourteen_days() -> None
         assert queue["MessageRetentionPeriod"] == 14 * 86_400
 
 
+@pytest.mark.parametrize("profile", ["default", "throughput"])
 @pytest.mark.parametrize("name", QUEUES)
-def test_a_message_stays_invisible_for_six_timeouts_of_its_function(name: str) -> None:
+def test_a_message_stays_invisible_for_six_timeouts_and_the_batching_window(name: str, profile: str) -> None:
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     [mapping] = [m for m in mappings() if attribute(m["EventSourceArn"]) == name]
     function = resources("AWS::Lambda::Function")[attribute(mapping["FunctionName"])]
     visibility = value(resources("AWS::SQS::Queue")[name]["VisibilityTimeout"])
-    assert visibility >= 6 * value(function["Timeout"])
+    window = value(mapping.get("MaximumBatchingWindowInSeconds", 0), profile)
+    assert visibility >= 6 * value(function["Timeout"]) + window
 
 
 def test_a_function_has_time_for_its_attempts() -> None:
@@ -118,10 +164,14 @@ def test_every_table_is_encrypted_recoverable_on_demand_and_survives_the_stack()
         assert translated()["Resources"][name]["DeletionPolicy"] == "Retain"
 
 
-@pytest.mark.parametrize("name", ["Outcomes", "Attempts", "Successes"])
-def test_what_grows_expires(name: str) -> None:
-    ttl = resources("AWS::DynamoDB::Table")[name]["TimeToLiveSpecification"]
-    assert ttl == {"AttributeName": "expires_at", "Enabled": True}
+def test_what_grows_expires_by_the_attribute_that_its_model_writes() -> None:
+    tables = {name.lower(): table for name, table in resources("AWS::DynamoDB::Table").items()}
+    for name, model in TABLES.items():
+        ends = model.get_attributes().get("expires_at")
+        expected = {"AttributeName": ends.attr_name, "Enabled": True} if ends else None
+        assert tables[name].get("TimeToLiveSpecification") == expected
+    growing = {name for name, table in tables.items() if "TimeToLiveSpecification" in table}
+    assert growing == {"outcomes", "attempts", "successes"}
 
 
 def test_every_function_has_a_role_of_its_own_and_a_log_group_with_retention() -> None:
@@ -146,18 +196,29 @@ def statements() -> list[dict[str, Any]]:
     ]
 
 
+def _list(one_or_more: Any) -> list[Any]:
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
+
+
 def test_no_role_has_a_wildcard_action_or_resource() -> None:
     for role in resources("AWS::IAM::Role").values():
         assert "ManagedPolicyArns" not in role
     for statement in statements():
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        targets = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-        assert not [a for a in actions if "*" in a]
-        assert "*" not in targets
+        assert not [action for action in _list(statement["Action"]) if "*" in action]
+        assert "*" not in _list(statement["Resource"])
 
 
-def _list(one_or_more: Any) -> list[Any]:
-    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
+def test_rights_are_given_only_by_the_policies_of_roles_and_of_queues() -> None:
+    kinds = {resource["Type"] for resource in translated()["Resources"].values()}
+    assert {kind for kind in kinds if kind.startswith("AWS::IAM::")} == {"AWS::IAM::Role"}
+    assert {kind for kind in kinds if kind.endswith(("Policy", "Permission"))} == {"AWS::SQS::QueuePolicy"}
+
+
+def test_no_queue_policy_has_a_wildcard() -> None:
+    for policy in resources("AWS::SQS::QueuePolicy").values():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            given = [statement[part] for part in ("Principal", "Action", "Resource")]
+            assert "*" not in json.dumps(given)
 
 
 def test_the_only_stars_in_resources_are_a_streams_label_and_a_schedules_name() -> None:
@@ -229,8 +290,8 @@ def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
 
 def test_the_models_and_the_template_agree_on_keys_and_indexes() -> None:
     tables = {n.lower(): t for n, t in resources("AWS::DynamoDB::Table").items()}
-    for model in MODELS:
-        table = tables[model.Meta.table_name]
+    for name, model in TABLES.items():
+        table = tables[name]
         assert {k["KeyType"]: k["AttributeName"] for k in table["KeySchema"]} == _keys(model)
         indexes = {i["IndexName"] for i in table.get("GlobalSecondaryIndexes", [])}
         assert indexes == set(model._indexes)
