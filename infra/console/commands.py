@@ -24,6 +24,7 @@ from infra.console import (
     registry_file,
     render,
     render_app,
+    render_log,
     render_policy,
     rotate,
     show,
@@ -86,7 +87,7 @@ def show_log(stack_name: str, app_id: str, limit: int, since: str, *, failures: 
     if as_json:
         output.print_json({"app_id": app_id} | documents.log(read))
     else:
-        render.log(app_id, read, output.console())
+        render_log.log(app_id, read, output.console(), failures=failures, since=since)
 
 
 def show_app(stack_name: str, app_id: str | None, *, as_json: bool) -> None:

@@ -1,25 +1,20 @@
 """What an operator sees of what the commands did or found."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from bellhop.events import IssueEvent
 from bellhop.registry import App
 from infra.console import documents, headers
 from infra.console.again import Sent
 from infra.console.catalogue import collapse
-from infra.console.log import LIMIT, Entry, Log
 from infra.console.plan import Change, Plan
 from infra.console.printing import line, state, table
 from infra.console.rotate import Rotation
-from infra.console.text import duration, printable, utc
+from infra.console.text import utc
 
-_MORE = 500  # attempts to ask for when fewer were cut off
-_ANSWER = 100  # characters of an answer in a row
 _IN_LABEL = {"app_id", "slug", "installation_id"}
 
 
@@ -79,20 +74,6 @@ def published(events: Iterable[IssueEvent], console: Console) -> None:
     line(console, f"{len(rows)} published. Next: bellhop log APP", "bold")
 
 
-def log(app_id: str, read: Log, console: Console) -> None:
-    """The attempts, newest first, and how far was looked."""
-    columns = ("time (UTC)", "event", "event id", "n", "result", "ms", "state", "next", "delivery", "answer")
-    now = datetime.now(UTC)
-    table(console, columns, [_attempt(entry, now) for entry in read.entries])
-    extent = "all" if read.complete else "the newest"
-    line(console, f"{len(read.entries)} attempts, {extent} since {utc(read.since)} UTC.", "bold")
-    if not read.complete:
-        more = min(max(10 * len(read.entries), _MORE), LIMIT)
-        line(console, f"Others: bellhop log {app_id} --limit {more}")
-    elif not read.entries:
-        line(console, f"Further back: bellhop log {app_id} --since 1d")
-
-
 def directory(apps: Sequence[App], console: Console) -> None:
     """Every app."""
     rows = [(a.app_id, a.kind, a.name, state(a.state), a.organization_id or "") for a in apps]
@@ -113,28 +94,6 @@ def _change(change: Change, console: Console) -> None:
         said_already = change.creates and (name in _IN_LABEL or new is None)
         if not said_already:
             line(console, f"    {name:<16}{_difference(name, old, new, creates=change.creates)}")
-
-
-def _attempt(entry: Entry, now: datetime) -> tuple[Any, ...]:
-    answer = entry.answer if len(entry.answer) <= _ANSWER else entry.answer[:_ANSWER] + "..."
-    return (
-        utc(entry.at),
-        entry.event,
-        entry.event_id,
-        str(entry.number),
-        Text(printable(entry.result), "red" if entry.failed else "green"),
-        "" if entry.milliseconds is None else str(entry.milliseconds),
-        state(entry.state),
-        _next(entry, now),
-        entry.delivery_id,
-        answer,
-    )
-
-
-def _next(entry: Entry, now: datetime) -> str:
-    if entry.due is None:
-        return ""
-    return f"in {duration((entry.due - now).total_seconds())}" if entry.due > now else "due"
 
 
 def _difference(name: str, old: Any, new: Any, *, creates: bool) -> str:

@@ -147,11 +147,15 @@ def test_log_shows_hostile_answers_as_they_are_written_and_says_how_far_it_looke
     shown = succeed("log", "pager")
     assert "[red]boom[/red]\\x1b]0;owned\\x07" in shown
     assert "exhausted" in shown
-    assert "1 attempts, all since " in shown
+    assert "1 attempt, all since " in shown
     read = json.loads(succeed("log", "pager", "--failures", "--since", "2h", "--json"))
     assert [entry["result"] for entry in read["attempts"]] == ["http_500"]
-    assert "Others: bellhop log pager --limit 500" in succeed("log", "pager", "--limit", "1")
+    assert "Others: bellhop log pager --failures --since 2h --limit 500" in succeed(
+        "log", "pager", "--limit", "1", "--failures", "--since", "2h"
+    )
     assert "Further back: bellhop log deploy-bot --since 1d" in succeed("log", "deploy-bot")
+    assert "Further back: bellhop log deploy-bot --since 7d" in succeed("log", "deploy-bot", "--since", "2d")
+    assert "Further back" not in succeed("log", "deploy-bot", "--since", "30d")
 
 
 def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> None:
