@@ -21,7 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.local import registering
+from infra.local.build import ROOT
 from infra.local.processes import LocalError
+from infra.local.shield import shield
 from infra.local.stack import Stack, running
 from infra.local.story import RETIRED, Line, Story
 
@@ -30,11 +32,13 @@ PATIENCE_SECONDS = 75.0
 TICK_SECONDS = 0.2
 COMMAND_SECONDS = 60.0
 INTERRUPTED = 130
+EXAMPLE = Path(__file__).with_name("example-event.json")  # for the demo's organisation
 
 
 def main() -> int:
     """Show it; the exit code."""
     _mind_signals()
+    shield(os.environ)
     console = Console(highlight=False, soft_wrap=True)
     try:
         with ExitStack() as rooms:
@@ -131,13 +135,21 @@ def _summarise(story: Story, lines: Sequence[Line], console: Console) -> None:
     for line in lines:
         if line.held is None:
             console.print(f"[red]did not happen:[/] {line.app}: {line.promise}")
+    if not sys.stdin.isatty():
+        console.print("In a terminal make run stays up to be looked at. README.md goes on from here.")
 
 
 def _stay(stack: Stack, console: Console) -> None:
     console.print("\nIt stays up until Ctrl-C. In another terminal, from here:\n")
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.env.items())
-    console.print(f"  export {settings}", markup=False)
-    for command in ("app", "app retired-bot", "log pager", "log sleepy-bot", "publish EVENT.json"):
+    console.print(f"  unset AWS_PROFILE; export {settings}", markup=False)
+    for command in (
+        "app",
+        "app retired-bot",
+        "log pager",
+        "log sleepy-bot",
+        f"publish {EXAMPLE.relative_to(ROOT)}",
+    ):
         console.print(f"  .venv/bin/bellhop {command}", markup=False)
     try:
         threading.Event().wait()

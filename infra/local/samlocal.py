@@ -17,6 +17,7 @@ from infra.local.alone import FUNCTIONS, standing_still
 from infra.local.build import ARCHITECTURE, RUNTIME, SAM, built_template
 from infra.local.processes import LocalError, until
 from infra.local.scene import CHECKS, Check, Scene, set_scene
+from infra.local.shield import shield
 from infra.local.stack import PARAMETERS, Stack, running
 
 IMAGE = f"public.ecr.aws/lambda/python:{RUNTIME.removeprefix('python')}-{ARCHITECTURE}"
@@ -29,6 +30,7 @@ def main() -> int:
     if missing := _missing():
         print(f"sam local cannot run here: {missing}")
         return 1
+    shield(os.environ)
     with _scene() as scene, tempfile.TemporaryDirectory(prefix="bellhop-sam-local-") as directory:
         variables = _environment(scene.stack, Path(directory))
         held = [_check(check, scene, variables) for check in CHECKS]
