@@ -68,3 +68,10 @@ def _one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def queue(aws: None) -> str:
     return str(boto3.client("sqs").create_queue(QueueName="work")["QueueUrl"])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # Here and not beside the tests that note something: with workers, their conftest.py is loaded in those alone.
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid}: {name} {value}")

@@ -19,12 +19,6 @@ def note(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
     return lambda name, value: request.node.user_properties.append((name, value))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
-            terminalreporter.write_line(f"{report.nodeid}: {name} {value}")
-
-
 def kill_worker(stack: Stack, function: str) -> int:
     """Kill a process that runs `function` for this stack, as a crash would; its pid."""
     # Stacks side by side give their functions the same names: the endpoint tells them apart.
