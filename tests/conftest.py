@@ -12,7 +12,7 @@ from moto import mock_aws
 from bellhop import aws as aws_session
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
-from bellhop.gates import Gate
+from bellhop.circuits import Circuit
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
@@ -22,7 +22,7 @@ from bellhop.successes import SuccessPack
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bellhop")
 
-pytest_plugins = ["tests.town"]  # its fixtures are for every room, its one stack for the whole session
+pytest_plugins = ["tests.support.tenant"]  # its fixtures are for every room, its one stack for the whole session
 
 MODELS = [
     Organization,
@@ -33,7 +33,7 @@ MODELS = [
     OutcomeDay,
     DeliveryRecord,
     SuccessPack,
-    Gate,
+    Circuit,
 ]
 
 

@@ -1,9 +1,8 @@
-"""The delivery log.
+"""The delivery records: what is known of a delivery that did not succeed at once.
 
-A delivery that failed once, waits, was parked or is exhausted has a record of its own with its body. The record
-is the authority over its retries; queue messages and schedules are only reminders to look at it.
-
-Each reminder names the attempt it is for, so whoever comes late finds the record ahead.
+A delivery that failed, is deferred, parked or exhausted has a record of its own, with its body. The record decides
+about its retries: a message on the retry queue only says that it is time to look. Each such message names the
+attempt that it is for, so one that comes late finds the record ahead of it.
 """
 
 import zlib
@@ -22,6 +21,7 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from bellhop.deliveries import Delivery
+from bellhop.lease import Lease
 from bellhop.tables import change, lost_condition
 
 KEPT = timedelta(days=30)
@@ -32,7 +32,7 @@ EXHAUSTED = "exhausted"  # the last retry failed
 STOPPED = "stopped"  # the endpoint, or our guard, said never to try again
 PARKED = "parked"  # the app is switched off
 
-HELD = (PARKED, EXHAUSTED)  # kept until somebody has it sent again
+REPLAYABLE = (PARKED, EXHAUSTED)  # kept until it is replayed
 
 
 class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
@@ -44,22 +44,22 @@ class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped
     created_at = UnicodeAttribute(range_key=True)
 
 
-class _Held(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
+class _Replayable(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
     class Meta:
-        index_name = "held"
-        projection = IncludeProjection(["state", "attempt"])
+        index_name = "replayable"
+        projection = IncludeProjection(["state", "attempts_made"])
 
-    held_for = UnicodeAttribute(hash_key=True)
-    held_at = UnicodeAttribute(range_key=True)
+    replayable_for = UnicodeAttribute(hash_key=True)
+    replayable_at = UnicodeAttribute(range_key=True)
 
 
 class DeliveryRecord(Model):
     """A delivery that did not succeed at once.
 
-    `attempt` is the number of the last attempt that ended, `due_at` (epoch seconds) when the next is due.
-    `lease` and `lease_until` name the worker that makes it. `history` has an entry for each attempt made;
-    probes of a paused app are among them without having spent an attempt. `held_for` (its app) and `held_at`
-    stand only on what can be replayed, so that the index `held` lists just that, in the order it was held in.
+    `attempts_made` counts against the retry budget; `next_attempt_at` (Unix seconds) is when the next is due.
+    `lease` and `lease_until` name the worker that makes it. `attempts` has a row for each attempt; trials of a
+    paused app are among them without having been counted. `replayable_for` (its app) and `replayable_at` are set
+    only on what can be replayed, so that the index `replayable` lists just that, oldest first.
     """
 
     class Meta:
@@ -73,17 +73,17 @@ class DeliveryRecord(Model):
     event_id = UnicodeAttribute()
     event = UnicodeAttribute()
     state = UnicodeAttribute()
-    attempt = NumberAttribute(default=0)
-    due_at = NumberAttribute(default=0)
+    attempts_made = NumberAttribute(default=0)
+    next_attempt_at = NumberAttribute(default=0)
     lease = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)
-    history: ListAttribute[Any] = ListAttribute(default=list)
+    attempts: ListAttribute[Any] = ListAttribute(default=list)
     body = BinaryAttribute(legacy_encoding=False)
-    held_for = UnicodeAttribute(null=True)
-    held_at = UnicodeAttribute(null=True)
+    replayable_for = UnicodeAttribute(null=True)
+    replayable_at = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
     by_app = _ByApp()
-    held = _Held()
+    replayable = _Replayable()
 
     @property
     def delivery(self) -> Delivery:
@@ -99,9 +99,12 @@ class DeliveryRecord(Model):
         )
 
 
+LEASE = Lease(DeliveryRecord.lease_until, DeliveryRecord.lease)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One ended attempt. `milliseconds` is its whole duration; `answer` the first KiB of the response.
+    """One ended attempt. `milliseconds` is its whole duration; `response` the first KiB of the body.
 
     Only a ping keeps the response's `headers`.
     """
@@ -112,7 +115,7 @@ class Attempt:
     request_id: str
     result: str  # "http_200", "http_500", "timeout", ...
     status: int | None = None
-    answer: str = ""
+    response: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
@@ -124,18 +127,18 @@ class Attempt:
             "request_id": self.request_id,
             "result": self.result,
         }
-        seen = {"status": self.status, "answer": self.answer, "headers": self.headers}
+        seen = {"status": self.status, "response": self.response, "headers": self.headers}
         return row | {name: value for name, value in seen.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """What an attempt, or the decision not to make one, leaves: the state, when the next is due, its row."""
+class NextState:
+    """The state that a record goes to, by an attempt or by the decision not to make one."""
 
     state: str
-    due_at: float = 0.0
+    next_attempt_at: float = 0.0
     attempt: Attempt | None = None
-    spends: bool = True  # whether the attempt counts against the retry budget
+    spends: bool = True  # whether `attempt` counts against the retry budget
 
 
 def load(delivery_id: str) -> DeliveryRecord | None:
@@ -146,9 +149,11 @@ def load(delivery_id: str) -> DeliveryRecord | None:
         return None
 
 
-def open_record(delivery: Delivery, end: End, now: datetime, kept: timedelta = KEPT) -> DeliveryRecord | None:
+def open_record(
+    delivery: Delivery, next_state: NextState, now: datetime, kept: timedelta = KEPT
+) -> DeliveryRecord | None:
     """Write a delivery's record for the first time; None when it has one already."""
-    held = end.state in HELD
+    listed = next_state.state in REPLAYABLE
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
@@ -157,13 +162,13 @@ def open_record(delivery: Delivery, end: End, now: datetime, kept: timedelta = K
         installation_id=delivery.installation_id,
         event_id=delivery.event_id,
         event=delivery.event,
-        state=end.state,
-        attempt=_spent(end),
-        due_at=end.due_at,
-        history=[end.attempt.row()] if end.attempt else [],
+        state=next_state.state,
+        attempts_made=_spent(next_state),
+        next_attempt_at=next_state.next_attempt_at,
+        attempts=[next_state.attempt.row()] if next_state.attempt else [],
         body=zlib.compress(delivery.body),
-        held_for=delivery.app_id if held else None,
-        held_at=_moment(now, delivery.delivery_id) if held else None,
+        replayable_for=delivery.app_id if listed else None,
+        replayable_at=_moment(now, delivery.delivery_id) if listed else None,
         expires_at=expiry(now, kept),
     )
     try:
@@ -180,27 +185,31 @@ def claim(
 ) -> DeliveryRecord | None:
     """Take attempt `number` for this worker for `seconds`; None when it is not to be had.
 
-    An expired lease is its worker's death: the attempt may be made again, the webhook may arrive twice. A
-    `replay` has what is held too, and from then on it is retrying: so it has that again after a death.
+    An expired lease means that its worker died: the attempt may be made a second time, and the webhook may arrive
+    twice. A `replay` also takes what is replayable, which from then on is retrying.
     """
     record, row = DeliveryRecord(delivery_id), DeliveryRecord
-    free = row.lease_until.does_not_exist() | (row.lease_until < now.timestamp()) | (row.lease == lease)
-    state = row.state.is_in(RETRYING, *HELD) if replay else row.state == RETRYING
-    actions = [row.lease.set(lease), row.lease_until.set(now.timestamp() + seconds)]
+    free = LEASE.free(now.timestamp(), lease)
+    state = row.state.is_in(RETRYING, *REPLAYABLE) if replay else row.state == RETRYING
+    actions = LEASE.take(now.timestamp() + seconds, lease)
     if replay:
         actions += [row.state.set(RETRYING), *unlisted()]
-    taken = change(record, actions, state & (row.attempt == number - 1) & free)
+    taken = change(record, actions, state & (row.attempts_made == number - 1) & free)
     return record if taken else None
 
 
-def finish(record: DeliveryRecord, end: End, now: datetime) -> bool:
+def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool:
     """Write how a claim ended; False when the lease was lost meanwhile and another worker decides."""
     row = DeliveryRecord
-    actions = [row.state.set(end.state), row.due_at.set(end.due_at), row.attempt.add(_spent(end))]
-    if end.attempt:
-        actions.append(row.history.set(row.history.append([end.attempt.row()])))
-    if end.state in HELD:
-        actions += [row.held_for.set(record.app_id), row.held_at.set(_moment(now, record.delivery_id))]
+    actions = [
+        row.state.set(next_state.state),
+        row.next_attempt_at.set(next_state.next_attempt_at),
+        row.attempts_made.add(_spent(next_state)),
+    ]
+    if next_state.attempt:
+        actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
+    if next_state.state in REPLAYABLE:
+        actions += [row.replayable_for.set(record.app_id), row.replayable_at.set(_moment(now, record.delivery_id))]
     else:
         actions += unlisted()
     return _owned(record, actions)
@@ -211,37 +220,35 @@ def give_back(record: DeliveryRecord) -> bool:
     return _owned(record, [])
 
 
-def held(app_id: str, after: str | None, limit: int) -> list[DeliveryRecord]:
-    """What is held of an app, the longest held first, after the `held_at` of the last that was seen.
+def replayable(app_id: str, after: str | None, limit: int) -> list[DeliveryRecord]:
+    """What can be replayed of an app, oldest first, after the `replayable_at` of the last that was seen.
 
-    Rows of the index: each knows its ids, `held_at`, `state` and `attempt`. What was held or taken in the last
-    moments may be missing or still be there.
+    Rows of the index: each knows its ids, `replayable_at`, `state` and `attempts_made`. The index lags: what became
+    replayable in the last moments may be missing, and what was taken may still be there.
     """
-    later = DeliveryRecord.held_at > after if after else None
-    rows = list(DeliveryRecord.held.query(app_id, later, limit=limit))
+    later = DeliveryRecord.replayable_at > after if after else None
+    rows = list(DeliveryRecord.replayable.query(app_id, later, limit=limit))
     for row in rows:
         row.app_id = app_id
     return rows
 
 
-def unlist(delivery_id: str, held_at: str) -> bool:
-    """Take a record off the list of what is held; False when it was taken, or held anew, meanwhile."""
-    return change(DeliveryRecord(delivery_id), unlisted(), DeliveryRecord.held_at == held_at)
+def unlist(delivery_id: str, replayable_at: str) -> bool:
+    """Take a record off the list of what is replayable; False when it was taken, or listed anew, meanwhile."""
+    return change(DeliveryRecord(delivery_id), unlisted(), DeliveryRecord.replayable_at == replayable_at)
 
 
 def unlisted() -> list[Any]:
     """The update that takes a record off that list."""
-    return [DeliveryRecord.held_for.remove(), DeliveryRecord.held_at.remove()]
+    return [DeliveryRecord.replayable_for.remove(), DeliveryRecord.replayable_at.remove()]
 
 
-def _spent(end: End) -> int:
-    return 1 if end.attempt and end.spends else 0
+def _spent(next_state: NextState) -> int:
+    return 1 if next_state.attempt and next_state.spends else 0
 
 
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
-    row = DeliveryRecord
-    freed = [*actions, row.lease.remove(), row.lease_until.remove()]
-    return change(record, freed, row.lease == record.lease)
+    return change(record, [*actions, *LEASE.release()], DeliveryRecord.lease == record.lease)
 
 
 def _moment(now: datetime, delivery_id: str) -> str:
@@ -250,5 +257,5 @@ def _moment(now: datetime, delivery_id: str) -> str:
 
 
 def expiry(now: datetime, kept: timedelta = KEPT) -> int:
-    """When what is written at `now` leaves the log, in epoch seconds."""
+    """When what is written at `now` leaves the log, in Unix seconds."""
     return int((now + kept).timestamp())

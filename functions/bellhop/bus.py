@@ -30,7 +30,7 @@ class Bus:
         """
         # At most 256 KiB: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
         entry = {"id": event_id} | detail
-        answer = self.client().put_events(
+        response = self.client().put_events(
             Entries=[
                 {
                     "Source": SOURCE,
@@ -40,6 +40,6 @@ class Bus:
                 }
             ]
         )
-        if answer["FailedEntryCount"]:
-            failed = answer["Entries"][0]
+        if response["FailedEntryCount"]:
+            failed = response["Entries"][0]
             raise BusError(f"{kind} was refused: {failed.get('ErrorCode')} {failed.get('ErrorMessage')}")

@@ -42,17 +42,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A reminder that attempt `attempt` of a delivery is due; its record in Attempts holds all that it needs.
+    """A scheduled retry: attempt number `next_attempt` of a delivery is due. Its record holds all that it needs.
 
-    `waiting_since` (epoch seconds) is set while the attempt is put off because its app is paused or over its
-    rate: such a reminder goes round without touching the record. A `replay` may also have what was parked or
-    exhausted.
+    `deferred_since` (Unix seconds) is set while the attempt is deferred, because its app is paused or over its
+    rate; the record is not touched meanwhile. A `replay` may also take what was parked or exhausted.
     """
 
     delivery_id: str
     app_id: str
-    attempt: int
-    waiting_since: float | None = None
+    next_attempt: int
+    deferred_since: float | None = None
     replay: bool = False
 
 

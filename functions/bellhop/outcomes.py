@@ -1,4 +1,4 @@
-"""The buffer health judges by: counters per app, organisation, epoch and UTC day."""
+"""The buffer health judges by: counters per app, organisation, generation and UTC day."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -12,50 +12,52 @@ from pynamodb.models import Model
 
 from bellhop.tables import throttled
 
+COUNTERS = ("success", "error", "timeout", "fatal")
+
 KEPT = timedelta(days=40)  # past the seven days that decide, as evidence
 ADDS = 5
 
 
 class OutcomeDay(Model):
-    """What one app's endpoint answered in one organisation, epoch and UTC day."""
+    """What became of the attempts at one app's endpoint in one organisation, generation and UTC day."""
 
     class Meta:
         table_name = "outcomes"
 
     scope = UnicodeAttribute(hash_key=True)
-    epoch_day = UnicodeAttribute(range_key=True)
+    generation_day = UnicodeAttribute(range_key=True)
     app_id = UnicodeAttribute()
     organization_id = UnicodeAttribute()
-    epoch = NumberAttribute()
+    generation = NumberAttribute()
     day = UnicodeAttribute()
     success = NumberAttribute(default=0)
     error = NumberAttribute(default=0)
     timeout = NumberAttribute(default=0)
     fatal = NumberAttribute(default=0)
-    held_failure = BooleanAttribute(default=False)
+    has_failure = BooleanAttribute(default=False)
     last_failure = UnicodeAttribute(null=True)  # JSON of a Failure
     expires_at = NumberAttribute()
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed attempt, as evidence: which delivery, what it ended with, what the endpoint said."""
+    """A failed attempt, as evidence: which delivery, what it ended with, the first line of the response."""
 
     at: str
     delivery_id: str
     event_id: str
     event: str
     error: str
-    answer: str
+    response: str
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class OutcomeDelta:
     """What a batch adds to one counter row."""
 
     app_id: str
     organization_id: str
-    epoch: int
+    generation: int
     day: date
     success: int = 0
     error: int = 0
@@ -63,7 +65,7 @@ class Tally:
     fatal: int = 0
     last_failure: Failure | None = None
 
-    def __add__(self, other: "Tally") -> "Tally":
+    def __add__(self, other: "OutcomeDelta") -> "OutcomeDelta":
         return replace(
             self,
             success=self.success + other.success,
@@ -73,22 +75,22 @@ class Tally:
             last_failure=other.last_failure or self.last_failure,
         )
 
-    def counting(self, counter: str, failure: Failure | None) -> "Tally":
+    def counting(self, counter: str, failure: Failure | None) -> "OutcomeDelta":
         """With one more of `counter` ("success", "error", "timeout" or "fatal")."""
         return replace(self, **{counter: getattr(self, counter) + 1, "last_failure": failure})
 
     @property
-    def held_failure(self) -> bool:
+    def has_failure(self) -> bool:
         """Whether health has anything to judge."""
         return bool(self.error or self.timeout or self.fatal)
 
 
-def merge(tallies: Iterable[Tally]) -> list[Tally]:
-    """One tally per app, organisation, epoch and day."""
-    rows: dict[tuple[str, str, int, date], Tally] = {}
-    for tally in tallies:
-        key = (tally.app_id, tally.organization_id, tally.epoch, tally.day)
-        rows[key] = rows[key] + tally if key in rows else tally
+def merge(deltas: Iterable[OutcomeDelta]) -> list[OutcomeDelta]:
+    """One delta per app, organisation, generation and day."""
+    rows: dict[tuple[str, str, int, date], OutcomeDelta] = {}
+    for delta in deltas:
+        key = (delta.app_id, delta.organization_id, delta.generation, delta.day)
+        rows[key] = rows[key] + delta if key in rows else delta
     return list(rows.values())
 
 
@@ -97,59 +99,59 @@ def scope(app_id: str, organization_id: str) -> str:
     return f"{app_id}#{organization_id}"
 
 
-def epoch_day(epoch: int, day: date) -> str:
-    """The sort key: all days of an epoch stand together, in order."""
-    return f"{epoch:08d}#{day.isoformat()}"
+def generation_day(generation: int, day: date) -> str:
+    """The sort key: all days of a generation stand together, in order."""
+    return f"{generation:08d}#{day.isoformat()}"
 
 
-def add(tally: Tally, pause: Callable[[int], None]) -> OutcomeDay:
-    """Count `tally` in one atomic ADD; returns the row with what all functions have counted in it.
+def add(delta: OutcomeDelta, backoff: Callable[[int], None]) -> OutcomeDay:
+    """Add `delta` in one atomic ADD; returns the row with what all functions have counted in it.
 
-    Policy: repeated only on a definite throttle, because an unknown result may have counted.
+    A row with `has_failure` wakes health: the event source mapping of the Outcomes stream filters by it.
+
+    Policy: repeated only on a definite throttle, because a call whose response is lost may have counted.
 
     Raises:
-        UpdateError: the table did not answer, or throttled `ADDS` times.
+        UpdateError: the table did not respond, or throttled `ADDS` times.
     """
-    row = _row(tally)
-    for attempt in range(ADDS):
+    row = _row(delta)
+    for calls in range(1, ADDS + 1):
         try:
-            row.update(actions=_actions(tally))
+            row.update(actions=_actions(delta))
             break
         except PynamoDBException as error:
-            if attempt == ADDS - 1 or not throttled(error):
+            if calls == ADDS or not throttled(error):
                 raise
-            pause(attempt + 1)
+            backoff(calls)
     return row
 
 
-def days(app_id: str, organization_id: str, epoch: int, today: date, number: int) -> list[OutcomeDay]:
+def days(app_id: str, organization_id: str, generation: int, today: date, number: int) -> list[OutcomeDay]:
     """The counters of `number` days up to and including `today`, those that exist, oldest first."""
-    first = epoch_day(epoch, today - timedelta(days=number - 1))
-    condition = OutcomeDay.epoch_day.between(first, epoch_day(epoch, today))
+    first = generation_day(generation, today - timedelta(days=number - 1))
+    condition = OutcomeDay.generation_day.between(first, generation_day(generation, today))
     return list(OutcomeDay.query(scope(app_id, organization_id), condition, consistent_read=True))
 
 
-def _row(tally: Tally) -> OutcomeDay:
-    return OutcomeDay(scope(tally.app_id, tally.organization_id), epoch_day(tally.epoch, tally.day))
+def _row(delta: OutcomeDelta) -> OutcomeDay:
+    return OutcomeDay(scope(delta.app_id, delta.organization_id), generation_day(delta.generation, delta.day))
 
 
-def _actions(tally: Tally) -> list[Action]:
+def _actions(delta: OutcomeDelta) -> list[Action]:
     row = OutcomeDay
     actions: list[Action] = [
-        getattr(row, name).add(getattr(tally, name))
-        for name in ("success", "error", "timeout", "fatal")
-        if getattr(tally, name)
+        getattr(row, name).add(getattr(delta, name)) for name in COUNTERS if getattr(delta, name)
     ]
     actions += [
-        row.app_id.set(tally.app_id),
-        row.organization_id.set(tally.organization_id),
-        row.epoch.set(tally.epoch),
-        row.day.set(tally.day.isoformat()),
-        row.held_failure.set(tally.held_failure),
-        row.expires_at.set(_expiry(tally.day)),
+        row.app_id.set(delta.app_id),
+        row.organization_id.set(delta.organization_id),
+        row.generation.set(delta.generation),
+        row.day.set(delta.day.isoformat()),
+        row.has_failure.set(delta.has_failure),
+        row.expires_at.set(_expiry(delta.day)),
     ]
-    if tally.last_failure:
-        failure = json.dumps(asdict(tally.last_failure), ensure_ascii=False, separators=(",", ":"))
+    if delta.last_failure:
+        failure = json.dumps(asdict(delta.last_failure), ensure_ascii=False, separators=(",", ":"))
         actions.append(row.last_failure.set(failure))
     return actions
 

@@ -1,9 +1,9 @@
-"""Sending many messages to a queue, within the limits of SendMessageBatch."""
+"""Sending messages to a queue: one, or many within the limits of SendMessageBatch."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -19,15 +19,17 @@ SENDS = 4  # one, and three more for what SQS rejected by a fault of its own
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to send; `group` is the tenant that SQS's fair queues keep from starving others.
+class OutgoingMessage:
+    """A message to send. It arrives no sooner than `delay` seconds later, 0 to MAX_DELAY.
 
-    It arrives no sooner than `delay` seconds after, 0 to MAX_DELAY.
+    `group` is the tenant: SQS's fair queues keep one tenant from starving the others. None is no tenant's.
+    `attributes` are text beside the body.
     """
 
     body: str
-    group: str
+    group: str | None = None
     delay: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def delay(seconds: float) -> int:
@@ -36,10 +38,10 @@ def delay(seconds: float) -> int:
 
 
 def batches(
-    messages: Iterable[tuple[int, Outgoing]], max_bytes: int = MAX_BATCH_BYTES
-) -> Iterator[list[tuple[int, Outgoing]]]:
+    messages: Iterable[tuple[int, OutgoingMessage]], max_bytes: int = MAX_BATCH_BYTES
+) -> Iterator[list[tuple[int, OutgoingMessage]]]:
     """Numbered messages in runs that one SendMessageBatch may carry."""
-    run: list[tuple[int, Outgoing]] = []
+    run: list[tuple[int, OutgoingMessage]] = []
     size = 0
     for number, message in messages:
         length = len(message.body.encode())
@@ -52,28 +54,42 @@ def batches(
         yield run
 
 
-def send_all(sqs: "SQSClient", url: str, messages: Sequence[Outgoing], pause: Callable[[int], None]) -> set[int]:
-    """Send every message; return the positions of those SQS did not take after `SENDS` tries.
+@dataclass(frozen=True)
+class Queue:
+    """A queue to send to."""
 
-    Policy: what SQS rejects is sent again after `pause(try)`; what it still rejects is the caller's to give
-    back to its own queue, so nothing is lost and at most something is sent twice.
-    """
-    waiting = set(range(len(messages)))
-    for attempt in range(SENDS):
-        if attempt:
-            pause(attempt)
-        for batch in batches((number, messages[number]) for number in sorted(waiting)):
-            answer = sqs.send_message_batch(QueueUrl=url, Entries=[_entry(*item) for item in batch])
-            waiting -= {int(sent["Id"]) for sent in answer.get("Successful", [])}
-        if not waiting:
-            break
-    return waiting
+    sqs: "SQSClient"
+    url: str
+
+    def send(self, message: OutgoingMessage) -> None:
+        """Send one message."""
+        self.sqs.send_message(QueueUrl=self.url, **_fields(message))
+
+    def send_all(self, messages: Sequence[OutgoingMessage], backoff: Callable[[int], None]) -> set[int]:
+        """Send every message; return the positions of those that SQS did not take after `SENDS` calls.
+
+        Policy: what SQS rejects is sent again after `backoff(calls)`. What it still rejects, the caller gives
+        back to its own queue. So nothing is lost, and at most something is sent twice.
+        """
+        unsent = set(range(len(messages)))
+        for calls in range(SENDS):
+            if calls:
+                backoff(calls)
+            for batch in batches((number, messages[number]) for number in sorted(unsent)):
+                entries = [_entry(number, message) for number, message in batch]
+                response = self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
+                unsent -= {int(sent["Id"]) for sent in response.get("Successful", [])}
+            if not unsent:
+                break
+        return unsent
 
 
-def _entry(number: int, message: Outgoing) -> "SendMessageBatchRequestEntryTypeDef":
-    return {
-        "Id": str(number),
-        "MessageBody": message.body,
-        "MessageGroupId": message.group,
-        "DelaySeconds": message.delay,
-    }
+def _entry(number: int, message: OutgoingMessage) -> "SendMessageBatchRequestEntryTypeDef":
+    return {"Id": str(number), **_fields(message)}  # type: ignore[typeddict-item]
+
+
+def _fields(message: OutgoingMessage) -> dict[str, Any]:
+    group = {"MessageGroupId": message.group} if message.group else {}
+    texts = {name: {"DataType": "String", "StringValue": text} for name, text in message.attributes.items()}
+    attributes = {"MessageAttributes": texts} if texts else {}
+    return {"MessageBody": message.body, "DelaySeconds": message.delay, **group, **attributes}

@@ -54,7 +54,7 @@ class _Directory(GlobalSecondaryIndex["App"]):  # type: ignore[no-untyped-call]
 class App(Model):
     """An app: its endpoint, what it may listen to, and whether deliveries go out or are parked.
 
-    `epoch` counts the times it was switched off or on; outcomes are counted per epoch, so raising it clears
+    `generation` counts the times it was switched off or on; outcomes are counted per generation, so raising it clears
     the buffer that health judges by.
     """
 
@@ -71,7 +71,7 @@ class App(Model):
     headers: JSONAttribute = JSONAttribute(null=True)  # sent with every webhook, under ours
     max_per_second: NumberAttribute = NumberAttribute(null=True)  # None: no limit
     state = UnicodeAttribute(default=ENABLED)
-    epoch = NumberAttribute(default=1)
+    generation = NumberAttribute(default=1)
     auto_enable = BooleanAttribute(null=True)  # while it is off, probe it and switch it on when it is well
     directory = _Directory()
 
@@ -103,8 +103,8 @@ class Installation(Model):
 class AuditEntry(Model):
     """A transition of an app: what happened and why, and how far its consequences have come.
 
-    `entry` is `<epoch>#<what>`, so one epoch can end only once. `mails` holds, for each owner's address, the state
-    of the one mail they get, `done` the other steps that were made; `lease_until` (epoch seconds) keeps workers
+    `entry` is `<generation>#<what>`, so one generation can end only once. `mails` holds, for each owner's address, the state
+    of the one mail they get, `done` the other steps that were made; `lease_until` (Unix seconds) keeps workers
     from making them at the same time.
     """
 

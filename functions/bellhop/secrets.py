@@ -9,7 +9,7 @@ MIN_BYTES, MAX_BYTES = 24, 64  # of Standard Webhooks
 class SigningSecret(Model):
     """An app's key: text whose ASCII bytes key both signature schemes.
 
-    While two overlap, until `previous_until` (epoch seconds), `previous` is the one before.
+    While two overlap, until `previous_until` (Unix seconds), `previous` is the one before.
     """
 
     class Meta:
@@ -21,7 +21,7 @@ class SigningSecret(Model):
     previous_until = NumberAttribute(null=True)
 
     def live_previous(self, now: float) -> str | None:
-        """The secret before this one while it is still good; `now` in epoch seconds."""
+        """The secret before this one while it is still good; `now` in Unix seconds."""
         return self.previous if self.previous_until and float(self.previous_until) > now else None
 
     def __repr__(self) -> str:

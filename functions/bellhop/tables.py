@@ -44,7 +44,7 @@ def change(item: Model, actions: list[Any], condition: Any) -> bool:
     """Update an item if the condition holds; False, and nothing changed, when it does not.
 
     Raises:
-        UpdateError: the table did not answer, or refused.
+        UpdateError: the table did not respond, or refused.
     """
     try:
         item.update(actions=actions, condition=condition)

@@ -6,33 +6,35 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cachetools import TTLCache, cached
 
-from bellhop import aws, settings, tables
+from bellhop import aws, partial_batch, settings, tables
 from bellhop.attempts import DeliveryRecord
+from bellhop.backoff import Backoff
 from bellhop.bus import Bus
-from bellhop.gates import Gate
+from bellhop.circuits import Circuit
+from bellhop.clock import utc_now
 from bellhop.outcomes import OutcomeDay
+from bellhop.queues import Queue
 from bellhop.registry import App, Registry, find
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessPack
 from bellhop.telemetry import PowertoolsTelemetry
-from deliver.answer import Answer, NoAnswer
-from deliver.counting import Ledger
-from deliver.desk import Desk, Policy
-from deliver.dispatch import process
-from deliver.guard import Policy as EndpointPolicy
-from deliver.parking import Parking
+from deliver import batch
+from deliver.attempt.retry_scheduler import RetryScheduler
+from deliver.attempt.signing import Keys
+from deliver.circuit.parking import Parking
+from deliver.circuit.window import FailureWindow
+from deliver.dependencies import DeliverDependencies, RetryPolicy
+from deliver.http.guard import EndpointPolicy
+from deliver.http.response import Response, SendFailure
+from deliver.http.sockets import tls_context
+from deliver.http.transport import Transport
 from deliver.posting import Workers
-from deliver.reminders import Reminders
-from deliver.signing import Keys
-from deliver.sockets import tls_context
-from deliver.transport import Transport
-from deliver.watch import Watch
+from deliver.success_buffer import SuccessBuffer
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -54,7 +56,7 @@ class Settings:
     outcomes_table: str
     attempts_table: str
     successes_table: str
-    gates_table: str
+    circuits_table: str
     cache_seconds: float
     deadline_seconds: float
     lease_seconds: float
@@ -68,10 +70,10 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Office:
+class Process:
     """What is built once per process."""
 
-    desk: Desk
+    deps: DeliverDependencies
     telemetry: PowertoolsTelemetry
     transport: Transport
     slots: int
@@ -80,57 +82,56 @@ class Office:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Entry point for the Deliveries and Retries queues."""
-    office = _open()
-    office.telemetry.begin(context)
+    process = _open()
+    process.telemetry.begin(context)
 
     def may_start() -> bool:
-        return bool(context.get_remaining_time_in_millis() / 1000 >= office.deadline + MARGIN_SECONDS)
+        return bool(context.get_remaining_time_in_millis() / 1000 >= process.deadline + MARGIN_SECONDS)
 
-    def post(url: str, headers: dict[str, str], body: bytes) -> Answer | NoAnswer:
-        return office.transport.post(url, headers, body, office.deadline)
+    def post(url: str, headers: dict[str, str], body: bytes) -> Response | SendFailure:
+        return process.transport.post(url, headers, body, process.deadline)
 
     try:
-        workers = Workers(office.slots, post, may_start, _pause)
-        kept = process(event["Records"], office.desk, workers)
-        return {"batchItemFailures": [{"itemIdentifier": i} for i in kept]}
+        workers = Workers(process.slots, post, may_start, Backoff(0.05))
+        kept = batch.process(event["Records"], process.deps, workers)
+        return partial_batch.response(kept)
     finally:
-        office.telemetry.flush()
+        process.telemetry.flush()
 
 
 @cache
-def _open() -> Office:
+def _open() -> Process:
     chosen = settings.load(Settings, os.environ)
     _bind(chosen)
     telemetry = PowertoolsTelemetry()
     sqs: SQSClient = aws.client("sqs")
-    desk = Desk(
+    deps = DeliverDependencies(
         app=Registry(chosen.cache_seconds, time.monotonic).app,
         keys=_keys(chosen.cache_seconds),
         remind=_reminders(chosen, sqs).send,
         publish=Bus(cache(lambda: aws.client("events")), chosen.event_bus).publish,
-        policy=Policy(chosen.retry_delays_seconds, chosen.lease_seconds),
-        ledger=Ledger(time.monotonic),
-        watch=Watch(time.time),
+        policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds),
+        buffer=SuccessBuffer(time.monotonic),
+        watch=FailureWindow(time.time),
         parking=Parking(chosen.parked_per_app, telemetry),
         telemetry=telemetry,
-        now=_now,
+        now=utc_now,
         uniform=random.uniform,
         token=lambda: uuid.uuid4().hex,
     )
     transport = Transport(endpoints(chosen), tls_context(), chosen.slots)
-    return Office(desk, telemetry, transport, chosen.slots, chosen.deadline_seconds)
+    return Process(deps, telemetry, transport, chosen.slots, chosen.deadline_seconds)
 
 
-def _reminders(chosen: Settings, sqs: "SQSClient") -> Reminders:
-    return Reminders(
-        sqs=sqs,
-        queue_url=chosen.retries_queue_url,
+def _reminders(chosen: Settings, sqs: "SQSClient") -> RetryScheduler:
+    return RetryScheduler(
+        queue=Queue(sqs, chosen.retries_queue_url),
         queue_arn=chosen.retries_queue_arn,
         scheduler=cache(lambda: aws.client("scheduler")),
         group=chosen.schedule_group,
         role_arn=chosen.schedule_role_arn,
         dead_letters_arn=chosen.schedules_dead_letters_arn,
-        now=_now,
+        now=utc_now,
     )
 
 
@@ -148,7 +149,7 @@ def _bind(chosen: Settings) -> None:
             SigningSecret: chosen.secrets_table,
             DeliveryRecord: chosen.attempts_table,
             SuccessPack: chosen.successes_table,
-            Gate: chosen.gates_table,
+            Circuit: chosen.circuits_table,
         },
     )
     # An ADD whose result is unknown may have counted: nothing below us may repeat it.
@@ -163,14 +164,6 @@ def _keys(seconds: float) -> Callable[[str], Keys | None]:
         return Keys(found.secret, found.live_previous(time.time())) if found else None
 
     return keys
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
 
 
 if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there

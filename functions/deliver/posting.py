@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from deliver import signing
-from deliver.answer import Answer, NoAnswer
-from deliver.desk import Desk, Job
-from deliver.hub import Hub
+from deliver.attempt import signing
+from deliver.dependencies import DeliverDependencies, Job
+from deliver.http.hub import Hub
+from deliver.http.response import Response, SendFailure
 
-Post = Callable[[str, dict[str, str], bytes], Answer | NoAnswer]
+Post = Callable[[str, dict[str, str], bytes], Response | SendFailure]
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
     """An attempt that was made; without an outcome it was not, because its endpoint held its share of slots."""
 
-    outcome: Answer | NoAnswer | None
+    outcome: Response | SendFailure | None
     at: datetime
     milliseconds: int
     request_id: str
@@ -39,7 +39,7 @@ Item = tuple[str, Job]
 Ended = tuple[str, Job, Made | Exception | None]
 
 
-def post_all(jobs: Sequence[Item], desk: Desk, workers: Workers) -> list[Ended]:
+def post_all(jobs: Sequence[Item], deps: DeliverDependencies, workers: Workers) -> list[Ended]:
     """Make the attempts; each with what came of it, in the order they end. None where no time was left for it.
 
     All at once rather than one by one: whatever is written in between would hold up the attempts that still
@@ -56,13 +56,13 @@ def post_all(jobs: Sequence[Item], desk: Desk, workers: Workers) -> list[Ended]:
         while waiting or held.total():
             for item in _startable(waiting, held, share, workers.slots - held.total()):
                 held[item[1].delivery.app_id] += 1
-                hub.start(partial(_made, item, desk, workers))
+                hub.start(partial(_made, item, deps, workers))
             for message_id, job, made in hub.wait():
                 held[job.delivery.app_id] -= 1
                 if _timed_out(made):
                     hanging.add(job.delivery.app_id)
                 ended.append((message_id, job, made))
-            ended += _excess(waiting, hanging, desk)
+            ended += _excess(waiting, hanging, deps)
     return ended
 
 
@@ -74,7 +74,7 @@ def _share(jobs: Sequence[Item], slots: int) -> int:
 
 def _timed_out(made: Made | Exception | None) -> bool:
     outcome = made.outcome if isinstance(made, Made) else None
-    return isinstance(outcome, NoAnswer) and outcome.kind == "timeout"
+    return isinstance(outcome, SendFailure) and outcome.kind == "timeout"
 
 
 def _startable(waiting: deque[Item], held: Counter[str], share: int, free: int) -> list[Item]:
@@ -90,25 +90,25 @@ def _startable(waiting: deque[Item], held: Counter[str], share: int, free: int) 
     return chosen
 
 
-def _excess(waiting: deque[Item], hanging: set[str], desk: Desk) -> Iterator[Ended]:
+def _excess(waiting: deque[Item], hanging: set[str], deps: DeliverDependencies) -> Iterator[Ended]:
     for item in [item for item in waiting if item[1].delivery.app_id in hanging]:
         waiting.remove(item)
-        yield *item, Made(None, desk.now(), 0, "")
+        yield *item, Made(None, deps.now(), 0, "")
 
 
-def _made(item: Item, desk: Desk, workers: Workers) -> Ended:
+def _made(item: Item, deps: DeliverDependencies, workers: Workers) -> Ended:
     try:
-        return *item, _attempt(item[1], desk, workers)
+        return *item, _attempt(item[1], deps, workers)
     except Exception as error:  # noqa: BLE001 - a fault of ours, handed to whoever keeps the one message it touched
         return *item, error
 
 
-def _attempt(job: Job, desk: Desk, workers: Workers) -> Made | None:
+def _attempt(job: Job, deps: DeliverDependencies, workers: Workers) -> Made | None:
     """Runs beside the others: signs and posts, touches nothing else."""
     if not workers.may_start():
         return None
-    at, request_id = desk.now(), desk.token()
+    at, request_id = deps.now(), deps.token()
     timestamp = int(at.timestamp())
     headers = signing.headers(job.delivery, job.keys, request_id, timestamp, job.app.headers)
     outcome = workers.post(job.app.url, headers, job.delivery.body)
-    return Made(outcome, at, round((desk.now() - at).total_seconds() * 1000), request_id)
+    return Made(outcome, at, round((deps.now() - at).total_seconds() * 1000), request_id)

@@ -19,11 +19,11 @@ class Replay:
 
     `states` are replayed, `rate` of them a second. `after` is the cursor, None at the beginning of a pass that
     began at `began` and has `found` so many. The replay ends with an empty pass that began at or after
-    `settles_at`: by then nobody parks any more. Times are epoch seconds; `sent` is for the log.
+    `settles_at`: by then nobody parks any more. Times are Unix seconds; `sent` is for the log.
     """
 
     app_id: str
-    epoch: int
+    generation: int
     states: tuple[str, ...]
     rate: float
     settles_at: float
@@ -38,12 +38,12 @@ class Probe:
     """Look whether a disabled app's endpoint is well again.
 
     `number` counts the probes since it was switched off at `since`, and goes on counting where a probe switched it
-    on in vain; the next step is due at `due`, both epoch seconds. `ping` is the delivery whose answer is waited
+    on in vain; the next step is due at `due`, both Unix seconds. `ping` is the delivery whose answer is waited
     for, None before it is sent.
     """
 
     app_id: str
-    epoch: int
+    generation: int
     since: float
     due: float
     number: int = 1

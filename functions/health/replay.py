@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from bellhop import attempts, deliveries, queues
 from bellhop.attempts import PARKED, DeliveryRecord
 from bellhop.deliveries import Retry
-from bellhop.queues import MAX_DELAY, Outgoing
+from bellhop.queues import MAX_DELAY, OutgoingMessage
 from bellhop.registry import ENABLED, App, find
 from bellhop.telemetry import Telemetry
 from health.messages import Replay
@@ -26,36 +26,36 @@ class ReplayError(Exception):
 
 
 @dataclass(frozen=True)
-class Desk:
+class ReplayDependencies:
     """What replaying works with. `retries` sends to the Retries queue and returns the positions not taken."""
 
-    retries: Callable[[Sequence[Outgoing]], set[int]]
+    retries: Callable[[Sequence[OutgoingMessage]], set[int]]
     send: Callable[[Replay, int], None]
     telemetry: Telemetry
     now: Callable[[], datetime]
 
 
-def step(message: Replay, desk: Desk) -> None:
+def step(message: Replay, deps: ReplayDependencies) -> None:
     """Send a page and the message for the next; nothing where the app has been switched again meanwhile.
 
     Raises:
         ReplayError: SQS did not take all of the page.
     """
     app = find(App, message.app_id, consistent=True)
-    if app is None or app.state != ENABLED or int(app.epoch) != message.epoch:
-        desk.telemetry.warning("replay ended: the app is off again, or gone", **_names(message))
+    if app is None or app.state != ENABLED or int(app.generation) != message.generation:
+        deps.telemetry.warning("replay ended: the app is off again, or gone", **_names(message))
         return
     rate = paced(app, message.rate)
-    page = attempts.held(message.app_id, message.after, PAGE)
+    page = attempts.replayable(message.app_id, message.after, PAGE)
     chosen = [record for record in page if _wanted(record, message)]
-    _send(chosen, rate, desk)
-    after = page[-1].held_at if page else None
-    following, wait = next_step(message, len(chosen), after, rate, desk.now().timestamp())
+    _send(chosen, rate, deps)
+    after = page[-1].replayable_at if page else None
+    following, wait = next_step(message, len(chosen), after, rate, deps.now().timestamp())
     if following:
-        desk.send(following, wait)
+        deps.send(following, wait)
     else:
-        desk.telemetry.info("replay finished", **_names(message))
-        desk.telemetry.count("ReplayFinished")
+        deps.telemetry.info("replay finished", **_names(message))
+        deps.telemetry.count("ReplayFinished")
 
 
 def paced(app: App, rate: float) -> float:
@@ -79,24 +79,24 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
 def _wanted(record: DeliveryRecord, message: Replay) -> bool:
     # What is exhausted again was replayed already: without that, a replay to a broken endpoint would never end.
     begun = datetime.fromtimestamp(message.settles_at, UTC).isoformat(timespec="milliseconds")
-    return record.state in message.states and (record.state == PARKED or str(record.held_at) < begun)
+    return record.state in message.states and (record.state == PARKED or str(record.replayable_at) < begun)
 
 
-def _send(records: Sequence[DeliveryRecord], rate: float, desk: Desk) -> None:
+def _send(records: Sequence[DeliveryRecord], rate: float, deps: ReplayDependencies) -> None:
     messages = [_outgoing(record, min(MAX_DELAY, int(n / rate))) for n, record in enumerate(records)]
-    failed = desk.retries(messages) if messages else set()
+    failed = deps.retries(messages) if messages else set()
     for number, record in enumerate(records):
         if number not in failed:
-            attempts.unlist(record.delivery_id, str(record.held_at))
-    desk.telemetry.count("DeliveryReplayed", len(records) - len(failed))
+            attempts.unlist(record.delivery_id, str(record.replayable_at))
+    deps.telemetry.count("DeliveryReplayed", len(records) - len(failed))
     if failed:
         raise ReplayError(f"{len(failed)} of {len(records)} reminders were not taken by the queue")
 
 
-def _outgoing(record: DeliveryRecord, delay: int) -> Outgoing:
-    due = Retry(record.delivery_id, record.app_id, int(record.attempt) + 1, replay=True)
-    return Outgoing(deliveries.encode(due), record.app_id, delay)
+def _outgoing(record: DeliveryRecord, delay: int) -> OutgoingMessage:
+    due = Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1, replay=True)
+    return OutgoingMessage(deliveries.encode(due), record.app_id, delay)
 
 
 def _names(message: Replay) -> dict[str, object]:
-    return {"app_id": message.app_id, "epoch": message.epoch, "sent": message.sent}
+    return {"app_id": message.app_id, "generation": message.generation, "sent": message.sent}

@@ -6,24 +6,24 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from bellhop import gates, outcomes
+from bellhop import circuits, outcomes
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import ENABLED, INTERNAL, App, AuditEntry, find
 from health import transitions
 from health.rules import Day, EarlyWarning, Given, Pause, Thresholds, Verdict, evaluate, left_on
-from health.transitions import Desk
+from health.transitions import TransitionDependencies
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose outcomes are judged: an app in an organisation, and the epoch they were counted in."""
+    """Whose outcomes are judged: an app in an organisation, and the generation they were counted in."""
 
     app_id: str
     organization_id: str
-    epoch: int
+    generation: int
 
 
-def review(scope: Scope, thresholds: Thresholds, desk: Desk) -> None:
+def review(scope: Scope, thresholds: Thresholds, deps: TransitionDependencies) -> None:
     """Judge a scope; switch its app off if it is broken, warn if it is near to that.
 
     Idempotent: any number of reviews of the same outcomes make one transition. Raises on any fault of ours; the
@@ -31,12 +31,12 @@ def review(scope: Scope, thresholds: Thresholds, desk: Desk) -> None:
     """
     app = find(App, scope.app_id, consistent=True)
     if app is None:
-        desk.telemetry.warning("review skipped: missing_app", app_id=scope.app_id)
-    elif int(app.epoch) != scope.epoch or app.state != ENABLED:
-        key = transitions.disabled_entry(scope.epoch)
-        transitions.resume(find(AuditEntry, scope.app_id, key, consistent=True), desk)
+        deps.telemetry.warning("review skipped: missing_app", app_id=scope.app_id)
+    elif int(app.generation) != scope.generation or app.state != ENABLED:
+        key = transitions.disabled_entry(scope.generation)
+        transitions.resume(find(AuditEntry, scope.app_id, key, consistent=True), deps)
     else:
-        _judge(app, scope, thresholds, desk)
+        _judge(app, scope, thresholds, deps)
 
 
 def evidence(verdict: Verdict, app: App, thresholds: Thresholds, rows: Iterable[OutcomeDay]) -> dict[str, Any]:
@@ -60,37 +60,39 @@ def day(row: OutcomeDay) -> Day:
     return Day(date.fromisoformat(row.day), **counts)
 
 
-def pause(app_id: str, epoch: int, now: datetime) -> Pause | None:
+def pause(app_id: str, generation: int, now: datetime) -> Pause | None:
     """The pause that an app is in."""
-    since = gates.paused_since(gates.load(app_id), epoch)
+    since = circuits.paused_since(circuits.load(app_id), generation)
     if since is None:
         return None
     return Pause(datetime.fromtimestamp(since, UTC).date(), (now.timestamp() - since) / 3600)
 
 
-def _judge(app: App, scope: Scope, thresholds: Thresholds, desk: Desk) -> None:
-    now = desk.now().astimezone(UTC)
-    rows = outcomes.days(scope.app_id, scope.organization_id, scope.epoch, now.date(), thresholds.window)
-    verdict = evaluate(map(day, rows), now.date(), thresholds, pause(scope.app_id, scope.epoch, now))
+def _judge(app: App, scope: Scope, thresholds: Thresholds, deps: TransitionDependencies) -> None:
+    now = deps.now().astimezone(UTC)
+    rows = outcomes.days(scope.app_id, scope.organization_id, scope.generation, now.date(), thresholds.window)
+    verdict = evaluate(map(day, rows), now.date(), thresholds, pause(scope.app_id, scope.generation, now))
     if not verdict.broken and not verdict.warnings:
         return
     shown = evidence(verdict, app, thresholds, rows)
     if not verdict.broken:
-        _warn(app, scope, verdict.warnings, shown, desk)
+        _warn(app, scope, verdict.warnings, shown, deps)
     elif app.kind == INTERNAL:
-        transitions.disable(app, scope.organization_id, "health", shown, desk)
+        transitions.disable(app, scope.organization_id, "health", shown, deps)
     else:
-        _warn(app, scope, (left_on(verdict, now.date()),), shown, desk)
+        _warn(app, scope, (left_on(verdict, now.date()),), shown, deps)
 
 
-def _warn(app: App, scope: Scope, due: tuple[EarlyWarning, ...], shown: dict[str, Any], desk: Desk) -> None:
+def _warn(
+    app: App, scope: Scope, due: tuple[EarlyWarning, ...], shown: dict[str, Any], deps: TransitionDependencies
+) -> None:
     before = [e for e in transitions.warnings(app) if e.organization_id == scope.organization_id]
     for entry in before:
-        transitions.resume(entry, desk)
+        transitions.resume(entry, deps)
     for warning in due:
         if not warning.given_in(map(_given, before)):
             told = {"rule": warning.rule, "since": warning.since.isoformat(), "warning": _row(warning)}
-            transitions.warn(app, scope.organization_id, warning, shown | told, desk)
+            transitions.warn(app, scope.organization_id, warning, shown | told, deps)
 
 
 def _row(warning: EarlyWarning) -> dict[str, int]:

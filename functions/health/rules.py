@@ -109,7 +109,7 @@ class Verdict:
 def evaluate(days: Iterable[Day], today: date, thresholds: Thresholds, pause: Pause | None = None) -> Verdict:
     """Judge the days up to `today`, and the pause that the app is in.
 
-    Broken is any fatal answer, too many timeouts in one day, errors alone on every day, too long a pause. Days
+    Broken is any fatal response, too many timeouts in one day, errors alone on every day, too long a pause. Days
     outside the window and days without data are as if nothing had happened on them.
     """
     window = _window(days, today, thresholds.window)

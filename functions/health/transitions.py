@@ -1,6 +1,6 @@
 """An app's transitions: warned, disabled, enabled. The one place that writes them, for health and for operators.
 
-A transition is one transaction: the app's state and epoch, and the audit entry that carries the evidence and the
+A transition is one transaction: the app's state and generation, and the audit entry that carries the evidence and the
 pending mails. The entry's key names what can happen only once, so however many workers see the same outcomes, one
 of them makes it. What follows it (events, mail, replay) is driven by a message on the Transitions queue; the entry
 says whether that message was sent, and how far its work has come.
@@ -37,7 +37,7 @@ class Change:
     metric: str
 
     @property
-    def raises_epoch(self) -> bool:
+    def raises_generation(self) -> bool:
         """A change of state clears the buffer that health judges by."""
         return self.before != self.after
 
@@ -48,7 +48,7 @@ ENABLE = Change("app.enabled", DISABLED, ENABLED, "AppEnabled")
 
 
 @dataclass(frozen=True)
-class Desk:
+class TransitionDependencies:
     """What transitions work with; `announce` puts a message on the Transitions queue."""
 
     connection: Connection
@@ -58,7 +58,7 @@ class Desk:
 
 
 def warn(
-    app: App, organization_id: str, warning: EarlyWarning, evidence: dict[str, Any], desk: Desk
+    app: App, organization_id: str, warning: EarlyWarning, evidence: dict[str, Any], deps: TransitionDependencies
 ) -> AuditEntry | None:
     """Warn the owners; of an app that is not switched off, or already broken, only the operators hear."""
     key = f"{warned(app)}{warning.rule}#{warning.level}#{warning.since}#{organization_id}"
@@ -66,53 +66,57 @@ def warn(
     told = app.kind == INTERNAL and warning.level < BROKEN and organization and organization.warnings
     owners = _owners(organization if told else None)
     return _make(
-        WARN, app, AuditEntry(app.app_id, key, **_account(organization_id, "health", evidence, owners)), desk
+        WARN, app, AuditEntry(app.app_id, key, **_account(organization_id, "health", evidence, owners)), deps
     )
 
 
-def disable(app: App, organization_id: str, actor: str, evidence: dict[str, Any], desk: Desk) -> AuditEntry | None:
+def disable(
+    app: App, organization_id: str, actor: str, evidence: dict[str, Any], deps: TransitionDependencies
+) -> AuditEntry | None:
     """Switch the app off and have its owners told; None when another was quicker."""
     owners = _owners(_organization(organization_id))
     account = _account(organization_id, actor, evidence, owners)
-    return _make(DISABLE, app, AuditEntry(app.app_id, disabled_entry(int(app.epoch)), **account), desk)
+    return _make(DISABLE, app, AuditEntry(app.app_id, disabled_entry(int(app.generation)), **account), deps)
 
 
-def enable(app: App, actor: str, evidence: dict[str, Any], desk: Desk, *, tell_owners: bool) -> AuditEntry | None:
+def enable(
+    app: App, actor: str, evidence: dict[str, Any], deps: TransitionDependencies, *, tell_owners: bool
+) -> AuditEntry | None:
     """Switch the app on again; None when another was quicker. What was parked follows, as `evidence` says."""
     organization_id = app.organization_id or ""
     owners = _owners(_organization(organization_id) if tell_owners else None)
     account = _account(organization_id, actor, evidence, owners)
-    return _make(ENABLE, app, AuditEntry(app.app_id, enabled_entry(int(app.epoch)), **account), desk)
+    return _make(ENABLE, app, AuditEntry(app.app_id, enabled_entry(int(app.generation)), **account), deps)
 
 
-def resume(entry: AuditEntry | None, desk: Desk) -> None:
+def resume(entry: AuditEntry | None, deps: TransitionDependencies) -> None:
     """Announce a transition whose maker died before it could."""
     if entry and not entry.announced_at:
-        _announce(entry, desk)
+        _announce(entry, deps)
 
 
-def disabled_entry(epoch: int) -> str:
-    """The audit key of the switching off that ended `epoch`."""
-    return f"{epoch:08d}#disabled"
+def disabled_entry(generation: int) -> str:
+    """The audit key of the switching off that ended `generation`."""
+    return f"{generation:08d}#disabled"
 
 
-def enabled_entry(epoch: int) -> str:
-    """The audit key of the switching on that ended `epoch`."""
-    return f"{epoch:08d}#enabled"
+def enabled_entry(generation: int) -> str:
+    """The audit key of the switching on that ended `generation`."""
+    return f"{generation:08d}#enabled"
 
 
 def last_disabled(app: App) -> AuditEntry | None:
     """The entry of the switching off that a disabled app is in."""
-    return find(AuditEntry, app.app_id, disabled_entry(int(app.epoch) - 1), consistent=True)
+    return find(AuditEntry, app.app_id, disabled_entry(int(app.generation) - 1), consistent=True)
 
 
 def warned(app: App) -> str:
-    """What the audit keys of the warnings in an app's present epoch begin with."""
-    return f"{int(app.epoch):08d}#warned#"
+    """What the audit keys of the warnings in an app's present generation begin with."""
+    return f"{int(app.generation):08d}#warned#"
 
 
 def warnings(app: App) -> Iterable[AuditEntry]:
-    """The warnings of an app's present epoch."""
+    """The warnings of an app's present generation."""
     return AuditEntry.query(app.app_id, AuditEntry.entry.startswith(warned(app)), consistent_read=True)
 
 
@@ -128,26 +132,26 @@ def _account(organization_id: str, actor: str, evidence: dict[str, Any], mails: 
     return {"organization_id": organization_id, "actor": actor, "evidence": evidence, "mails": mails}
 
 
-def _make(change: Change, app: App, entry: AuditEntry, desk: Desk) -> AuditEntry | None:
-    entry.action, entry.at = change.action, desk.now().isoformat(timespec="seconds")
-    if not _write(change, app, entry, desk):
+def _make(change: Change, app: App, entry: AuditEntry, deps: TransitionDependencies) -> AuditEntry | None:
+    entry.action, entry.at = change.action, deps.now().isoformat(timespec="seconds")
+    if not _write(change, app, entry, deps):
         return None
     names = {"app_id": app.app_id, "organization_id": entry.organization_id, "entry": entry.entry}
-    desk.telemetry.warning(
+    deps.telemetry.warning(
         change.action.replace(".", " "), **names, actor=entry.actor, rule=entry.evidence.get("rule")
     )
-    desk.telemetry.count(change.metric)
-    _announce(entry, desk)
+    deps.telemetry.count(change.metric)
+    _announce(entry, deps)
     return entry
 
 
-def _write(change: Change, app: App, entry: AuditEntry, desk: Desk) -> bool:
+def _write(change: Change, app: App, entry: AuditEntry, deps: TransitionDependencies) -> bool:
     """The transaction; False when another worker made it, or the app has moved on."""
-    as_seen = (App.state == change.before) & (App.epoch == app.epoch)
-    moved: list[Action] = [App.state.set(change.after), App.epoch.set(int(app.epoch) + 1)]
+    as_seen = (App.state == change.before) & (App.generation == app.generation)
+    moved: list[Action] = [App.state.set(change.after), App.generation.set(int(app.generation) + 1)]
     try:
-        with TransactWrite(connection=desk.connection) as transaction:
-            if change.raises_epoch:
+        with TransactWrite(connection=deps.connection) as transaction:
+            if change.raises_generation:
                 transaction.update(App(app.app_id), actions=moved, condition=as_seen)
             else:
                 transaction.condition_check(App, app.app_id, condition=as_seen)
@@ -159,8 +163,8 @@ def _write(change: Change, app: App, entry: AuditEntry, desk: Desk) -> bool:
     return True
 
 
-def _announce(entry: AuditEntry, desk: Desk) -> None:
+def _announce(entry: AuditEntry, deps: TransitionDependencies) -> None:
     # A death between the two announces twice, which does no harm; in the other order it would never be announced.
-    desk.announce(FollowUp(entry.app_id, entry.entry))
-    announced = AuditEntry.announced_at.set(desk.now().isoformat(timespec="seconds"))
+    deps.announce(FollowUp(entry.app_id, entry.entry))
+    announced = AuditEntry.announced_at.set(deps.now().isoformat(timespec="seconds"))
     AuditEntry(entry.app_id, entry.entry).update(actions=[announced], condition=AuditEntry.app_id.exists())

@@ -1,16 +1,17 @@
 """The notify function: SQS batch in, deliveries out, partial failures back to the queue."""
 
 import os
-import random
 import time
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bellhop import aws, settings, tables
+from bellhop import aws, partial_batch, settings, tables
+from bellhop.backoff import Backoff
+from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Organization, Registry
 from bellhop.telemetry import PowertoolsTelemetry
-from notify.intake import Desk, process
+from notify.intake import NotifyDependencies, process
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -30,16 +31,16 @@ class Settings:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Entry point for the IssueEvents queue."""
-    desk, telemetry = _open()
+    deps, telemetry = _open()
     telemetry.begin(context)
     try:
-        return {"batchItemFailures": [{"itemIdentifier": i} for i in process(event["Records"], desk)]}
+        return partial_batch.response(process(event["Records"], deps))
     finally:
         telemetry.flush()
 
 
 @cache
-def _open() -> tuple[Desk, PowertoolsTelemetry]:
+def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry]:
     chosen = settings.load(Settings, os.environ)
     tables.bind(
         tables.connect(),
@@ -51,19 +52,14 @@ def _open() -> tuple[Desk, PowertoolsTelemetry]:
     )
     telemetry = PowertoolsTelemetry()
     sqs: SQSClient = aws.client("sqs")
-    desk = Desk(
+    deps = NotifyDependencies(
         hooks=Registry(chosen.cache_seconds, time.monotonic),
-        sqs=sqs,
-        deliveries_url=chosen.deliveries_queue_url,
-        dead_letters_url=chosen.events_dead_letters_url,
+        deliveries=Queue(sqs, chosen.deliveries_queue_url),
+        dead_letters=Queue(sqs, chosen.events_dead_letters_url),
         telemetry=telemetry,
-        pause=_pause,
+        backoff=Backoff(0.1),
     )
-    return desk, telemetry
-
-
-def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+    return deps, telemetry
 
 
 if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there

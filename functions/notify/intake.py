@@ -3,88 +3,80 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bellhop import deliveries, events
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent, MalformedEventError
-from bellhop.queues import Outgoing, send_all
+from bellhop.queues import OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
 from notify.fanout import FanOut, Hooks, fan_out
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 SHOWN = 20  # installations named per reason in a log line
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What notify works with."""
+class NotifyDependencies:
+    """What notify is handed: the registry, the queues it sends to, and what it reports to."""
 
     hooks: Hooks
-    sqs: "SQSClient"
-    deliveries_url: str
-    dead_letters_url: str
+    deliveries: Queue
+    dead_letters: Queue
     telemetry: Telemetry
-    pause: Callable[[int], None]
+    backoff: Callable[[int], None]
 
 
-def process(records: Iterable[dict[str, Any]], desk: Desk) -> list[str]:
-    """Handle a batch; return the ids of the messages that SQS must keep.
+def process(messages: Iterable[dict[str, Any]], deps: NotifyDependencies) -> list[str]:
+    """Handle a batch; return the ids of the messages that the queue is to deliver again.
 
-    Policy: a fault of ours (registry or queue does not answer) keeps only the messages it touched. What of
-    them was already enqueued is enqueued again under the same webhook-id.
+    Policy: when the registry or a queue does not respond, only the messages it concerns come back. What of them
+    was enqueued already is enqueued once more, under the same webhook-id.
     """
-    kept: list[str] = []
+    failed: list[str] = []
     outgoing: list[tuple[str, Delivery]] = []
-    for record in records:
+    for message in messages:
         event = None
         try:
-            event = _read(record, desk)
-            outgoing += [(record["messageId"], delivery) for delivery in _deliveries(event, desk)]
+            event = _read(message, deps)
+            outgoing += [(message["messageId"], delivery) for delivery in _deliveries(event, deps)]
         except Exception:  # noqa: BLE001 - the record boundary: one event's fault is not its neighbours'
             names = {"event_id": event.event_id, "organization_id": event.organization_id} if event else {}
-            desk.telemetry.error("event kept", message_id=record["messageId"], **names)
-            kept.append(record["messageId"])
-    return sorted({*kept, *_enqueue(outgoing, desk)})
+            deps.telemetry.error(
+                "event not handled: it will be retried by the queue", message_id=message["messageId"], **names
+            )
+            failed.append(message["messageId"])
+    return sorted({*failed, *_enqueue(outgoing, deps)})
 
 
-def _read(record: dict[str, Any], desk: Desk) -> IssueEvent | None:
+def _read(message: dict[str, Any], deps: NotifyDependencies) -> IssueEvent | None:
     """The event; None when it is malformed, and dead-lettered."""
     try:
-        return events.parse(record["body"])
+        return events.parse(message["body"])
     except MalformedEventError as error:
-        _dead_letter(record, error, desk)
+        _dead_letter(message, error, deps)
         return None
 
 
-def _deliveries(event: IssueEvent | None, desk: Desk) -> list[Delivery]:
+def _deliveries(event: IssueEvent | None, deps: NotifyDependencies) -> list[Delivery]:
     if event is None:
         return []
-    result = fan_out(event, desk.hooks)
-    _report(event, result, desk.telemetry)
+    result = fan_out(event, deps.hooks)
+    _report(event, result, deps.telemetry)
     return result.deliveries
 
 
-def _dead_letter(record: dict[str, Any], error: MalformedEventError, desk: Desk) -> None:
+def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: NotifyDependencies) -> None:
     # The body itself stays out of the log: it is the customer's.
-    desk.sqs.send_message(
-        QueueUrl=desk.dead_letters_url,
-        MessageBody=record["body"],
-        MessageAttributes={
-            name: {"DataType": "String", "StringValue": _plain(value)}
-            for name, value in (("field", error.field), ("reason", error.reason))
-        },
-    )
-    desk.telemetry.warning(
-        "event malformed, dead-lettered",
-        message_id=record["messageId"],
+    attributes = {"field": _plain(error.field), "reason": _plain(error.reason)}
+    deps.dead_letters.send(OutgoingMessage(message["body"], attributes=attributes))
+    deps.telemetry.warning(
+        "event malformed: it was sent to the dead-letter queue",
+        message_id=message["messageId"],
         **error.names,
         field=error.field,
         reason=error.reason,
     )
-    desk.telemetry.count("EventMalformed")
+    deps.telemetry.count("EventMalformed")
 
 
 def _plain(text: str) -> str:
@@ -111,28 +103,30 @@ def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:
         telemetry.count("EventSkipped")
 
 
-def _enqueue(outgoing: list[tuple[str, Delivery]], desk: Desk) -> set[str]:
-    messages = [Outgoing(deliveries.encode(d), group=d.app_id) for _, d in outgoing]
+def _enqueue(outgoing: list[tuple[str, Delivery]], deps: NotifyDependencies) -> set[str]:
+    messages = [OutgoingMessage(deliveries.encode(d), group=d.app_id) for _, d in outgoing]
     try:
-        rejected = send_all(desk.sqs, desk.deliveries_url, messages, desk.pause)
-    except Exception:  # noqa: BLE001 - SQS did not answer: every event of the batch goes back to its queue
-        desk.telemetry.error("deliveries not enqueued", deliveries=len(messages))
+        rejected = deps.deliveries.send_all(messages, deps.backoff)
+    except Exception:  # noqa: BLE001 - SQS did not respond: every event of the batch goes back to its queue
+        deps.telemetry.error(
+            "deliveries not enqueued: their events will be retried by the queue", deliveries=len(messages)
+        )
         return {message_id for message_id, _ in outgoing}
     for number in sorted(rejected):
         message_id, delivery = outgoing[number]
-        desk.telemetry.warning(
-            "delivery rejected by the queue, event kept",
+        deps.telemetry.warning(
+            "delivery rejected by the queue: its event will be retried",
             message_id=message_id,
             event_id=delivery.event_id,
             delivery_id=delivery.delivery_id,
         )
-    _say_enqueued([delivery for number, (_, delivery) in enumerate(outgoing) if number not in rejected], desk)
+    _report_enqueued([delivery for number, (_, delivery) in enumerate(outgoing) if number not in rejected], deps)
     return {outgoing[number][0] for number in rejected}
 
 
-def _say_enqueued(enqueued: Iterable[Delivery], desk: Desk) -> None:
+def _report_enqueued(enqueued: Iterable[Delivery], deps: NotifyDependencies) -> None:
     # One line for the batch, with the number of each event's deliveries: a line for each event would cost as much
     # as its place on the queue.
     counted = Counter(delivery.event_id for delivery in enqueued)
     if counted:
-        desk.telemetry.info("deliveries enqueued", events=dict(counted))
+        deps.telemetry.info("deliveries enqueued", events=dict(counted))

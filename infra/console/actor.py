@@ -10,7 +10,7 @@ from pynamodb.connection import Connection
 
 from health import messages
 from health.messages import FollowUp, Replay
-from health.transitions import Desk
+from health.transitions import TransitionDependencies
 from infra.console import stack
 from infra.console.stack import Stack
 
@@ -35,13 +35,13 @@ def name() -> str:
     """The actor that an audit entry names: "operator:" and the caller's identity, or else the local user."""
     try:
         return f"operator:{stack.caller()}"
-    except (BotoCoreError, ClientError):  # the tables answer, so credentials are good: some places have no STS
+    except (BotoCoreError, ClientError):  # the tables respond, so credentials are good: some places have no STS
         return f"operator:{_local_user()}"
 
 
-def desk(found: Stack, connection: Connection) -> Desk:
+def deps(found: Stack, connection: Connection) -> TransitionDependencies:
     """What transitions work with."""
-    return Desk(connection, announcer(found), Quiet(), lambda: datetime.now(UTC))
+    return TransitionDependencies(connection, announcer(found), Quiet(), lambda: datetime.now(UTC))
 
 
 def announcer(found: Stack) -> Callable[[FollowUp | Replay], None]:

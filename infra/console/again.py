@@ -10,7 +10,7 @@ from bellhop.attempts import DELIVERED, KEPT, RETRYING, DeliveryRecord
 from bellhop.deliveries import Retry
 from bellhop.registry import DISABLED, App, find
 from bellhop.tables import change
-from deliver.reminders import schedule_name
+from deliver.attempt.retry_scheduler import schedule_name
 from infra.console.errors import ConsoleError
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def retry(delivery_id: str, lane: Lane, now: datetime, *, force: bool) -> Sent:
             f"{delivery_id} is delivered already: --force sends it once more, under the same webhook-id"
         )
     _make_due(record, now)
-    reminder = Retry(record.delivery_id, record.app_id, int(record.attempt) + 1)
+    reminder = Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1)
     # In this order a crash leaves one reminder too many, never none: what waited is removed last.
     lane.sqs.send_message(
         QueueUrl=lane.queue_url, MessageBody=deliveries.encode(reminder), MessageGroupId=reminder.app_id
     )
     _unschedule(reminder, lane)
-    return Sent(record.delivery_id, record.app_id, reminder.attempt, record.state)
+    return Sent(record.delivery_id, record.app_id, reminder.next_attempt, record.state)
 
 
 def _load(delivery_id: str) -> DeliveryRecord:
@@ -90,8 +90,8 @@ def _refuse_switched_off(record: DeliveryRecord) -> None:
 
 def _make_due(record: DeliveryRecord, now: datetime) -> None:
     row = DeliveryRecord
-    due = [row.state.set(RETRYING), row.due_at.set(now.timestamp()), *attempts.unlisted()]
-    unchanged = (row.state == record.state) & (row.attempt == record.attempt)
+    due = [row.state.set(RETRYING), row.next_attempt_at.set(now.timestamp()), *attempts.unlisted()]
+    unchanged = (row.state == record.state) & (row.attempts_made == record.attempts_made)
     if not change(DeliveryRecord(record.delivery_id), due, unchanged):
         raise ConsoleError(f"{record.delivery_id} was changed meanwhile by somebody else: look, and retry")
 

@@ -86,7 +86,7 @@ def _write(change: Change, secrets: dict[str, str], connection: Connection) -> N
     if not isinstance(item, App):
         item.save(condition=absent)
         return
-    item.uuid, item.state, item.epoch = str(uuid.uuid4()), ENABLED, 1
+    item.uuid, item.state, item.generation = str(uuid.uuid4()), ENABLED, 1
     with TransactWrite(connection=connection) as transaction:
         secret = secrets.pop(item.app_id, None)
         if secret:

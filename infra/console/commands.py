@@ -12,7 +12,7 @@ from typing import NoReturn
 import typer
 
 from bellhop.attempts import KEPT
-from deliver.guard import Policy
+from deliver.http.guard import EndpointPolicy
 from infra.console import (
     again,
     documents,
@@ -36,7 +36,7 @@ from infra.console.errors import ConsoleError
 from infra.console.plan import Plan, PlanConflictError
 
 
-def apply(stack_name: str, file: str, widened: Policy, *, yes: bool, as_json: bool) -> None:
+def apply(stack_name: str, file: str, widened: EndpointPolicy, *, yes: bool, as_json: bool) -> None:
     """Plan, show, ask, show the new secrets, write."""
     content = _read(file)
     found = stack.find(stack_name)
@@ -59,10 +59,10 @@ def apply(stack_name: str, file: str, widened: Policy, *, yes: bool, as_json: bo
         output.console().print(f"Applied to {found.name}. Next: bellhop app", markup=False, highlight=False)
 
 
-def widen(policy: Policy, extra: Policy) -> Policy:
+def widen(policy: EndpointPolicy, extra: EndpointPolicy) -> EndpointPolicy:
     """What either of two policies allows."""
     ports = None if policy.ports is None or extra.ports is None else policy.ports | extra.ports
-    return Policy(http=policy.http or extra.http, private=policy.private or extra.private, ports=ports)
+    return EndpointPolicy(http=policy.http or extra.http, private=policy.private or extra.private, ports=ports)
 
 
 def publish_events(stack_name: str, file: str, *, as_json: bool) -> None:
@@ -148,7 +148,7 @@ def fail(error: Exception) -> NoReturn:
     raise typer.Exit(1) from None
 
 
-def _plan(file: str, content: str, policy: Policy) -> Plan:
+def _plan(file: str, content: str, policy: EndpointPolicy) -> Plan:
     try:
         return effects.prepare(registry_file.parse(content, policy, os.environ))
     except registry_file.RegistryFileError as error:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from bellhop.gates import Gate
+from bellhop.circuits import Circuit
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation
 from infra.console import headers, keys
@@ -51,7 +51,7 @@ def app(view: AppView) -> dict[str, Any]:
     names = ("app_id", "uuid", "kind", "name", "state", "organization_id", "url", "events")
     return {
         **_fields(view.app, *names),
-        "epoch": int(view.app.epoch),
+        "generation": int(view.app.generation),
         "headers": headers.masked(view.app.headers),
         "max_per_second": view.app.max_per_second,
         "auto_enable": bool(view.app.auto_enable),
@@ -70,7 +70,7 @@ def mail_states(entry: AuditEntry) -> dict[str, int]:
 
 
 def moment(seconds: float | None) -> str | None:
-    """A time in epoch seconds as ISO 8601, UTC."""
+    """A time in Unix seconds as ISO 8601, UTC."""
     return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="seconds")
 
 
@@ -85,12 +85,12 @@ def rotation(made: Rotation, cache_seconds: int) -> dict[str, Any]:
 
 
 def _gate(view: AppView) -> dict[str, Any]:
-    probe = view.gate if view.paused_since is not None else Gate()
+    probe = view.gate if view.paused_since is not None else Circuit()
     return {
         "paused_since": moment(view.paused_since),
-        "next_probe": moment(probe.next_probe),
-        "probe_until": moment(probe.probe_until),
-        "recovered_at": moment(view.gate.recovered_at),
+        "next_trial_at": moment(probe.next_trial_at),
+        "trial_lease_until": moment(probe.trial_lease_until),
+        "closed_at": moment(view.gate.closed_at),
         "slow_start_per_second": view.start_rate,
     }
 

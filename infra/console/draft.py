@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bellhop.events import subscribed_name
-from deliver.guard import Policy
+from deliver.http.guard import EndpointPolicy
 from infra.console.catalogue import events_of, expand
 from infra.console.specs import AppSpec, OrganizationSpec
 from infra.console.yaml_nodes import Problem, Value, did_you_mean
@@ -21,7 +21,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Draft:
     """What is understood so far. An entry that has a problem is None, so that references still find it."""
 
-    policy: Policy
+    policy: EndpointPolicy
     environ: Mapping[str, str] = field(repr=False)
     problems: list[Problem] = field(default_factory=list)
     organizations: dict[str, OrganizationSpec | None] = field(default_factory=dict)

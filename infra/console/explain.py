@@ -50,7 +50,7 @@ class Explanation:
 
 def explain(app: App, thresholds: Thresholds, now: datetime) -> Explanation:
     """All that explains an app's state. Reads only."""
-    pause = review.pause(app.app_id, int(app.epoch), now)
+    pause = review.pause(app.app_id, int(app.generation), now)
     warnings = transitions.warnings(app) if app.state == ENABLED else ()
     return Explanation(
         app=app,
@@ -70,7 +70,7 @@ def _judged(app: App) -> list[str]:
 
 def _judge(app: App, organization_id: str, thresholds: Thresholds, pause: Pause | None, now: datetime) -> Judged:
     today = now.astimezone(UTC).date()
-    rows = outcomes.days(app.app_id, organization_id, int(app.epoch), today, thresholds.window)
+    rows = outcomes.days(app.app_id, organization_id, int(app.generation), today, thresholds.window)
     verdict = evaluate(map(review.day, rows), today, thresholds, pause)
     return Judged(
         organization_id, verdict, _nearness(verdict.days, thresholds, pause, today), review.last_failure(rows)

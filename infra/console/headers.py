@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from deliver.signing import denied
+from deliver.attempt.signing import denied
 from infra.console.yaml_nodes import Value
 
 MAX_HEADERS = 20

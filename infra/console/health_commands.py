@@ -29,7 +29,7 @@ from infra.console import (
     what_if,
 )
 from infra.console.errors import ConsoleError
-from infra.console.ping import Answer
+from infra.console.ping import Response
 from infra.console.stack import Stack
 from infra.console.switching import Replaying
 
@@ -40,12 +40,12 @@ def ping_app(stack_name: str, app_id: str, wait: str | None, *, as_json: bool) -
     """Ping, show the answer, end with 1 where it is not well."""
     found = stack.find(stack_name)
     stack.bind(found)
-    answer = _ask(found, show.app(app_id), wait)
+    response = _ask(found, show.app(app_id), wait)
     if as_json:
-        output.print_json(health_documents.answer(answer))
+        output.print_json(health_documents.response(response))
     else:
-        render_health.answer(answer, output.console())
-    if not answer.well:
+        render_health.response(response, output.console())
+    if not response.well:
         raise typer.Exit(1)
 
 
@@ -63,23 +63,23 @@ def enable(
     if rate is not None and not replayed:
         raise ConsoleError("--rate is of the replay, and --no-replay asks for none: drop one of them")
     found = stack.find(stack_name)
-    desk = actor.desk(found, stack.bind(found))
+    deps = actor.deps(found, stack.bind(found))
     app = show.app(app_id)
     if app.state == ENABLED:
-        _already(app, resumed=switching.resume(app, desk), as_json=as_json)
+        _already(app, resumed=switching.resume(app, deps), as_json=as_json)
         return
-    answer = None if force else _ask(found, app, None)
-    if answer and not answer.well:
-        _refuse(answer, as_json=as_json)
+    response = None if force else _ask(found, app, None)
+    if response and not response.well:
+        _refuse(response, as_json=as_json)
     replaying = Replaying(rate=rate) if replayed else None
-    made = switching.enable(app, actor.name(), desk, answer=answer, replaying=replaying, reason=reason)
+    made = switching.enable(app, actor.name(), deps, response=response, replaying=replaying, reason=reason)
     kept = held.count(app_id)
     pace = paced(app, rate or found.replay_rate) if replaying else None
     if as_json:
-        output.print_json(health_documents.switched(app, made, kept) | health_documents.followed(answer, pace))
+        output.print_json(health_documents.switched(app, made, kept) | health_documents.followed(response, pace))
     else:
-        if answer:
-            render_health.pinged(answer, output.console())
+        if response:
+            render_health.pinged(response, output.console())
         render_health.switched("on", made, found.cache_seconds, output.console())
         render_health.kept(app, kept, pace, output.console())
 
@@ -89,15 +89,15 @@ def disable(stack_name: str, app_id: str, reason: str, *, yes: bool, as_json: bo
     if not reason.strip():
         raise ConsoleError("--reason is empty: say why; the owners get to read it")
     found = stack.find(stack_name)
-    desk = actor.desk(found, stack.bind(found))
+    deps = actor.deps(found, stack.bind(found))
     app = show.app(app_id)
     if app.state == DISABLED:
-        _already(app, resumed=switching.resume(app, desk), as_json=as_json)
+        _already(app, resumed=switching.resume(app, deps), as_json=as_json)
         return
     if not yes:
         question = f"Switch {app_id} off? Its deliveries are parked, and the owners of the app get mail."
         output.confirm(question, f"nothing is done yet: add --yes to switch {app_id} off", as_json=as_json)
-    made = switching.disable(app, actor.name(), reason, found.thresholds, desk)
+    made = switching.disable(app, actor.name(), reason, found.thresholds, deps)
     if as_json:
         output.print_json(health_documents.switched(app, made, held.count(app_id)))
     else:
@@ -153,7 +153,7 @@ def start_replay(stack_name: str, app_id: str, rate: float | None, *, exhausted:
         render_health.started(started, output.console())
 
 
-def _ask(found: Stack, app: App, wait: str | None) -> Answer:
+def _ask(found: Stack, app: App, wait: str | None) -> Response:
     seconds = text.span("--wait", wait, _LONGEST_WAIT).total_seconds() if wait else found.deadline + ping.GRACE
     sqs, url = stack.sqs(), found.outputs[stack.DELIVERIES_QUEUE]
 
@@ -164,13 +164,15 @@ def _ask(found: Stack, app: App, wait: str | None) -> Answer:
     return ping.ask(app, uuid.uuid4().hex, send, wait=seconds, sleep=time.sleep, clock=time.monotonic)
 
 
-def _refuse(answer: Answer, *, as_json: bool) -> None:
+def _refuse(response: Response, *, as_json: bool) -> None:
     if as_json:
-        output.print_json(health_documents.unchanged(answer.app_id) | {"ping": health_documents.answer(answer)})
+        output.print_json(
+            health_documents.unchanged(response.app_id) | {"ping": health_documents.response(response)}
+        )
     else:
-        render_health.answer(answer, output.console())
+        render_health.response(response, output.console())
     raise ConsoleError(
-        f"{answer.app_id} stays off, because it would soon be off again: have the endpoint repaired, or switch it "
+        f"{response.app_id} stays off, because it would soon be off again: have the endpoint repaired, or switch it "
         "on without asking it, with --force"
     )
 

@@ -8,12 +8,12 @@ from infra.console import mailing
 from infra.console.explain import Explanation, Judged
 from infra.console.held import Held
 from infra.console.mailing import Shown
-from infra.console.ping import Answer
+from infra.console.ping import Response
 from infra.console.replay import Started
 from infra.console.what_if import Compared, DryRun, Ruling
 
 
-def answer(given: Answer) -> dict[str, Any]:
+def response(given: Response) -> dict[str, Any]:
     """A ping's answer."""
     return asdict(given) | {"headers": dict(given.headers), "meaning": given.meaning}
 
@@ -42,9 +42,9 @@ def switched(app: App, entry: AuditEntry, held: Held) -> dict[str, Any]:
     }
 
 
-def followed(given: Answer | None, rate: float | None) -> dict[str, Any]:
+def followed(given: Response | None, rate: float | None) -> dict[str, Any]:
     """What was before and what comes after a switching on."""
-    return {"ping": answer(given) if given else None, "replay_per_second": rate}
+    return {"ping": response(given) if given else None, "replay_per_second": rate}
 
 
 def started(replay: Started) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def explanation(known: Explanation) -> dict[str, Any]:
         "kind": known.app.kind,
         "state": known.app.state,
         "enabled": known.app.state == ENABLED,
-        "epoch": int(known.app.epoch),
+        "generation": int(known.app.generation),
         "change": _entry(known.change) if known.change else None,
         "thresholds": asdict(known.thresholds),
         "pause_hours": known.pause.hours if known.pause else None,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bellhop import attempts
-from bellhop.attempts import HELD
+from bellhop.attempts import REPLAYABLE
 
 BOUND = 10_000
 _PAGE = 1000
@@ -22,7 +22,7 @@ class Held:
         """How many are in one of these states, at least."""
         return sum(self.counts.get(state, 0) for state in states)
 
-    def said(self, states: Iterable[str] = HELD) -> str:
+    def said(self, states: Iterable[str] = REPLAYABLE) -> str:
         """Such as "1,204 parked, 3 exhausted"."""
         parts = ", ".join(f"{self.total([s]):,} {s}" for s in states if self.total([s])) or "none"
         return parts if self.complete else f"at least {parts}"
@@ -34,9 +34,9 @@ def count(app_id: str, bound: int = BOUND) -> Held:
     after, left = None, bound
     while left:
         size = min(_PAGE, left)
-        page = list(attempts.held(app_id, after, size))
+        page = list(attempts.replayable(app_id, after, size))
         counts.update(row.state for row in page)
         if not page:
             return Held(counts, complete=True)
-        after, left = page[-1].held_at, left - len(page)
+        after, left = page[-1].replayable_at, left - len(page)
     return Held(counts, complete=False)

@@ -20,7 +20,7 @@ RECORDS = 500  # at most, the newest; each is read whole
 
 _MINUTE = timedelta(minutes=1)
 _AT_ONCE = 10  # minutes that are read side by side: as many connections as a client keeps
-_READ = ["delivery_id", "event_id", "event", "state", "attempt", "created_at", "history", "due_at"]
+_READ = ["delivery_id", "event_id", "event", "state", "attempts_made", "created_at", "attempts", "next_attempt_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Entry:
     result: str
     milliseconds: int | None
     status: int | None
-    answer: str
+    response: str
     event: str
     event_id: str
     delivery_id: str
@@ -88,16 +88,18 @@ def _records(app_id: str, since: datetime) -> tuple[list[DeliveryRecord], bool]:
 
 def _of_record(record: DeliveryRecord) -> Iterator[Entry]:
     names = {name: getattr(record, name) for name in ("event", "event_id", "delivery_id", "state")}
-    made = [_entry(dict(row), names) for row in record.history]
+    made = [_entry(dict(row), names) for row in record.attempts]
     if record.state == PARKED or not made:
         result = WAITING if record.state == RETRYING else record.state
-        made.append(Entry(_created(record), int(record.attempt), result, None, None, "", request_id=None, **names))
+        made.append(
+            Entry(_created(record), int(record.attempts_made), result, None, None, "", request_id=None, **names)
+        )
     yield from made[:-1]
     yield replace(made[-1], due=_due(record))
 
 
 def _due(record: DeliveryRecord) -> datetime | None:
-    return datetime.fromtimestamp(float(record.due_at), UTC) if record.state == RETRYING else None
+    return datetime.fromtimestamp(float(record.next_attempt_at), UTC) if record.state == RETRYING else None
 
 
 def _created(record: DeliveryRecord) -> datetime:
@@ -137,7 +139,7 @@ def _entry(row: dict[str, Any], names: dict[str, Any]) -> Entry:
         result=row["result"],
         milliseconds=int(row["ms"]),
         status=int(status) if status else None,
-        answer=first_line(row.get("answer", "")),
+        response=first_line(row.get("response", "")),
         request_id=row["request_id"],
         **names,
     )

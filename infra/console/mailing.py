@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bellhop.registry import App, AuditEntry, Organization, find
-from health import post, transitions
-from health.mail import Links, Mail, compose
+from health import transitions
+from health.mail import mailer
+from health.mail.content import Links, Mail, compose
+from health.mail.mailer import REFUSED_LATER, SENDING, SKIPPED, UNKNOWN
 from health.messages import FollowUp
-from health.post import REFUSED_LATER, SENDING, SKIPPED, UNKNOWN
 from health.transitions import PENDING
 from infra.console.errors import ConsoleError
 
@@ -92,7 +93,7 @@ def resend(
     entry: AuditEntry, owners: Sequence[str], announce: Callable[[FollowUp], None], now: datetime
 ) -> list[str]:
     """Let health send those owners' mails; returns those that it will. A crash half-way is mended by repeating."""
-    again = [owner for owner in owners if post.resend(entry.app_id, entry.entry, owner, now.timestamp())]
+    again = [owner for owner in owners if mailer.resend(entry.app_id, entry.entry, owner, now.timestamp())]
     announce(FollowUp(entry.app_id, entry.entry))
     return again
 

@@ -47,7 +47,7 @@ def apply(
     """
     with running("commands") as commands:
         ports = None if any_port else frozenset[int]()
-        widened = commands.Policy(http=allow_http, private=allow_private_addresses, ports=ports)
+        widened = commands.EndpointPolicy(http=allow_http, private=allow_private_addresses, ports=ports)
         commands.apply(stack, file, widened, yes=yes, as_json=as_json)
 
 

@@ -57,7 +57,7 @@ def ping(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Have an app's endpoint sent a ping, and show its whole answer.
+    """Have an app's endpoint sent a ping, and show its whole response.
 
     A signed webhook, the event ping.test, made by deliver like every other, also while the app is switched off. It
     counts for nothing. Ends with 0 when the endpoint answers 2xx, otherwise with 1.

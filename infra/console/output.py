@@ -23,7 +23,7 @@ def print_json(document: Any) -> None:
 
 
 def confirm(question: str, refusal: str, *, as_json: bool) -> None:
-    """Ask; where nobody can answer, refuse.
+    """Ask; where nobody can respond, refuse.
 
     Raises:
         ConsoleError: with `refusal`.

@@ -9,7 +9,7 @@ from bellhop import attempts, pings
 from bellhop.attempts import DELIVERED, RETRYING, DeliveryRecord
 from bellhop.deliveries import Delivery
 from bellhop.registry import App
-from health.wording import error
+from health.mail.wording import error
 from infra.console.errors import ConsoleError
 
 GRACE = 30.0  # seconds beside the deadline: for the queue, a cold start and what is ahead of it
@@ -40,7 +40,7 @@ _CLASS_HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came back; `body` is the first KiB of it, or why there was none. `status` None: no answer."""
 
     app_id: str
@@ -82,8 +82,8 @@ def ask(
     wait: float,
     sleep: Callable[[float], None],
     clock: Callable[[], float],
-) -> Answer:
-    """Have deliver ping the app, and wait up to `wait` seconds for the answer.
+) -> Response:
+    """Have deliver ping the app, and wait up to `wait` seconds for the response.
 
     Raises:
         ConsoleError: there was no answer in time, which is no fault of the endpoint.
@@ -93,7 +93,7 @@ def ask(
     until, pause = clock() + wait, _FIRST_LOOK
     while True:
         record = attempts.load(ping.delivery_id)
-        if record and record.state != RETRYING and record.history:
+        if record and record.state != RETRYING and record.attempts:
             return _answer(app, record)
         left = until - clock()
         if left <= 0:
@@ -102,10 +102,10 @@ def ask(
         pause = min(_LONGEST_LOOK, pause * _SLOWER)
 
 
-def _answer(app: App, record: DeliveryRecord) -> Answer:
-    row: dict[str, Any] = dict(record.history[-1])
+def _answer(app: App, record: DeliveryRecord) -> Response:
+    row: dict[str, Any] = dict(record.attempts[-1])
     status, headers = row.get("status"), dict(row.get("headers") or {})
-    return Answer(
+    return Response(
         app_id=app.app_id,
         url=app.url,
         delivery_id=record.delivery_id,
@@ -115,7 +115,7 @@ def _answer(app: App, record: DeliveryRecord) -> Answer:
         milliseconds=int(row["ms"]),
         at=row["at"],
         headers=headers,
-        body=row.get("answer", ""),
+        body=row.get("response", ""),
     )
 
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bellhop import queues
-from deliver import gate, retry, verdict, watch
+from deliver.attempt import retry, verdict
+from deliver.circuit import rate
+from deliver.circuit.window import FAILED_SHARE, MIN_ATTEMPTS, WINDOW_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +25,15 @@ class Step:
 class Pause:
     """When an app is paused and how it comes back, as deliver decides it; times in seconds."""
 
-    window: float = watch.WINDOW_SECONDS
-    attempts: int = watch.MIN_ATTEMPTS
-    failed_share: float = watch.FAILED_SHARE
-    first_probe: float = gate.PROBE_SECONDS
-    longest_probe: float = gate.MAX_PROBE_SECONDS
-    probe_share: float = gate.PROBE_SHARE  # of the pause's age, between two probes
-    start_rate: float = gate.START_RATE  # deliveries a second
-    doubling: float = gate.DOUBLING_SECONDS
-    full_rate: float = gate.FULL_RATE
+    window: float = WINDOW_SECONDS
+    attempts: int = MIN_ATTEMPTS
+    failed_share: float = FAILED_SHARE
+    first_probe: float = rate.TRIAL_SECONDS
+    longest_probe: float = rate.MAX_TRIAL_SECONDS
+    probe_share: float = rate.TRIAL_SHARE  # of the pause's age, between two probes
+    start_rate: float = rate.START_RATE  # deliveries a second
+    doubling: float = rate.DOUBLING_SECONDS
+    full_rate: float = rate.FULL_RATE
 
 
 @dataclass(frozen=True, slots=True)

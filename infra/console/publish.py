@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bellhop.events import IssueEvent, MalformedEventError, parse
-from bellhop.queues import Outgoing, send_all
+from bellhop.queues import OutgoingMessage, Queue
 from infra.console.errors import ConsoleError
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ def read(text: str) -> list[tuple[str, IssueEvent]]:
 
 
 def send(
-    events: Sequence[tuple[str, IssueEvent]], sqs: "SQSClient", url: str, pause: Callable[[int], None]
+    events: Sequence[tuple[str, IssueEvent]], sqs: "SQSClient", url: str, backoff: Callable[[int], None]
 ) -> None:
     """Send the events, each grouped by its organisation.
 
     Raises:
         ConsoleError: SQS did not take some of them; the others are sent.
     """
-    messages = [Outgoing(text, event.organization_id) for text, event in events]
-    left = send_all(sqs, url, messages, pause)
+    messages = [OutgoingMessage(text, event.organization_id) for text, event in events]
+    left = Queue(sqs, url).send_all(messages, backoff)
     if left:
         names = ", ".join(events[position][1].event_id for position in sorted(left))
         raise ConsoleError(f"SQS did not take {len(left)} of {len(events)} events: publish {names} again")

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 
 from bellhop.registry import INSTALLED, INTERNAL, PENDING, PUBLISHED, UNINSTALLED, UNPUBLISHED
-from deliver.guard import Policy
+from deliver.http.guard import EndpointPolicy
 from infra.console import headers, keys, urls
 from infra.console.draft import (
     Draft,
@@ -44,7 +44,7 @@ class RegistryFileError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def parse(text: str, policy: Policy, environ: Mapping[str, str]) -> RegistryFile:
+def parse(text: str, policy: EndpointPolicy, environ: Mapping[str, str]) -> RegistryFile:
     """Read a registry file; `policy` says which endpoints the stack allows, `environ` may hold secrets.
 
     Raises:

@@ -19,7 +19,7 @@ def app(view: AppView, console: Console) -> None:
     """One app, its hooks, its seven days, its audit."""
     shown = view.app
     line(console, f"{shown.app_id}: {shown.name}", "bold")
-    console.print(cell("    state  "), state(shown.state), cell(f"(epoch {int(shown.epoch)})"))
+    console.print(cell("    state  "), state(shown.state), cell(f"(generation {int(shown.generation)})"))
     owner = f", of {shown.organization_id}" if shown.organization_id else ""
     line(console, f"    kind    {shown.kind}{owner}")
     line(console, f"    url     {shown.url}")
@@ -50,11 +50,11 @@ def _gate(view: AppView) -> str:
     gate = view.gate
     if view.paused_since is not None:
         since = f"paused since {_moment(view.paused_since)}"
-        if gate.probe_until and float(gate.probe_until) >= view.now:
+        if gate.trial_lease_until and float(gate.trial_lease_until) >= view.now:
             return f"{since}, being probed now"
-        return f"{since}, next probe {_moment(float(gate.next_probe or 0))}"
+        return f"{since}, next probe {_moment(float(gate.next_trial_at or 0))}"
     if view.start_rate is not None:
-        began = _moment(float(gate.recovered_at or 0))
+        began = _moment(float(gate.closed_at or 0))
         return f"starting slowly since {began}, {view.start_rate:.1f} deliveries a second now"
     return "open"
 
@@ -85,7 +85,7 @@ def _days(view: AppView, console: Console) -> None:
     ]
     table(console, ("organisation", "day (UTC)", *documents.COUNTS), rows)
     if not rows:
-        line(console, f"Nothing counted in epoch {int(view.app.epoch)} in these seven days.")
+        line(console, f"Nothing counted in generation {int(view.app.generation)} in these seven days.")
 
 
 def _audit(entries: Sequence[AuditEntry], console: Console) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bellhop.attempts import EXHAUSTED, PARKED
 from bellhop.registry import DISABLED, INTERNAL, AuditEntry
-from health import wording
+from health.mail import wording
 from infra.console.documents import COUNTS
 from infra.console.explain import Explanation, Judged
 from infra.console.printing import cell, line, state, table
@@ -21,7 +21,9 @@ def explanation(known: Explanation, console: Console) -> None:
     """What state, since when and by whom; then why."""
     app = known.app
     line(console, f"{app.app_id}: {app.name}", "bold")
-    console.print(cell("    state  "), state(app.state), cell(f"(epoch {int(app.epoch)}), {_since(known)}"))
+    console.print(
+        cell("    state  "), state(app.state), cell(f"(generation {int(app.generation)}), {_since(known)}")
+    )
     line(console, f"    kept    {known.held.said()}")
     if app.auto_enable:
         line(console, "    back    once off, it is pinged, and switched on when it answers well (auto_enable)")
@@ -44,7 +46,9 @@ def warning(entry: AuditEntry) -> str:
 def _since(known: Explanation) -> str:
     change = known.change
     if change is None:
-        return "from the beginning" if int(known.app.epoch) == 1 else "by hand: no audit entry says since when"
+        return (
+            "from the beginning" if int(known.app.generation) == 1 else "by hand: no audit entry says since when"
+        )
     since = (known.now - datetime.fromisoformat(change.at)).total_seconds()
     return f"since {moment(change.at)} ({duration(max(0, since))} ago), by {change.actor}"
 
@@ -99,8 +103,8 @@ def _judged(judged: Judged, known: Explanation, console: Console) -> None:
 def _given(evidence: Mapping[str, Any], console: Console) -> None:
     if evidence.get("reason"):
         line(console, f"    reason  {evidence['reason']}")
-    if evidence.get("answer"):
-        line(console, f"    pinged  {evidence['answer'].get('status')} in {evidence['answer'].get('ms')} ms")
+    if evidence.get("response"):
+        line(console, f"    pinged  {evidence['response'].get('status')} in {evidence['response'].get('ms')} ms")
 
 
 def _aftermath(entry: AuditEntry, console: Console) -> None:
@@ -125,7 +129,7 @@ def _last(failure: Mapping[str, Any] | None, console: Console) -> None:
 
 def said(failure: Mapping[str, Any]) -> str:
     """What the endpoint answered, if anything."""
-    return f": {failure['answer']}" if failure["answer"] else ""
+    return f": {failure['response']}" if failure["response"] else ""
 
 
 def _limits(thresholds: Mapping[str, Any]) -> str:

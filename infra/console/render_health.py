@@ -8,7 +8,7 @@ from bellhop.attempts import EXHAUSTED, KEPT, PARKED
 from bellhop.registry import DISABLED, App, AuditEntry
 from infra.console import mailing
 from infra.console.held import Held
-from infra.console.ping import Answer
+from infra.console.ping import Response
 from infra.console.printing import line
 from infra.console.replay import Started
 from infra.console.text import duration, utc
@@ -16,7 +16,7 @@ from infra.console.text import duration, utc
 _LINES = 40  # of an answer's body
 
 
-def answer(given: Answer, console: Console) -> None:
+def response(given: Response, console: Console) -> None:
     """A ping's answer in full."""
     line(console, f"{given.app_id}: pinged {given.url}", "bold")
     status = "" if given.status is None else f" (status {given.status})"
@@ -28,7 +28,7 @@ def answer(given: Answer, console: Console) -> None:
     line(console, given.meaning, "green" if given.well else "red")
 
 
-def pinged(given: Answer, console: Console) -> None:
+def pinged(given: Response, console: Console) -> None:
     """A ping's answer on a line."""
     line(console, f"Pinged {given.url}: {given.result} in {given.milliseconds:,} ms.")
 

@@ -35,7 +35,7 @@ def log(app_id: str, read: Log, console: Console, *, failures: bool = False, sin
 
 
 def _rows(entries: Sequence[Entry], now: datetime, console: Console) -> None:
-    columns = ("time (UTC)", "event", "event id", "n", "result", "ms", "state", "next", "delivery", "answer")
+    columns = ("time (UTC)", "event", "event id", "n", "result", "ms", "state", "next", "delivery", "response")
     rows = []
     for entry in entries:
         when, event, *rest = _short(entry, now)
@@ -51,7 +51,7 @@ def _paragraphs(entries: Sequence[Entry], now: datetime, console: Console) -> No
         parts += [Text(f"next {then}")] if then else []
         console.print(Text("  ").join(part for part in parts if part), soft_wrap=True)
         line(console, f"    {entry.delivery_id}  event {entry.event_id}")
-        if entry.answer:
+        if entry.response:
             line(console, f"    {_answer(entry)}")
 
 
@@ -68,7 +68,7 @@ def _short(entry: Entry, now: datetime) -> tuple[Text, ...]:
 
 
 def _answer(entry: Entry) -> str:
-    return entry.answer if len(entry.answer) <= _ANSWER else entry.answer[:_ANSWER] + "..."
+    return entry.response if len(entry.response) <= _ANSWER else entry.response[:_ANSWER] + "..."
 
 
 def _next(entry: Entry, now: datetime) -> str:

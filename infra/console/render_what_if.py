@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from bellhop.registry import INTERNAL
+from health.mail.wording import counted
 from health.rules import Thresholds
-from health.wording import counted
 from infra.console.documents import COUNTS
 from infra.console.printing import line, table
 from infra.console.what_if import SETTINGS, Compared, DryRun, Ruling

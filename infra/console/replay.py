@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bellhop.attempts import HELD, PARKED
+from bellhop.attempts import PARKED, REPLAYABLE
 from bellhop.registry import DISABLED, App
 from health.messages import Replay
 from health.replay import paced
@@ -34,10 +34,10 @@ def start(app: App, rate: float, announce: Callable[[Replay], None], now: dateti
             f"{app.app_id} is switched off, so all of it would only be parked again: "
             f"`bellhop enable {app.app_id}` switches it on and replays what is parked"
         )
-    states = HELD if exhausted else (PARKED,)
+    states = REPLAYABLE if exhausted else (PARKED,)
     kept = held.count(app.app_id)
     if not kept.total(states) and kept.complete:
         return Started(app.app_id, states, kept, None)
     moment = now.timestamp()
-    announce(Replay(app.app_id, int(app.epoch), states, rate, settles_at=moment, began=moment))
+    announce(Replay(app.app_id, int(app.generation), states, rate, settles_at=moment, began=moment))
     return Started(app.app_id, states, kept, paced(app, rate))

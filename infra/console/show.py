@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 
-from bellhop import gates, outcomes
-from bellhop.gates import Gate
+from bellhop import circuits, outcomes
+from bellhop.circuits import Circuit
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, find
 from bellhop.secrets import SigningSecret
-from deliver.gate import start_rate
+from deliver.circuit.rate import start_rate
 from infra.console import held
 from infra.console.errors import ConsoleError
 from infra.console.held import Held
@@ -26,7 +26,7 @@ ENTRIES = 20  # of the audit, the newest
 class AppView:
     """An app as an operator looks at it at a moment, `now`.
 
-    `days` are by organisation, those with counts, oldest first. `rotating_until` (epoch seconds) is the end of
+    `days` are by organisation, those with counts, oldest first. `rotating_until` (Unix seconds) is the end of
     the overlap of two signing secrets, None when there is one.
     """
 
@@ -34,20 +34,20 @@ class AppView:
     hooks: tuple[Installation, ...]
     days: dict[str, list[OutcomeDay]]
     audit: tuple[AuditEntry, ...]
-    gate: Gate
+    gate: Circuit
     held: Held
     rotating_until: float | None
     now: float
 
     @property
     def paused_since(self) -> float | None:
-        """Since when deliveries wait, in epoch seconds; None when they do not."""
-        return gates.paused_since(self.gate, int(self.app.epoch))
+        """Since when deliveries wait, in Unix seconds; None when they do not."""
+        return circuits.paused_since(self.gate, int(self.app.generation))
 
     @property
     def start_rate(self) -> float | None:
         """Deliveries a second that the slow start after a pause allows; None when there is none."""
-        recovered = self.gate.recovered_at
+        recovered = self.gate.closed_at
         rate = start_rate(None if recovered is None else float(recovered), self.now)
         return None if rate == math.inf else rate
 
@@ -75,11 +75,13 @@ def view(app_id: str, now: datetime) -> AppView:
     """All there is to see of an app. Raises like `app`."""
     found = app(app_id)
     hooks = tuple(Installation.by_app.query(app_id))
-    epoch = int(found.epoch)
-    days = {name: outcomes.days(app_id, name, epoch, now.date(), DAYS) for name in _organizations(found, hooks)}
+    generation = int(found.generation)
+    days = {
+        name: outcomes.days(app_id, name, generation, now.date(), DAYS) for name in _organizations(found, hooks)
+    }
     audit = AuditEntry.query(app_id, scan_index_forward=False, limit=ENTRIES)
     time = now.timestamp()
-    gate, kept = gates.load(app_id), held.count(app_id)
+    gate, kept = circuits.load(app_id), held.count(app_id)
     return AppView(found, hooks, days, tuple(audit), gate, kept, _rotating_until(app_id, time), time)
 
 

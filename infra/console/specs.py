@@ -24,7 +24,7 @@ class OrganizationSpec:
 
 @dataclass(frozen=True, slots=True)
 class AppSpec:
-    """An app, without what the running system decides: its state and epoch.
+    """An app, without what the running system decides: its state and generation.
 
     The values of `headers` may be secrets; `max_per_second` None is no limit. `auto_enable` is True or None.
     """

@@ -14,13 +14,13 @@ from pynamodb.models import Model
 
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
-from bellhop.gates import Gate
+from bellhop.circuits import Circuit
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessPack
-from deliver.guard import Policy
-from health.mail import Links
+from deliver.http.guard import EndpointPolicy
+from health.mail.content import Links
 from health.rules import Thresholds
 from infra.console.errors import ConsoleError
 
@@ -37,7 +37,7 @@ TABLES: dict[type[Model], str] = {
     OutcomeDay: "OutcomesTable",
     DeliveryRecord: "AttemptsTable",
     SuccessPack: "SuccessesTable",
-    Gate: "GatesTable",
+    Circuit: "CircuitsTable",
 }
 EVENTS_QUEUE = "IssueEventsQueueUrl"
 DELIVERIES_QUEUE = "DeliveriesQueueUrl"
@@ -58,10 +58,10 @@ class Stack:
     parameters: Mapping[str, str]
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> EndpointPolicy:
         """Which endpoints its deliver function posts to."""
         ports = self.parameters.get("AllowedPorts", "80,443")
-        return Policy(
+        return EndpointPolicy(
             http=self.parameters.get("AllowHttp") == "true",
             private=self.parameters.get("AllowPrivateAddresses") == "true",
             ports=None if ports == "any" else frozenset(map(int, ports.split(","))),
@@ -112,12 +112,12 @@ def find(name: str) -> Stack:
         BotoCoreError, ClientError: AWS could not be asked; see `errors.explain`.
     """
     try:
-        answer = boto3.client("cloudformation", config=_CONFIG).describe_stacks(StackName=name)
+        response = boto3.client("cloudformation", config=_CONFIG).describe_stacks(StackName=name)
     except ClientError as error:
         if error.response["Error"].get("Code") == "ValidationError":
             raise _not_found(name) from None
         raise
-    found = answer["Stacks"][0]
+    found = response["Stacks"][0]
     outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
     parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
     _complete(name, found["StackStatus"], outputs)

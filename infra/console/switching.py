@@ -12,11 +12,11 @@ from bellhop.outcomes import OutcomeDay
 from bellhop.registry import DISABLED, App, AuditEntry, find
 from health import review, transitions
 from health.rules import Day, Thresholds, evaluate
-from health.transitions import Desk
+from health.transitions import TransitionDependencies
 from infra.console import show
 from infra.console.documents import COUNTS
 from infra.console.errors import ConsoleError
-from infra.console.ping import Answer
+from infra.console.ping import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Replaying:
 def enable(
     app: App,
     actor: str,
-    desk: Desk,
+    deps: TransitionDependencies,
     *,
-    answer: Answer | None,
+    response: Response | None,
     replaying: Replaying | None,
     reason: str | None,
 ) -> AuditEntry:
@@ -47,36 +47,36 @@ def enable(
         "url": app.url,
         "off_since": off.at if off else None,
         "days": [],
-        "answer": {"status": answer.status, "ms": answer.milliseconds} if answer else None,
+        "response": {"status": response.status, "ms": response.milliseconds} if response else None,
         "replay": {"states": list(replaying.states), "rate": replaying.rate} if replaying else None,
         "reason": reason,
     }
-    made = transitions.enable(app, actor, evidence, desk, tell_owners=False)
-    return made or _refuse_late(app, transitions.enabled_entry(int(app.epoch)))
+    made = transitions.enable(app, actor, evidence, deps, tell_owners=False)
+    return made or _refuse_late(app, transitions.enabled_entry(int(app.generation)))
 
 
-def disable(app: App, actor: str, reason: str, thresholds: Thresholds, desk: Desk) -> AuditEntry:
+def disable(app: App, actor: str, reason: str, thresholds: Thresholds, deps: TransitionDependencies) -> AuditEntry:
     """Switch an enabled app off.
 
     Raises:
         ConsoleError: somebody was quicker.
     """
-    evidence = _present(app, thresholds, desk.now()) | {"rule": transitions.BY_HAND, "reason": reason}
-    made = transitions.disable(app, app.organization_id or "", actor, evidence, desk)
-    return made or _refuse_late(app, transitions.disabled_entry(int(app.epoch)))
+    evidence = _present(app, thresholds, deps.now()) | {"rule": transitions.BY_HAND, "reason": reason}
+    made = transitions.disable(app, app.organization_id or "", actor, evidence, deps)
+    return made or _refuse_late(app, transitions.disabled_entry(int(app.generation)))
 
 
-def resume(app: App, desk: Desk) -> bool:
+def resume(app: App, deps: TransitionDependencies) -> bool:
     """Announce what led to the app's present state, if its maker died before it could; True if so."""
     made = last_change(app)
-    transitions.resume(made, desk)
+    transitions.resume(made, deps)
     return made is not None and made.announced_at is None
 
 
 def last_change(app: App) -> AuditEntry | None:
     """The audit entry of the transition into the app's present state, None where there was none."""
     key = transitions.disabled_entry if app.state == DISABLED else transitions.enabled_entry
-    return find(AuditEntry, app.app_id, key(int(app.epoch) - 1), consistent=True)
+    return find(AuditEntry, app.app_id, key(int(app.generation) - 1), consistent=True)
 
 
 def _refuse_late(app: App, key: str) -> AuditEntry:
@@ -87,14 +87,14 @@ def _refuse_late(app: App, key: str) -> AuditEntry:
 
 def _present(app: App, thresholds: Thresholds, now: datetime) -> dict[str, Any]:
     """The days as they are, of all organisations together: the app is switched off in all of them."""
-    today, epoch = now.astimezone(UTC).date(), int(app.epoch)
+    today, generation = now.astimezone(UTC).date(), int(app.generation)
     rows = [
         row
         for organization in show.organizations(app)
-        for row in outcomes.days(app.app_id, organization, epoch, today, thresholds.window)
+        for row in outcomes.days(app.app_id, organization, generation, today, thresholds.window)
     ]
     rows.sort(key=lambda row: row.day)
-    verdict = evaluate(summed(rows), today, thresholds, review.pause(app.app_id, epoch, now))
+    verdict = evaluate(summed(rows), today, thresholds, review.pause(app.app_id, generation, now))
     return review.evidence(verdict, app, thresholds, rows)
 
 

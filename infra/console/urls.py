@@ -7,12 +7,12 @@ import requests
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from deliver.guard import AddressNotAllowedError, Policy, check_address, check_target
+from deliver.http.guard import AddressNotAllowedError, EndpointPolicy, check_address, check_target
 
 _PORTS = {"http": 80, "https": 443}
 
 
-def problem(url: str, policy: Policy) -> str | None:
+def problem(url: str, policy: EndpointPolicy) -> str | None:
     """What is wrong with `url` under `policy`, and the way out; None when nothing is.
 
     The message repeats nothing of a URL that holds a password.
@@ -36,7 +36,7 @@ def _parse(url: str) -> Url:
     return parse_url(str(request.url))
 
 
-def _refusal(parts: Url, policy: Policy) -> str | None:
+def _refusal(parts: Url, policy: EndpointPolicy) -> str | None:
     if parts.auth is not None:
         return "holds a user or password; remove it: webhooks are authenticated by their signature"
     scheme, host = str(parts.scheme), str(parts.host or "").strip("[]").rstrip(".")
@@ -52,7 +52,7 @@ def _refusal(parts: Url, policy: Policy) -> str | None:
     return None
 
 
-def _local_hint(policy: Policy) -> str:
+def _local_hint(policy: EndpointPolicy) -> str:
     if policy.http and policy.private and policy.ports is None:
         return ""
     return " (a local stack may allow it: --allow-http, --allow-private-addresses, --any-port)"

@@ -1,15 +1,15 @@
 """What other thresholds would have done on the days that are recorded. Pure, but for reading them.
 
 Every day is judged as if it were today and at its end. After a switching off the counting begins anew on the next
-day, as if the app had been switched on again; days of several epochs are one row of days, because with other
-thresholds the epochs would have been others.
+day, as if the app had been switched on again; days of several generations are one row of days, because with other
+thresholds the generations would have been others.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
-from bellhop import gates
+from bellhop import circuits
 from bellhop.outcomes import KEPT, OutcomeDay, scope
 from bellhop.registry import DISABLED, App
 from health.rules import Day, Given, Pause, Thresholds, evaluate
@@ -114,8 +114,8 @@ def _recorded(app_id: str, organization_id: str, today: date) -> list[Day]:
 
 def _pauses(app: App, now: datetime) -> PauseOn:
     """The pause that an app is in, or was in when it was switched off, as it was at the end of each day."""
-    gate = gates.load(app.app_id)
-    since = gates.paused_since(gate, int(app.epoch) - (app.state == DISABLED))
+    gate = circuits.load(app.app_id)
+    since = circuits.paused_since(gate, int(app.generation) - (app.state == DISABLED))
     if since is None:
         return lambda _: None
     start = datetime.fromtimestamp(since, UTC)

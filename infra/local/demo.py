@@ -22,10 +22,10 @@ from rich.text import Text
 
 from infra.local import registering
 from infra.local.build import ROOT
+from infra.local.clean_env import shield
+from infra.local.demo_script import RETIRED, Line, Story
 from infra.local.processes import LocalError
-from infra.local.shield import shield
 from infra.local.stack import Stack, running
-from infra.local.story import RETIRED, Line, Story
 
 BELLHOP = Path(sys.executable).with_name("bellhop")
 PATIENCE_SECONDS = 75.0

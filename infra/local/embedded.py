@@ -35,8 +35,8 @@ class Embedded:
     def look(self, path: str) -> Any:
         """One of MiniStack's own views, such as the mails that SES took."""
         # The address is ours, on the loopback.
-        with urlopen(f"{self.endpoint}/_ministack/{path}", timeout=10) as answer:  # noqa: S310
-            return json.load(answer)
+        with urlopen(f"{self.endpoint}/_ministack/{path}", timeout=10) as response:  # noqa: S310
+            return json.load(response)
 
 
 @contextmanager

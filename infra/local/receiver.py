@@ -18,7 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 MAX_BODY_BYTES = 1_048_576
 MAX_KEPT = 100_000
-MAX_HELD_SECONDS = 120.0  # how long a request may be left without an answer
+MAX_BUFFERED_SECONDS = 120.0  # how long a request may be left without an answer
 IDLE_SECONDS = 60.0
 
 
@@ -47,7 +47,7 @@ def gone(_: int) -> Reply:
 
 def hang(_: int) -> Reply:
     """Accepts the request and never answers."""
-    return Reply(None, MAX_HELD_SECONDS)
+    return Reply(None, MAX_BUFFERED_SECONDS)
 
 
 def slow(seconds: float) -> Behaviour:

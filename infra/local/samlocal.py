@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.local import registering
-from infra.local.alone import FUNCTIONS, standing_still
 from infra.local.build import ARCHITECTURE, RUNTIME, SAM, built_template
+from infra.local.clean_env import shield
+from infra.local.paused_triggers import FUNCTIONS, standing_still
 from infra.local.processes import LocalError, until
-from infra.local.scene import CHECKS, Check, Scene, set_scene
-from infra.local.shield import shield
+from infra.local.sam_local_fixture import CHECKS, Check, Scene, set_scene
 from infra.local.stack import PARAMETERS, Stack, running
 
 IMAGE = f"public.ecr.aws/lambda/python:{RUNTIME.removeprefix('python')}-{ARCHITECTURE}"
@@ -75,15 +75,15 @@ def _environment(stack: Stack, directory: Path) -> Path:
 
 
 def _check(check: Check, scene: Scene, variables: Path) -> bool:
-    answer = _invoke(check.function, check.path, variables, scene.stack)
+    response = _invoke(check.function, check.path, variables, scene.stack)
     try:
         until(lambda: check.holds(scene), 5, check.effect)
-        clean: bool = json.loads(answer.stdout) == {"batchItemFailures": []}
+        clean: bool = json.loads(response.stdout) == {"batchItemFailures": []}
     except (TimeoutError, ValueError):
         clean = False
     print(f"{'ok    ' if clean else 'FAILED'}  {check.event}: {check.effect}", flush=True)
     if not clean:
-        print(answer.stdout, answer.stderr[-4000:])
+        print(response.stdout, response.stderr[-4000:])
     return clean
 
 

@@ -13,8 +13,8 @@ import boto3
 
 from infra.local.build import ARCHITECTURE, RUNTIME, SAM, built_template
 from infra.local.embedded import Embedded, embedded
+from infra.local.ministack_fixes import smooth
 from infra.local.processes import run
-from infra.local.quirks import smooth
 
 NAME = "bellhop"
 
@@ -70,10 +70,10 @@ class Stack:
 
     def resource(self, logical_id: str) -> str:
         """The physical id of a resource of the template."""
-        answer = self.client("cloudformation").describe_stack_resource(
+        response = self.client("cloudformation").describe_stack_resource(
             StackName=self.name, LogicalResourceId=logical_id
         )
-        return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+        return str(response["StackResourceDetail"]["PhysicalResourceId"])
 
 
 @contextmanager

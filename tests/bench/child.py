@@ -31,10 +31,10 @@ class Child:
         return self._answer()
 
     def _answer(self) -> Any:
-        good, answer = self._connection.recv()
+        good, response = self._connection.recv()
         if not good:
-            raise ChildError(answer)
-        return answer
+            raise ChildError(response)
+        return response
 
 
 @contextmanager

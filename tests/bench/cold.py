@@ -25,11 +25,11 @@ INTERPRETER = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{
 
 COUNTED_ROW = {
     "scope": {"S": "app0#org0"},
-    "epoch_day": {"S": "00000001#2026-11-23"},
+    "generation_day": {"S": "00000001#2026-11-23"},
     "app_id": {"S": "app0"},
     "organization_id": {"S": "org0"},
-    "epoch": {"N": "1"},
-    "held_failure": {"BOOL": True},
+    "generation": {"N": "1"},
+    "has_failure": {"BOOL": True},
 }
 
 

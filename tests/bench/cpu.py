@@ -109,7 +109,7 @@ def _round(runner: Runner, urls: list[str], ranks: list[int]) -> float:
         messages.event(records[start : start + runner.batch]) for start in range(0, len(records), runner.batch)
     ]
     cpu, _, answers = runner.child.call("run", events)
-    if any(answer and answer["batchItemFailures"] for answer in answers):
+    if any(response and response["batchItemFailures"] for response in answers):
         raise RuntimeError(f"{runner.name} kept messages; see its output")
     return float(cpu)
 

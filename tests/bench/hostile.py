@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deliver.answer import Answer
-from deliver.guard import Policy
-from deliver.sockets import tls_context
-from deliver.transport import Transport
-from tests import servers
+from deliver.http.guard import EndpointPolicy
+from deliver.http.response import Response
+from deliver.http.sockets import tls_context
+from deliver.http.transport import Transport
 from tests.bench.rig import Rig
-from tests.servers import Behaviour, answers, drips, serve, silent
+from tests.support import servers
+from tests.support.servers import Behaviour, answers, drips, serve, silent
 
 DEADLINE_SECONDS = 0.5
 ROUNDS = 3
@@ -64,7 +64,7 @@ def measure(_: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bellhop-") as directory:
         (Path(directory) / "authority.pem").write_text(authority)
         trusted = tls_context(str(Path(directory) / "authority.pem"))
-    transport = Transport(Policy(http=True, private=True, ports=None), trusted)
+    transport = Transport(EndpointPolicy(http=True, private=True, ports=None), trusted)
     results = {
         f"{name}, {'TLS' if tls else 'plain'}": _worst(transport, behave, tls)
         for name, behave in BEHAVIOURS.items()
@@ -88,4 +88,4 @@ def _once(transport: Transport, url: str) -> tuple[str, float]:
     began = time.monotonic()
     outcome = transport.post(url, {"Content-Type": "application/json"}, b"{}", DEADLINE_SECONDS)
     beyond = max(0.0, time.monotonic() - began - DEADLINE_SECONDS) * 1000
-    return f"http_{outcome.status}" if isinstance(outcome, Answer) else outcome.kind, beyond
+    return f"http_{outcome.status}" if isinstance(outcome, Response) else outcome.kind, beyond

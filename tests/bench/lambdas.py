@@ -22,7 +22,7 @@ class Metered:
         before = os.fstat(1).st_size
         cpu, wall, answers = self._measured.run([event])
         log = {"printed": os.fstat(1).st_size - before, "lines": _lines(before)}
-        return {"cpu": cpu, "wall": wall, "answer": answers[0]} | log | self._meter.take()
+        return {"cpu": cpu, "wall": wall, "response": answers[0]} | log | self._meter.take()
 
 
 class MeteredDeliver(Metered):

@@ -66,7 +66,7 @@ class Meter:
         names = asked.get("ExpressionAttributeNames", {})
         changed = {names.get(name, name) for name in re.findall(r"#?\w+", asked.get("UpdateExpression", ""))}
         self._write(asked["TableName"], "update", self._item_units(asked["TableName"], item, changed))
-        if item.get("held_failure", {}).get("BOOL"):
+        if item.get("has_failure", {}).get("BOOL"):
             self.failures.append(item)
 
     def _delete(self, asked: dict[str, Any], _: dict[str, Any]) -> None:

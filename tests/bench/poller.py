@@ -27,7 +27,7 @@ class Poller:
         """Feed the function."""
         for taken in self._batches(bill):
             seen = child.call("run", messages.event([_record(message) for message in taken]))
-            if seen["answer"]["batchItemFailures"]:
+            if seen["response"]["batchItemFailures"]:
                 raise RuntimeError(f"{self.function} kept messages; see its log")
             bill.add(self.function, seen)
             self._delete(taken, bill)
@@ -48,12 +48,12 @@ class Poller:
             yield taken
 
     def _receive(self, number: int, bill: Bill) -> list[dict[str, Any]]:
-        answer = self.cloud.client("sqs").receive_message(
+        response = self.cloud.client("sqs").receive_message(
             QueueUrl=self.cloud.names[self.queue],
             MaxNumberOfMessages=min(REQUEST, number),
             AttributeNames=["All"],
         )
-        found: list[dict[str, Any]] = answer.get("Messages", [])
+        found: list[dict[str, Any]] = response.get("Messages", [])
         if found:  # empty polls depend on the load, not on the deliveries: left out
             payload = sum(len(message["Body"]) for message in found)
             bill.units[f"{self.queue}.sqs_requests"] += prices.sqs_requests(payload)

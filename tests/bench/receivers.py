@@ -21,7 +21,7 @@ _FAILING = b'"fails_once":true'
 
 
 @dataclass
-class Ledger:
+class SuccessBuffer:
     """What arrived: (app, seconds from send to receipt) of what says when it was sent; ids that failed."""
 
     arrivals: list[tuple[str, float]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Receivers:
     """The endpoints, on loopback; `plain` and `tls` are numbers of ports."""
 
     def __init__(self, plain: int, tls: int, certificate: str) -> None:
-        self._ledger = Ledger()
+        self._ledger = SuccessBuffer()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._plain = self._open(plain, None)
@@ -45,9 +45,9 @@ class Receivers:
 
     def take(self) -> tuple[list[tuple[str, float]], int]:
         """The arrivals and the number of requests since the last call."""
-        ledger, fresh = self._ledger, Ledger(failed=self._ledger.failed)
-        taken, requests = ledger.arrivals, ledger.requests
-        ledger.arrivals, ledger.requests = fresh.arrivals, 0
+        buffer, fresh = self._ledger, SuccessBuffer(failed=self._ledger.failed)
+        taken, requests = buffer.arrivals, buffer.requests
+        buffer.arrivals, buffer.requests = fresh.arrivals, 0
         return taken, requests
 
     def _open(self, number: int, context: ssl.SSLContext | None) -> list[int]:
@@ -72,8 +72,8 @@ def _context(certificate: str) -> ssl.SSLContext:
 
 
 class _Hook(asyncio.Protocol):
-    def __init__(self, ledger: Ledger, loop: asyncio.AbstractEventLoop) -> None:
-        self._ledger = ledger
+    def __init__(self, buffer: SuccessBuffer, loop: asyncio.AbstractEventLoop) -> None:
+        self._ledger = buffer
         self._loop = loop
         self._data = b""
 
@@ -94,8 +94,8 @@ class _Hook(asyncio.Protocol):
         if sent := _SENT.search(body[:200]):
             self._ledger.arrivals.append((app.decode(), time.time() - float(sent[1])))
         if behaviour != b"hang":
-            answer = self._choose(behaviour, head, body)
-            self._answer(answer, int(milliseconds) / 1000)
+            response = self._choose(behaviour, head, body)
+            self._answer(response, int(milliseconds) / 1000)
 
     def _choose(self, behaviour: bytes, head: bytes, body: bytes) -> bytes:
         if behaviour == b"close":
@@ -106,13 +106,13 @@ class _Hook(asyncio.Protocol):
             return _FAILED
         return _OK
 
-    def _answer(self, answer: bytes, seconds: float) -> None:
+    def _answer(self, response: bytes, seconds: float) -> None:
         if seconds:
-            self._loop.call_later(seconds, self._write, answer)
+            self._loop.call_later(seconds, self._write, response)
         else:
-            self._write(answer)
+            self._write(response)
 
-    def _write(self, answer: bytes) -> None:
-        self._transport.write(answer)  # type: ignore[attr-defined]
-        if answer is _CLOSE:
+    def _write(self, response: bytes) -> None:
+        self._transport.write(response)  # type: ignore[attr-defined]
+        if response is _CLOSE:
             self._transport.close()

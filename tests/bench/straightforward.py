@@ -30,6 +30,6 @@ def make() -> Measured:
 def _handle(event: Event) -> None:
     for record in event["Records"]:
         message = json.loads(record["body"])
-        answer = requests.post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
+        response = requests.post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
         at = datetime.now(UTC).isoformat()
-        Sent(message["id"], url=message["url"], status=answer.status_code, at=at).save()
+        Sent(message["id"], url=message["url"], status=response.status_code, at=at).save()

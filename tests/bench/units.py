@@ -160,7 +160,7 @@ def issue_event(number: int, app: int, *, fails: bool) -> str:
 
 def stream_event(image: Any) -> dict[str, Any]:
     """What the Outcomes stream hands to health for a row."""
-    keys = {name: image[name] for name in ("scope", "epoch_day")}
+    keys = {name: image[name] for name in ("scope", "generation_day")}
     change = {"Keys": keys, "NewImage": image, "SequenceNumber": "1"}
     named = {"eventID": "1", "eventName": "MODIFY", "eventSource": "aws:dynamodb"}
     return {"Records": [named | {"dynamodb": change}]}

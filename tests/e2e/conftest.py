@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.stack import Stack
-from tests.town import DEADLINE_SECONDS, Town, eventually
+from tests.support.tenant import DEADLINE_SECONDS, Town, eventually
 
 __all__ = ["DEADLINE_SECONDS", "Town", "eventually", "kill_worker"]
 

@@ -39,7 +39,7 @@ def bellhop(*arguments: object) -> Any:
 def state(hook: Hook) -> tuple[str, int]:
     app = find(App, hook.app_id, consistent=True)
     assert app
-    return app.state, int(app.epoch)
+    return app.state, int(app.generation)
 
 
 def finished(hook: Hook, action: str) -> AuditEntry | None:
@@ -59,9 +59,9 @@ def held(hook: Hook) -> list[str]:
     """The deliveries that are kept for the app, oldest first."""
     found: list[str] = []
     after = None
-    while page := attempts.held(hook.app_id, after, 500):
+    while page := attempts.replayable(hook.app_id, after, 500):
         found += [record.delivery_id for record in page]
-        after = page[-1].held_at
+        after = page[-1].replayable_at
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bellhop import gates
+from bellhop import circuits
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord, load
 from bellhop.deliveries import delivery_id
 from bellhop.registry import DISABLED, App, AuditEntry, find
@@ -60,7 +60,7 @@ def test_a_delivery_that_met_a_500_is_delivered_by_its_retry(town: Town) -> None
     town.publish(town.event("flaky"))
     record = eventually(lambda: in_state(town, hook, "flaky", DELIVERED), "the record says delivered")
     first, second = endpoint.received
-    assert [entry["result"] for entry in record.history] == ["http_500", "http_200"]
+    assert [entry["result"] for entry in record.attempts] == ["http_500", "http_200"]
     assert first.webhook_id == second.webhook_id
     assert first.body == second.body
     assert first.headers["request-id"] != second.headers["request-id"]
@@ -70,7 +70,7 @@ def test_a_delivery_that_fails_to_the_end_is_exhausted_and_kept(town: Town) -> N
     hook, endpoint = town.app(failing_first(99))
     town.publish(town.event("hopeless"))
     record = eventually(lambda: in_state(town, hook, "hopeless", EXHAUSTED), "the record says exhausted")
-    assert len(record.history) == len(endpoint.received) == 4  # one and three retries
+    assert len(record.attempts) == len(endpoint.received) == 4  # one and three retries
     assert record.delivery.body == endpoint.received[0].body
 
 
@@ -98,10 +98,12 @@ def test_an_endpoint_that_keeps_failing_is_paused_and_heals_itself(town: Town) -
     broken.set()
     hook, _ = town.app(lambda _: Reply(500 if broken.is_set() else 200))
     town.publish(*(town.event(f"fails-{n}") for n in range(12)))
-    eventually(lambda: gates.load(hook.app_id).paused_since, "the app is paused")
+    eventually(lambda: circuits.load(hook.app_id).paused_since, "the app is paused")
     broken.clear()
-    gates.Gate(hook.app_id).update(actions=[gates.Gate.next_probe.set(0)])  # the probe is due, half a minute early
-    eventually(lambda: gates.load(hook.app_id).recovered_at, "a probe got through")
+    circuits.Circuit(hook.app_id).update(
+        actions=[circuits.Circuit.next_trial_at.set(0)]
+    )  # the probe is due, half a minute early
+    eventually(lambda: circuits.load(hook.app_id).closed_at, "a probe got through")
     names = [f"fails-{n}" for n in range(12)]
     eventually(lambda: any(in_state(town, hook, n, DELIVERED) for n in names), "the probe is delivered")
 
@@ -129,7 +131,7 @@ def test_an_endpoint_that_is_gone_is_switched_off_and_each_owner_gets_one_mail(t
     entry = eventually(lambda: finished(hook), "the switching off is finished")
     app = find(App, hook.app_id, consistent=True)
     assert app is not None
-    assert (app.state, app.epoch) == (DISABLED, 2)
+    assert (app.state, app.generation) == (DISABLED, 2)
     assert (entry.action, entry.evidence["rule"]) == ("app.disabled", "fatal")
     parked = eventually(lambda: parked_of_another(town, hook), "a later event is parked")
     assert parked not in endpoint.copies
@@ -196,10 +198,10 @@ def test_killing_a_worker_in_the_middle_loses_nothing(
 
 def in_flight(town: Town, queue: str) -> int:
     """How many of a queue's messages a worker has."""
-    answer = town.stack.client("sqs").get_queue_attributes(
+    response = town.stack.client("sqs").get_queue_attributes(
         QueueUrl=town.stack.resource(queue), AttributeNames=["ApproximateNumberOfMessagesNotVisible"]
     )
-    return int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
+    return int(response["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
 
 
 def duplicates(endpoint: Receiver) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from bellhop import attempts, outcomes
 from bellhop.deliveries import delivery_id
-from bellhop.outcomes import Failure, Tally
+from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import DISABLED, ENABLED, App
 from health.messages import FollowUp, Probe
 from infra.local.registering import Hook
@@ -87,7 +87,7 @@ def count(town: Town, hook: Hook, **counts: int) -> None:
     now = datetime.now(UTC)
     failure = Failure(now.isoformat(), "msg_1", "ev1", "issue.created", "timeout", hook.url)
     outcomes.add(
-        Tally(hook.app_id, town.organization, 1, now.date(), **counts, last_failure=failure), lambda _: None
+        OutcomeDelta(hook.app_id, town.organization, 1, now.date(), **counts, last_failure=failure), lambda _: None
     )
 
 

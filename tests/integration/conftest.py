@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.local.alone import standing_still
+from infra.local.paused_triggers import standing_still
 from infra.local.stack import Stack
 
 WORKED_OFF = ["Deliveries", "Retries", "Transitions"]

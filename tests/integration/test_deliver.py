@@ -8,8 +8,8 @@ from bellhop.deliveries import Delivery, Retry, decode, encode
 from bellhop.registry import DISABLED, App
 from infra.local.receiver import failing_first, ok
 from infra.local.registering import Hook
-from tests.integration.invoking import batch, delivery, invoke, sent_to, without
-from tests.town import Town
+from tests.integration.invoke_function import batch, delivery, invoke, sent_to, without
+from tests.support.tenant import Town
 
 pytestmark = pytest.mark.stack
 
@@ -22,7 +22,7 @@ def deliver(town: Town, *messages: Delivery | str, received: int = 1) -> list[st
 def log(sent: Delivery) -> tuple[str, int, list[str]] | None:
     """What the delivery log says: the state, the attempts that ended, the result of each."""
     record = attempts.load(sent.delivery_id)
-    return record and (record.state, int(record.attempt), [entry["result"] for entry in record.history])
+    return record and (record.state, int(record.attempts_made), [entry["result"] for entry in record.attempts])
 
 
 def reminders(town: Town, hook: Hook) -> list[tuple[str, Delivery | Retry]]:
@@ -56,7 +56,7 @@ def test_a_delivery_for_an_app_that_is_off_is_parked(town: Town) -> None:
     assert deliver(town, sent) == []
     assert endpoint.received == []
     assert log(sent) == (PARKED, 0, [])
-    assert [record.delivery_id for record in attempts.held(hook.app_id, None, 9)] == [sent.delivery_id]
+    assert [record.delivery_id for record in attempts.replayable(hook.app_id, None, 9)] == [sent.delivery_id]
     assert reminders(town, hook) == []
 
 

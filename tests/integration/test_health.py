@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import pytest
 
 from bellhop import outcomes
-from bellhop.outcomes import OutcomeDay, Tally
+from bellhop.outcomes import OutcomeDay, OutcomeDelta
 from bellhop.registry import DISABLED, ENABLED, AuditEntry
 from health.messages import FollowUp, decode
 from infra.local.receiver import ok
 from infra.local.registering import Hook
 from tests.e2e.switching import about, state
-from tests.integration.invoking import batch, invoke, sent_to, sequence, stream, without
-from tests.town import Town
+from tests.integration.invoke_function import batch, invoke, sent_to, sequence, stream, without
+from tests.support.tenant import Town
 
 pytestmark = pytest.mark.stack
 
@@ -33,7 +33,7 @@ def follow_up(town: Town, *bodies: str) -> list[str]:
 def gone(town: Town, hook: Hook) -> OutcomeDay:
     """The counters of an app whose endpoint is gone, as deliver counts it."""
     return outcomes.add(
-        Tally(hook.app_id, town.organization, 1, datetime.now(UTC).date(), fatal=1), lambda _: None
+        OutcomeDelta(hook.app_id, town.organization, 1, datetime.now(UTC).date(), fatal=1), lambda _: None
     )
 
 

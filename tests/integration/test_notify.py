@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from bellhop.deliveries import decode
-from infra.local.alone import waiting
+from infra.local.paused_triggers import waiting
 from infra.local.receiver import ok
-from tests.integration.invoking import batch, delivery, invoke, sent_to, without
-from tests.town import Town
+from tests.integration.invoke_function import batch, delivery, invoke, sent_to, without
+from tests.support.tenant import Town
 
 pytestmark = pytest.mark.stack
 

@@ -11,7 +11,7 @@ from infra.local.stack import Stack
 pytestmark = pytest.mark.stack
 
 TABLES = [
-    "Organizations", "Apps", "Installations", "Audit", "Secrets", "Outcomes", "Attempts", "Successes", "Gates",
+    "Organizations", "Apps", "Installations", "Audit", "Secrets", "Outcomes", "Attempts", "Successes", "Circuits",
 ]  # fmt: skip
 
 
@@ -45,8 +45,8 @@ def allowed(call: Any, **arguments: Any) -> bool:
     ("role", "reads", "puts"),
     [
         ("NotifyRole", {"Organizations", "Apps"}, set()),
-        ("DeliverRole", {"Apps", "Secrets", "Attempts", "Gates"}, {"Attempts", "Successes"}),
-        ("HealthRole", {"Organizations", "Apps", "Audit", "Attempts", "Gates"}, {"Audit"}),
+        ("DeliverRole", {"Apps", "Secrets", "Attempts", "Circuits"}, {"Attempts", "Successes"}),
+        ("HealthRole", {"Organizations", "Apps", "Audit", "Attempts", "Circuits"}, {"Audit"}),
     ],
 )
 def test_a_function_reads_and_puts_only_rows_of_the_tables_it_needs(

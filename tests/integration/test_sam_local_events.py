@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from infra.local.scene import CHECKS, set_scene
-from tests.integration.invoking import invoke
-from tests.town import Town
+from infra.local.sam_local_fixture import CHECKS, set_scene
+from tests.integration.invoke_function import invoke
+from tests.support.tenant import Town
 
 pytestmark = pytest.mark.stack
 

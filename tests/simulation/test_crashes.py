@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts, deliveries, gates
-from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord, End
+from bellhop import attempts, circuits, deliveries
+from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import App
 from bellhop.successes import SuccessPack
-from deliver.counting import Ledger
-from deliver.desk import Desk, Policy
-from deliver.dispatch import process
-from deliver.parking import Parking
+from deliver.attempt.signing import Keys
+from deliver.batch import process
+from deliver.circuit.parking import Parking
+from deliver.circuit.window import FailureWindow
+from deliver.dependencies import DeliverDependencies, RetryPolicy
 from deliver.posting import Workers
-from deliver.signing import Keys
-from deliver.watch import Watch
-from tests.endpoint import TIMEOUT, Announced, Clock, Endpoint, answer, record
-from tests.fakes import NOW, SECRET, Recorder, app, delivery, sqs_record
+from deliver.success_buffer import SuccessBuffer
+from tests.support.endpoint import TIMEOUT, Announced, Clock, Endpoint, record, response
+from tests.support.fakes import NOW, SECRET, Recorder, app, delivery, sqs_record
 
 DELAYS = (5, 60, 300)
 ALL = 1 + len(DELAYS)  # attempts
@@ -63,14 +63,14 @@ class World:
     def remind(self, retry: Retry, seconds: int) -> None:
         self.queue.append(sqs_record(deliveries.encode(retry), f"m{len(self.queue)}-{seconds}"))
 
-    def run(self, desk: Desk) -> None:
+    def run(self, deps: DeliverDependencies) -> None:
         """Work the queue off; time passes before every message."""
         post = self.effect(self.endpoint)
         while self.queue:
             message = self.queue.pop(0)
             self.clock.move(VISIBILITY * 2)
             try:
-                kept = process([message], desk, Workers(1, post, lambda: True, lambda _: None))
+                kept = process([message], deps, Workers(1, post, lambda: True, lambda _: None))
             except DeathError:
                 self.died, kept = True, [message["messageId"]]
             if kept:
@@ -82,16 +82,16 @@ def simulate(world: World, monkeypatch: pytest.MonkeyPatch, *messages: Delivery 
     """Work off the messages, each effect a place to die; without monkeypatches when it is over."""
     for name in ("open_record", "claim", "finish", "load"):
         monkeypatch.setattr(attempts, name, world.effect(getattr(attempts, name)))
-    monkeypatch.setattr(gates, "park", world.effect(gates.park))
+    monkeypatch.setattr(circuits, "count_parked", world.effect(circuits.count_parked))
     telemetry = Recorder()
-    desk = Desk(
+    deps = DeliverDependencies(
         app=lambda _: world.app,
         keys=lambda _: Keys(SECRET),
         remind=world.effect(world.remind),
         publish=world.effect(world.bus),
-        policy=Policy(DELAYS, lease=30),
-        ledger=Ledger(lambda: 0.0),
-        watch=Watch(lambda: world.clock().timestamp()),
+        policy=RetryPolicy(DELAYS, lease=30),
+        buffer=SuccessBuffer(lambda: 0.0),
+        watch=FailureWindow(lambda: world.clock().timestamp()),
         parking=Parking(10, telemetry),
         telemetry=telemetry,
         now=world.clock,
@@ -99,7 +99,7 @@ def simulate(world: World, monkeypatch: pytest.MonkeyPatch, *messages: Delivery 
         token=iter(map(str, range(1000))).__next__,
     )
     world.queue += [sqs_record(message, f"first-{n}") for n, message in enumerate(messages)]
-    world.run(desk)
+    world.run(deps)
     monkeypatch.undo()
 
 
@@ -109,14 +109,14 @@ def simulate(world: World, monkeypatch: pytest.MonkeyPatch, *messages: Delivery 
 def test_a_chain_neither_ends_nor_forks_wherever_a_worker_dies(
     aws: None, monkeypatch: pytest.MonkeyPatch, failures: int, fatal: int, after: bool
 ) -> None:
-    endpoint = Endpoint(*[TIMEOUT] * failures, answer(200))
+    endpoint = Endpoint(*[TIMEOUT] * failures, response(200))
     world = World(fatal, after, endpoint)
     simulate(world, monkeypatch, delivery())
     if attempts.load(delivery().delivery_id) is None:  # the one failure was lost with the worker
         [packed] = SuccessPack.scan()
         assert [entry["delivery_id"] for entry in packed.entries] == [delivery().delivery_id]
         return
-    made = record().history
+    made = record().attempts
     # What a death can do is make one attempt twice, the first time unrecorded.
     assert len(endpoint.posted) <= len(made) + world.died
     assert [entry["n"] for entry in made] == list(range(1, len(made) + 1))
@@ -129,10 +129,10 @@ def test_a_chain_neither_ends_nor_forks_wherever_a_worker_dies(
 
 def replayed(attempt: int) -> Retry:
     """A delivery that is held after so many attempts, and the reminder that a replay sends for it."""
-    made = attempts.open_record(delivery(), End(EXHAUSTED if attempt == ALL else PARKED), NOW)
+    made = attempts.open_record(delivery(), NextState(EXHAUSTED if attempt == ALL else PARKED), NOW)
     assert made
-    DeliveryRecord(made.delivery_id).update(actions=[DeliveryRecord.attempt.set(attempt)])
-    attempts.unlist(made.delivery_id, str(made.held_at))
+    DeliveryRecord(made.delivery_id).update(actions=[DeliveryRecord.attempts_made.set(attempt)])
+    attempts.unlist(made.delivery_id, str(made.replayable_at))
     return Retry(made.delivery_id, "pager", attempt + 1, replay=True)
 
 
@@ -144,15 +144,15 @@ def replayed(attempt: int) -> Retry:
 def test_a_replayed_delivery_is_neither_lost_nor_sent_twice_over_wherever_a_worker_dies(
     monkeypatch: pytest.MonkeyPatch, failures: int, before: int, fatal: int, after: bool
 ) -> None:
-    endpoint = Endpoint(*[TIMEOUT] * failures, answer(200))
+    endpoint = Endpoint(*[TIMEOUT] * failures, response(200))
     world = World(fatal, after, endpoint)
     reminder = replayed(before)
     simulate(world, monkeypatch, reminder, reminder)  # as a page that is sent again after a death has it
-    made = record().history
+    made = record().attempts
     lost = len(endpoint.posted) - len(made)  # with the worker, before it was written
     assert 0 <= lost <= world.died
     assert [entry["n"] for entry in made] == list(range(before + 1, before + 1 + len(made)))
-    listed = [row.delivery_id for row in attempts.held("pager", None, 10)]
+    listed = [row.delivery_id for row in attempts.replayable("pager", None, 10)]
     if failures - lost < max(1, ALL - before):
         assert (record().state, listed) == ("delivered", [])
     else:
@@ -166,8 +166,8 @@ def test_a_replayed_delivery_is_neither_lost_nor_sent_twice_over_wherever_a_work
 def test_a_replay_of_an_app_that_is_off_again_leaves_it_held_wherever_a_worker_dies(
     aws: None, monkeypatch: pytest.MonkeyPatch, before: int, fatal: int, after: bool
 ) -> None:
-    world = World(fatal, after, Endpoint(answer(200)), app=app(state="disabled", epoch=4))
+    world = World(fatal, after, Endpoint(response(200)), app=app(state="disabled", generation=4))
     simulate(world, monkeypatch, replayed(before))
     assert world.endpoint.posted == []
-    assert (record().state, record().attempt) == ("parked", before)
-    assert [row.delivery_id for row in attempts.held("pager", None, 10)] == [delivery().delivery_id]
+    assert (record().state, record().attempts_made) == ("parked", before)
+    assert [row.delivery_id for row in attempts.replayable("pager", None, 10)] == [delivery().delivery_id]

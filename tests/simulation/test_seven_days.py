@@ -5,17 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import attempts, gates
+from bellhop import attempts, circuits
+from bellhop.queues import Queue
 from bellhop.registry import App, AuditEntry
-from deliver.answer import Answer, NoAnswer
+from deliver.http.response import Response, SendFailure
 from health import transitions
+from health.dependencies import Queues
 from health.messages import FollowUp
-from health.office import Queues
 from health.rules import Thresholds
-from tests.endpoint import TIMEOUT, Endpoint, answer
-from tests.fakes import app, installation, issue_event, organization
-from tests.mailing import ADA, BOB
-from tests.simulation.fleet import DELIVERIES, RETRIES, TRANSITIONS, Fleet, streaming
+from tests.simulation.simulated_functions import DELIVERIES, RETRIES, TRANSITIONS, Fleet, streaming
+from tests.support.endpoint import TIMEOUT, Endpoint, response
+from tests.support.fakes import app, installation, issue_event, organization
+from tests.support.ses import ADA, BOB
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -25,7 +26,7 @@ def fleet(aws: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     app().save()
     organization(owners=[ADA, BOB]).save()
     installation().save()
-    made = Fleet(Endpoint(answer(500, b"it is broken")))
+    made = Fleet(Endpoint(response(500, b"it is broken")))
     made.clock.now = MONDAY
     streaming(made, monkeypatch)
     return made
@@ -34,8 +35,8 @@ def fleet(aws: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 class PingsOnly(Endpoint):
     """Takes pings, and answers everything else as told."""
 
-    def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Answer | NoAnswer:
-        return answer(200) if headers["Sentry-Hook-Resource"] == "ping" else super().__call__(url, headers, body)
+    def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Response | SendFailure:
+        return response(200) if headers["Sentry-Hook-Resource"] == "ping" else super().__call__(url, headers, body)
 
 
 def day(number: int, hour: float = 0) -> datetime:
@@ -60,7 +61,7 @@ def subjects(fleet: Fleet) -> list[tuple[str, str]]:
 
 def state() -> tuple[str, int]:
     found = App.get("pager", consistent_read=True)
-    return found.state, int(found.epoch)
+    return found.state, int(found.generation)
 
 
 def history() -> list[str]:
@@ -70,10 +71,12 @@ def history() -> list[str]:
 
 def switch_on(fleet: Fleet) -> None:
     """What `bellhop enable --force` does."""
-    queues = Queues(fleet, TRANSITIONS, DELIVERIES, RETRIES)  # type: ignore[arg-type]
-    desk = transitions.Desk(AuditEntry._get_connection().connection, queues.announce, fleet.telemetry, fleet.clock)
+    queues = Queues(*(Queue(fleet, name) for name in (TRANSITIONS, DELIVERIES, RETRIES)))  # type: ignore[arg-type]
+    deps = transitions.TransitionDependencies(
+        AuditEntry._get_connection().connection, queues.announce, fleet.telemetry, fleet.clock
+    )
     shown = {"rule": "operator", "days": [], "replay": {"states": ["parked"]}}
-    assert transitions.enable(App.get("pager"), "operator:ann", shown, desk, tell_owners=False)
+    assert transitions.enable(App.get("pager"), "operator:ann", shown, deps, tell_owners=False)
 
 
 def test_an_endpoint_that_answers_500_is_warned_about_switched_off_and_loses_nothing(fleet: Fleet) -> None:
@@ -98,8 +101,8 @@ def test_an_endpoint_that_answers_500_is_warned_about_switched_off_and_loses_not
 
     names = publish(fleet, 8)
     fleet.run(day(9))
-    assert attempts.held("pager", None, 1000)
-    fleet.endpoint.answers = [answer(200)]
+    assert attempts.replayable("pager", None, 1000)
+    fleet.endpoint.answers = [response(200)]
     fleet.posted.clear()
     switch_on(fleet)
     fleet.run(day(9, 6))
@@ -109,7 +112,7 @@ def test_an_endpoint_that_answers_500_is_warned_about_switched_off_and_loses_not
     records = [r for r in attempts.DeliveryRecord.scan() if r.event_id in names]
     assert {r.state for r in records} == {"delivered"}
     assert {r.delivery_id for r in records} <= set(arrived)
-    assert [r for r in attempts.held("pager", None, 1000) if r.state == "parked"] == []
+    assert [r for r in attempts.replayable("pager", None, 1000) if r.state == "parked"] == []
 
     publish(fleet, 9)
     fleet.run(day(10))
@@ -118,11 +121,11 @@ def test_an_endpoint_that_answers_500_is_warned_about_switched_off_and_loses_not
 
 
 def test_one_failure_after_switching_on_does_not_switch_off_again(fleet: Fleet) -> None:
-    fleet.endpoint.answers = [answer(410)]
+    fleet.endpoint.answers = [response(410)]
     publish(fleet, 1, events=1)
     fleet.run(day(1, 1))
     assert state() == ("disabled", 2)
-    fleet.endpoint.answers = [answer(500)]
+    fleet.endpoint.answers = [response(500)]
     switch_on(fleet)
     publish(fleet, 1)
     fleet.run(day(2))
@@ -135,7 +138,7 @@ def test_a_busy_endpoint_that_hangs_is_paused_and_after_hours_of_vain_probes_swi
     for n in range(12):
         fleet.publish(issue_event(event_id=f"busy-{n}"), n)
     fleet.run(day(1, 1))
-    assert gates.load("pager").paused_since
+    assert circuits.load("pager").paused_since
     fleet.run(day(1, 7))
     assert history() == [*["23 app.warned pause"] * 3, "23 app.disabled pause"]
     assert len(fleet.posted) < 100
@@ -146,7 +149,7 @@ def test_a_busy_endpoint_that_hangs_is_paused_and_after_hours_of_vain_probes_swi
 
 def test_a_good_day_in_between_ends_the_run(fleet: Fleet) -> None:
     for number in range(1, 10):
-        fleet.endpoint.answers = [answer(200 if number == 5 else 500)]
+        fleet.endpoint.answers = [response(200 if number == 5 else 500)]
         publish(fleet, number)
         fleet.run(day(number + 1))
     assert history() == ["25 app.warned errors", "30 app.warned errors"]
@@ -155,13 +158,13 @@ def test_a_good_day_in_between_ends_the_run(fleet: Fleet) -> None:
 
 def test_an_app_that_asked_for_it_comes_back_by_itself_when_its_endpoint_does(fleet: Fleet) -> None:
     app(auto_enable=True).save()
-    fleet.endpoint.answers = [answer(410)]
+    fleet.endpoint.answers = [response(410)]
     publish(fleet, 1, events=1)
     fleet.run(day(1, 10))
     assert state() == ("disabled", 2)
     names = publish(fleet, 2)
     fleet.run(day(2))
-    fleet.endpoint.answers = [answer(200)]
+    fleet.endpoint.answers = [response(200)]
     fleet.run(day(4))
     assert state() == ("enabled", 3)
     assert subjects(fleet)[-1][1] == "Your Pager integration is on again"
@@ -171,7 +174,7 @@ def test_an_app_that_asked_for_it_comes_back_by_itself_when_its_endpoint_does(fl
 
 def test_an_endpoint_that_takes_pings_and_refuses_webhooks_is_switched_on_ever_more_rarely(fleet: Fleet) -> None:
     app(auto_enable=True).save()
-    fleet.endpoint = PingsOnly(answer(410))
+    fleet.endpoint = PingsOnly(response(410))
     for hour in range(24):
         fleet.publish(issue_event(event_id=f"h{hour}"), hour * 3600)
     fleet.run(day(2))
@@ -179,10 +182,12 @@ def test_an_endpoint_that_takes_pings_and_refuses_webhooks_is_switched_on_ever_m
 
 
 def test_a_message_of_a_transition_that_comes_ten_times_mails_once(fleet: Fleet) -> None:
-    fleet.endpoint.answers = [answer(410)]
+    fleet.endpoint.answers = [response(410)]
     publish(fleet, 1, events=1)
     fleet.run(day(1, 1))
     for _ in range(10):
-        Queues(fleet, TRANSITIONS, DELIVERIES, RETRIES).announce(FollowUp("pager", "00000001#disabled"))  # type: ignore[arg-type]
+        Queues(*(Queue(fleet, name) for name in (TRANSITIONS, DELIVERIES, RETRIES))).announce(
+            FollowUp("pager", "00000001#disabled")
+        )  # type: ignore[arg-type]
     fleet.run(day(1, 2))
     assert len(fleet.ses.sent) == 2

@@ -1,15 +1,16 @@
 import boto3
 import pytest
 
+from bellhop.queues import Queue
 from bellhop.registry import App
-from deliver.counting import Ledger
-from deliver.desk import Desk, Policy
-from deliver.parking import Parking
-from deliver.reminders import Reminders
-from deliver.signing import Keys
-from deliver.watch import Watch
-from tests.endpoint import Announced, Clock
-from tests.fakes import SECRET, Recorder, app
+from deliver.attempt.retry_scheduler import RetryScheduler
+from deliver.attempt.signing import Keys
+from deliver.circuit.parking import Parking
+from deliver.circuit.window import FailureWindow
+from deliver.dependencies import DeliverDependencies, RetryPolicy
+from deliver.success_buffer import SuccessBuffer
+from tests.support.endpoint import Announced, Clock
+from tests.support.fakes import SECRET, Recorder, app
 
 
 @pytest.fixture
@@ -28,17 +29,18 @@ def bus() -> Announced:
 
 
 @pytest.fixture
-def desk(queue: str, clock: Clock, apps: dict[str, App], bus: Announced) -> Desk:
+def deps(queue: str, clock: Clock, apps: dict[str, App], bus: Announced) -> DeliverDependencies:
     telemetry = Recorder()
-    reminders = Reminders(boto3.client("sqs"), queue, "arn", lambda: None, "g", "role", "dead", clock)  # type: ignore[arg-type,return-value]
-    return Desk(
+    retries = Queue(boto3.client("sqs"), queue)
+    reminders = RetryScheduler(retries, "arn", lambda: None, "g", "role", "dead", clock)  # type: ignore[arg-type,return-value]
+    return DeliverDependencies(
         app=apps.get,
         keys=lambda _: Keys(SECRET),
         remind=reminders.send,
         publish=bus,
-        policy=Policy(delays=(0, 0), lease=30),
-        ledger=Ledger(lambda: clock().timestamp()),
-        watch=Watch(lambda: clock().timestamp()),
+        policy=RetryPolicy(delays=(0, 0), lease=30),
+        buffer=SuccessBuffer(lambda: clock().timestamp()),
+        watch=FailureWindow(lambda: clock().timestamp()),
         parking=Parking(100_000, telemetry),
         telemetry=telemetry,
         now=clock,

@@ -4,8 +4,8 @@ import boto3
 import pytest
 
 from infra.console import health_commands, stack
-from tests.unit.console.ailing import Endpoint
-from tests.unit.console.operating import CloudFormation
+from tests.unit.console.cli_runner import CloudFormation
+from tests.unit.console.failing_app import Endpoint
 
 
 @pytest.fixture

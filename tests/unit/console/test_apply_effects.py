@@ -7,7 +7,7 @@ from pynamodb.connection import Connection
 from bellhop import tables
 from bellhop.registry import App, Installation, Organization
 from bellhop.secrets import SigningSecret
-from deliver.guard import Policy
+from deliver.http.guard import EndpointPolicy
 from infra.console import apply
 from infra.console.apply import ChangedMeanwhileError
 from infra.console.plan import Plan
@@ -18,7 +18,7 @@ IMPORTED = "0123456789abcdef0123456789abcdef"
 
 
 def prepare(text: str, environ: dict[str, str] | None = None) -> Plan:
-    return apply.prepare(parse(text, Policy(), environ or {}))
+    return apply.prepare(parse(text, EndpointPolicy(), environ or {}))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_applying_the_example_registers_it_and_a_second_time_writes_nothing(conn
     plan = prepare(EXAMPLE)
     apply.execute(plan, connection)
     bot = App.get("deploy-bot")
-    assert (bot.state, int(bot.epoch), bot.kind, bot.organization_id) == ("enabled", 1, "internal", "4501")
+    assert (bot.state, int(bot.generation), bot.kind, bot.organization_id) == ("enabled", 1, "internal", "4501")
     assert len(bot.uuid) == 36
     assert SigningSecret.get("deploy-bot").secret == plan.secrets["deploy-bot"]
     assert Organization.get("4501").owners == ["ada@acme.example", "grace@acme.example"]
@@ -51,12 +51,12 @@ def test_applying_the_example_registers_it_and_a_second_time_writes_nothing(conn
     assert again.unchanged == 7
 
 
-def test_an_update_leaves_state_epoch_and_unknown_attributes_alone(connection: Connection) -> None:
+def test_an_update_leaves_state_generation_and_unknown_attributes_alone(connection: Connection) -> None:
     apply.execute(prepare(EXAMPLE), connection)
     connection.client.update_item(
         TableName="apps",
         Key={"app_id": {"S": "pager"}},
-        UpdateExpression="SET #s = :s, epoch = :e, custom_headers = :h",
+        UpdateExpression="SET #s = :s, generation = :e, custom_headers = :h",
         ExpressionAttributeNames={"#s": "state"},
         ExpressionAttributeValues={":s": {"S": "disabled"}, ":e": {"N": "7"}, ":h": {"S": "kept"}},
     )

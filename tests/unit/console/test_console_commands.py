@@ -7,20 +7,20 @@ import boto3
 import pytest
 
 from bellhop import attempts, outcomes
-from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, End
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
+from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
-from bellhop.gates import Gate
-from bellhop.outcomes import Tally
+from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import App, AuditEntry
 from bellhop.secrets import SigningSecret
 from infra.console import apply, keys
 from infra.console.text import utc
-from tests.unit.console.operating import CloudFormation, bellhop, refused, succeed
+from tests.unit.console.cli_runner import CloudFormation, bellhop, refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
 EXAMPLE = Path(apply.__file__).parent / "example-registry.yaml"
-LAST = {"error": "http_410", "event_id": "e-9", "answer": "gone"}
+LAST = {"error": "http_410", "event_id": "e-9", "response": "gone"}
 
 
 def test_apply_shows_the_plan_and_each_new_secret_in_both_forms_once() -> None:
@@ -143,7 +143,7 @@ def test_log_shows_hostile_answers_as_they_are_written_and_says_how_far_it_looke
     now = datetime.now(UTC)
     delivery = Delivery("msg_1", "e-1", "issue.created", "pager", "4501", "i", b"{}")
     attempt = Attempt(6, now, 31, "r", "http_500", 500, "[red]boom[/red]\x1b]0;owned\x07\nmore")
-    attempts.open_record(delivery, End(EXHAUSTED, attempt=attempt), now)
+    attempts.open_record(delivery, NextState(EXHAUSTED, attempt=attempt), now)
     shown = succeed("log", "pager")
     assert "[red]boom[/red]\\x1b]0;owned\\x07" in shown
     assert "exhausted" in shown
@@ -164,7 +164,7 @@ def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> No
     for name, wait in (("msg_1", 7_230), ("msg_2", -5)):
         delivery = Delivery(name, "e-1", "issue.created", "pager", "4501", "i", b"{}")
         failed = Attempt(1, now, 31, "r", "http_500", 500)
-        attempts.open_record(delivery, End(RETRYING, now.timestamp() + wait, failed), now)
+        attempts.open_record(delivery, NextState(RETRYING, now.timestamp() + wait, failed), now)
     second, first = (line.split() for line in succeed("log", "pager").splitlines()[1:3])
     assert first[-5:] == ["retrying", "in", "2", "h", "msg_1"]
     assert second[-3:] == ["retrying", "due", "msg_2"]
@@ -186,7 +186,7 @@ def test_app_lists_the_directory_and_shows_one() -> None:
     _count_and_disable()
     shown = succeed("app", "deploy-bot")
     for part in (
-        "disabled (epoch 2)",
+        "disabled (generation 2)",
         "all",
         "rule fatal",
         "1 sent, 1 unknown",
@@ -213,22 +213,29 @@ def test_app_shows_its_gate() -> None:
     succeed("apply", EXAMPLE, "--yes")
     assert "gate    open" in succeed("app", "pager")
     now = datetime.now(UTC).timestamp()
-    Gate("pager", epoch=1, paused_since=now - 60, next_probe=now - 1).save()
+    Circuit("pager", generation=1, paused_since=now - 60, next_trial_at=now - 1).save()
     shown = succeed("app", "pager")
     assert f"gate    paused since {utc(datetime.fromtimestamp(now - 60, UTC))} UTC, next probe 20" in shown
-    Gate("pager", epoch=1, paused_since=now - 60, next_probe=now - 1, probe="w", probe_until=now + 60).save()
+    Circuit(
+        "pager",
+        generation=1,
+        paused_since=now - 60,
+        next_trial_at=now - 1,
+        trial_lease="w",
+        trial_lease_until=now + 60,
+    ).save()
     assert ", being probed now\n" in succeed("app", "pager")
-    Gate("pager", recovered_at=now - 20).save()
+    Circuit("pager", closed_at=now - 20).save()
     assert re.search(r"starting slowly since .* UTC, 4\.\d deliveries a second now", succeed("app", "pager"))
     gate = json.loads(succeed("app", "pager", "--json"))["gate"]
     assert gate["paused_since"] is None
-    assert gate["recovered_at"].startswith("20")
+    assert gate["closed_at"].startswith("20")
     assert gate["slow_start_per_second"] == pytest.approx(4, abs=1)
-    Gate("pager", recovered_at=now - 600).save()
+    Circuit("pager", closed_at=now - 600).save()
     assert "gate    open" in succeed("app", "pager")
-    Gate("pager", epoch=0, paused_since=now - 60, next_probe=now).save()
+    Circuit("pager", generation=0, paused_since=now - 60, next_trial_at=now).save()
     assert "gate    open" in succeed("app", "pager")
-    assert json.loads(succeed("app", "pager", "--json"))["gate"]["next_probe"] is None
+    assert json.loads(succeed("app", "pager", "--json"))["gate"]["next_trial_at"] is None
 
 
 def test_app_shows_what_is_kept_and_whether_it_comes_back_by_itself() -> None:
@@ -238,7 +245,7 @@ def test_app_shows_what_is_kept_and_whether_it_comes_back_by_itself() -> None:
     now = datetime.now(UTC)
     for number, state in enumerate((PARKED, PARKED, EXHAUSTED)):
         attempts.open_record(
-            Delivery(f"msg_{number}", "e", "issue.created", "pager", "4501", "i", b"{}"), End(state), now
+            Delivery(f"msg_{number}", "e", "issue.created", "pager", "4501", "i", b"{}"), NextState(state), now
         )
     assert "kept    2 parked, 1 exhausted" in succeed("app", "pager")
     view = json.loads(succeed("app", "pager", "--json"))
@@ -249,9 +256,9 @@ def test_app_shows_what_is_kept_and_whether_it_comes_back_by_itself() -> None:
 
 def _count_and_disable() -> None:
     today = datetime.now(UTC).date()
-    for epoch, day in ((1, today), (2, today), (2, today - timedelta(days=8))):
-        outcomes.add(Tally("deploy-bot", "4501", epoch, day, success=3, error=1), lambda _: None)
-    App("deploy-bot").update(actions=[App.state.set("disabled"), App.epoch.set(2)])
+    for generation, day in ((1, today), (2, today), (2, today - timedelta(days=8))):
+        outcomes.add(OutcomeDelta("deploy-bot", "4501", generation, day, success=3, error=1), lambda _: None)
+    App("deploy-bot").update(actions=[App.state.set("disabled"), App.generation.set(2)])
     AuditEntry(
         "deploy-bot",
         "00000001#disabled",

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from bellhop import attempts, successes
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, End
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.deliveries import Delivery
 from infra.console import log
 
@@ -18,8 +18,8 @@ def delivery(number: int, app: str = "bot") -> Delivery:
     return Delivery(f"msg_{number}", f"e-{number}", "issue.created", app, "acme", "i-1", b"{}")
 
 
-def attempt(at: datetime, number: int = 1, result: str = "http_500", answer: str = "") -> Attempt:
-    return Attempt(number, at, 12, "request", result, 500, answer)
+def attempt(at: datetime, number: int = 1, result: str = "http_500", response: str = "") -> Attempt:
+    return Attempt(number, at, 12, "request", result, 500, response)
 
 
 def succeeded(at: datetime, number: int, app: str = "bot") -> tuple[str, dict[str, Any]]:
@@ -28,7 +28,7 @@ def succeeded(at: datetime, number: int, app: str = "bot") -> tuple[str, dict[st
 
 
 def failed(number: int, at: datetime, state: str = RETRYING, **fields: Any) -> None:
-    attempts.open_record(delivery(number), End(state, attempt=attempt(at, **fields)), at)
+    attempts.open_record(delivery(number), NextState(state, attempt=attempt(at, **fields)), at)
 
 
 def read(back: timedelta = HOUR, limit: int = 50, *, failures: bool = False) -> log.Log:
@@ -59,7 +59,7 @@ def test_every_attempt_of_a_delivery_is_an_entry() -> None:
     failed(1, NOW - timedelta(minutes=30))
     record = attempts.claim("msg_1", 2, "me", NOW, 60)
     assert record
-    attempts.finish(record, End(DELIVERED, attempt=Attempt(2, NOW, 5, "again", "http_200", 200)), NOW)
+    attempts.finish(record, NextState(DELIVERED, attempt=Attempt(2, NOW, 5, "again", "http_200", 200)), NOW)
     found = read()
     assert [(entry.number, entry.result, entry.state) for entry in found.entries] == [
         (2, "http_200", "delivered"),
@@ -72,33 +72,33 @@ def test_a_retry_of_late_shows_though_its_delivery_first_failed_long_before() ->
     failed(1, NOW - timedelta(hours=20))
     record = attempts.claim("msg_1", 2, "me", NOW, 60)
     assert record
-    attempts.finish(record, End(RETRYING, attempt=attempt(NOW, 2)), NOW)
+    attempts.finish(record, NextState(RETRYING, attempt=attempt(NOW, 2)), NOW)
     assert [entry.number for entry in read().entries] == [2]
 
 
 def test_a_parked_delivery_shows_as_waiting() -> None:
-    attempts.open_record(delivery(1), End(PARKED), NOW)
+    attempts.open_record(delivery(1), NextState(PARKED), NOW)
     (entry,) = read(failures=True).entries
     assert (entry.result, entry.number, entry.milliseconds) == ("parked", 0, None)
 
 
 def test_the_newest_attempt_of_what_waits_says_when_the_next_is_due() -> None:
     due = (NOW + HOUR).timestamp()
-    attempts.open_record(delivery(1), End(RETRYING, due, attempt(NOW - timedelta(minutes=9))), NOW)
+    attempts.open_record(delivery(1), NextState(RETRYING, due, attempt(NOW - timedelta(minutes=9))), NOW)
     record = attempts.claim("msg_1", 2, "me", NOW, 60)
     assert record
-    attempts.finish(record, End(RETRYING, due, attempt(NOW, 2)), NOW)
+    attempts.finish(record, NextState(RETRYING, due, attempt(NOW, 2)), NOW)
     assert [(entry.number, entry.due) for entry in read().entries] == [(2, NOW + HOUR), (1, None)]
 
 
 def test_a_delivery_that_was_put_off_before_its_first_attempt_shows_as_waiting() -> None:
-    attempts.open_record(delivery(1), End(RETRYING, (NOW + HOUR).timestamp()), NOW)
+    attempts.open_record(delivery(1), NextState(RETRYING, (NOW + HOUR).timestamp()), NOW)
     (entry,) = read(failures=True).entries
     assert (entry.result, entry.number, entry.due) == ("waiting", 0, NOW + HOUR)
 
 
 def test_what_has_ended_is_due_no_more() -> None:
-    attempts.open_record(delivery(1), End(EXHAUSTED, NOW.timestamp(), attempt(NOW)), NOW)
+    attempts.open_record(delivery(1), NextState(EXHAUSTED, NOW.timestamp(), attempt(NOW)), NOW)
     assert [entry.due for entry in read().entries] == [None]
 
 
@@ -138,6 +138,6 @@ def test_a_pack_of_a_clock_that_is_ahead_is_found() -> None:
 
 
 def test_an_answer_is_its_first_line_with_nothing_a_terminal_obeys() -> None:
-    failed(1, NOW, answer="\r\n \x1b[31m<b>\u202e down [red]\nsecond")
+    failed(1, NOW, response="\r\n \x1b[31m<b>\u202e down [red]\nsecond")
     (entry,) = read().entries
-    assert entry.answer == "\\x1b[31m<b>\\u202e down [red]"
+    assert entry.response == "\\x1b[31m<b>\\u202e down [red]"

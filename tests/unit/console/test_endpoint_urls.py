@@ -1,9 +1,9 @@
 import pytest
 
-from deliver.guard import Policy
+from deliver.http.guard import EndpointPolicy
 from infra.console.urls import problem
 
-LOCAL = Policy(http=True, private=True, ports=None)
+LOCAL = EndpointPolicy(http=True, private=True, ports=None)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ LOCAL = Policy(http=True, private=True, ports=None)
     ],
 )
 def test_a_public_https_url_is_accepted(url: str) -> None:
-    assert problem(url, Policy()) is None
+    assert problem(url, EndpointPolicy()) is None
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_a_public_https_url_is_accepted(url: str) -> None:
     ],
 )
 def test_what_deliver_would_refuse_is_refused(url: str, expected: str) -> None:
-    assert expected in str(problem(url, Policy()))
+    assert expected in str(problem(url, EndpointPolicy()))
 
 
 def test_a_password_is_refused_and_not_repeated() -> None:
     for url in ("https://user:hunter2@hooks.example", "user:hunter2@hooks.example"):
-        message = str(problem(url, Policy()))
+        message = str(problem(url, EndpointPolicy()))
         assert "hunter2" not in message
-    assert "holds a user or password" in str(problem("https://user:hunter2@hooks.example", Policy()))
+    assert "holds a user or password" in str(problem("https://user:hunter2@hooks.example", EndpointPolicy()))
 
 
 def test_a_local_stack_allows_more_but_never_the_metadata_address() -> None:

@@ -5,13 +5,14 @@ import pytest
 
 from bellhop import outcomes, tables
 from bellhop.attempts import EXHAUSTED
-from bellhop.gates import Gate
+from bellhop.circuits import Circuit
 from bellhop.registry import App, Installation
 from health import review, transitions
 from health.review import Scope
 from health.rules import Thresholds
 from infra.console.actor import Quiet
-from tests.unit.console.ailing import (
+from tests.unit.console.cli_runner import refused, succeed
+from tests.unit.console.failing_app import (
     ADA,
     BOB,
     ESCAPED,
@@ -23,15 +24,14 @@ from tests.unit.console.ailing import (
     register,
     switch_off,
 )
-from tests.unit.console.operating import refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
 
 def judge() -> None:
     """Let health look at the days, as it does after a failure."""
-    desk = transitions.Desk(tables.connect(), lambda _: None, Quiet(), lambda: datetime.now(UTC))
-    review.review(Scope("pager", "acme", 1), Thresholds(1000, 7, 72), desk)
+    deps = transitions.TransitionDependencies(tables.connect(), lambda _: None, Quiet(), lambda: datetime.now(UTC))
+    review.review(Scope("pager", "acme", 1), Thresholds(1000, 7, 72), deps)
 
 
 def test_why_an_app_is_off_is_said_in_words_with_the_days_and_what_followed() -> None:
@@ -40,7 +40,7 @@ def test_why_an_app_is_off_is_said_in_words_with_the_days_and_what_followed() ->
     hold(3)
     shown = succeed("explain", "pager")
     for part in (
-        "disabled (epoch 2), since 20",
+        "disabled (generation 2), since 20",
         "(1 h ago), by health",
         "Off because 1,204 requests got no answer in time",
         "limits  1,000 timeouts a day, 7 days of errors alone, 72 h paused",
@@ -72,7 +72,7 @@ def test_who_switched_an_app_by_hand_and_why_is_said(endpoint: Endpoint) -> None
     succeed("enable", "pager", "--reason", "they apologised")
     shown = succeed("explain", "pager")
     for part in (
-        "enabled (epoch 3), since 20",
+        "enabled (generation 3), since 20",
         "by operator:moto",
         "reason  they apologised",
         "pinged  200 in 84 ms",
@@ -81,7 +81,7 @@ def test_who_switched_an_app_by_hand_and_why_is_said(endpoint: Endpoint) -> None
 
 
 def test_an_app_that_was_switched_by_hand_in_the_table_is_no_crash() -> None:
-    register(state="disabled", epoch=4)
+    register(state="disabled", generation=4)
     assert "by hand: no audit entry says since when" in succeed("explain", "pager")
     App("pager").update(actions=[App.state.set("enabled")])
     assert "by hand: no audit entry says since when" in succeed("explain", "pager")
@@ -89,7 +89,7 @@ def test_an_app_that_was_switched_by_hand_in_the_table_is_no_crash() -> None:
 
 def test_an_old_entry_that_lacks_the_newer_facts_is_shown_as_far_as_it_goes() -> None:
     register()
-    switch_off(evidence={"rule": "fatal", "last_failure": {"error": "http_410", "event_id": "e", "answer": ""}})
+    switch_off(evidence={"rule": "fatal", "last_failure": {"error": "http_410", "event_id": "e", "response": ""}})
     shown = succeed("explain", "pager")
     assert "Off because its endpoint answered 410" in shown
     assert "last failure: http_410 (Gone), event e\n" in shown
@@ -97,7 +97,7 @@ def test_an_old_entry_that_lacks_the_newer_facts_is_shown_as_far_as_it_goes() ->
 
 def test_hostile_evidence_is_shown_as_it_is_written() -> None:
     register(name=HOSTILE)
-    last = EVIDENCE["last_failure"] | {"answer": HOSTILE, "event_id": "\x1b[1m"}
+    last = EVIDENCE["last_failure"] | {"response": HOSTILE, "event_id": "\x1b[1m"}
     switch_off(evidence=EVIDENCE | {"url": "https://\x9b2J", "last_failure": last}, actor="operator:\x1b[5m")
     shown = succeed("explain", "pager")
     assert f"pager: {ESCAPED}\\nmore" in shown
@@ -110,7 +110,7 @@ def test_a_sound_app_shows_how_far_it_is_from_every_rule() -> None:
     register()
     count(success=5)
     shown = succeed("explain", "pager")
-    assert "enabled (epoch 1), from the beginning" in shown
+    assert "enabled (generation 1), from the beginning" in shown
     assert "in acme: sound" in shown
     assert "timeouts  0 " in shown
     assert "72 h without a successful probe" in shown
@@ -147,7 +147,7 @@ def test_the_worst_day_of_timeouts_is_named_where_it_is_not_today() -> None:
 def test_a_pause_is_shown_with_how_long_it_lasts() -> None:
     register()
     now = datetime.now(UTC).timestamp()
-    Gate("pager", epoch=1, paused_since=now - 18 * 3600 - 60, next_probe=now).save()
+    Circuit("pager", generation=1, paused_since=now - 18 * 3600 - 60, next_trial_at=now).save()
     shown = succeed("explain", "pager")
     assert "paused for 18 h" in shown
     assert "25%" in shown
@@ -197,11 +197,11 @@ def test_what_is_kept_of_an_app_that_is_on_can_be_replayed() -> None:
     assert "Next: bellhop log pager; bellhop replay pager\n" in succeed("explain", "pager")
 
 
-def test_a_warning_of_an_earlier_epoch_is_not_shown_as_if_it_were_of_this() -> None:
+def test_a_warning_of_an_earlier_generation_is_not_shown_as_if_it_were_of_this() -> None:
     register()
     count(timeout=760)
     judge()
-    App("pager").update(actions=[App.epoch.set(3)])
+    App("pager").update(actions=[App.generation.set(3)])
     assert "warned" not in succeed("explain", "pager")
     assert "app.warned by health for acme: timeouts 760 of 1,000; mails: 2 pending" in succeed("app", "pager")
 

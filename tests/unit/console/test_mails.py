@@ -5,8 +5,8 @@ import pytest
 from bellhop.registry import AuditEntry, Organization
 from health.messages import FollowUp
 from infra.console import mailing
-from tests.unit.console.ailing import ADA, BOB, HOSTILE, announced, register, switch_off
-from tests.unit.console.operating import CloudFormation, refused, succeed
+from tests.unit.console.cli_runner import CloudFormation, refused, succeed
+from tests.unit.console.failing_app import ADA, BOB, HOSTILE, announced, register, switch_off
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from bellhop.registry import App
-from deliver.guard import Policy
+from deliver.http.guard import EndpointPolicy
 from infra.console import apply
 from infra.console.registry_file import RegistryFileError, parse
 from infra.console.specs import AppSpec
-from tests.unit.console.operating import bellhop, succeed
+from tests.unit.console.cli_runner import bellhop, succeed
 
 EXAMPLE = (Path(apply.__file__).parent / "example-registry.yaml").read_text()
 OWN = "      X-Source: bellhop\n"
@@ -21,7 +21,7 @@ def with_headers(lines: str) -> str:
 
 
 def headers(lines: str, **environ: str) -> dict[str, str]:
-    specs = parse(with_headers(lines), Policy(), environ).specs
+    specs = parse(with_headers(lines), EndpointPolicy(), environ).specs
     return dict(next(s for s in specs if isinstance(s, AppSpec) and s.app_id == "deploy-bot").headers or {})
 
 
@@ -76,14 +76,14 @@ def test_a_value_of_the_environment_is_held_to_the_same(value: str) -> None:
 
 @pytest.mark.parametrize(("text", "rate"), [("5", 5), ("0.5", 0.5), ("1000", 1000), ("0.001", 0.001), ("2.0", 2)])
 def test_a_rate_is_a_number_of_deliveries_a_second(text: str, rate: float) -> None:
-    specs = parse(EXAMPLE.replace("max_per_second: 5 ", f"max_per_second: {text} "), Policy(), {}).specs
+    specs = parse(EXAMPLE.replace("max_per_second: 5 ", f"max_per_second: {text} "), EndpointPolicy(), {}).specs
     assert [s.max_per_second for s in specs if isinstance(s, AppSpec)] == [rate, None]
 
 
 @pytest.mark.parametrize("text", ["0", "0.0", "-1", "1001", "1000.1", "1e3", "nan", "inf", "fast", "[1]"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(RegistryFileError, match=r"apps\.deploy-bot\.max_per_second: "):
-        parse(EXAMPLE.replace("max_per_second: 5 ", f"max_per_second: {text} "), Policy(), {})
+        parse(EXAMPLE.replace("max_per_second: 5 ", f"max_per_second: {text} "), EndpointPolicy(), {})
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@ import json
 import pytest
 
 from bellhop import attempts
-from bellhop.attempts import RETRYING, Attempt, End
+from bellhop.attempts import RETRYING, Attempt, NextState
 from infra.console import ping
-from infra.console.ping import Answer
-from tests.fakes import NOW
-from tests.unit.console.ailing import ESCAPED, HOSTILE, Endpoint, register, switch_off
-from tests.unit.console.operating import CloudFormation, bellhop, refused, succeed
+from infra.console.ping import Response
+from tests.support.fakes import NOW
+from tests.unit.console.cli_runner import CloudFormation, bellhop, refused, succeed
+from tests.unit.console.failing_app import ESCAPED, HOSTILE, Endpoint, register, switch_off
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
@@ -92,11 +92,11 @@ def test_as_json_it_is_the_same_for_a_program(endpoint: Endpoint) -> None:
     register()
     endpoint.refuse(503, HOSTILE)
     result = bellhop("ping", "pager", "--json")
-    answer = json.loads(result.stdout)
+    response = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert (answer["well"], answer["status"], answer["body"]) == (False, 503, HOSTILE)
-    assert answer["headers"] == {"Content-Type": "text/plain"}
-    assert answer["delivery_id"] == endpoint.pinged[0].delivery_id
+    assert (response["well"], response["status"], response["body"]) == (False, 503, HOSTILE)
+    assert response["headers"] == {"Content-Type": "text/plain"}
+    assert response["delivery_id"] == endpoint.pinged[0].delivery_id
     assert "\x1b" not in result.stdout
 
 
@@ -124,7 +124,7 @@ def test_how_long_it_waits_can_be_chosen(endpoint: Endpoint, cloudformation: Clo
 
 def test_an_attempt_that_deliver_has_only_begun_is_no_answer_yet(aws: None) -> None:
     known, slept = register(), list[float]()
-    begun = End(RETRYING, attempt=Attempt(1, NOW, 5, "r", "http_500", 500))
+    begun = NextState(RETRYING, attempt=Attempt(1, NOW, 5, "r", "http_500", 500))
     with pytest.raises(ping.ConsoleError, match="no record"):
         ping.ask(
             known,
@@ -154,5 +154,5 @@ def test_an_unknown_app_is_not_pinged(endpoint: Endpoint) -> None:
 def test_every_result_of_deliver_has_a_hint() -> None:
     results = ("timeout", "dns_error", "tls_error", "connection_error", "invalid_response", "address_not_allowed")
     for result in results:
-        known = Answer("pager", "u", "d", False, result, None, 1, "", {}, "")
+        known = Response("pager", "u", "d", False, result, None, 1, "", {}, "")
         assert "nothing else is known" not in known.meaning

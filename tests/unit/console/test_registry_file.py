@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop.registry import UNINSTALLED
-from deliver.guard import Policy
+from deliver.http.guard import EndpointPolicy
 from infra.console import registry_file
 from infra.console.catalogue import collapse, events_of, expand
 from infra.console.registry_file import RegistryFileError, installation_id, parse
@@ -25,7 +25,7 @@ installations:
   - {app: bot, organization: acme}
 """
 
-STRICT = Policy()
+STRICT = EndpointPolicy()
 
 
 def problems(text: str, environ: dict[str, str] | None = None) -> list[str]:

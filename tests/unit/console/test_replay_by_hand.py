@@ -6,14 +6,14 @@ import pytest
 from bellhop.attempts import EXHAUSTED
 from health.messages import Replay
 from infra.console import held
-from tests.unit.console.ailing import announced, hold, register, switch_off
-from tests.unit.console.operating import bellhop, refused, succeed
+from tests.unit.console.cli_runner import bellhop, refused, succeed
+from tests.unit.console.failing_app import announced, hold, register, switch_off
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
 
 def test_what_is_parked_of_an_app_that_is_on_is_sent_in_one_pass() -> None:
-    register(epoch=3)
+    register(generation=3)
     hold(2)
     hold(1, EXHAUSTED)
     before = datetime.now(UTC).timestamp()
@@ -22,7 +22,7 @@ def test_what_is_parked_of_an_app_that_is_on_is_sent_in_one_pass() -> None:
     assert "2 kept deliveries follow, oldest first, 10 a second: 1 s." in shown
     (begun,) = announced()
     assert isinstance(begun, Replay)
-    assert (begun.app_id, begun.epoch, begun.states, begun.rate) == ("pager", 3, ("parked",), 10)
+    assert (begun.app_id, begun.generation, begun.states, begun.rate) == ("pager", 3, ("parked",), 10)
     assert before <= begun.began == begun.settles_at <= datetime.now(UTC).timestamp()
     assert begun.after is None
 

@@ -5,17 +5,18 @@ import boto3
 import pytest
 
 from bellhop import attempts, deliveries
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, DeliveryRecord, End
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
+from bellhop.queues import Queue
 from bellhop.registry import DISABLED, App
-from deliver import chain
-from deliver.desk import Desk
-from deliver.reminders import Reminders
+from deliver.attempt import chain
+from deliver.attempt.retry_scheduler import RetryScheduler
+from deliver.dependencies import DeliverDependencies
 from infra.console import again
 from infra.console.again import Lane
 from infra.console.errors import ConsoleError
-from tests.fakes import app, delivery
-from tests.unit.console.operating import refused, succeed
+from tests.support.fakes import app, delivery
+from tests.unit.console.cli_runner import refused, succeed
 
 ID = delivery().delivery_id
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -31,8 +32,8 @@ def lane(queue: str) -> Lane:
 
 def record(state: str, number: int = 3, due: timedelta = timedelta(hours=5)) -> None:
     failed = Attempt(number, NOW, 12, "request", "http_500", 500, "boom")
-    attempts.open_record(delivery(), End(state, (NOW + due).timestamp(), failed), NOW)
-    DeliveryRecord(ID).update(actions=[DeliveryRecord.attempt.set(number)])
+    attempts.open_record(delivery(), NextState(state, (NOW + due).timestamp(), failed), NOW)
+    DeliveryRecord(ID).update(actions=[DeliveryRecord.attempts_made.set(number)])
 
 
 def now(lane: Lane, *, force: bool = False) -> again.Sent:
@@ -40,9 +41,9 @@ def now(lane: Lane, *, force: bool = False) -> again.Sent:
 
 
 def sent(lane: Lane) -> list[Retry]:
-    answer = lane.sqs.receive_message(QueueUrl=lane.queue_url, MaxNumberOfMessages=10, AttributeNames=["All"])
+    response = lane.sqs.receive_message(QueueUrl=lane.queue_url, MaxNumberOfMessages=10, AttributeNames=["All"])
     found = []
-    for message in answer.get("Messages", []):
+    for message in response.get("Messages", []):
         read = deliveries.decode(message["Body"])
         assert isinstance(read, Retry)
         assert message["Attributes"]["MessageGroupId"] == read.app_id
@@ -56,13 +57,19 @@ def schedules(lane: Lane) -> list[str]:
 
 def state() -> tuple[str, int, float]:
     found = DeliveryRecord.get(ID)
-    return found.state, int(found.attempt), float(found.due_at)
+    return found.state, int(found.attempts_made), float(found.next_attempt_at)
 
 
 def test_what_waits_is_due_now_and_its_schedule_is_gone(lane: Lane) -> None:
     record(RETRYING)
-    reminders = Reminders(
-        lane.sqs, lane.queue_url, ARN, lambda: lane.scheduler, lane.group, ROLE, ARN, lambda: datetime.now(UTC)
+    reminders = RetryScheduler(
+        Queue(lane.sqs, lane.queue_url),
+        ARN,
+        lambda: lane.scheduler,
+        lane.group,
+        ROLE,
+        ARN,
+        lambda: datetime.now(UTC),
     )
     reminders.send(Retry(ID, "pager", 4), 18_000)
     reminders.send(Retry("msg_other", "pager", 4), 18_000)
@@ -79,19 +86,21 @@ def test_what_has_ended_gets_one_attempt_more_when_its_app_is_on(lane: Lane, end
     assert now(lane).state == ended
     assert sent(lane) == [Retry(ID, "pager", 12)]
     assert state() == (RETRYING, 11, NOW.timestamp())
-    assert attempts.held("pager", None, 10) == []  # a replay must not find it a second time
+    assert attempts.replayable("pager", None, 10) == []  # a replay must not find it a second time
 
 
-def test_deliver_makes_the_attempt_once_however_many_reminders_there_are(lane: Lane, desk: Desk) -> None:
+def test_deliver_makes_the_attempt_once_however_many_reminders_there_are(
+    lane: Lane, deps: DeliverDependencies
+) -> None:
     record(EXHAUSTED)
     now(lane)
     now(lane)
     first, second = sent(lane)
-    job = chain.begin(first, 1, desk)
+    job = chain.begin(first, 1, deps)
     assert job
     assert (job.number, job.delivery) == (4, delivery())
-    chain.write(job, End(DELIVERED, attempt=Attempt(4, NOW, 3, "r", "http_200", 200)), desk)
-    assert chain.begin(second, 1, desk) is None
+    chain.write(job, NextState(DELIVERED, attempt=Attempt(4, NOW, 3, "r", "http_200", 200)), deps)
+    assert chain.begin(second, 1, deps) is None
     assert state()[:2] == (DELIVERED, 4)
 
 
@@ -125,7 +134,7 @@ def test_an_unknown_delivery_is_an_error_that_says_where_the_ids_are(lane: Lane)
 def test_what_ends_meanwhile_is_not_opened_again(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
     record(RETRYING)
     stale = DeliveryRecord.get(ID)
-    DeliveryRecord(ID).update(actions=[DeliveryRecord.state.set(DELIVERED), DeliveryRecord.attempt.set(4)])
+    DeliveryRecord(ID).update(actions=[DeliveryRecord.state.set(DELIVERED), DeliveryRecord.attempts_made.set(4)])
     monkeypatch.setattr(attempts, "load", lambda _: stale)
     with pytest.raises(ConsoleError, match="was changed meanwhile"):
         now(lane)

@@ -3,11 +3,12 @@ import json
 import pytest
 
 from bellhop.queues import MAX_DELAY
-from deliver import gate, retry, watch
-from deliver.desk import Policy
-from deliver.verdict import MAX_RETRY_AFTER
+from deliver.attempt import retry
+from deliver.attempt.verdict import MAX_RETRY_AFTER
+from deliver.circuit import rate, window
+from deliver.dependencies import RetryPolicy
 from infra.console import policy
-from tests.unit.console.operating import CloudFormation, succeed
+from tests.unit.console.cli_runner import CloudFormation, succeed
 
 FULL = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 
@@ -26,11 +27,11 @@ def test_every_attempt_has_its_delay_with_the_jitter_that_deliver_adds() -> None
 
 def test_what_is_said_of_waiting_is_what_deliver_does() -> None:
     schedule = policy.of(FULL, 10, 72)
-    assert schedule.longest_wait == Policy(FULL, 30).span
+    assert schedule.longest_wait == RetryPolicy(FULL, 30).span
     assert schedule.wait_round == MAX_DELAY
     assert schedule.retry_after_cap == MAX_RETRY_AFTER
-    assert schedule.pause.window == watch.WINDOW_SECONDS
-    assert schedule.pause.longest_probe == gate.MAX_PROBE_SECONDS
+    assert schedule.pause.window == window.WINDOW_SECONDS
+    assert schedule.pause.longest_probe == rate.MAX_TRIAL_SECONDS
 
 
 def test_the_policy_is_that_of_the_stacks_parameters(cloudformation: CloudFormation) -> None:

@@ -6,11 +6,11 @@ import pytest
 
 from bellhop.deliveries import Delivery
 from bellhop.secrets import SigningSecret
-from deliver import signing
-from deliver.signing import Keys
+from deliver.attempt import signing
+from deliver.attempt.signing import Keys
 from infra.console import apply, keys, rotate
 from infra.console.errors import ConsoleError
-from tests.unit.console.operating import refused, succeed
+from tests.unit.console.cli_runner import refused, succeed
 
 EXAMPLE = Path(apply.__file__).parent / "example-registry.yaml"
 IMPORTED = "0123456789abcdef0123456789abcdef"

@@ -12,16 +12,16 @@ from health import transitions
 from health.messages import FollowUp
 from infra.console import actor, stack, switching
 from infra.console.actor import Quiet
-from tests.fakes import organization
-from tests.unit.console.ailing import ADA, BOB, Endpoint, announced, count, hold, register, switch_off
-from tests.unit.console.operating import CloudFormation, bellhop, refused, succeed
+from tests.support.fakes import organization
+from tests.unit.console.cli_runner import CloudFormation, bellhop, refused, succeed
+from tests.unit.console.failing_app import ADA, BOB, Endpoint, announced, count, hold, register, switch_off
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
 
 def state() -> tuple[str, int]:
     found = App.get("pager", consistent_read=True)
-    return found.state, int(found.epoch)
+    return found.state, int(found.generation)
 
 
 def entry(key: str) -> AuditEntry:
@@ -42,7 +42,7 @@ def test_an_endpoint_that_is_well_again_is_switched_on_and_what_was_parked_follo
         "url": "https://hooks.example/in",
         "off_since": off.at,
         "days": [],
-        "answer": {"status": 200, "ms": 84},
+        "response": {"status": 200, "ms": 84},
         "replay": {"states": ["parked"], "rate": None},
         "reason": "repaired",
     }
@@ -87,7 +87,7 @@ def test_force_asks_no_endpoint(endpoint: Endpoint) -> None:
     switch_off()
     assert "Pinged" not in succeed("enable", "pager", "--force")
     assert endpoint.slept == []
-    assert entry("00000002#enabled").evidence["answer"] is None
+    assert entry("00000002#enabled").evidence["response"] is None
     assert state() == ("enabled", 3)
 
 
@@ -139,8 +139,8 @@ def test_of_two_operators_the_later_is_told_who_was_quicker(endpoint: Endpoint) 
 
     def other() -> None:
         at = datetime.now(UTC)
-        desk = transitions.Desk(tables.connect(), lambda _: None, Quiet(), lambda: at)
-        switching.enable(App.get("pager"), "operator:grace", desk, answer=None, replaying=None, reason=None)
+        deps = transitions.TransitionDependencies(tables.connect(), lambda _: None, Quiet(), lambda: at)
+        switching.enable(App.get("pager"), "operator:grace", deps, response=None, replaying=None, reason=None)
 
     endpoint.meanwhile = other
     said = refused("enable", "pager")

@@ -4,13 +4,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from bellhop.gates import Gate
+from bellhop.circuits import Circuit
 from bellhop.registry import Installation
 from health.rules import Day, Pause, Thresholds
 from infra.console.errors import ConsoleError
 from infra.console.what_if import Ruling, read_settings, simulate
-from tests.unit.console.ailing import count, register, switch_off
-from tests.unit.console.operating import CloudFormation, refused, succeed
+from tests.unit.console.cli_runner import CloudFormation, refused, succeed
+from tests.unit.console.failing_app import count, register, switch_off
 
 PRESENT = Thresholds(timeouts_per_day=1000, error_days=7, pause_hours=72)
 FIRST = date(2026, 11, 1)
@@ -94,10 +94,10 @@ def test_every_mistake_is_named_at_once_and_nothing_is_set_twice() -> None:
 def test_the_table_has_the_days_on_which_either_would_have_done_something() -> None:
     register()
     for days_ago in (39, 38, 37):
-        count(days_ago, epoch=1, error=2)
+        count(days_ago, generation=1, error=2)
     count(41, fatal=1)
-    count(5, epoch=3, timeout=600)
-    count(1, epoch=3, success=9)
+    count(5, generation=3, timeout=600)
+    count(1, generation=3, success=9)
     shown = succeed("explain", "pager", "--dry-run", "--set", "timeouts=500", "--set", "error_days=3")
     today = datetime.now(UTC).date()
     rows = [line.split() for line in shown.splitlines() if line.startswith("acme ")]
@@ -112,10 +112,10 @@ def test_the_table_has_the_days_on_which_either_would_have_done_something() -> N
 
 
 @pytest.mark.usefixtures("cloudformation")
-def test_days_of_two_epochs_on_one_date_are_one_day() -> None:
+def test_days_of_two_generations_on_one_date_are_one_day() -> None:
     register()
-    count(1, epoch=1, timeout=600)
-    count(1, epoch=3, timeout=500)
+    count(1, generation=1, timeout=600)
+    count(1, generation=3, timeout=500)
     document = json.loads(succeed("explain", "pager", "--dry-run", "--json"))
     (day,) = document["days"]
     assert (day["timeout"], day["by_present"]["off"]) == (1100, "timeouts")
@@ -139,7 +139,7 @@ def test_the_pause_that_ended_in_switching_off_is_known_on_each_of_its_days() ->
     for days_ago in range(5):
         count(days_ago, error=1)
     since = now - timedelta(days=4)
-    Gate("pager", epoch=1, paused_since=since.timestamp()).save()
+    Circuit("pager", generation=1, paused_since=since.timestamp()).save()
     switch_off()
     document = json.loads(succeed("explain", "pager", "--dry-run", "--set", "pause_hours=30", "--json"))
     off = {row["day"]: row["by_other"]["off"] for row in document["days"] if row["by_other"]["off"]}

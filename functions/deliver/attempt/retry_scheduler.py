@@ -1,0 +1,69 @@
+"""Reminding that a delivery is due: by the queue's own delay, or by a schedule when that is too short."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from bellhop import deliveries
+from bellhop.deliveries import Retry
+from bellhop.queues import MAX_DELAY, OutgoingMessage, Queue
+
+if TYPE_CHECKING:
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+
+
+@dataclass(frozen=True)
+class RetryScheduler:
+    """Where reminders go. `scheduler` is made when it is first needed: most processes never do."""
+
+    queue: Queue
+    queue_arn: str
+    scheduler: Callable[[], "EventBridgeSchedulerClient"]
+    group: str
+    role_arn: str
+    dead_letters_arn: str
+    now: Callable[[], datetime]
+
+    def send(self, retry: Retry, seconds: int) -> None:
+        """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
+        if seconds <= MAX_DELAY:
+            self.queue.send(OutgoingMessage(deliveries.encode(retry), retry.app_id, seconds))
+        else:
+            self._schedule(retry, seconds)
+
+    def _schedule(self, retry: Retry, seconds: int) -> None:
+        # A fired schedule sends without a message group: to fair queues each such message is its own tenant.
+        try:
+            self.scheduler().create_schedule(
+                Name=schedule_name(retry),
+                GroupName=self.group,
+                ScheduleExpression=f"at({_rounded_up(self.now() + timedelta(seconds=seconds))})",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                ActionAfterCompletion="DELETE",
+                Target={
+                    "Arn": self.queue_arn,
+                    "RoleArn": self.role_arn,
+                    "Input": deliveries.encode(retry),
+                    "DeadLetterConfig": {"Arn": self.dead_letters_arn},
+                },
+            )
+        except ClientError as error:
+            # Another copy of this step scheduled it already: it will fire once, which is all that is wanted.
+            if error.response["Error"]["Code"] != "ConflictException":
+                raise
+
+
+def schedule_name(retry: Retry) -> str:
+    """A name of its own for each attempt: the delivery's id is a hash already, and names end at 64 characters.
+
+    Without the attempt, the next schedule could collide with one that just fired and is still being deleted.
+    """
+    return f"{retry.delivery_id}-{retry.next_attempt}"
+
+
+def _rounded_up(moment: datetime) -> str:
+    up = moment.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=bool(moment.microsecond))
+    return up.strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,0 +1,58 @@
+"""What a switched-off app's deliveries are parked up to, so that nobody's outage fills the table without end.
+
+The limit is soft. What is parked is counted once per batch, on the app's gate, and each process goes by the total
+that it saw last: beyond the limit comes what was in flight then, and one batch of each process that has seen no
+total yet. A retry is always parked, because its record is there already.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
+
+from bellhop import circuits
+from bellhop.registry import App
+from bellhop.telemetry import Telemetry
+
+REMEMBERED = 10_000  # apps
+
+Key = tuple[str, int]  # an app and its generation
+
+
+@dataclass
+class Parking:
+    """One process's view; `limit` is for each app and generation."""
+
+    limit: int
+    telemetry: Telemetry
+    _totals: LRUCache[Key, int] = field(default_factory=lambda: LRUCache(REMEMBERED))
+    _fresh: Counter[Key] = field(default_factory=Counter)
+
+    def full(self, app: App) -> bool:
+        """Whether no more first attempts of the app are to be parked."""
+        return self._totals.get(_key(app), 0) >= self.limit
+
+    def note(self, app: App) -> None:
+        """One more was parked."""
+        self._fresh[_key(app)] += 1
+
+    def count(self) -> None:
+        """Count what this batch parked.
+
+        Policy: what cannot be counted stays parked all the same; the limit then is reached that much later.
+        """
+        fresh, self._fresh = self._fresh, Counter()
+        for (app_id, generation), number in fresh.items():
+            try:
+                self._seen(app_id, generation, number, circuits.count_parked(app_id, generation, number))
+            except Exception:  # noqa: BLE001 - see the policy
+                self.telemetry.error("parked deliveries not counted", app_id=app_id, number=number)
+
+    def _seen(self, app_id: str, generation: int, number: int, total: int) -> None:
+        self._totals[app_id, generation] = total
+        if total - number < self.limit <= total:  # the shares of concurrent batches do not overlap: one says so
+            self.telemetry.warning("parking is full: what comes now is skipped", app_id=app_id, parked=total)
+
+
+def _key(app: App) -> Key:
+    return app.app_id, int(app.generation)

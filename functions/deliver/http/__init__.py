@@ -1,0 +1,1 @@
+"""One verb: `Transport.post`, a POST that no endpoint can prolong or lead astray."""

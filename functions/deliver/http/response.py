@@ -1,0 +1,30 @@
+"""What came of an attempt: an answer, or none and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+KEPT_BYTES = 1024  # of the answer's body, for the log
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response: its status, headers (names compare without case) and the first KiB of its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailure:
+    """No response came. `refused` is set where it was our guard that refused to ask."""
+
+    kind: str  # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed
+    detail: str
+    refused: bool = False

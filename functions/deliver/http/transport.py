@@ -1,0 +1,150 @@
+"""One HTTP POST that nothing an endpoint does can prolong: requests over sockets that know the deadline."""
+
+import socket
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from deliver.http import hub
+from deliver.http.adapter import Adapter
+from deliver.http.guard import AddressNotAllowedError, EndpointPolicy, check_address, check_target
+from deliver.http.response import KEPT_BYTES, Response, SendFailure
+from deliver.http.sockets import Call, TlsContext, connect_first, current_call
+
+DRAINED_BYTES = 65_536  # read further than that and a new connection is cheaper
+
+RESOLVERS = 32  # threads, made when they are needed: a look-up that hangs holds one until the system gives up
+
+
+class ResolversBusyError(Exception):
+    """Other names' look-ups hang, and this one never began. Our fault, not the endpoint's."""
+
+
+class _DnsError(Exception):
+    pass
+
+
+_NOT_URLS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
+
+
+class Transport:
+    """Posts webhooks over kept-alive connections to addresses the policy allows. Safe to share by threads."""
+
+    def __init__(self, policy: EndpointPolicy, context: TlsContext, connections_per_host: int = 10) -> None:
+        self._policy = policy
+        self._resolvers = ThreadPoolExecutor(RESOLVERS, "resolve")
+        self._adapter = Adapter(self._connect, context, connections_per_host)
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+        """POST `body`; whatever the endpoint does, this returns within about `seconds`.
+
+        Raises:
+            ResolversBusyError: the name's look-up never began.
+        """
+        call = Call(time.monotonic() + seconds)
+        current_call.set(call)
+        try:
+            request = _prepare(url, headers, body)
+            return self._send(request, call)
+        except AddressNotAllowedError as error:
+            return SendFailure("address_not_allowed", str(error), refused=True)
+        except _NOT_URLS as error:
+            return SendFailure("address_not_allowed", str(error), refused=True)
+        except (_DnsError, OSError, HTTPError) as error:
+            return _failure(error, call)
+
+    def close(self) -> None:
+        """Close the kept-alive connections."""
+        self._adapter.close()
+        self._resolvers.shutdown(wait=False)
+
+    def _send(self, request: requests.PreparedRequest, call: Call) -> Response:
+        while True:
+            try:
+                return _read(self._adapter.send(request, stream=True, timeout=None), call)
+            except (OSError, HTTPError):
+                # A kept-alive connection that the peer closed while it was idle says nothing about the
+                # endpoint: go on with the next. Each round drops one, so it ends with a new connection.
+                if not call.reused or call.received:
+                    raise
+                call.left()
+                call.reused = False
+
+    def _connect(self, scheme: str, host: str, port: int) -> socket.socket:
+        check_target(scheme, port, self._policy)
+        addresses = self._resolve(host, port)
+        for address in addresses:
+            check_address(address[4][0], self._policy)  # all before any: one bad answer refuses the name
+        return connect_first(addresses)
+
+    def _resolve(self, host: str, port: int) -> list[Any]:
+        lookup = self._resolvers.submit(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
+        try:
+            return hub.result(lookup, current_call.get().left())
+        except TimeoutError:
+            if lookup.cancel():
+                raise ResolversBusyError(f"no resolver was free for {host}") from None
+            raise
+        except (socket.gaierror, UnicodeError) as error:
+            raise _DnsError(str(error)) from error
+
+
+def _read(response: requests.Response, call: Call) -> Response:
+    raw = response.raw
+    try:
+        body = raw.read(DRAINED_BYTES, decode_content=False)
+        if raw.read(1, decode_content=False):  # at the end this gives the connection back to its pool
+            raw.close()
+    except (OSError, HTTPError):
+        call.left()  # a body that ran into the deadline is a timeout; one cut short lets the status stand
+        raw.close()
+        body = b""
+    call.left()
+    return Response(response.status_code, response.headers, body[:KEPT_BYTES])
+
+
+def _failure(error: Exception, call: Call) -> SendFailure:
+    if time.monotonic() >= call.deadline or isinstance(error, TimeoutError):
+        return SendFailure("timeout", "no complete answer within the deadline")
+    if isinstance(error, _DnsError):
+        return SendFailure("dns_error", str(error))
+    if isinstance(error, requests.exceptions.SSLError):
+        return SendFailure("tls_error", _reason(error))
+    if isinstance(error, requests.exceptions.Timeout):
+        return SendFailure("timeout", "an address did not accept the connection in time")
+    return SendFailure("invalid_response" if call.received else "connection_error", _reason(error))
+
+
+def _reason(error: BaseException) -> str:
+    # requests wraps urllib3's error, which wraps the socket's: the innermost says what happened.
+    while error.__context__ is not None:
+        error = error.__context__
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+@lru_cache(4096)
+def _normal_url(url: str) -> str:
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    return str(request.url)
+
+
+def _prepare(url: str, headers: Mapping[str, str], body: bytes) -> requests.PreparedRequest:
+    # By hand: Request.prepare() looks at cookies, auth, files and hooks that a webhook has none of.
+    request = requests.PreparedRequest()
+    request.method = "POST"
+    request.url = _normal_url(url)
+    # A name once, in whatever case; as a plain dict, since requests' own is copied and gone through twice.
+    named = {name.lower(): (name, value) for name, value in headers.items()}
+    request.headers = dict(named.values()) | {"Content-Length": str(len(body))}  # type: ignore[assignment]
+    request.body = body
+    return request

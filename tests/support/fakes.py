@@ -1,0 +1,119 @@
+"""What tests use instead of the outside: a telemetry that remembers, queue records, a registry in memory."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bellhop import deliveries
+from bellhop.deliveries import Delivery
+from bellhop.registry import App, Installation, Organization
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+SECRET = "ab" * 32
+
+
+@dataclass
+class Recorder:
+    """Remembers every line and count."""
+
+    lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def info(self, message: str, **fields: Any) -> None:
+        self.lines.append(("info", message, fields))
+
+    def warning(self, message: str, **fields: Any) -> None:
+        self.lines.append(("warning", message, fields))
+
+    def error(self, message: str, **fields: Any) -> None:
+        self.lines.append(("error", message, fields))
+
+    def count(self, name: str, number: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + number
+
+    def said(self, message: str) -> list[dict[str, Any]]:
+        return [fields for _, text, fields in self.lines if text == message]
+
+    def everything(self) -> str:
+        return repr(self.lines)
+
+
+@dataclass
+class Hooks:
+    """A registry in memory."""
+
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    apps: dict[str, App] = field(default_factory=dict)
+    installed: list[Installation] = field(default_factory=list)
+
+    def organization(self, organization_id: str) -> Organization | None:
+        return self.organizations.get(organization_id)
+
+    def app(self, app_id: str) -> App | None:
+        return self.apps.get(app_id)
+
+    def installations(self, organization_id: str) -> list[Installation]:
+        return [i for i in self.installed if i.organization_id == organization_id]
+
+
+def issue_event(**changes: Any) -> dict[str, Any]:
+    event = {
+        "event_id": "ev1",
+        "type": "created",
+        "organization_id": "acme",
+        "issue": {"id": "42", "title": "ValueError: bad"},
+    }
+    return {k: v for k, v in (event | changes).items() if v is not ...}
+
+
+def app(app_id: str = "pager", **changes: Any) -> App:
+    values = {
+        "uuid": f"uuid-{app_id}",
+        "name": app_id.title(),
+        "kind": "internal",
+        "organization_id": "acme",
+        "url": "https://hooks.example/in",
+        "events": ["issue.created", "issue.resolved", "issue.assigned"],
+        "state": "enabled",
+        "generation": 1,
+    }
+    return App(app_id, **values | changes)
+
+
+def installation(app_id: str = "pager", **changes: Any) -> Installation:
+    values = {
+        "organization_id": "acme",
+        "installation_id": f"in-{app_id}",
+        "app_id": app_id,
+        "events": ["issue.created", "issue.resolved", "issue.assigned"],
+    }
+    return Installation(**values | changes)
+
+
+def organization(**changes: Any) -> Organization:
+    return Organization("acme", **{"slug": "acme", "name": "Acme", "owners": ["ada@acme.example"]} | changes)
+
+
+def delivery(**changes: Any) -> Delivery:
+    values = {
+        "delivery_id": "msg_" + "0" * 32,
+        "event_id": "ev1",
+        "event": "issue.created",
+        "app_id": "pager",
+        "organization_id": "acme",
+        "installation_id": "in-pager",
+        "body": b'{"action":"created"}',
+    }
+    return Delivery(**values | changes)
+
+
+def sqs_record(body: Any, message_id: str = "m1", receive_count: int = 1) -> dict[str, Any]:
+    if isinstance(body, Delivery | deliveries.Retry):
+        body = deliveries.encode(body)
+    return {
+        "messageId": message_id,
+        "eventSource": "aws:sqs",
+        "body": body if isinstance(body, str) else json.dumps(body),
+        "attributes": {"ApproximateReceiveCount": str(receive_count)},
+    }

@@ -1,0 +1,65 @@
+"""An SES that takes mail or fails as told, and the switching off whose mail it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bellhop.registry import AuditEntry
+from health.mail.content import Links
+from health.transitions import disabled_entry
+
+ADA, BOB = "ada@acme.example", "bob@acme.example"
+KEY = disabled_entry(1)
+LINKS = Links("https://t.example/{organization}/{app}/", "https://t.example/unsubscribe/{owner}")
+EVIDENCE = {
+    "rule": "fatal",
+    "since": "2026-11-23",
+    "url": "https://hooks.example/in",
+    "days": [{"day": "2026-11-23", "success": 0, "error": 0, "timeout": 0, "fatal": 1}],
+    "last_failure": None,
+    "thresholds": {"timeouts_per_day": 1000, "error_days": 7, "pause_hours": 72},
+}
+
+
+@dataclass
+class Ses:
+    """Takes a mail unless it is told to fail."""
+
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    fail: Callable[[], Exception] | None = None
+
+    def send_email(self, **mail: Any) -> dict[str, str]:
+        if self.fail:
+            raise self.fail()
+        self.sent.append(mail)
+        return {"MessageId": "id"}
+
+    def recipients(self) -> list[str]:
+        return [address for mail in self.sent for address in mail["Destination"]["ToAddresses"]]
+
+
+def refusal(status: int = 400) -> Callable[[], Exception]:
+    response = {"Error": {"Code": "MessageRejected"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return lambda: ClientError(response, "SendEmail")  # type: ignore[arg-type]
+
+
+def disabled(key: str = KEY, **changes: Any) -> AuditEntry:
+    values = {
+        "organization_id": "acme",
+        "action": "app.disabled",
+        "actor": "health",
+        "at": "2026-11-23T12:00:00+00:00",
+        "evidence": EVIDENCE,
+        "mails": {ADA: "pending", BOB: "pending"},
+    }
+    return AuditEntry("pager", key, **values | changes)
+
+
+def entry(key: str = KEY) -> AuditEntry:
+    return AuditEntry.get("pager", key, consistent_read=True)
+
+
+def mails(key: str = KEY) -> dict[str, str]:
+    return dict(entry(key).mails.attribute_values)

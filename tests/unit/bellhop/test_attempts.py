@@ -1,0 +1,148 @@
+"""A delivery's record: the list of what is held, who may take from it, and how long it is kept."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bellhop import attempts
+from bellhop.attempts import (
+    DELIVERED,
+    EXHAUSTED,
+    PARKED,
+    REPLAYABLE,
+    RETRYING,
+    STOPPED,
+    Attempt,
+    DeliveryRecord,
+    NextState,
+)
+from tests.support.fakes import NOW, delivery
+
+NOT_HELD = (DELIVERED, RETRYING, STOPPED)
+FAILED = Attempt(1, NOW, 5, "r", "http_500", 500)
+
+
+def opened(number: int, state: str, at: float = 0.0, app_id: str = "pager") -> DeliveryRecord:
+    made = delivery(delivery_id=f"msg_{number:03d}", app_id=app_id)
+    found = attempts.open_record(made, NextState(state), NOW + timedelta(seconds=at))
+    assert found
+    return found
+
+
+def listed(app_id: str = "pager") -> list[str]:
+    return [row.delivery_id for row in attempts.replayable(app_id, None, 100)]
+
+
+def claimed(number: int, attempt: int = 1, *, replay: bool = False, lease: str = "w") -> DeliveryRecord | None:
+    return attempts.claim(f"msg_{number:03d}", attempt, lease, NOW, 30, replay=replay)
+
+
+def test_what_is_held_is_listed_in_the_order_in_which_it_was_held(aws: None) -> None:
+    for number, at in [(1, 3.0), (2, 1.0), (3, 2.0)]:
+        opened(number, REPLAYABLE[number % 2], at)
+    opened(4, PARKED, app_id="other")
+    assert listed() == ["msg_002", "msg_003", "msg_001"]
+
+
+@pytest.mark.parametrize("state", NOT_HELD)
+def test_what_cannot_be_replayed_is_not_listed(aws: None, state: str) -> None:
+    opened(1, state)
+    assert listed() == []
+
+
+def test_what_is_held_in_the_same_millisecond_is_all_listed(aws: None) -> None:
+    for number in range(5):
+        opened(number, PARKED)
+    assert listed() == [f"msg_{n:03d}" for n in range(5)]
+
+
+def test_a_row_of_the_list_tells_whose_it_is_its_state_and_its_attempt(aws: None) -> None:
+    opened(1, EXHAUSTED, 2)
+    [row] = attempts.replayable("pager", None, 10)
+    assert (row.app_id, row.delivery_id, row.state, row.attempts_made) == ("pager", "msg_001", EXHAUSTED, 0)
+    assert row.replayable_at == "2026-11-23T12:00:02.000+00:00#msg_001"
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8])
+def test_pages_of_any_size_follow_one_another_without_a_gap(aws: None, size: int) -> None:
+    names = [opened(number, PARKED, number // 3).delivery_id for number in range(7)]
+    seen: list[str] = []
+    after = None
+    while page := attempts.replayable("pager", after, size):
+        assert len(page) <= size
+        seen += [row.delivery_id for row in page]
+        after = page[-1].replayable_at
+    assert seen == names
+
+
+@pytest.mark.parametrize("end", [*NOT_HELD, *REPLAYABLE])
+def test_an_end_lists_the_record_exactly_when_it_can_be_replayed(aws: None, end: str) -> None:
+    opened(1, RETRYING)
+    record = claimed(1)
+    assert record
+    assert attempts.finish(record, NextState(end, attempt=FAILED), NOW)
+    assert listed() == (["msg_001"] if end in REPLAYABLE else [])
+
+
+def test_a_claim_that_is_sent_again_because_its_answer_was_lost_is_ours_and_nobody_elses(aws: None) -> None:
+    opened(1, RETRYING)
+    assert claimed(1, lease="ours")
+    again = claimed(1, lease="ours")
+    assert claimed(1, lease="theirs") is None
+    assert again
+    assert attempts.finish(again, NextState(RETRYING, attempt=FAILED), NOW)
+    assert claimed(1, lease="ours") is None
+
+
+def test_a_record_leaves_the_log_thirty_days_after_it_was_opened_whatever_happens_to_it(aws: None) -> None:
+    opened(1, RETRYING)
+    record = claimed(1)
+    assert record
+    attempts.finish(record, NextState(EXHAUSTED, attempt=FAILED), NOW + timedelta(days=3))
+    kept = attempts.load("msg_001")
+    assert kept
+    assert datetime.fromtimestamp(int(kept.expires_at), UTC) == NOW + timedelta(days=30)
+
+
+@pytest.mark.parametrize("state", REPLAYABLE)
+def test_a_replay_takes_what_is_held_off_the_list_and_nothing_else_takes_it(aws: None, state: str) -> None:
+    opened(1, state)
+    assert claimed(1) is None
+    record = claimed(1, replay=True)
+    assert record
+    assert (record.state, record.replayable_for, record.replayable_at, listed()) == (RETRYING, None, None, [])
+
+
+def test_a_replay_that_died_with_its_claim_can_be_claimed_again_after_its_lease(aws: None) -> None:
+    opened(1, PARKED)
+    assert claimed(1, replay=True, lease="dead")
+    assert claimed(1, replay=True, lease="other") is None
+    late = NOW + timedelta(seconds=31)
+    assert attempts.claim("msg_001", 1, "other", late, 30, replay=True)
+
+
+@pytest.mark.parametrize(("state", "attempt"), [(DELIVERED, 1), (STOPPED, 1), (PARKED, 2), (EXHAUSTED, 3)])
+def test_a_replay_takes_neither_what_has_ended_nor_another_attempt(aws: None, state: str, attempt: int) -> None:
+    opened(1, state)
+    assert claimed(1, attempt, replay=True) is None
+
+
+def test_what_was_taken_off_the_list_stays_held_and_claimable(aws: None) -> None:
+    replayable_at = str(opened(1, PARKED).replayable_at)
+    assert attempts.unlist("msg_001", replayable_at)
+    assert listed() == []
+    assert claimed(1, replay=True)
+
+
+def test_what_was_held_anew_meanwhile_stays_on_the_list(aws: None) -> None:
+    first = str(opened(1, PARKED).replayable_at)
+    record = claimed(1, replay=True)
+    assert record
+    attempts.finish(record, NextState(PARKED), NOW + timedelta(seconds=1))
+    assert not attempts.unlist("msg_001", first)
+    assert listed() == ["msg_001"]
+
+
+def test_a_record_that_is_gone_cannot_be_taken_off_the_list(aws: None) -> None:
+    assert not attempts.unlist("msg_001", "2026-11-23T12:00:00.000+00:00#msg_001")
+    assert attempts.load("msg_001") is None

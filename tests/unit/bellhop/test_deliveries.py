@@ -1,0 +1,61 @@
+"""What goes over the queues, and what was put there by the version before."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellhop import deliveries, pings
+from bellhop.deliveries import Delivery, Retry
+from tests.support.fakes import app, delivery
+
+TEXT = st.text(max_size=40)
+RETRIES = st.builds(Retry, TEXT, TEXT, st.integers(1, 20), st.none() | st.floats(0, 2e9), st.booleans())
+DELIVERIES = st.builds(Delivery, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, st.binary(max_size=2000), st.booleans())
+
+
+@given(RETRIES | DELIVERIES)
+def test_what_is_decoded_is_what_was_encoded(message: Delivery | Retry) -> None:
+    assert deliveries.decode(deliveries.encode(message)) == message
+
+
+def test_a_message_of_the_version_before_is_neither_a_replay_nor_a_ping() -> None:
+    old = '{"v": 1, "kind": "retry", "delivery_id": "msg_1", "app_id": "pager", "next_attempt": 2, "deferred_since": null}'
+    assert deliveries.decode(old) == Retry("msg_1", "pager", 2)
+    first = json.loads(deliveries.encode(delivery()))
+    assert sorted(first) == sorted(
+        ["v", "delivery_id", "event_id", "event", "app_id", "organization_id", "installation_id", "body"]
+    )
+    assert deliveries.decode(json.dumps(first)) == delivery()
+
+
+def test_what_is_not_set_is_not_sent_so_that_the_version_before_can_read_it() -> None:
+    assert "replay" not in deliveries.encode(Retry("msg_1", "pager", 2))
+    assert "ping" not in json.loads(deliveries.encode(delivery()))
+
+
+def test_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="deploy notify and deliver together"):
+        deliveries.decode('{"v": 2}')
+
+
+def test_a_ping_is_a_webhook_like_any_other_about_the_app_itself() -> None:
+    ping = pings.make(app(organization_id="acme"), "7-1")
+    body = json.loads(ping.body)
+    assert list(body) == ["action", "installation", "data", "actor"]
+    assert (body["action"], body["installation"]) == ("test", {"uuid": "uuid-pager"})
+    assert body["actor"] == {"type": "application", "id": "bellhop", "name": "Bellhop"}
+    assert (ping.event, ping.resource, ping.event_id) == ("ping.test", "ping", "ping_7-1")
+    assert (ping.organization_id, ping.app_id, ping.ping) == ("acme", "pager", True)
+
+
+def test_a_pings_id_is_made_of_its_app_and_token() -> None:
+    one = pings.make(app(), "t")
+    assert one.delivery_id == deliveries.delivery_id("acme", "ping_t", "pager")
+    others = [pings.make(app(), "u"), pings.make(app("other"), "t")]
+    assert len({d.delivery_id for d in [one, pings.make(app(), "t"), *others]}) == 3
+
+
+def test_a_ping_never_counts_towards_switching_an_app_off() -> None:
+    assert not pings.make(app(organization_id=None), "t").counts

@@ -1,0 +1,145 @@
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellhop.events import MAX_EVENT_BYTES, SCHEMA_PATH, MalformedEventError, parse, subscribed_name
+from tests.support.fakes import issue_event
+
+
+def malformed(event: Any) -> MalformedEventError:
+    with pytest.raises(MalformedEventError) as caught:
+        parse(event if isinstance(event, str) else json.dumps(event))
+    return caught.value
+
+
+def test_a_minimal_event_is_about_an_issue_and_concerns_every_installation() -> None:
+    event = parse(json.dumps(issue_event()))
+    assert event.name == "issue.created"
+    assert event.installation_id is None
+    assert event.user is None
+
+
+@pytest.mark.parametrize("kind", ["created", "resolved", "assigned", "archived", "ignored", "unresolved"])
+def test_every_issue_event_of_the_contract_is_valid(kind: str) -> None:
+    assert parse(json.dumps(issue_event(type=kind))).name == f"issue.{kind}"
+
+
+@pytest.mark.parametrize(
+    ("resource", "kind"),
+    [
+        ("comment", "updated"),
+        ("error", "created"),
+        ("event_alert", "triggered"),
+        ("metric_alert", "critical"),
+        ("installation", "deleted"),
+    ],
+)
+def test_every_other_resource_has_its_own_types_and_needs_no_issue(resource: str, kind: str) -> None:
+    assert parse(json.dumps(issue_event(resource=resource, type=kind, issue=...))).name == f"{resource}.{kind}"
+    assert malformed(issue_event(resource=resource, type="nonsense", issue=...)).field == "type"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"event_id": ...}, "body"),
+        ({"event_id": "a b"}, "event_id"),
+        ({"event_id": "x" * 65}, "event_id"),
+        ({"event_id": "ev1\n"}, "event_id"),
+        ({"event_id": 7}, "event_id"),
+        ({"type": "deleted"}, "type"),
+        ({"resource": "sticker"}, "resource"),
+        ({"organization_id": ""}, "organization_id"),
+        ({"organization_id": None}, "organization_id"),
+        ({"organization_id": "a b"}, "organization_id"),
+        ({"project_id": 7}, "project_id"),
+        ({"issue": ...}, "body"),
+        ({"issue": None}, "issue"),
+        ({"issue": {"title": "no id"}}, "issue"),
+        ({"user": {"name": "no id"}}, "user"),
+        ({"user": "ada"}, "user"),
+        ({"data": []}, "data"),
+        ({"occurred_at": "yesterday"}, "occurred_at"),
+        ({"projectid": "1"}, "body"),
+    ],
+)
+def test_a_malformed_event_is_refused_with_the_field_and_the_reason(change: dict[str, Any], field: str) -> None:
+    error = malformed(issue_event(**change))
+    assert error.field == field
+    assert error.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({"type": "delete"}, "'unresolved'"),
+        ({"resource": "comment", "type": "resolved"}, "'updated'"),
+        ({"resource": "sticker"}, "'metric_alert'"),
+    ],
+)
+def test_what_is_unknown_is_refused_with_what_is_known(change: dict[str, Any], known: str) -> None:
+    assert known in malformed(issue_event(**change)).reason
+
+
+def test_a_missing_or_unknown_field_is_named() -> None:
+    assert "event_id" in malformed(issue_event(event_id=...)).reason
+    assert "projectid" in malformed(issue_event(projectid="1")).reason
+    assert "project_id" in malformed(issue_event(projectid="1")).reason
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "7", '"x"', "[" * 100_000, '{"a": NaN}', '{"a": Infinity}', "9" * 5000]
+)
+def test_what_is_not_a_json_object_is_malformed(text: str) -> None:
+    assert malformed(text).field == "body"
+
+
+def test_a_lone_surrogate_is_malformed_and_its_field_named() -> None:
+    text = json.dumps(issue_event()).replace("ValueError", "\\ud800")
+    assert malformed(text).field == "issue"
+
+
+def test_a_pair_of_surrogates_is_a_character() -> None:
+    event = parse(json.dumps(issue_event(issue={"id": "1", "title": "\U0001f600"})))
+    assert event.issue == {"id": "1", "title": "\U0001f600"}
+
+
+def test_an_event_over_256_kib_of_utf8_is_malformed() -> None:
+    text = json.dumps(issue_event(issue={"id": "1", "title": "ä" * (MAX_EVENT_BYTES // 2)}), ensure_ascii=False)
+    assert "bytes" in malformed(text).reason
+
+
+def test_the_schema_is_a_valid_draft_7_schema() -> None:
+    jsonschema.Draft7Validator.check_schema(json.loads(SCHEMA_PATH.read_text()))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(issue_event() | {"user": 1, "data": 1, "x": 1})), JSON))
+def test_any_json_is_either_an_event_or_malformed_and_the_published_schema_agrees(
+    document: dict[str, Any],
+) -> None:
+    schema = json.loads(SCHEMA_PATH.read_text())
+    published = jsonschema.Draft7Validator(schema).is_valid(document)
+    try:
+        parse(json.dumps(document))
+    except MalformedEventError:
+        assert not published or "\\ud" in json.dumps(document)
+    else:
+        assert published
+
+
+def test_archived_is_an_old_name_of_ignored() -> None:
+    assert subscribed_name("issue.ignored", ["issue.archived"]) == "issue.archived"
+    assert subscribed_name("issue.ignored", ["issue.archived", "issue.ignored"]) == "issue.ignored"
+    assert subscribed_name("issue.archived", ["issue.ignored"]) == "issue.ignored"
+    assert subscribed_name("issue.resolved", ["issue.ignored"]) is None

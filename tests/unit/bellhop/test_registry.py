@@ -1,0 +1,121 @@
+"""What was looked up in the registry is remembered for a while, and no longer."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pynamodb.exceptions import PynamoDBException
+
+from bellhop import tables
+from bellhop.events import parse
+from bellhop.registry import App, Installation, Organization, Registry
+from notify.fanout import fan_out
+from tests.support.endpoint import Clock
+from tests.support.fakes import app, installation, issue_event, organization
+
+SECONDS = 60
+
+Lookup = Callable[[Registry], Any]
+Row = Callable[[], Any]
+
+each_kind = pytest.mark.parametrize(
+    ("look_up", "row"),
+    [
+        pytest.param(lambda registry: registry.organization("acme"), organization, id="organization"),
+        pytest.param(lambda registry: registry.app("pager"), app, id="app"),
+        pytest.param(lambda registry: registry.installations("acme"), installation, id="installations"),
+    ],
+)
+
+
+@pytest.fixture
+def registry(clock: Clock) -> Registry:
+    return Registry(SECONDS, lambda: clock().timestamp())
+
+
+@pytest.fixture
+def reads(aws: None) -> list[str]:
+    connection = tables.connect(retries=0)
+    tables.bind(connection, {model: model.Meta.table_name for model in (Organization, App, Installation)})
+    done: list[str] = []
+    for call in ("GetItem", "Query"):
+        connection.client.meta.events.register(
+            f"before-call.dynamodb.{call}", lambda model, **_: done.append(model.name)
+        )
+    return done
+
+
+@each_kind
+def test_what_was_looked_up_is_not_read_again_until_its_time_is_over(
+    look_up: Lookup, row: Row, registry: Registry, reads: list[str], clock: Clock
+) -> None:
+    row().save()
+    assert look_up(registry)
+    clock.move(SECONDS - 1)
+    assert look_up(registry)
+    assert len(reads) == 1
+    clock.move(1)
+    assert look_up(registry)
+    assert len(reads) == 2
+
+
+@each_kind
+def test_an_absence_is_remembered_as_long(
+    look_up: Lookup, row: Row, registry: Registry, reads: list[str], clock: Clock
+) -> None:
+    assert not look_up(registry)
+    row().save()
+    clock.move(SECONDS - 1)
+    assert not look_up(registry)
+    assert len(reads) == 1
+    clock.move(1)
+    assert look_up(registry)
+
+
+def test_a_change_takes_effect_once_the_time_is_over(registry: Registry, aws: None, clock: Clock) -> None:
+    app(url="https://old.example/in").save()
+    seen = [registry.app("pager")]
+    App("pager").update(actions=[App.url.set("https://new.example/in")])
+    for seconds in (SECONDS - 1, 1):
+        clock.move(seconds)
+        seen.append(registry.app("pager"))
+    assert [found.url for found in seen if found] == [
+        "https://old.example/in",
+        "https://old.example/in",
+        "https://new.example/in",
+    ]
+
+
+def test_an_organisation_an_app_and_installations_of_one_id_are_kept_apart(registry: Registry, aws: None) -> None:
+    organization().save()
+    app("acme").save()
+    installation().save()
+    assert isinstance(registry.organization("acme"), Organization)
+    assert isinstance(registry.app("acme"), App)
+    assert [found.app_id for found in registry.installations("acme")] == ["pager"]
+    assert registry.app("pager") is None
+
+
+def test_a_look_up_that_failed_is_no_absence(registry: Registry, aws: None) -> None:
+    App.delete_table()
+    with pytest.raises(PynamoDBException):
+        registry.app("pager")
+    App.create_table(billing_mode="PAY_PER_REQUEST")
+    app().save()
+    assert registry.app("pager")
+
+
+def test_an_event_fans_out_from_what_is_remembered_as_it_did_from_the_tables(
+    registry: Registry, reads: list[str]
+) -> None:
+    rows = organization(), app("a"), app("b", events=[]), installation("a"), installation("b")
+    for row in rows:
+        row.save()
+    event = parse(json.dumps(issue_event()))
+    first = fan_out(event, registry)
+    assert [delivery.app_id for delivery in first.deliveries] == ["a"]
+    assert first.skipped == {"event_not_in_app": ["in-b"]}
+    assert len(reads) == 4
+    assert fan_out(event, registry) == first
+    assert len(reads) == 4

@@ -1,0 +1,92 @@
+"""What reaches CloudWatch: JSON lines, and what was counted once an invocation."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bellhop.telemetry import PowertoolsTelemetry
+
+
+@pytest.fixture(autouse=True)
+def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A name's logger is made once in a process and keeps the stream of then: each test has its own.
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", request.node.name)
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Bellhop")
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def begun(telemetry: PowertoolsTelemetry, request_id: str) -> None:
+    telemetry.begin(SimpleNamespace(aws_request_id=request_id))
+
+
+def test_what_was_counted_is_written_once_when_the_invocation_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = PowertoolsTelemetry()
+    telemetry.count("AttemptFailed")
+    telemetry.count("AttemptFailed", 2)
+    assert written(capsys) == []
+    telemetry.flush()
+    [line] = written(capsys)
+    assert sum(line["AttemptFailed"]) == 3
+    [declared] = line["_aws"]["CloudWatchMetrics"]
+    assert declared["Namespace"] == "Bellhop"
+    assert [(metric["Name"], metric["Unit"]) for metric in declared["Metrics"]] == [("AttemptFailed", "Count")]
+
+
+def test_an_invocation_that_counted_nothing_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = PowertoolsTelemetry()
+    telemetry.flush()
+    telemetry.count("PauseBegan")
+    telemetry.flush()
+    capsys.readouterr()
+    telemetry.flush()
+    assert written(capsys) == []
+
+
+def test_the_next_invocation_counts_from_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = PowertoolsTelemetry()
+    telemetry.count("PauseBegan", 5)
+    telemetry.flush()
+    telemetry.count("PauseEnded")
+    telemetry.flush()
+    _, second = written(capsys)
+    assert sum(second["PauseEnded"]) == 1
+    assert "PauseBegan" not in second
+
+
+def test_every_line_has_its_own_invocations_request_id(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = PowertoolsTelemetry()
+    begun(telemetry, "first")
+    telemetry.info("delivered", number=1)
+    telemetry.warning("app paused", app_id="pager")
+    begun(telemetry, "second")
+    telemetry.info("delivered", number=2)
+    lines = written(capsys)
+    assert [line["aws_request_id"] for line in lines] == ["first", "first", "second"]
+    assert [(line["level"], line["message"]) for line in lines[:2]] == [
+        ("INFO", "delivered"),
+        ("WARNING", "app paused"),
+    ]
+    assert (lines[1]["app_id"], lines[2]["number"]) == ("pager", 2)
+
+
+def test_the_fields_of_one_line_are_not_on_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = PowertoolsTelemetry()
+    telemetry.info("attempt failed", delivery_id="msg_1")
+    telemetry.info("delivered")
+    assert "delivery_id" not in written(capsys)[1]
+
+
+def test_an_error_says_what_was_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = PowertoolsTelemetry()
+    try:
+        raise ConnectionError("the table does not respond")
+    except ConnectionError:
+        telemetry.error("delivery kept", message_id="m1")
+    [line] = written(capsys)
+    assert (line["level"], line["message_id"], line["exception_name"]) == ("ERROR", "m1", "ConnectionError")
+    assert "the table does not respond" in line["exception"]

@@ -1,0 +1,71 @@
+"""What others wrote, made fit for a header and a line."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellhop.text import apart, cut, first_line, one_line, unlinked
+
+FAMILY, FLAG = "👩‍👩‍👧‍👦", "🇩🇪"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        pytest.param("iOS pAger", "iOS pAger", id="an ordinary name"),
+        pytest.param("  a \t b\u00a0 c ", "a b c", id="blanks"),
+        pytest.param("a\r\nBcc: b\u2028c\u2029d\x85e", "a Bcc: b c d e", id="line breaks"),
+        pytest.param("a\0b\x1b[31m", "a b [31m", id="control characters"),
+        pytest.param("x\u202egnp.exe\u202c", "xgnp.exe", id="a bidi override"),
+        pytest.param("a\u2066b\u2069\u200ec\ufeff\u00ad", "abc", id="isolates and other invisible ones"),
+        pytest.param("\ud800\ufffe\U0001ffff", "\ufffd" * 3, id="what is no character"),
+        pytest.param(f"{FAMILY} {FLAG} בי\u200cת", f"{FAMILY} {FLAG} בי\u200cת", id="joiners"),
+    ],
+)
+def test_a_text_is_shown_on_one_line_without_tricks(written: str, shown: str) -> None:
+    assert one_line(written, 100) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("abcdef", 6, "abcdef"),
+        ("abcdefg", 6, "abcde…"),
+        ("abcd efg", 6, "abcd…"),
+        (f"ab{FAMILY}", 6, "ab…"),
+        (f"abe\u0301\u0302{FAMILY}", 5, "ab…"),
+        ("ab👍🏽 more", 4, "ab…"),
+        (f"a{FLAG * 9}", 5, f"a{FLAG}…"),
+        (f"ab{FLAG * 9}", 5, f"ab{FLAG}…"),
+        (FAMILY * 9, 6, "👩‍👩‍👧…"),
+    ],
+)
+def test_a_cut_splits_no_character(text: str, limit: int, shown: str) -> None:
+    assert cut(text, limit) == shown
+
+
+def test_the_first_line_that_says_anything_is_taken() -> None:
+    assert first_line("\r\n \u202e\n<html>\n<body>", 100) == "<html>"
+    assert first_line("\n", 100) == ""
+
+
+def test_only_what_runs_from_right_to_left_is_set_apart() -> None:
+    assert apart("Pager 7") == "Pager 7"
+    assert apart("תג 7") == "\u2068תג 7\u2069"
+
+
+def test_nothing_is_left_that_a_mail_client_takes_for_a_link() -> None:
+    assert unlinked("see http://a.example, a@b.example. So.") == (
+        "see http\u200b://a\u200b.example, a\u200b@b\u200b.example. So."
+    )
+
+
+@given(st.text(), st.integers(2, 50))
+def test_any_text_becomes_one_line_that_is_not_too_long(text: str, limit: int) -> None:
+    shown = one_line(text, limit)
+    assert len(shown) <= limit
+    assert len(shown.splitlines()) <= 1
+    assert not any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in shown)
+    shown.encode()

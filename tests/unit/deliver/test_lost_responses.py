@@ -1,0 +1,77 @@
+"""A write to the log whose answer was lost: the SDK sends it again, and it finds its own."""
+
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from bellhop import deliveries
+from bellhop.attempts import DeliveryRecord
+from bellhop.deliveries import Retry
+from deliver.dependencies import DeliverDependencies
+from tests.support.endpoint import TIMEOUT, Announced, Endpoint, counters, record, response, retries, run
+from tests.support.fakes import delivery, sqs_record
+
+ID = delivery().delivery_id
+
+
+@pytest.fixture
+def queue(queue: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every write to the delivery log is made twice, and only the second one's answer arrives."""
+    call = BaseClient._make_api_call
+
+    def twice(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation in {"PutItem", "UpdateItem"} and arguments["TableName"] == DeliveryRecord.Meta.table_name:
+            call(client, operation, arguments)
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", twice)
+    return queue
+
+
+def test_a_first_attempts_end_goes_on_with_its_reminder(deps: DeliverDependencies, queue: str) -> None:
+    assert run(deps, Endpoint(response(500)), sqs_record(delivery())) == []
+    assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 1, 1)
+    [reminder] = retries(queue)
+    assert deliveries.decode(reminder["body"]) == Retry(ID, "pager", 2)
+    assert counters()["error"] == 1
+
+
+def test_a_retrys_claim_is_ours_and_its_end_goes_on_with_its_reminder(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    endpoint = Endpoint(response(500))
+    run(deps, endpoint, sqs_record(delivery()))
+    assert run(deps, endpoint, *retries(queue)) == []
+    assert len(endpoint.posted) == 2
+    assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 2, 2)
+    [reminder] = retries(queue)
+    assert deliveries.decode(reminder["body"]) == Retry(ID, "pager", 3)
+
+
+def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str, bus: Announced) -> None:
+    endpoint = Endpoint(response(500))
+    run(deps, endpoint, sqs_record(delivery()))
+    for _ in deps.policy.delays:
+        run(deps, endpoint, *retries(queue))
+    assert (record().state, len(record().attempts)) == ("exhausted", 3)
+    assert [event_id for _, event_id, _ in bus.events] == [f"{ID}-3"]
+
+
+def test_a_first_attempt_that_got_no_slot_goes_round(deps: DeliverDependencies, queue: str) -> None:
+    batch = [sqs_record(delivery(delivery_id="hangs"), "hangs"), sqs_record(delivery(), "late")]
+    assert run(deps, Endpoint(TIMEOUT), *batch, slots=1) == []
+    sent = [deliveries.decode(reminder["body"]) for reminder in retries(queue)]
+    assert sent == [Retry("hangs", "pager", 2), Retry(ID, "pager", 1, deps.time())]
+
+
+def test_a_retry_that_got_no_slot_comes_back_when_the_answer_to_its_putting_off_was_lost(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    [again] = retries(queue)
+    hangs = sqs_record(delivery(delivery_id="hangs"), "hangs")
+    assert run(deps, Endpoint(TIMEOUT), hangs, again, slots=1) == [again["messageId"]]
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, again) == []
+    assert len(endpoint.posted) == 1

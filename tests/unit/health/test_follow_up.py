@@ -1,0 +1,270 @@
+"""What follows a transition happens once, whatever fails or dies in between."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from pynamodb.exceptions import GetError
+
+from bellhop.bus import Bus
+from bellhop.registry import App, AuditEntry
+from health import follow_up, recovery
+from health.follow_up import FollowUpDependencies, FollowUpError
+from health.mail import mailer
+from health.messages import FollowUp, Probe, Replay
+from health.transitions import enabled_entry
+from tests.support.endpoint import Clock
+from tests.support.fakes import NOW, Recorder, app, organization
+from tests.support.ses import ADA, BOB, KEY, LINKS, Ses, disabled, entry, mails, refusal
+
+OFF = FollowUp("pager", KEY)
+ON = FollowUp("pager", enabled_entry(2))
+WARNED = FollowUp("pager", "00000001#warned#timeouts#1#2026-11-23#acme")
+LEASE = 60.0
+
+
+@dataclass
+class Events:
+    """A bus that takes events unless it is told to fail."""
+
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    fails: bool = False
+
+    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        if self.fails:
+            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+        self.taken += Entries
+        return {"FailedEntryCount": 0, "Entries": []}
+
+
+@dataclass
+class World:
+    """Everything that a follow-up reaches."""
+
+    ses: Ses = field(default_factory=Ses)
+    events: Events = field(default_factory=Events)
+    sent: list[tuple[Replay | Probe, int]] = field(default_factory=list)
+    telemetry: Recorder = field(default_factory=Recorder)
+    clock: Clock = field(default_factory=Clock)
+
+    def deps(self) -> FollowUpDependencies:
+        mailing = mailer.MailDependencies(self.ses, "bellhop@tracker.example", "settings", LINKS, self.telemetry)
+        bus = Bus(lambda: self.events, "default")
+
+        def send(message: Replay | Probe, delay: int) -> None:
+            self.sent.append((message, delay))
+
+        return FollowUpDependencies(bus, mailing, send, 10.0, 90.0, LEASE, self.telemetry, self.clock)
+
+    def work(self, message: FollowUp = OFF) -> None:
+        follow_up.follow_up(message, self.deps())
+
+    def kinds(self) -> list[str]:
+        return [event["DetailType"] for event in self.events.taken]
+
+
+@pytest.fixture
+def world(aws: None) -> World:
+    app(state="disabled", generation=2).save()
+    organization().save()
+    disabled().save()
+    return World()
+
+
+def test_a_switching_off_is_published_and_mailed_once(world: World) -> None:
+    for _ in range(10):
+        world.work()
+    assert world.kinds() == ["bellhop.app.disabled"]
+    assert world.ses.recipients() == [ADA, BOB]
+    assert entry().finished_at
+    assert world.sent == []
+
+
+def test_a_message_for_an_entry_that_is_not_there_is_done(world: World) -> None:
+    world.work(FollowUp("pager", "nothing"))
+    assert (world.kinds(), world.ses.sent) == ([], [])
+
+
+def test_an_outage_of_ses_keeps_the_event_not_waiting_and_the_mail_follows(world: World) -> None:
+    world.ses.fail = refusal()
+    for _ in range(5):
+        with pytest.raises(FollowUpError, match="mail"):
+            world.work()
+    assert world.kinds() == ["bellhop.app.disabled"]
+    assert not entry().finished_at
+    world.ses.fail = None
+    world.work()
+    assert world.ses.recipients() == [ADA, BOB]
+    assert world.kinds() == ["bellhop.app.disabled"]
+
+
+def test_an_outage_of_the_bus_keeps_the_mail_not_waiting_and_the_event_follows(world: World) -> None:
+    world.events.fails = True
+    with pytest.raises(FollowUpError, match="event"):
+        world.work()
+    assert world.ses.recipients() == [ADA, BOB]
+    world.events.fails = False
+    world.work()
+    assert world.kinds() == ["bellhop.app.disabled"]
+    assert world.ses.recipients() == [ADA, BOB]
+
+
+def test_a_table_that_fails_in_one_step_keeps_the_others_not_waiting_and_frees_the_entry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Probe:
+        raise GetError("the table does not respond")
+
+    app(state="disabled", generation=2, auto_enable=True).save()
+    with monkeypatch.context() as fault:
+        fault.setattr(recovery, "begin", broken)
+        with pytest.raises(FollowUpError, match="probe"):
+            world.work()
+    assert world.ses.recipients() == [ADA, BOB]
+    world.work()
+    assert [type(message) for message, _ in world.sent] == [Probe]
+    assert entry().finished_at
+
+
+def test_twenty_workers_at_once_mail_each_owner_once(world: World) -> None:
+    world.work(FollowUp("pager", "nothing"))  # opens the connection before the threads share it
+    begun = threading.Barrier(20)
+
+    def work(_: int) -> None:
+        begun.wait()
+        with suppress(FollowUpError):  # another has it: the message comes back
+            world.work()
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(work, range(20)))
+    assert sorted(world.ses.recipients()) == [ADA, BOB]
+    assert world.kinds() == ["bellhop.app.disabled"]
+    assert mails() == {ADA: "sent", BOB: "sent"}
+    assert "MailUnknown" not in world.telemetry.counts
+
+
+class DeathError(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("fatal", range(1, 12))
+def test_a_worker_that_dies_at_any_effect_costs_no_owner_a_second_mail_and_hides_none(
+    world: World, monkeypatch: pytest.MonkeyPatch, fatal: int, after: bool
+) -> None:
+    effects = 0
+
+    def dangerous(act: Callable[..., Any]) -> Callable[..., Any]:
+        def effect(*args: Any, **kwargs: Any) -> Any:
+            nonlocal effects
+            effects += 1
+            here = effects == fatal
+            if here and not after:
+                raise DeathError
+            result = act(*args, **kwargs)
+            if here:
+                raise DeathError
+            return result
+
+        return effect
+
+    monkeypatch.setattr(AuditEntry, "update", dangerous(AuditEntry.update))
+    monkeypatch.setattr(world.ses, "send_email", dangerous(world.ses.send_email))
+    monkeypatch.setattr(world.events, "put_events", dangerous(world.events.put_events))
+    for _ in range(3):
+        try:
+            world.work()
+        except DeathError:
+            world.clock.move(LEASE * 6)
+    assert entry().finished_at
+    assert set(world.kinds()) == {"bellhop.app.disabled"}
+    recipients = world.ses.recipients()
+    assert len(recipients) == len(set(recipients))
+    for owner, state in mails().items():
+        assert state == "sent" or (state == "unknown" and world.telemetry.counts["MailUnknown"] == 1)
+        assert state == "unknown" or owner in recipients
+
+
+def test_while_one_worker_follows_up_another_leaves_it_alone(world: World) -> None:
+    entry().update(
+        actions=[AuditEntry.lease_until.set(NOW.timestamp() + 1), AuditEntry.mails.set({ADA: "sending"})]
+    )
+    with pytest.raises(FollowUpError, match="another worker"):
+        world.work()
+    assert mails() == {ADA: "sending"}
+    world.clock.move(2)
+    world.work()
+    assert mails() == {ADA: "unknown"}
+
+
+def test_an_app_that_asked_for_it_is_probed_a_quarter_of_an_hour_later(world: World) -> None:
+    app(state="disabled", generation=2, auto_enable=True).save()
+    world.work()
+    now = NOW.timestamp()
+    assert world.sent == [(Probe("pager", 2, now, now + 900), 900)]
+
+
+def test_an_app_that_a_person_switched_off_is_not_probed(world: World) -> None:
+    app(state="disabled", generation=2, auto_enable=True).save()
+    disabled(evidence=disabled().evidence | {"rule": "operator", "reason": "it floods us"}).save()
+    world.work()
+    assert world.sent == []
+    assert world.ses.recipients() == [ADA, BOB]
+
+
+def switched_on(replay: dict[str, Any] | None) -> None:
+    app(generation=3).save()
+    evidence = {"rule": "operator", "url": "https://hooks.example/in", "days": [], "replay": replay}
+    disabled(ON.entry, action="app.enabled", evidence=evidence, mails={}).save()
+
+
+def test_a_switching_on_replays_what_was_parked_and_mails_nobody(world: World) -> None:
+    switched_on({"states": ["parked"]})
+    world.work(ON)
+    now = NOW.timestamp()
+    assert world.sent == [(Replay("pager", 3, ("parked",), 10.0, now + 90, now), 0)]
+    assert (world.kinds(), world.ses.sent) == (["bellhop.app.enabled"], [])
+
+
+def test_a_replay_goes_at_the_rate_that_was_asked_for_or_not_at_all(world: World) -> None:
+    switched_on({"states": ["parked", "exhausted"], "rate": 200})
+    world.work(ON)
+    assert [(m.rate, m.states) for m, _ in world.sent] == [(200.0, ("parked", "exhausted"))]
+    world.sent.clear()
+    switched_on(None)
+    world.work(ON)
+    assert world.sent == []
+
+
+def warning() -> None:
+    app(generation=1).save()
+    told = {"level": 1, "reached": 500, "limit": 1000}
+    disabled(WARNED.entry, action="app.warned", evidence=disabled().evidence | {"warning": told}).save()
+
+
+def test_a_warning_is_published_and_mailed(world: World) -> None:
+    warning()
+    world.work(WARNED)
+    assert world.kinds() == ["bellhop.app.warned"]
+    assert world.ses.recipients() == [ADA, BOB]
+    assert ("List-Unsubscribe" in str(world.ses.sent[0])) is True
+
+
+def test_a_warning_that_waited_until_the_app_was_off_is_not_mailed_any_more(world: World) -> None:
+    warning()
+    App("pager").update(actions=[App.generation.set(2), App.state.set("disabled")])
+    world.work(WARNED)
+    assert world.ses.sent == []
+    assert entry(WARNED.entry).finished_at
+    assert mails(WARNED.entry) == {ADA: "skipped", BOB: "skipped"}
+
+
+def test_an_app_that_was_deleted_meanwhile_ends_the_follow_up(world: World) -> None:
+    App("pager").delete()
+    world.work()
+    assert world.ses.sent == []
+    assert entry().finished_at

@@ -1,0 +1,90 @@
+"""The health function's batches: what of them is looked at, and what comes back."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from health import app, follow_up, messages
+from health.messages import FollowUp
+from health.review import Scope
+from tests.support.fakes import Recorder, sqs_record
+
+
+@dataclass
+class Looks:
+    """Whose health was looked at; of the `broken` ones it cannot be."""
+
+    broken: set[str] = field(default_factory=set)
+    seen: list[str] = field(default_factory=list)
+
+    def __call__(self, subject: Scope | FollowUp, *_: Any) -> None:
+        self.seen.append(subject.app_id)
+        if subject.app_id in self.broken:
+            raise OSError("a table does not respond")
+
+
+class Telemetry(Recorder):
+    def begin(self, context: Any) -> None:
+        """Nothing to correlate."""
+
+    def flush(self) -> None:
+        """Nothing to write."""
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    made = Looks()
+    office = SimpleNamespace(telemetry=Telemetry(), thresholds=None, transitions=None, follow_up=None)
+    monkeypatch.setattr(app, "_open", lambda: office)
+    monkeypatch.setattr(app, "review", made)
+    monkeypatch.setattr(follow_up, "follow_up", made)
+    return made
+
+
+def stream(*app_ids: str) -> list[dict[str, Any]]:
+    """Changes of the apps' counters, numbered from 1."""
+    images = [{"app_id": {"S": a}, "organization_id": {"S": "acme"}, "generation": {"N": "1"}} for a in app_ids]
+    changes = [{"NewImage": image, "SequenceNumber": str(n)} for n, image in enumerate(images, 1)]
+    return [{"eventSource": "aws:dynamodb", "dynamodb": change} for change in changes]
+
+
+def queue(*bodies: str) -> list[dict[str, Any]]:
+    return [sqs_record(body, f"m{n}") for n, body in enumerate(bodies, 1)]
+
+
+def kept(records: list[dict[str, Any]]) -> list[str]:
+    """What comes back of a batch."""
+    [(name, failures)] = app.handler({"Records": records}, None).items()
+    assert name == "batchItemFailures"
+    return [failure["itemIdentifier"] for failure in failures]
+
+
+def test_the_stream_goes_on_from_the_first_record_that_failed(looks: Looks) -> None:
+    looks.broken = {"b", "d"}
+    assert kept(stream("a", "b", "c", "d")) == ["2"]
+    assert looks.seen == ["a", "b", "c", "d"]
+
+
+def test_a_message_that_fails_comes_back_alone(looks: Looks) -> None:
+    looks.broken = {"b"}
+    bodies = [messages.encode(FollowUp(app_id, "00000001#disabled")) for app_id in "abc"]
+    assert kept(queue(*bodies)) == ["m2"]
+    assert looks.seen == ["a", "b", "c"]
+
+
+def test_a_message_that_cannot_be_read_comes_back_alone(looks: Looks) -> None:
+    assert kept(queue("no message of ours", messages.encode(FollowUp("a", "00000001#disabled")))) == ["m1"]
+    assert looks.seen == ["a"]
+
+
+def test_ten_records_of_one_app_are_judged_once(looks: Looks) -> None:
+    assert kept(stream(*["a"] * 10)) == []
+    assert looks.seen == ["a"]
+
+
+def test_of_records_of_one_app_that_cannot_be_judged_the_first_comes_back(looks: Looks) -> None:
+    looks.broken = {"a"}
+    assert kept(stream("b", "a", "b", "a")) == ["2"]
+    assert looks.seen == ["b", "a"]

@@ -1,0 +1,234 @@
+"""At most one mail for each owner and transition, none silently lost."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+
+from bellhop.registry import App, AuditEntry, Organization
+from health.mail import mailer
+from health.mail.mailer import MailDependencies, MailRefusedError
+from health.messages import MailEvent, decode, tags
+from tests.support.fakes import NOW, Recorder, app, organization
+from tests.support.ses import ADA, BOB, KEY, LINKS, Ses, disabled, entry, mails, refusal
+
+
+@pytest.fixture
+def ses() -> Ses:
+    return Ses()
+
+
+@pytest.fixture
+def deps(aws: None, ses: Ses) -> MailDependencies:
+    app(state="disabled", generation=2).save()
+    organization().save()
+    disabled().save()
+    return MailDependencies(ses, "bellhop@tracker.example", "mail-settings", LINKS, Recorder())
+
+
+def send(deps: MailDependencies) -> None:
+    mailer.send_mails(entry(), deps)
+
+
+def test_each_owner_gets_one_mail_of_their_own(deps: MailDependencies, ses: Ses) -> None:
+    send(deps)
+    assert ses.recipients() == [ADA, BOB]
+    assert mails() == {ADA: "sent", BOB: "sent"}
+
+
+def test_a_repeated_message_mails_nobody_again(deps: MailDependencies, ses: Ses) -> None:
+    for _ in range(3):
+        send(deps)
+    assert len(ses.sent) == 2
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        pytest.param(refusal(400), id="sandbox"),
+        pytest.param(refusal(403), id="not allowed"),
+        pytest.param(refusal(429), id="throttled"),
+        pytest.param(lambda: EndpointConnectionError(endpoint_url="https://ses"), id="no connection"),
+        pytest.param(lambda: ConnectTimeoutError(endpoint_url="https://ses"), id="no connection in time"),
+    ],
+)
+def test_a_definite_refusal_is_tried_again_with_the_message(
+    deps: MailDependencies, ses: Ses, fail: Callable[[], Exception]
+) -> None:
+    ses.fail = fail
+    with pytest.raises(MailRefusedError):
+        send(deps)
+    assert mails() == {ADA: "pending", BOB: "pending"}
+    ses.fail = None
+    send(deps)
+    assert ses.recipients() == [ADA, BOB]
+
+
+def test_one_refused_owner_does_not_keep_the_others_waiting(deps: MailDependencies, ses: Ses) -> None:
+    refused = iter([True, False])
+    ses.fail = None
+    original = ses.send_email
+
+    def once(**mail: Any) -> dict[str, str]:
+        if next(refused, False):
+            failure = refusal()()
+            raise failure
+        return original(**mail)
+
+    ses.send_email = once  # type: ignore[method-assign]
+    with pytest.raises(MailRefusedError):
+        send(deps)
+    assert mails() == {ADA: "pending", BOB: "sent"}
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        pytest.param(refusal(500), id="a 500"),
+        pytest.param(lambda: ReadTimeoutError(endpoint_url="https://ses"), id="no answer in time"),
+        pytest.param(lambda: ConnectionClosedError(endpoint_url="https://ses"), id="closed without an answer"),
+    ],
+)
+def test_an_unknown_result_is_alarmed_and_never_sent_again_by_itself(
+    deps: MailDependencies, ses: Ses, fail: Callable[[], Exception]
+) -> None:
+    ses.fail = fail
+    send(deps)
+    assert mails() == {ADA: "unknown", BOB: "unknown"}
+    assert deps.telemetry.counts["MailUnknown"] == 2
+    ses.fail = None
+    send(deps)
+    assert ses.sent == []
+
+
+def test_a_worker_that_died_between_claim_and_mark_leaves_an_unknown_result(
+    deps: MailDependencies, ses: Ses
+) -> None:
+    entry().update(actions=[AuditEntry.mails.set({ADA: "sending", BOB: "pending"})])
+    send(deps)
+    assert mails() == {ADA: "unknown", BOB: "sent"}
+    assert ses.recipients() == [BOB]
+    assert deps.telemetry.counts["MailUnknown"] == 1
+
+
+def test_an_organisation_without_owners_is_mailed_nothing_and_the_log_says_so(
+    deps: MailDependencies, ses: Ses
+) -> None:
+    entry().update(actions=[AuditEntry.mails.set({})])
+    send(deps)
+    assert ses.sent == []
+    assert deps.telemetry.said("nobody is to be mailed")
+
+
+@pytest.mark.parametrize("gone", [App, Organization])
+def test_an_app_or_organisation_deleted_meanwhile_ends_the_mailing(
+    deps: MailDependencies, ses: Ses, gone: Any
+) -> None:
+    (gone("pager") if gone is App else gone("acme")).delete()
+    send(deps)
+    assert ses.sent == []
+    assert mails() == {ADA: "skipped", BOB: "skipped"}
+
+
+def test_a_mail_says_which_settings_and_which_transition_it_belongs_to(deps: MailDependencies, ses: Ses) -> None:
+    send(deps)
+    mail = ses.sent[0]
+    assert mail["ConfigurationSetName"] == "mail-settings"
+    assert {t["Name"]: t["Value"] for t in mail["EmailTags"]} == tags("pager", KEY)
+    # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html
+    assert all(re.fullmatch("[A-Za-z0-9_-]{1,256}", t["Value"]) for t in mail["EmailTags"])
+
+
+NO_MORE = "this address gets no more mail"
+
+
+def event(kind: str, **said: Any) -> dict[str, Any]:
+    carried = {name: [value] for name, value in tags("pager", KEY).items()}
+    mail = {"destination": [ADA], "tags": carried | {"ses:configuration-set": ["mail-settings"]}}
+    return {"source": "aws.ses", "detail": {"eventType": kind, kind.lower(): said, "mail": mail}}
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "means"),
+    [
+        (event("Bounce", bounceType="Permanent", bounceSubType="OnAccountSuppressionList"), "bounced", NO_MORE),
+        (event("Complaint", complaintFeedbackType="abuse"), "complained", NO_MORE),
+        (event("Reject", reason="Bad content"), "rejected", "SES did not send it"),
+    ],
+    ids=["bounce", "complaint", "reject"],
+)
+def test_what_ses_says_of_a_mail_later_is_noted_in_the_entry_and_the_log(
+    deps: MailDependencies, said: dict[str, Any], state: str, means: str
+) -> None:
+    send(deps)
+    read = decode(json.dumps(said))
+    assert isinstance(read, MailEvent)
+    mailer.note(read, deps)
+    assert mails() == {ADA: state, BOB: "sent"}
+    [line] = deps.telemetry.said(f"mail {state}: {means}")
+    assert line["owner"] == ADA
+    assert line["reason"]
+
+
+def test_a_bounce_of_a_transition_that_is_not_known_any_more_is_only_logged(deps: MailDependencies) -> None:
+    mailer.note(MailEvent("Bounce", "Permanent", (ADA,), "pager", "gone"), deps)
+    assert deps.telemetry.counts == {"MailBounced": 1}
+
+
+def test_a_mail_of_unknown_result_is_sent_again_when_a_person_says_so(deps: MailDependencies, ses: Ses) -> None:
+    ses.fail = refusal(500)
+    send(deps)
+    ses.fail = None
+    entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail", "event"})])
+    assert mailer.resend("pager", KEY, ADA, NOW.timestamp())
+    assert (entry().finished_at, entry().done) == (None, {"event"})
+    send(deps)
+    assert ses.recipients() == [ADA]
+    assert mails() == {ADA: "sent", BOB: "unknown"}
+
+
+def test_a_mail_is_not_resent_while_a_worker_is_at_its_transition(deps: MailDependencies) -> None:
+    now = NOW.timestamp()
+    entry().update(actions=[AuditEntry.mails.set({ADA: "unknown"}), AuditEntry.lease_until.set(now + 1)])
+    assert not mailer.resend("pager", KEY, ADA, now)
+    assert mailer.resend("pager", KEY, ADA, now + 2)
+    assert not mailer.resend("pager", KEY, "nobody@acme.example", now + 2)
+    assert not mailer.resend("pager", "nothing", ADA, now + 2)
+
+
+def test_a_mail_left_pending_by_a_finished_transition_is_resent(deps: MailDependencies) -> None:
+    entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail"})])
+    assert mailer.resend("pager", KEY, ADA, NOW.timestamp())
+    assert (entry().finished_at, entry().done) == (None, None)
+
+
+def test_a_claim_whose_answer_was_lost_is_alarmed_and_not_forgotten(
+    deps: MailDependencies, ses: Ses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = mailer._mark
+
+    def lost(*args: Any) -> bool:
+        mark(*args)
+        return False  # as when the SDK repeats a write that was made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mailer, "_mark", lost)
+        with pytest.raises(MailRefusedError):
+            send(deps)
+    send(deps)
+    assert (mails(), ses.sent) == ({ADA: "unknown", BOB: "unknown"}, [])
+    assert deps.telemetry.counts["MailUnknown"] == 2
+
+
+def test_a_bounce_that_is_not_for_good_leaves_the_mail_as_sent(deps: MailDependencies) -> None:
+    send(deps)
+    mailer.note(MailEvent("Bounce", "Transient MailboxFull", (ADA,), "pager", KEY), deps)
+    assert mails() == {ADA: "sent", BOB: "sent"}

@@ -1,0 +1,314 @@
+"""Who gets an event and what it says: sections A and B of the reference behaviour."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellhop.deliveries import Delivery, decode, delivery_id, encode
+from bellhop.events import parse
+from bellhop.registry import App
+from deliver.dependencies import DeliverDependencies
+from notify.fanout import FanOut, fan_out
+from tests.support.endpoint import Endpoint, response, run
+from tests.support.fakes import Hooks, app, installation, issue_event, organization, sqs_record
+
+ADA = {"id": 7, "name": "Ada"}
+GRACE = {"id": 8, "name": "Grace"}
+SYSTEM = {"type": "application", "id": "sentry", "name": "Sentry"}
+
+LIMITABLE = [
+    *(f"issue.{kind}" for kind in ("created", "resolved", "assigned", "archived", "ignored", "unresolved")),
+    *(f"comment.{kind}" for kind in ("created", "updated", "deleted")),
+    *(f"metric_alert.{kind}" for kind in ("open", "resolved", "critical", "warning")),
+    "error.created",
+    "event_alert.triggered",
+]
+
+
+def hooks(*pairs: tuple[Any, Any]) -> Hooks:
+    chosen = pairs or ((app(), installation()),)
+    return Hooks({"acme": organization()}, {a.app_id: a for a, _ in chosen if a}, [i for _, i in chosen])
+
+
+def listening(*events: str, **changes: Any) -> Hooks:
+    listed = list(events)
+    return hooks((app(events=listed), installation(events=listed, **changes)))
+
+
+def out(registry: Hooks | None = None, **changes: Any) -> FanOut:
+    return fan_out(parse(json.dumps(issue_event(**changes))), registry or hooks())
+
+
+def only(result: FanOut) -> Delivery:
+    [delivery] = result.deliveries
+    return delivery
+
+
+def body(result: FanOut) -> dict[str, Any]:
+    return dict(json.loads(only(result).body))
+
+
+def of_project(project: str | None, event: str) -> FanOut:
+    resource, _, kind = event.partition(".")
+    issue = {"id": "42"} if resource == "issue" else ...
+    registry = listening(event, projects=["1", "2"])
+    return out(registry, resource=resource, type=kind, issue=issue, project_id=project)
+
+
+def reasons(result: FanOut) -> set[str]:
+    return set(result.skipped)
+
+
+# ---- A. Triggering
+
+
+def test_an_app_that_listens_gets_a_created_issue_with_its_id_as_a_string() -> None:
+    sent = body(out(issue={"id": 42}))
+    assert sent["action"] == "created"
+    assert sent["data"]["issue"]["id"] == "42"
+    assert sent["installation"] == {"uuid": "in-pager"}
+
+
+def test_two_apps_of_an_organisation_get_one_delivery_each() -> None:
+    registry = hooks((app("a"), installation("a")), (app("b"), installation("b")))
+    assert [d.app_id for d in out(registry).deliveries] == ["a", "b"]
+
+
+def test_each_of_two_deliveries_has_its_own_installation_and_id_and_otherwise_the_same_body() -> None:
+    registry = hooks((app("a"), installation("a")), (app("b"), installation("b")))
+    first, second = out(registry).deliveries
+    assert (first.installation_id, second.installation_id) == ("in-a", "in-b")
+    assert first.delivery_id != second.delivery_id
+    bodies = [json.loads(delivery.body) for delivery in (first, second)]
+    assert [sent.pop("installation") for sent in bodies] == [{"uuid": "in-a"}, {"uuid": "in-b"}]
+    assert bodies[0] == bodies[1]
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_each_of_two_apps_is_posted_to_at_its_own_url_whatever_the_other_answers(
+    status: int, deps: DeliverDependencies, apps: dict[str, App]
+) -> None:
+    apps |= {name: app(name, url=f"https://{name}.example/in") for name in ("a", "b")}
+    registry = hooks((apps["a"], installation("a")), (apps["b"], installation("b")))
+    endpoint = Endpoint(response(status))
+    run(deps, endpoint, *(sqs_record(delivery, delivery.app_id) for delivery in out(registry).deliveries))
+    posted = [(url, json.loads(body)["installation"]["uuid"]) for url, _, body in endpoint.posted]
+    assert sorted(posted) == [("https://a.example/in", "in-a"), ("https://b.example/in", "in-b")]
+
+
+def test_an_app_without_issue_events_gets_nothing() -> None:
+    result = out(hooks((app(events=["comment.created"]), installation())))
+    assert (result.deliveries, reasons(result)) == ([], {"event_not_in_app"})
+
+
+def test_an_app_without_any_events_gets_no_assigned_issue() -> None:
+    result = out(hooks((app(events=[]), installation())), type="assigned")
+    assert (result.deliveries, reasons(result)) == ([], {"event_not_in_app"})
+
+
+def test_an_error_event_is_delivered_with_its_data() -> None:
+    data = {"error": {"event_id": "e", "issue_id": "42"}}
+    assert body(out(listening("error.created"), resource="error", issue=..., data=data))["data"] == data
+
+
+@pytest.mark.parametrize("owner", ["acme", "globex", None])
+def test_an_app_gets_the_errors_of_an_organisation_even_of_the_one_that_owns_it(owner: str | None) -> None:
+    listens = ["error.created"]
+    registry = hooks((app(organization_id=owner, events=listens), installation(events=listens)))
+    assert only(out(registry, resource="error", issue=...)).event == "error.created"
+
+
+@pytest.mark.parametrize("how", ["now", "in_commit", "in_release", "in_next_release"])
+def test_a_resolved_issue_says_how_beside_the_issue(how: str) -> None:
+    sent = body(out(type="resolved", data={"resolution_type": how}, user=ADA))
+    assert sent["action"] == "resolved"
+    assert sent["data"]["resolution_type"] == how
+    assert sent["data"]["issue"]["id"] == "42"
+    assert sent["actor"] == {"type": "user", "id": 7, "name": "Ada"}
+
+
+def test_an_issue_resolved_with_a_commit_was_resolved_by_the_system() -> None:
+    sent = body(out(type="resolved", data={"resolution_type": "with_commit"}, user=None))
+    assert (sent["action"], sent["data"]["resolution_type"]) == ("resolved", "with_commit")
+    assert sent["actor"] == SYSTEM
+
+
+def test_an_ignored_issue_has_nothing_beside_the_issue() -> None:
+    sent = body(out(listening("issue.ignored"), type="ignored"))
+    assert (sent["action"], list(sent["data"])) == ("ignored", ["issue"])
+
+
+@pytest.mark.parametrize("substatus", ["regressed", "ongoing", "escalating"])
+@pytest.mark.parametrize(("user", "actor"), [(None, SYSTEM), (ADA, ADA | {"type": "user"})])
+def test_an_unresolved_issue_is_delivered_as_it_was_published(
+    substatus: str, user: dict[str, Any] | None, actor: dict[str, Any]
+) -> None:
+    issue = {"id": "42", "status": "unresolved", "substatus": substatus, "statusDetails": {}}
+    result = out(listening("issue.unresolved"), type="unresolved", issue=issue, user=user)
+    assert only(result).event == "issue.unresolved"
+    sent = body(result)
+    assert (sent["action"], sent["data"], sent["actor"]) == ("unresolved", {"issue": issue}, actor)
+
+
+def test_an_issue_that_comes_back_after_it_was_resolved_is_a_second_delivery() -> None:
+    registry = listening("issue.resolved", "issue.unresolved")
+    resolved = only(out(registry, event_id="ev1", type="resolved"))
+    back = only(out(registry, event_id="ev2", type="unresolved"))
+    assert (resolved.event, back.event) == ("issue.resolved", "issue.unresolved")
+    assert resolved.delivery_id != back.delivery_id
+
+
+def test_a_pending_installation_gets_nothing() -> None:
+    result = out(hooks((app(), installation(status="pending"))), type="resolved")
+    assert (result.deliveries, reasons(result)) == ([], {"installation_pending"})
+
+
+def test_an_uninstalled_installation_gets_nothing() -> None:
+    assert reasons(out(hooks((app(), installation(status="uninstalled"))))) == {"installation_uninstalled"}
+
+
+def test_an_app_that_lists_only_ignored_gets_no_resolved_issue() -> None:
+    assert out(listening("issue.ignored"), type="resolved").deliveries == []
+
+
+def test_an_app_that_lists_archived_and_not_ignored_gets_an_ignored_issue_as_archived() -> None:
+    result = out(listening("issue.archived"), type="ignored")
+    assert body(result)["action"] == "archived"
+    assert only(result).event == "issue.archived"
+
+
+def test_an_app_that_lists_both_gets_an_ignored_issue_once() -> None:
+    assert body(out(listening("issue.archived", "issue.ignored"), type="ignored"))["action"] == "ignored"
+
+
+@pytest.mark.parametrize(
+    "assignee",
+    [
+        pytest.param(ADA | {"type": "user", "email": "ada@acme.example"}, id="user with an address"),
+        pytest.param(ADA | {"type": "user"}, id="user without one"),
+        pytest.param({"type": "team", "id": 3, "name": "ops"}, id="team"),
+    ],
+)
+def test_an_assigned_issue_carries_the_assignee_as_it_was_published(assignee: dict[str, Any]) -> None:
+    assert body(out(type="assigned", data={"assignee": assignee}))["data"]["assignee"] == assignee
+
+
+def test_a_reassigned_issue_is_a_second_delivery_with_the_new_person() -> None:
+    registry = hooks()
+    first = out(registry, event_id="ev1", type="assigned", data={"assignee": ADA})
+    second = out(registry, event_id="ev2", type="assigned", data={"assignee": GRACE})
+    assert [body(result)["data"]["assignee"] for result in (first, second)] == [ADA, GRACE]
+    assert only(first).delivery_id != only(second).delivery_id
+
+
+@pytest.mark.parametrize("kind", ["created", "updated", "deleted"])
+def test_a_comment_is_delivered_with_its_data_alone(kind: str) -> None:
+    data = {"comment_id": 1, "issue_id": "42", "project_slug": "p", "timestamp": "t", "comment": "hi"}
+    result = out(listening(f"comment.{kind}"), resource="comment", type=kind, issue=..., data=data)
+    assert body(result)["data"] == data
+
+
+# ---- B. Preparation
+
+
+def test_without_a_user_the_actor_is_the_system() -> None:
+    assert body(out(user=None))["actor"] == SYSTEM
+
+
+def test_an_apps_own_user_acts_as_an_application() -> None:
+    proxy = {"type": "application", "id": "uuid-pager", "name": "Pager"}
+    assert body(out(user=proxy))["actor"] == proxy
+
+
+def test_of_a_user_only_type_id_and_name_are_delivered() -> None:
+    assert body(out(user=ADA | {"email": "ada@acme.example"}))["actor"] == ADA | {"type": "user"}
+
+
+def test_a_hook_without_the_event_gets_nothing() -> None:
+    result = out(hooks((app(), installation(events=["issue.resolved"]))))
+    assert (result.deliveries, reasons(result)) == ([], {"event_not_in_hook"})
+
+
+def test_a_hook_whose_events_were_emptied_gets_nothing() -> None:
+    assert reasons(out(hooks((app(), installation(events=[]))))) == {"event_not_in_hook"}
+
+
+def test_an_installation_deleted_before_the_event_is_a_named_reason() -> None:
+    assert reasons(out(installation_id="gone")) == {"missing_installation"}
+
+
+def test_a_missing_organisation_is_a_named_reason() -> None:
+    assert reasons(out(Hooks())) == {"missing_organization"}
+
+
+def test_a_missing_app_is_a_named_reason() -> None:
+    assert reasons(out(hooks((None, installation())))) == {"missing_app"}
+
+
+def test_an_organisation_without_installations_is_a_named_reason() -> None:
+    assert reasons(out(Hooks({"acme": organization()}))) == {"no_installations"}
+
+
+def test_a_hook_without_a_project_list_gets_every_project() -> None:
+    assert len(out(project_id="1").deliveries) == 1
+    assert len(out(project_id=None).deliveries) == 1
+
+
+@pytest.mark.parametrize("event", LIMITABLE)
+def test_a_hook_limited_to_the_events_project_gets_it(event: str) -> None:
+    assert only(of_project("2", event)).event == event
+
+
+@pytest.mark.parametrize("event", LIMITABLE)
+@pytest.mark.parametrize("project", ["3", None])
+def test_a_hook_limited_to_other_projects_gets_nothing_of_any_kind(event: str, project: str | None) -> None:
+    result = of_project(project, event)
+    assert (result.deliveries, reasons(result)) == ([], {"project_not_allowed"})
+
+
+def test_an_empty_project_list_allows_no_project() -> None:
+    assert reasons(out(hooks((app(), installation(projects=[]))), project_id="1")) == {"project_not_allowed"}
+
+
+def test_an_event_with_an_installation_concerns_that_one_alone() -> None:
+    registry = hooks((app("a"), installation("a")), (app("b"), installation("b")))
+    assert only(out(registry, installation_id="in-b")).app_id == "b"
+
+
+def test_a_disabled_app_gets_its_delivery_because_deliver_alone_parks() -> None:
+    assert len(out(hooks((app(state="disabled"), installation()))).deliveries) == 1
+
+
+def test_a_broadcast_leaves_unicode_unchanged() -> None:
+    issue = {"id": "1", "title": "Ünïcode \U0001f600 \u202eright"}
+    result = out(issue=issue)
+    assert body(result)["data"]["issue"] == issue
+    assert "Ünïcode \U0001f600".encode() in only(result).body
+
+
+def test_data_cannot_replace_the_issue() -> None:
+    assert body(out(data={"issue": "forged"}))["data"]["issue"]["id"] == "42"
+
+
+# ---- The delivery
+
+
+def test_copies_of_an_event_have_the_same_webhook_id_and_bytes() -> None:
+    assert only(out()) == only(out())
+
+
+def test_the_webhook_id_differs_by_organisation_event_and_installation() -> None:
+    ids = {delivery_id(*names) for names in [("a", "b", "c"), ("x", "b", "c"), ("a", "x", "c"), ("a", "b", "x")]}
+    assert len(ids) == 4
+    assert delivery_id("a", "b", "c").startswith("msg_")
+    assert len(delivery_id("a", "b", "c")) == 36
+
+
+@given(st.binary(max_size=2000))
+def test_a_delivery_survives_the_queue(payload: bytes) -> None:
+    sent = Delivery("msg_1", "e", "issue.created", "a", "o", "i", payload)
+    assert decode(encode(sent)) == sent
+    assert encode(sent).isascii()

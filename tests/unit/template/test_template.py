@@ -1,0 +1,337 @@
+"""What the template deploys, read from its translation: SAM hides too much to trust the source alone."""
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+import deliver.app
+import health.dependencies
+import notify.app
+from tests.conftest import MODELS
+
+ROOT = Path(__file__).parents[3]
+ALARMS = ROOT / "infra" / "monitoring" / "alarms.yaml"
+
+
+@cache
+def translated() -> dict[str, Any]:
+    source = yaml_parse((ROOT / "template.yaml").read_text())
+    source["Globals"]["Function"]["CodeUri"] = "s3://bucket/bundle.zip"
+    source["Resources"]["Alarms"]["Properties"]["TemplateURL"] = "https://s3.amazonaws.com/bucket/alarms"
+    defaults = {n: p["Default"] for n, p in source["Parameters"].items() if "Default" in p}
+    given = defaults | {"MailFrom": "bellhop@tracker.example", "MailIdentity": "tracker.example"}
+    session = boto3.Session(region_name="eu-west-1")
+    return dict(Translator({}, Parser(), boto_session=session).translate(source, given))
+
+
+def parameters() -> dict[str, Any]:
+    return dict(translated()["Parameters"])
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    return {n: r["Properties"] for n, r in translated()["Resources"].items() if r["Type"] == kind}
+
+
+def value(reference: Any, profile: str = "default") -> Any:
+    """What a reference comes to with the parameters' defaults, under a profile."""
+    match reference:
+        case {"Ref": name}:
+            return parameters()[name]["Default"]
+        case {"Fn::FindInMap": [mapping, {"Ref": "Profile"}, name]}:
+            return translated()["Mappings"][mapping][profile][name]
+    return reference
+
+
+def attribute(reference: Any) -> str:
+    """The logical id behind a !GetAtt or !Ref."""
+    target = reference.get("Fn::GetAtt") or reference["Ref"]
+    return str(target[0] if isinstance(target, list) else target)
+
+
+QUEUES = ["IssueEvents", "Deliveries", "Retries", "Transitions"]
+FUNCTIONS = ["NotifyFunction", "DeliverFunction", "HealthFunction"]
+# Before a stack is reached: it gives them other names.
+TABLES = {model.Meta.table_name: model for model in MODELS}
+
+
+def mappings() -> list[dict[str, Any]]:
+    return list(resources("AWS::Lambda::EventSourceMapping").values())
+
+
+def sources() -> set[str]:
+    """The queues that functions work off."""
+    return {attribute(m["EventSourceArn"]) for m in mappings()} & set(resources("AWS::SQS::Queue"))
+
+
+def dead_letter_queues() -> set[str]:
+    """Where queues, streams, rules and schedules leave what they give up."""
+    queues, rules = resources("AWS::SQS::Queue").values(), resources("AWS::Events::Rule").values()
+    scheduling = resources("AWS::Lambda::Function")["DeliverFunction"]["Environment"]["Variables"]
+    left_at = [
+        *(queue["RedrivePolicy"]["deadLetterTargetArn"] for queue in queues if "RedrivePolicy" in queue),
+        *(m["DestinationConfig"]["OnFailure"]["Destination"] for m in mappings() if "DestinationConfig" in m),
+        *(target["DeadLetterConfig"]["Arn"] for rule in rules for target in rule["Targets"]),
+        scheduling["SCHEDULES_DEAD_LETTERS_ARN"],
+    ]
+    return set(map(attribute, left_at))
+
+
+def test_every_queue_is_worked_off_or_takes_dead_letters_and_none_does_both() -> None:
+    assert sources() == set(QUEUES)
+    assert dead_letter_queues().isdisjoint(QUEUES)
+    assert dead_letter_queues() | set(QUEUES) == set(resources("AWS::SQS::Queue"))
+
+
+def test_every_queue_that_is_worked_off_has_a_dead_letter_queue_after_at_least_ten_receives() -> None:
+    for name in QUEUES:
+        redrive = resources("AWS::SQS::Queue")[name]["RedrivePolicy"]
+        assert redrive["maxReceiveCount"] >= 10
+        assert attribute(redrive["deadLetterTargetArn"]) == f"{name}DeadLetters"
+
+
+def test_what_a_rule_cannot_deliver_goes_to_the_dead_letter_queue_of_its_target() -> None:
+    [policy] = resources("AWS::SQS::QueuePolicy").values()
+    [statement] = policy["PolicyDocument"]["Statement"]
+    for rule in resources("AWS::Events::Rule").values():
+        for target in rule["Targets"]:
+            ends = [attribute(target["Arn"]), attribute(target["DeadLetterConfig"]["Arn"])]
+            assert ends[1] == f"{ends[0]}DeadLetters"
+            assert [attribute(queue) for queue in policy["Queues"]] == ends
+            assert [attribute(arn) for arn in statement["Resource"]] == ends
+
+
+def test_every_queue_is_encrypted_and_keeps_messages_for_fourteen_days() -> None:
+    for queue in resources("AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+        assert queue["MessageRetentionPeriod"] == 14 * 86_400
+
+
+@pytest.mark.parametrize("profile", ["default", "throughput"])
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_message_stays_invisible_for_six_timeouts_and_the_batching_window(name: str, profile: str) -> None:
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    [mapping] = [m for m in mappings() if attribute(m["EventSourceArn"]) == name]
+    function = resources("AWS::Lambda::Function")[attribute(mapping["FunctionName"])]
+    visibility = value(resources("AWS::SQS::Queue")[name]["VisibilityTimeout"])
+    window = value(mapping.get("MaximumBatchingWindowInSeconds", 0), profile)
+    assert visibility >= 6 * value(function["Timeout"]) + window
+
+
+def test_a_function_has_time_for_its_attempts() -> None:
+    assert value({"Ref": "DeliverTimeoutSeconds"}) >= 2 * value({"Ref": "DeliveryDeadlineSeconds"})
+
+
+def test_every_source_reports_partial_batches() -> None:
+    assert len(mappings()) == 5
+    assert all(m["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for m in mappings())
+
+
+def test_every_queue_source_is_limited_in_concurrency() -> None:
+    queued = [m for m in mappings() if attribute(m["EventSourceArn"]) in QUEUES]
+    assert all(value(m["ScalingConfig"]["MaximumConcurrency"]) >= 2 for m in queued)
+
+
+def test_the_stream_bisects_retries_finitely_and_tells_where_it_gave_up() -> None:
+    [stream] = [m for m in mappings() if attribute(m["EventSourceArn"]) == "Outcomes"]
+    assert stream["BisectBatchOnFunctionError"] is True
+    assert 0 < stream["MaximumRetryAttempts"] < 100
+    assert attribute(stream["DestinationConfig"]["OnFailure"]["Destination"]) == "TransitionsDeadLetters"
+
+
+def test_the_stream_wakes_health_only_for_failures() -> None:
+    [stream] = [m for m in mappings() if attribute(m["EventSourceArn"]) == "Outcomes"]
+    [found] = stream["FilterCriteria"]["Filters"]
+    assert json.loads(found["Pattern"]) == {"dynamodb": {"NewImage": {"has_failure": {"BOOL": [True]}}}}
+
+
+def test_every_table_is_encrypted_recoverable_on_demand_and_survives_the_stack() -> None:
+    tables = resources("AWS::DynamoDB::Table")
+    assert len(tables) == 9
+    for name, table in tables.items():
+        assert table["SSESpecification"]["SSEEnabled"] is True
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert translated()["Resources"][name]["DeletionPolicy"] == "Retain"
+
+
+def test_what_grows_expires_by_the_attribute_that_its_model_writes() -> None:
+    tables = {name.lower(): table for name, table in resources("AWS::DynamoDB::Table").items()}
+    for name, model in TABLES.items():
+        ends = model.get_attributes().get("expires_at")
+        expected = {"AttributeName": ends.attr_name, "Enabled": True} if ends else None
+        assert tables[name].get("TimeToLiveSpecification") == expected
+    growing = {name for name, table in tables.items() if "TimeToLiveSpecification" in table}
+    assert growing == {"outcomes", "attempts", "successes"}
+
+
+def test_every_function_has_a_role_of_its_own_and_a_log_group_with_retention() -> None:
+    functions = resources("AWS::Lambda::Function")
+    assert sorted(functions) == sorted(FUNCTIONS)
+    assert len({attribute(f["Role"]) for f in functions.values()}) == 3
+    for function in functions.values():
+        group = resources("AWS::Logs::LogGroup")[attribute(function["LoggingConfig"]["LogGroup"])]
+        assert value(group["RetentionInDays"]) == 30
+
+
+def test_sam_adds_no_role_of_its_own() -> None:
+    assert sorted(resources("AWS::IAM::Role")) == ["DeliverRole", "HealthRole", "NotifyRole", "ScheduleRole"]
+
+
+def statements() -> list[dict[str, Any]]:
+    return [
+        statement
+        for role in resources("AWS::IAM::Role").values()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def _list(one_or_more: Any) -> list[Any]:
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
+
+
+def test_no_role_has_a_wildcard_action_or_resource() -> None:
+    for role in resources("AWS::IAM::Role").values():
+        assert "ManagedPolicyArns" not in role
+    for statement in statements():
+        assert not [action for action in _list(statement["Action"]) if "*" in action]
+        assert "*" not in _list(statement["Resource"])
+
+
+def test_rights_are_given_only_by_the_policies_of_roles_and_of_queues() -> None:
+    kinds = {resource["Type"] for resource in translated()["Resources"].values()}
+    assert {kind for kind in kinds if kind.startswith("AWS::IAM::")} == {"AWS::IAM::Role"}
+    assert {kind for kind in kinds if kind.endswith(("Policy", "Permission"))} == {"AWS::SQS::QueuePolicy"}
+
+
+def test_no_queue_policy_has_a_wildcard() -> None:
+    for policy in resources("AWS::SQS::QueuePolicy").values():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            given = [statement[part] for part in ("Principal", "Action", "Resource")]
+            assert "*" not in json.dumps(given)
+
+
+def test_the_only_stars_in_resources_are_a_streams_label_and_a_schedules_name() -> None:
+    # A stream's label is chosen by DynamoDB when it is made; schedules are made under names of their own.
+    starred = [s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])]
+    assert [s["Fn::Sub"].rpartition("/")[0].rpartition(":")[2] for s in starred] == [
+        "schedule/${Schedules}",
+        "${Outcomes.Arn}/stream",
+    ]
+
+
+def test_only_the_scheduler_may_assume_the_schedules_role_and_only_deliver_may_pass_it() -> None:
+    [trust] = resources("AWS::IAM::Role")["ScheduleRole"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    passing = [s for s in statements() if s["Action"] == "iam:PassRole"]
+    assert [attribute(s["Resource"]) for s in passing] == ["ScheduleRole"]
+    assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+
+
+def test_only_its_own_rule_may_put_what_ses_says_on_the_transitions_queue() -> None:
+    [policy] = resources("AWS::SQS::QueuePolicy").values()
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert attribute(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == "MailEventsRule"
+
+
+def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
+    # Lambda ends a chain of messages between a queue and a function after 16 rounds unless it is told otherwise.
+    functions = resources("AWS::Lambda::Function")
+    assert {name for name, f in functions.items() if f.get("RecursiveLoop") == "Allow"} == {
+        "DeliverFunction",
+        "HealthFunction",
+    }
+
+
+def test_addresses_that_bounced_or_complained_are_suppressed() -> None:
+    [settings] = resources("AWS::SES::ConfigurationSet").values()
+    assert settings["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
+
+
+def test_retries_go_on_for_about_three_days() -> None:
+    delays = [int(d) for d in value({"Ref": "RetryDelaysSeconds"}).split(",")]
+    assert len(delays) == 10
+    assert 2.5 * 86_400 < sum(delays) < 4 * 86_400
+
+
+def who_may(table: str) -> set[str]:
+    return {
+        role
+        for role, properties in resources("AWS::IAM::Role").items()
+        if f'"{table}", "Arn"' in json.dumps(properties["Policies"])
+    }
+
+
+def test_only_deliver_reads_secrets_and_notify_neither_outcomes_nor_deliveries() -> None:
+    assert who_may("Secrets") == {"DeliverRole"}
+    assert who_may("Outcomes") == who_may("Attempts") == {"DeliverRole", "HealthRole"}
+    assert who_may("Audit") == {"HealthRole"}
+
+
+def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
+    declared = (notify.app.Settings, deliver.app.Settings, health.dependencies.Settings)
+    for name, settings in zip(FUNCTIONS, declared, strict=True):
+        given = set(resources("AWS::Lambda::Function")[name]["Environment"]["Variables"])
+        wanted = {field.upper() for field in settings.__dataclass_fields__}
+        ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_"))}
+        assert ours == wanted
+
+
+def test_the_models_and_the_template_agree_on_keys_and_indexes() -> None:
+    tables = {n.lower(): t for n, t in resources("AWS::DynamoDB::Table").items()}
+    for name, model in TABLES.items():
+        table = tables[name]
+        assert {k["KeyType"]: k["AttributeName"] for k in table["KeySchema"]} == _keys(model)
+        indexes = {i["IndexName"] for i in table.get("GlobalSecondaryIndexes", [])}
+        assert indexes == set(model._indexes)
+
+
+def _keys(model: Any) -> dict[str, str]:
+    keys = {"HASH": model._hash_keyname, "RANGE": model._range_keyname}
+    return {kind: name for kind, name in keys.items() if name}
+
+
+def test_every_parameter_and_output_is_described() -> None:
+    source = yaml_parse((ROOT / "template.yaml").read_text())
+    for name, described in (source["Parameters"] | source["Outputs"]).items():
+        assert described.get("Description"), name
+
+
+def test_every_alarm_names_its_section_of_the_runbook() -> None:
+    runbook = (ROOT / "infra" / "RUNBOOK.md").read_text()
+    alarms = [r for r in yaml_parse(ALARMS.read_text())["Resources"].values() if "Alarm" in r["Type"]]
+    assert alarms
+    for alarm in alarms:
+        description = json.dumps(alarm["Properties"]["AlarmDescription"])
+        [section] = re.findall(r'"([^"]+)" in infra/RUNBOOK.md', json.loads(description))
+        assert f"## {section}\n" in runbook
+
+
+UNFIT = {
+    "ES1001": "asks a mapping for a dead-letter queue; of an SQS source it belongs to the queue",
+    "ES6000": "asks for a dead-letter queue of each dead-letter queue",
+    "WS1000": "tracing needs a policy on every resource, and its SDK is in maintenance",
+    "WS1004": "looks for log groups by the function's name; these are explicit, a test above holds them",
+}
+
+
+def test_cfn_lint_is_content_with_the_source_and_with_the_translation(tmp_path: Path) -> None:
+    flat = tmp_path / "translated.json"
+    flat.write_text(json.dumps(translated(), default=str))
+    command = [str(Path(sys.executable).with_name("cfn-lint")), "-a", "cfn_lint_serverless.rules"]
+    for rule in UNFIT:
+        command += ["-i", rule]
+    for template in (ROOT / "template.yaml", flat, ALARMS):
+        done = subprocess.run([*command, "--", str(template)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
