@@ -15,7 +15,7 @@ from bellhop import tables
 from bellhop.registry import App, Installation, Organization
 from bellhop.secrets import SigningSecret
 from infra.local.build import ROOT
-from infra.local.embedded import REGION, embedded
+from infra.local.embedded import REGION, embedded_aws
 
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
 SECRET = "ab" * 32
@@ -90,7 +90,7 @@ def machine() -> dict[str, str]:
 @contextmanager
 def cloud(directory: Path) -> Iterator[Cloud]:
     """Run the embedded AWS with the template's tables and queues."""
-    with embedded(directory) as aws:
+    with embedded_aws(directory) as aws:
         for name in [n for n in os.environ if n.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(aws.env)
