@@ -1,4 +1,4 @@
-"""All parts in turn; the results are stored as JSON and a picture."""
+"""Runs all parts in turn, and stores the results as JSON and as a picture."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PARTS: dict[str, Part] = {
     "cpu": cpu.measure,
     "units": units.measure,
     "cold": cold.measure,
-    "isolation": isolation.measure,  # last: it leaves messages that go round in the Retries queue
+    "isolation": isolation.measure,  # last, because it leaves deferred messages on the Retries queue
 }
 
 
@@ -40,9 +40,9 @@ def main() -> None:
     tell("starting the embedded AWS and the endpoints")
     with (
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
-        rig(Path(directory)) as made,
+        rig(Path(directory)) as shared_rig,
     ):
-        results = {"at": _moment()} | {name: measure(made, tell) for name, measure in PARTS.items()}
+        results = {"at": _moment()} | {name: measure(shared_rig, tell) for name, measure in PARTS.items()}
     _store(results)
     report.show(results, console)
     console.print(f"Stored in {STORED.relative_to(ROOT)} and {LATEST.relative_to(ROOT)}.")

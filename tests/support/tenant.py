@@ -57,9 +57,7 @@ class Tenant:
     def app(self, behaviour: Behaviour, projects: Sequence[str] | None = None) -> tuple[Hook, Receiver]:
         """Register an app with an endpoint of this behaviour."""
         endpoint = self.exit_stack.enter_context(receiver(behaviour, SECRET))
-        self.apps += (
-            1  # in the id, because one event's deliveries are enqueued in its order
-        )
+        self.apps += 1  # in the id, because one event's deliveries are enqueued in its order
         hook = Hook(f"app-{self.apps}-{uuid.uuid4().hex[:8]}", endpoint.url, SECRET, EVENTS, projects)
         register(self.organization, self.owners, [hook])
         return hook, endpoint

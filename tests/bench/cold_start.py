@@ -1,6 +1,6 @@
-"""Run by the bundle's interpreter alone, nothing of the bench imported: how long a function's start takes.
+"""Measures a function's start. The bundle's own interpreter runs it, without any other part of the bench.
 
-Arguments: the handler's module, the file with its first event ("" for none), "list" to name its clients.
+Arguments: the handler's module; the file with its first event, or ""; "list" to name the clients it creates.
 """
 
 import importlib
@@ -9,22 +9,27 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 
 class Context:
+    """Lambda's context object."""
+
     function_name = "bench"
     memory_limit_in_mb = 512
     invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:bench"
     aws_request_id = "8f14e45f-ceea-467f-a8d5-0a1b2c3d4e5f"
 
-    def get_remaining_time_in_millis(self):
+    def get_remaining_time_in_millis(self) -> int:
         return 30_000
 
 
-def main(name, event, mode):
+def main(name: str, event: str, mode: str) -> None:
     report = sys.stdout
     sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the function's log
-    clients = _listed() if mode == "list" else []
+    clients = _clients_created() if mode == "list" else []
     first = json.loads(open(event).read()) if event else None  # noqa: PTH123, SIM115
     marks = [_now()]
     module = importlib.import_module(name)
@@ -38,26 +43,27 @@ def main(name, event, mode):
     times = {step: _between(*pair) for step, pair in zip(steps, itertools.pairwise(marks), strict=True)}
     report.write(json.dumps({"times": times, "clients": clients}))
     report.flush()
-    os._exit(0)  # kept-alive connections and pools are not this one's to wait for
+    os._exit(0)  # do not wait for kept-alive connections and thread pools
 
 
-def _connect(module):
-    """Build what the first invocation would, down to the tables' clients, which pynamodb makes when used."""
+def _connect(module: ModuleType) -> None:
+    """Build what the first invocation would build, including the clients that pynamodb creates when first used."""
     if hasattr(module, "_open"):
         module._open()
-        for model in _below(importlib.import_module("pynamodb.models").Model):
+        for model in _subclasses(importlib.import_module("pynamodb.models").Model):
             if model.__dict__.get("_connection"):
-                model._connection.connection.client  # noqa: B018 - a property that makes it
+                model._connection.connection.client  # noqa: B018 - the property creates it
 
 
-def _below(kind):
-    for each in kind.__subclasses__():
+def _subclasses(parent: type[Any]) -> Iterator[Any]:
+    for each in parent.__subclasses__():
         yield each
-        yield from _below(each)
+        yield from _subclasses(each)
 
 
-def _listed():
-    names = []
+def _clients_created() -> list[str]:
+    """The names of the clients, in a list that grows whenever one is created."""
+    names: list[str] = []
     botocore = importlib.import_module("botocore")
     botocore.register_initializer(
         lambda session: session.register(
@@ -68,11 +74,11 @@ def _listed():
     return names
 
 
-def _now():
+def _now() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def _between(start, end):
+def _between(start: tuple[float, float], end: tuple[float, float]) -> dict[str, float]:
     return {"wall_ms": (end[0] - start[0]) * 1000, "cpu_ms": (end[1] - start[1]) * 1000}
 
 
