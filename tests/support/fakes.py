@@ -128,4 +128,5 @@ def queue_message(body: Any, message_id: str = "m1", receive_count: int = 1) -> 
     }
 
 
-Hooks, sqs_record = InMemoryRegistry, queue_message
+Hooks = InMemoryRegistry
+sqs_record = queue_message

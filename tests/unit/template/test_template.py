@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -280,10 +281,10 @@ def test_only_deliver_reads_secrets_and_notify_neither_outcomes_nor_deliveries()
 
 
 def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
-    declared = (notify.app.Settings, deliver.app.Settings, health.dependencies.Settings)
+    declared: list[type[Any]] = [notify.app.Settings, deliver.app.Settings, health.dependencies.Settings]
     for name, settings in zip(FUNCTIONS, declared, strict=True):
         given = set(resources("AWS::Lambda::Function")[name]["Environment"]["Variables"])
-        wanted = {field.upper() for field in settings.__dataclass_fields__}
+        wanted = {field.name.upper() for field in fields(settings)}
         ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_"))}
         assert ours == wanted
 
