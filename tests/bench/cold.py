@@ -53,13 +53,13 @@ class Start:
         return dict(json.loads(done.stdout))
 
 
-def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """For each function: milliseconds of each step, and how its init compares with the bare clients'."""
-    tell("cold start: building the bundle")
+    on_progress("cold start: building the bundle")
     bundles = built_template().parent
     register(rig.cloud, [f"http://localhost:{rig.plain[0]}/ok/0/app0"])
     bare = _compiled_bare(rig.directory)
-    return {name: _function(rig, name, bundles, bare, tell) for name in ("notify", "deliver", "health")}
+    return {name: _function(rig, name, bundles, bare, on_progress) for name in ("notify", "deliver", "health")}
 
 
 def _compiled_bare(directory: Path) -> Path:
@@ -71,8 +71,10 @@ def _compiled_bare(directory: Path) -> Path:
     return place
 
 
-def _function(rig: Rig, name: str, bundles: Path, bare: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    tell(f"cold start: {name}")
+def _function(
+    rig: Rig, name: str, bundles: Path, bare: Path, on_progress: Callable[[str], None]
+) -> dict[str, Any]:
+    on_progress(f"cold start: {name}")
     resource = f"{name.capitalize()}Function"
     environ = rig.cloud.environment(resource, {}) | {"PYTHONHASHSEED": "0"}
     ours = Start([bundles / resource], f"{name}.app", environ, _event(rig.directory, name))

@@ -36,11 +36,11 @@ class Runner:
     queue_message: Callable[[str, str, int], dict[str, Any]]
 
 
-def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Microseconds of processor time per delivery, for each way and contender."""
     results: dict[str, Any] = {}
     for way, (scheme, behaviour, number) in WAYS.items():
-        tell(f"processor time: {way}")
+        on_progress(f"processor time: {way}")
         ports = rig.tls if scheme == "https" else rig.plain
         urls = [f"{scheme}://localhost:{port}/{behaviour}/0/app{i}" for i, port in enumerate(ports[:APPS])]
         register(rig.cloud, urls)

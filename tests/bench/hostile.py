@@ -43,7 +43,7 @@ def reset(connection: socket.socket, over: threading.Event) -> None:
 
 
 BEHAVIOURS: dict[str, Behaviour] = {
-    "says nothing": silent,
+    "sends nothing": silent,
     "drips headers": drips(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
     "drips the body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"."),
     "endless headers": flood(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000),
@@ -58,9 +58,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
-def measure(_: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(_: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """For each behaviour: the attempt's result, and the most milliseconds that it exceeded its deadline by."""
-    tell("hostile endpoints")
+    on_progress("hostile endpoints")
     context, authority = servers.certificates()
     with tempfile.TemporaryDirectory(prefix="bellhop-") as directory:
         (Path(directory) / "authority.pem").write_text(authority)

@@ -53,26 +53,30 @@ UNPAUSED = [
 ]
 
 
-def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Percentiles of the delay from send to receipt at healthy endpoints, and their ratio to alone."""
-    results = _all(rig, SCENARIOS, True, tell) | _all(rig, UNPAUSED, False, tell)
+    results = _all(rig, SCENARIOS, True, on_progress) | _all(rig, UNPAUSED, False, on_progress)
     alone = results["alone"]
     for result in results.values():
         result["ratio"] = {p: result[p] / alone[p] for p in ("p50_ms", "p99_ms")}
     return results
 
 
-def _all(rig: Rig, scenarios: Sequence[Scenario], pause: bool, tell: Callable[[str], None]) -> dict[str, Any]:
+def _all(
+    rig: Rig, scenarios: Sequence[Scenario], pause: bool, on_progress: Callable[[str], None]
+) -> dict[str, Any]:
     environ = rig.cloud.environment("DeliverFunction", PARAMETERS)
     with contextlib.ExitStack() as stack:
         children = [
             stack.enter_context(rig.child("ours:make", environ, rig.authorities, pause)) for _ in range(WORKERS)
         ]
-        return {scenario.name: _run(rig, scenario, children, tell) for scenario in scenarios}
+        return {scenario.name: _run(rig, scenario, children, on_progress) for scenario in scenarios}
 
 
-def _run(rig: Rig, scenario: Scenario, children: Sequence[Child], tell: Callable[[str], None]) -> dict[str, Any]:
-    tell(f"isolation: {scenario.name}")
+def _run(
+    rig: Rig, scenario: Scenario, children: Sequence[Child], on_progress: Callable[[str], None]
+) -> dict[str, Any]:
+    on_progress(f"isolation: {scenario.name}")
     _register(rig, scenario)
     queue = FairQueue(time.monotonic, scenario.fair)
     with _working(queue, children):

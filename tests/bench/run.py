@@ -34,15 +34,15 @@ def main() -> None:
     console = Console(width=None if os.isatty(1) else 160)
     started = time.monotonic()
 
-    def tell(step: str) -> None:
+    def on_progress(step: str) -> None:
         console.print(f"[dim]{time.monotonic() - started:5.0f} s  {step}[/dim]")
 
-    tell("starting the embedded AWS and the endpoints")
+    on_progress("starting the embedded AWS and the endpoints")
     with (
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
         rig(Path(directory)) as shared_rig,
     ):
-        results = {"at": _moment()} | {name: measure(shared_rig, tell) for name, measure in PARTS.items()}
+        results = {"at": _moment()} | {name: measure(shared_rig, on_progress) for name, measure in PARTS.items()}
     _store(results)
     report.show(results, console)
     console.print(f"Stored in {STORED.relative_to(ROOT)} and {LATEST.relative_to(ROOT)}.")

@@ -49,14 +49,14 @@ PROFILES = [
 ]
 
 
-def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Counted units and their price, for each profile."""
-    return {profile.name: of_profile(rig, profile, tell) for profile in PROFILES}
+    return {profile.name: of_profile(rig, profile, on_progress) for profile in PROFILES}
 
 
-def of_profile(rig: Rig, profile: Profile, tell: Callable[[str], None]) -> dict[str, Any]:
+def of_profile(rig: Rig, profile: Profile, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """One profile: the flow at quick endpoints, then the length of invocations at slow ones."""
-    tell(f"billed units: {profile.name}")
+    on_progress(f"billed units: {profile.name}")
     parameters = {"RetryDelaysSeconds": "1,60"} | profile.parameters
     with ExitStack() as stack:
         _endpoints(rig, LATENCY_MS)

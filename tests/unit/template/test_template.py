@@ -1,4 +1,4 @@
-"""What the template deploys, read from its translation: SAM hides too much to trust the source alone."""
+"""What the template deploys. It is read from SAM's translation, because the source alone hides too much."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def value(reference: Any, profile: str = "default") -> Any:
-    """What a reference comes to with the parameters' defaults, under a profile."""
+    """The value of a reference, with the parameters' defaults and under a profile."""
     match reference:
         case {"Ref": name}:
             return parameters()[name]["Default"]
@@ -54,14 +54,14 @@ def value(reference: Any, profile: str = "default") -> Any:
 
 
 def attribute(reference: Any) -> str:
-    """The logical id behind a !GetAtt or !Ref."""
+    """The logical id in a !GetAtt or !Ref."""
     target = reference.get("Fn::GetAtt") or reference["Ref"]
     return str(target[0] if isinstance(target, list) else target)
 
 
 QUEUES = ["IssueEvents", "Deliveries", "Retries", "Transitions"]
 FUNCTIONS = ["NotifyFunction", "DeliverFunction", "HealthFunction"]
-# Before a stack is reached: it gives them other names.
+# Computed at import: a stack that a test uses gives the tables other names.
 TABLES = {model.Meta.table_name: model for model in MODELS}
 
 
@@ -70,30 +70,30 @@ def mappings() -> list[dict[str, Any]]:
 
 
 def sources() -> set[str]:
-    """The queues that functions work off."""
+    """The queues that functions read."""
     return {attribute(m["EventSourceArn"]) for m in mappings()} & set(resources("AWS::SQS::Queue"))
 
 
 def dead_letter_queues() -> set[str]:
-    """Where queues, streams, rules and schedules leave what they give up."""
+    """The queues to which queues, streams, rules and schedules send what they give up."""
     queues, rules = resources("AWS::SQS::Queue").values(), resources("AWS::Events::Rule").values()
     scheduling = resources("AWS::Lambda::Function")["DeliverFunction"]["Environment"]["Variables"]
-    left_at = [
+    targets = [
         *(queue["RedrivePolicy"]["deadLetterTargetArn"] for queue in queues if "RedrivePolicy" in queue),
         *(m["DestinationConfig"]["OnFailure"]["Destination"] for m in mappings() if "DestinationConfig" in m),
         *(target["DeadLetterConfig"]["Arn"] for rule in rules for target in rule["Targets"]),
         scheduling["SCHEDULES_DEAD_LETTERS_ARN"],
     ]
-    return set(map(attribute, left_at))
+    return set(map(attribute, targets))
 
 
-def test_every_queue_is_worked_off_or_takes_dead_letters_and_none_does_both() -> None:
+def test_every_queue_is_read_by_a_function_or_is_a_dead_letter_queue_and_none_is_both() -> None:
     assert sources() == set(QUEUES)
     assert dead_letter_queues().isdisjoint(QUEUES)
     assert dead_letter_queues() | set(QUEUES) == set(resources("AWS::SQS::Queue"))
 
 
-def test_every_queue_that_is_worked_off_has_a_dead_letter_queue_after_at_least_ten_receives() -> None:
+def test_every_queue_that_a_function_reads_has_a_dead_letter_queue_after_at_least_ten_receives() -> None:
     for name in QUEUES:
         redrive = resources("AWS::SQS::Queue")[name]["RedrivePolicy"]
         assert redrive["maxReceiveCount"] >= 10
@@ -105,10 +105,10 @@ def test_what_a_rule_cannot_deliver_goes_to_the_dead_letter_queue_of_its_target(
     [statement] = policy["PolicyDocument"]["Statement"]
     for rule in resources("AWS::Events::Rule").values():
         for target in rule["Targets"]:
-            ends = [attribute(target["Arn"]), attribute(target["DeadLetterConfig"]["Arn"])]
-            assert ends[1] == f"{ends[0]}DeadLetters"
-            assert [attribute(queue) for queue in policy["Queues"]] == ends
-            assert [attribute(arn) for arn in statement["Resource"]] == ends
+            queues = [attribute(target["Arn"]), attribute(target["DeadLetterConfig"]["Arn"])]
+            assert queues[1] == f"{queues[0]}DeadLetters"
+            assert [attribute(queue) for queue in policy["Queues"]] == queues
+            assert [attribute(arn) for arn in statement["Resource"]] == queues
 
 
 def test_every_queue_is_encrypted_and_keeps_messages_for_fourteen_days() -> None:
@@ -142,7 +142,7 @@ def test_every_queue_source_is_limited_in_concurrency() -> None:
     assert all(value(m["ScalingConfig"]["MaximumConcurrency"]) >= 2 for m in queued)
 
 
-def test_the_stream_bisects_retries_finitely_and_tells_where_it_gave_up() -> None:
+def test_the_stream_bisects_retries_finitely_and_reports_what_it_gave_up() -> None:
     [stream] = [m for m in mappings() if attribute(m["EventSourceArn"]) == "Outcomes"]
     assert stream["BisectBatchOnFunctionError"] is True
     assert 0 < stream["MaximumRetryAttempts"] < 100
@@ -223,7 +223,7 @@ def test_no_queue_policy_has_a_wildcard() -> None:
 
 
 def test_the_only_stars_in_resources_are_a_streams_label_and_a_schedules_name() -> None:
-    # A stream's label is chosen by DynamoDB when it is made; schedules are made under names of their own.
+    # DynamoDB chooses a stream's label when it creates it; each schedule has a name of its own.
     starred = [s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])]
     assert [s["Fn::Sub"].rpartition("/")[0].rpartition(":")[2] for s in starred] == [
         "schedule/${Schedules}",
@@ -239,7 +239,7 @@ def test_only_the_scheduler_may_assume_the_schedules_role_and_only_deliver_may_p
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
 
 
-def test_only_its_own_rule_may_put_what_ses_says_on_the_transitions_queue() -> None:
+def test_only_the_rule_for_ses_events_may_send_to_the_transitions_queue() -> None:
     [policy] = resources("AWS::SQS::QueuePolicy").values()
     [statement] = policy["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
@@ -247,7 +247,7 @@ def test_only_its_own_rule_may_put_what_ses_says_on_the_transitions_queue() -> N
 
 
 def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
-    # Lambda ends a chain of messages between a queue and a function after 16 rounds unless it is told otherwise.
+    # Unless it is allowed, Lambda ends a chain of messages between a queue and a function after 16 rounds.
     functions = resources("AWS::Lambda::Function")
     assert {name for name, f in functions.items() if f.get("RecursiveLoop") == "Allow"} == {
         "DeliverFunction",
@@ -319,19 +319,19 @@ def test_every_alarm_names_its_section_of_the_runbook() -> None:
         assert f"## {section}\n" in runbook
 
 
-UNFIT = {
-    "ES1001": "asks a mapping for a dead-letter queue; of an SQS source it belongs to the queue",
+IGNORED_RULES = {
+    "ES1001": "asks each mapping for a dead-letter queue; that of an SQS source belongs to the queue",
     "ES6000": "asks for a dead-letter queue of each dead-letter queue",
     "WS1000": "tracing needs a policy on every resource, and its SDK is in maintenance",
-    "WS1004": "looks for log groups by the function's name; these are explicit, a test above holds them",
+    "WS1004": "expects log groups named after the function; ours are explicit, and a test above checks them",
 }
 
 
-def test_cfn_lint_is_content_with_the_source_and_with_the_translation(tmp_path: Path) -> None:
+def test_cfn_lint_accepts_the_source_and_the_translation(tmp_path: Path) -> None:
     flat = tmp_path / "translated.json"
     flat.write_text(json.dumps(translated(), default=str))
     command = [str(Path(sys.executable).with_name("cfn-lint")), "-a", "cfn_lint_serverless.rules"]
-    for rule in UNFIT:
+    for rule in IGNORED_RULES:
         command += ["-i", rule]
     for template in (ROOT / "template.yaml", flat, ALARMS):
         done = subprocess.run([*command, "--", str(template)], capture_output=True, text=True, check=False)
