@@ -57,7 +57,7 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-class RecordingBus:
+class FakeBus:
     """An event bus that records what is published, and fails while it is `down`."""
 
     def __init__(self) -> None:
@@ -102,4 +102,4 @@ def counters() -> dict[str, int]:
     return {n: sum(int(getattr(r, n)) for r in rows) for n in ("success", "error", "timeout", "fatal")}
 
 
-Announced = RecordingBus
+Announced = FakeBus

@@ -43,7 +43,7 @@ class Recorder:
 
 
 @dataclass
-class InMemoryRegistry:
+class FakeRegistry:
     """A registry that needs no table."""
 
     organizations: dict[str, Organization] = field(default_factory=dict)
@@ -128,5 +128,5 @@ def queue_message(body: Any, message_id: str = "m1", receive_count: int = 1) -> 
     }
 
 
-Hooks = InMemoryRegistry
+Hooks = FakeRegistry
 sqs_record = queue_message
