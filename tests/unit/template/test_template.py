@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def attribute(reference: Any) -> str:
 
 QUEUES = ["IssueEvents", "Deliveries", "Retries", "Transitions"]
 FUNCTIONS = ["NotifyFunction", "DeliverFunction", "HealthFunction"]
-# Computed at import: a stack that a test uses gives the tables other names.
+# Before a stack is reached: it gives them other names.
 TABLES = {model.Meta.table_name: model for model in MODELS}
 
 
@@ -281,10 +280,10 @@ def test_only_deliver_reads_secrets_and_notify_neither_outcomes_nor_deliveries()
 
 
 def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
-    declared: list[type[Any]] = [notify.app.Settings, deliver.app.Settings, health.dependencies.Settings]
+    declared = (notify.app.Settings, deliver.app.Settings, health.dependencies.Settings)
     for name, settings in zip(FUNCTIONS, declared, strict=True):
         given = set(resources("AWS::Lambda::Function")[name]["Environment"]["Variables"])
-        wanted = {field.name.upper() for field in fields(settings)}
+        wanted = {field.upper() for field in settings.__dataclass_fields__}
         ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_"))}
         assert ours == wanted
 
