@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 
@@ -34,7 +33,7 @@ def main(name: str, event: str, mode: str) -> None:
     marks = [_now()]
     module = importlib.import_module(name)
     marks.append(_now())
-    _connect(module)
+    _connect()
     marks.append(_now())
     if first and mode != "list":
         module.handler(first, Context())
@@ -46,11 +45,14 @@ def main(name: str, event: str, mode: str) -> None:
     os._exit(0)  # do not wait for kept-alive connections and thread pools
 
 
-def _connect(module: ModuleType) -> None:
-    """Build what the first invocation would build, including the clients that pynamodb creates when first used."""
-    if hasattr(module, "_open"):
-        module._open()
-        for model in _subclasses(importlib.import_module("pynamodb.models").Model):
+def _connect() -> None:
+    """Create the tables' clients, which pynamodb does when a table is first used.
+
+    Everything else that the first invocation needs is built when the module is imported.
+    """
+    models = sys.modules.get("pynamodb.models")
+    if models:
+        for model in _subclasses(models.Model):
             if model.__dict__.get("_connection"):
                 model._connection.connection.client  # noqa: B018 - the property creates it
 
