@@ -9,7 +9,7 @@ SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test lint format unit coverage test-pythons bench sam-local build deploy lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench sam-local build deploy lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,7 @@ $(UV): requirements-uv.txt
 find_python = for python in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1).*/bin/python$(1); do \
 	"$$python" -c 'import sys; print(sys.executable)' 2>/dev/null && break; done
 
+.PRECIOUS: .venv-3.%/.ready
 .venv-3.%/.ready: requirements-dev.txt pyproject.toml | $(UV)
 	@test -n "$$($(call find_python,3.$*))" || \
 	{ echo "Python 3.$* is neither on the PATH nor under pyenv. Install it, or leave it out." >&2; exit 1; }
@@ -73,13 +74,16 @@ find_python = for python in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/
 
 check: lint unit ## Before a commit: lint and the unit tests
 
-test: lint ## Everything that CI checks on one Python: lint and every test, with the template deployed on the embedded AWS
+test: install lint ## Everything that CI checks on one Python: lint and every test, with the template deployed on the embedded AWS
 	@.venv/bin/pytest $(PYTEST)
 
-lint: install ## ruff, mypy and sam validate
+lint: .venv/.ready ## ruff, mypy and sam validate
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@$(MAKE) --no-print-directory sam-validate
+
+sam-validate: .venv-sam/.ready ## Check template.yaml alone
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 
 format: .venv/.ready ## Format the code, and repair what ruff can
@@ -90,7 +94,7 @@ unit: .venv/.ready ## The unit tests, or some of them: TESTS=tests/unit/notify
 	@.venv/bin/pytest $(PYTEST) $(TESTS)
 
 unit-%: .venv-%/.ready ## The unit tests on another Python (unit-3.12), or on the oldest libraries allowed (unit-lowest)
-	@.venv-$*/bin/pytest $(PYTEST) $(COVERAGE-$*) $(TESTS)
+	@.venv-$*/bin/pytest $(PYTEST) $(TESTS) $(COVERAGE-$*)
 
 # Only of all unit tests, since pytest fails below the floor in pyproject.toml.
 COVERAGE-3.13 = $(if $(filter tests/unit,$(TESTS)),--cov)
