@@ -40,6 +40,7 @@ endef
 # pip checks the hashes of uv, and uv those of everything else.
 $(UV): requirements-uv.txt
 	$(check_python)
+	@echo "Installing the tools into .venv*: once, about half a minute" >&2
 	@rm -rf .venv-uv .venv-uv.new
 	@"$(PYTHON)" -m venv .venv-uv.new || { echo "$(PYTHON) cannot make a virtual environment. \
 	On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
@@ -119,7 +120,8 @@ bench: install ## Measure processor time, isolation, AWS cost and cold starts ag
 	@$(PY) -m tests.bench
 
 build: install ## Build the functions for AWS, as RUNTIME=python3.13 says, with bytecode
-	@command -v $(RUNTIME) >/dev/null || { echo "$(RUNTIME) is not on the PATH; sam build needs it. Another one: make $(MAKECMDGOALS) RUNTIME=python3.x"; exit 1; }
+	@$(RUNTIME) --version >/dev/null 2>&1 || { echo "$(RUNTIME) does not run; sam build needs it on the PATH. \
+	Another one: make $(MAKECMDGOALS) RUNTIME=python3.x" >&2; exit 1; }
 	@$(SAM) build --parameter-overrides Runtime=$(RUNTIME)
 	@for bundle in .aws-sam/build/*Function; do \
 		$(RUNTIME) -m compileall -q -s $$bundle -p /var/task --invalidation-mode unchecked-hash $$bundle || exit; done
