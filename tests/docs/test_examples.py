@@ -1,7 +1,9 @@
 """What the documents show is run: the webhook, the receivers, the publisher."""
 
 import json
+import os
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +146,31 @@ def test_the_publisher_on_the_page_sends_an_event_that_fits_the_contract(
     )["Messages"]
     event = events.parse(message["Body"])
     assert message["Attributes"]["MessageGroupId"] == event.organization_id
+
+
+SDK = """
+export class SQSClient { async send(command) { console.log(JSON.stringify(command.input)); return { MessageId: "m1" }; } }
+export class SendMessageCommand { constructor(input) { this.input = input; } }
+"""
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not on the PATH")
+def test_the_javascript_publisher_on_the_page_sends_the_event_in_its_organisations_group(tmp_path: Path) -> None:
+    assert NODE
+    package = tmp_path / "node_modules" / "@aws-sdk" / "client-sqs"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"type": "module", "main": "index.js"}')
+    (package / "index.js").write_text(SDK)
+    source = next(block.text for block in blocks(PUBLISHERS) if block.language == "javascript")
+    event = next(block.text for block in blocks(PUBLISHERS) if block.language == "json")
+    (tmp_path / "publish.mjs").write_text(f"{source}\nawait publish({event});\n")
+    environment = os.environ | {"ISSUE_EVENTS_QUEUE_URL": "https://queue.example/1"}
+    done = subprocess.run(
+        [NODE, "publish.mjs"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    sent = json.loads(done.stdout)
+    assert sent["QueueUrl"] == "https://queue.example/1"
+    assert sent["MessageGroupId"] == events.parse(sent["MessageBody"]).organization_id
 
 
 def test_every_event_in_the_documents_fits_the_contract() -> None:
