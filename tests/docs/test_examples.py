@@ -149,7 +149,9 @@ def test_the_publisher_on_the_page_sends_an_event_that_fits_the_contract(
 
 
 SDK = """
-export class SQSClient { async send(command) { console.log(JSON.stringify(command.input)); return { MessageId: "m1" }; } }
+export class SQSClient {
+  async send(command) { console.log(JSON.stringify(command.input)); return { MessageId: "m1" }; }
+}
 export class SendMessageCommand { constructor(input) { this.input = input; } }
 """
 
