@@ -1,4 +1,4 @@
-"""A write to the log whose answer was lost: the SDK sends it again, and it finds its own."""
+"""A write to the log whose response was lost: the SDK repeats it, and finds its own."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from bellhop import deliveries
 from bellhop.attempts import DeliveryRecord
 from bellhop.deliveries import Retry
 from deliver.dependencies import DeliverDependencies
-from tests.support.endpoint import TIMEOUT, Announced, Endpoint, counters, record, response, retries, run
+from tests.support.endpoint import Announced, Endpoint, counters, record, response, retries, run
 from tests.support.fakes import delivery, sqs_record
 
 ID = delivery().delivery_id
@@ -17,7 +17,7 @@ ID = delivery().delivery_id
 
 @pytest.fixture
 def queue(queue: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every write to the delivery log is made twice, and only the second one's answer arrives."""
+    """Every write to the delivery log is made twice, and only the second one's response arrives."""
     call = BaseClient._make_api_call
 
     def twice(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
@@ -29,15 +29,15 @@ def queue(queue: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return queue
 
 
-def test_a_first_attempts_end_goes_on_with_its_reminder(deps: DeliverDependencies, queue: str) -> None:
+def test_a_first_attempts_result_is_followed_by_its_retry(deps: DeliverDependencies, queue: str) -> None:
     assert run(deps, Endpoint(response(500)), sqs_record(delivery())) == []
     assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 1, 1)
-    [reminder] = retries(queue)
-    assert deliveries.decode(reminder["body"]) == Retry(ID, "pager", 2)
+    [message] = retries(queue)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2)
     assert counters()["error"] == 1
 
 
-def test_a_retrys_claim_is_ours_and_its_end_goes_on_with_its_reminder(
+def test_a_retrys_claim_is_ours_and_its_result_is_followed_by_the_next_retry(
     deps: DeliverDependencies, queue: str
 ) -> None:
     endpoint = Endpoint(response(500))
@@ -45,8 +45,8 @@ def test_a_retrys_claim_is_ours_and_its_end_goes_on_with_its_reminder(
     assert run(deps, endpoint, *retries(queue)) == []
     assert len(endpoint.posted) == 2
     assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 2, 2)
-    [reminder] = retries(queue)
-    assert deliveries.decode(reminder["body"]) == Retry(ID, "pager", 3)
+    [message] = retries(queue)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 3)
 
 
 def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str, bus: Announced) -> None:
@@ -56,22 +56,3 @@ def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str,
         run(deps, endpoint, *retries(queue))
     assert (record().state, len(record().attempts)) == ("exhausted", 3)
     assert [event_id for _, event_id, _ in bus.events] == [f"{ID}-3"]
-
-
-def test_a_first_attempt_that_got_no_slot_goes_round(deps: DeliverDependencies, queue: str) -> None:
-    batch = [sqs_record(delivery(delivery_id="hangs"), "hangs"), sqs_record(delivery(), "late")]
-    assert run(deps, Endpoint(TIMEOUT), *batch, slots=1) == []
-    sent = [deliveries.decode(reminder["body"]) for reminder in retries(queue)]
-    assert sent == [Retry("hangs", "pager", 2), Retry(ID, "pager", 1, deps.time())]
-
-
-def test_a_retry_that_got_no_slot_comes_back_when_the_answer_to_its_putting_off_was_lost(
-    deps: DeliverDependencies, queue: str
-) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
-    [again] = retries(queue)
-    hangs = sqs_record(delivery(delivery_id="hangs"), "hangs")
-    assert run(deps, Endpoint(TIMEOUT), hangs, again, slots=1) == [again["messageId"]]
-    endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, again) == []
-    assert len(endpoint.posted) == 1
