@@ -23,7 +23,7 @@ from deliver.http.sockets import TlsContext, current_call
 
 HOSTS = 256  # whose connections are kept
 # All of a batch may go to one host at once, and each of its connections is worth keeping. So this is the largest
-# BatchSize in template.yaml, and no setting: room that is not used costs nothing.
+# BatchSize in template.yaml, and no setting: where batches are smaller, the room stays empty.
 CONNECTIONS_PER_HOST = 100
 
 
@@ -73,7 +73,8 @@ class Adapter(HTTPAdapter):
 class _Idle:
     """A pool's idle connections.
 
-    urllib3's queue is filled with a None for each slot whenever a pool is made: 1.18 of a POST to a new host.
+    urllib3 puts a None into a new pool's queue for each slot, and its own queue takes its locks each time: 1.18 of a
+    POST to a new host.
     """
 
     def __init__(self, size: int) -> None:

@@ -55,7 +55,10 @@ class Transport:
         self._policy = policy
         self._resolvers = ThreadPoolExecutor(RESOLVERS, "resolve")
         self._adapter = Adapter(self._connect, context)
-        for scheme in ("http", "https"):
+        for scheme in (
+            "http",
+            "https",
+        ):  # both: 0.6 ms; 2 ms in a new process, most of which the first POST would pay
             self._prove_guard(scheme)
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:

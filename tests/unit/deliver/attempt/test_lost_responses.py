@@ -18,7 +18,7 @@ ID = delivery().delivery_id
 @pytest.fixture
 def queue(queue: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every write to the delivery log is made twice, and only the second one's response arrives."""
-    call = BaseClient._make_api_call
+    call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def twice(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
         if operation in {"PutItem", "UpdateItem"} and arguments["TableName"] == DeliveryRecord.Meta.table_name:
