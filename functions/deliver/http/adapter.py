@@ -73,8 +73,8 @@ class Adapter(HTTPAdapter):
 class _Idle:
     """A pool's idle connections.
 
-    urllib3 puts a None into a new pool's queue for each slot, and its own queue takes its locks each time: 1.18 of a
-    POST to a new host.
+    urllib3 puts a None into a new pool's queue for each slot, and its own queue takes its locks each time: 1.18 of
+    a POST to a new host.
     """
 
     def __init__(self, size: int) -> None:

@@ -21,7 +21,7 @@ DRAINED_BYTES = 65_536  # to read further than that would cost more than a new c
 
 RESOLVERS = 32  # threads, made when they are needed: a look-up that hangs holds one until the system gives up
 
-# Always refused by the guard; and where no guard is asked, no packet leaves: TCP knows no broadcast.
+# Always refused by the guard. Even if the guard were bypassed no packet would leave: TCP knows no broadcast.
 REFUSED_HOST = "255.255.255.255"
 
 
