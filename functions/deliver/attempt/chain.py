@@ -29,6 +29,18 @@ def begin(message: Delivery | Retry, receive_count: int, deps: DeliverDependenci
     return _begin_first(message, app, receive_count, deps)
 
 
+def first_attempt(delivery: Delivery, app: App | None, deps: DeliverDependencies) -> PendingAttempt | None:
+    """The first attempt of a delivery; None when its app is not registered any more: there is nowhere to send it.
+
+    Raises:
+        InternalError: the app has no secret; the message must come back.
+    """
+    if app is None:
+        _skip_missing_app(delivery, deps)
+        return None
+    return PendingAttempt(delivery, 1, app, _keys(app, deps))
+
+
 def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) -> DeliveryRecord | None:
     """Write a delivery's next state; None when another copy or worker is ahead, and this one does not count."""
     if pending.record is None:
@@ -95,47 +107,38 @@ def announce_exhausted(record: DeliveryRecord, deps: DeliverDependencies) -> Non
     deps.bus.publish(EXHAUSTED_EVENT, f"{record.delivery_id}-{attempts_made}", detail)
 
 
-def keys_of(app: App, deps: DeliverDependencies) -> Keys:
-    """The app's signing secrets.
+def _begin_first(
+    delivery: Delivery, app: App | None, receive_count: int, deps: DeliverDependencies
+) -> PendingAttempt | None:
+    if already_recorded(delivery, receive_count, deps):
+        return None
+    return first_attempt(delivery, app, deps)
 
-    Raises:
-        InternalError: it has none.
-    """
+
+def _begin_retry(message: Retry, app: App | None, deps: DeliverDependencies) -> PendingAttempt | None:
+    keys = _keys(app, deps) if app else None  # before the claim: a missing secret then leaves the attempt free
+    record = claim(message, deps)
+    if record is None:
+        return None
+    if app is None or keys is None:
+        attempts.finish(record, NextState(STOPPED), deps.now())
+        _skip_missing_app(record.delivery, deps)
+        return None
+    return PendingAttempt(
+        record.delivery, message.next_attempt, app, keys, record, deferred_since=message.deferred_since
+    )
+
+
+def _keys(app: App, deps: DeliverDependencies) -> Keys:
     keys = deps.secrets.keys(app.app_id)
     if keys is None:
         raise InternalError(f"app {app.app_id} has no signing secret; run bellhop apply with its registry file")
     return keys
 
 
-def skip_missing_app(named: dict[str, object], deps: DeliverDependencies) -> None:
-    """Log that a delivery has nowhere to go: its app is not registered any more."""
-    deps.telemetry.warning("delivery skipped: missing_app", **named)
+def _skip_missing_app(delivery: Delivery, deps: DeliverDependencies) -> None:
+    deps.telemetry.warning("delivery skipped: missing_app", **names(delivery))
     deps.telemetry.count("Skipped_missing_app")
-
-
-def _begin_first(
-    delivery: Delivery, app: App | None, receive_count: int, deps: DeliverDependencies
-) -> PendingAttempt | None:
-    if already_recorded(delivery, receive_count, deps):
-        return None
-    if app is None:
-        skip_missing_app(names(delivery), deps)
-        return None
-    return PendingAttempt(delivery, 1, app, keys_of(app, deps))
-
-
-def _begin_retry(message: Retry, app: App | None, deps: DeliverDependencies) -> PendingAttempt | None:
-    keys = keys_of(app, deps) if app else None  # before the claim: a missing secret then leaves the attempt free
-    record = claim(message, deps)
-    if record is None:
-        return None
-    if app is None or keys is None:
-        attempts.finish(record, NextState(STOPPED), deps.now())
-        skip_missing_app(names(record.delivery), deps)
-        return None
-    return PendingAttempt(
-        record.delivery, message.next_attempt, app, keys, record, deferred_since=message.deferred_since
-    )
 
 
 def _claim_refused(message: Retry, deps: DeliverDependencies) -> None:

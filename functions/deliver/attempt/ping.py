@@ -33,11 +33,7 @@ def begin(ping: Delivery, deps: DeliverDependencies) -> PendingAttempt | None:
         deps.telemetry.info("duplicate message dropped: the ping was sent before", **names(ping))
         deps.telemetry.count("DuplicateDropped")
         return None
-    app = deps.registry.app(ping.app_id)
-    if app is None:
-        chain.skip_missing_app(names(ping), deps)
-        return None
-    return PendingAttempt(ping, 1, app, chain.keys_of(app, deps))
+    return chain.first_attempt(ping, deps.registry.app(ping.app_id), deps)
 
 
 def write_result(pending: PendingAttempt, result: PostResult, deps: DeliverDependencies) -> None:

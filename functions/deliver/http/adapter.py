@@ -50,6 +50,13 @@ class Adapter(HTTPAdapter):
             {"ConnectionCls": type("Connection", (_Connection, connection), ours), "QueueCls": _Idle},
         )
 
+    def close(self) -> None:
+        """Close the idle connections now; urllib3 leaves that to the garbage collector."""
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118 - it is no dict: its iteration raises
+            pools[key].close()
+        super().close()
+
     def cert_verify(self, *_: Any, **__: Any) -> None:
         """The context has the authorities; requests would load them again for every connection."""
 

@@ -140,8 +140,8 @@ class TlsSocket(SSLTransport):
 class TlsContext(ssl.SSLContext):
     """A context whose connections are TlsSockets.
 
-    It resumes no sessions. Resuming saved at most 6% of the CPU of a POST on a new connection (with RSA certificates,
-    1% with ECDSA) and added 12% to a host's first one. It was state, too, that tenants of one host would share.
+    It resumes no sessions. Resuming saved at most 6% of the CPU of a POST on a new connection (with RSA
+    certificates; 1% with ECDSA), added 12% to a host's first one, and was state that tenants of one host share.
     """
 
     def __new__(cls) -> Self:

@@ -44,7 +44,7 @@ def deps(deps: DeliverDependencies) -> DeliverDependencies:
     return dataclasses.replace(deps, policy=RetryPolicy((5, 60), lease=30))
 
 
-def park(state: str = PARKED, attempt: int = 0) -> None:
+def record_as(state: str = PARKED, attempt: int = 0) -> None:
     """A delivery in that state after so many attempts, taken off the list as a replay does it."""
     made = attempts.open_record(delivery(), NextState(state), NOW)
     assert made
@@ -62,7 +62,7 @@ def listed() -> list[str]:
 
 @pytest.mark.parametrize(("state", "attempt"), [(PARKED, 0), (PARKED, 2), (EXHAUSTED, 3)])
 def test_what_is_replayable_is_delivered(deps: DeliverDependencies, state: str, attempt: int) -> None:
-    park(state, attempt)
+    record_as(state, attempt)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay(attempt + 1)) == []
     assert [body for _, _, body in endpoint.posted] == [delivery().body]
@@ -71,7 +71,7 @@ def test_what_is_replayable_is_delivered(deps: DeliverDependencies, state: str, 
 
 
 def test_what_is_in_its_record_is_not_logged_a_second_time_among_the_successes(deps: DeliverDependencies) -> None:
-    park(PARKED)
+    record_as(PARKED)
     run(deps, Endpoint(response(200)), replay())
     assert [entry["result"] for entry in record().attempts] == ["http_200"]
     assert list(SuccessPack.scan()) == []
@@ -79,7 +79,7 @@ def test_what_is_in_its_record_is_not_logged_a_second_time_among_the_successes(d
 
 
 def test_a_failure_within_the_schedule_goes_on_as_an_ordinary_chain(deps: DeliverDependencies, queue: str) -> None:
-    park(PARKED)
+    record_as(PARKED)
     run(deps, Endpoint(response(500)), replay())
     assert (record().state, record().attempts_made) == (RETRYING, 1)
     [message] = retries(queue)
@@ -89,7 +89,7 @@ def test_a_failure_within_the_schedule_goes_on_as_an_ordinary_chain(deps: Delive
 def test_what_was_exhausted_and_fails_again_is_replayable_and_announced_again(
     deps: DeliverDependencies, bus: Announced, queue: str
 ) -> None:
-    park(EXHAUSTED, 3)
+    record_as(EXHAUSTED, 3)
     run(deps, Endpoint(TIMEOUT), replay(4))
     assert (record().state, record().attempts_made, listed()) == (EXHAUSTED, 4, [ID])
     assert retries(queue) == []
@@ -98,7 +98,7 @@ def test_what_was_exhausted_and_fails_again_is_replayable_and_announced_again(
 
 @pytest.mark.parametrize("status", [200, 500, 410])
 def test_however_often_a_replay_message_comes_one_attempt_is_made(deps: DeliverDependencies, status: int) -> None:
-    park(PARKED)
+    record_as(PARKED)
     endpoint = Endpoint(response(status))
     for _ in range(4):
         assert run(deps, endpoint, replay()) == []
@@ -112,7 +112,7 @@ def test_however_often_a_replay_message_comes_one_attempt_is_made(deps: DeliverD
 def test_a_record_that_is_not_replayable_at_that_attempt_any_more_is_left_alone(
     deps: DeliverDependencies, state: str, attempt: int
 ) -> None:
-    park(state, attempt)
+    record_as(state, attempt)
     before = record().serialize()
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay(1)) == []
@@ -130,7 +130,7 @@ def test_a_record_that_is_gone_is_nothing_to_replay(deps: DeliverDependencies) -
 
 @pytest.mark.parametrize("state", REPLAYABLE)
 def test_an_ordinary_retry_does_not_take_what_is_replayable(deps: DeliverDependencies, state: str) -> None:
-    park(state)
+    record_as(state)
     endpoint = Endpoint(response(200))
     run(deps, endpoint, sqs_record(Retry(ID, "pager", 1)))
     assert endpoint.posted == []
@@ -139,7 +139,7 @@ def test_an_ordinary_retry_does_not_take_what_is_replayable(deps: DeliverDepende
 def test_a_worker_that_died_with_the_claim_leaves_the_message_that_goes_on(
     deps: DeliverDependencies, clock: Clock
 ) -> None:
-    park(PARKED)
+    record_as(PARKED)
     attempts.claim(ID, 1, "dead", NOW, 30, replay=True)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay()) == ["replay"]
@@ -152,7 +152,7 @@ def test_a_worker_that_died_with_the_claim_leaves_the_message_that_goes_on(
 def test_an_app_that_is_off_again_has_it_parked_again_and_replayable(
     deps: DeliverDependencies, apps: dict[str, App], state: str, attempt: int
 ) -> None:
-    park(state, attempt)
+    record_as(state, attempt)
     apps["pager"] = app(state="disabled", generation=4)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay(attempt + 1)) == []
@@ -164,7 +164,7 @@ def test_an_app_that_is_off_again_has_it_parked_again_and_replayable(
 
 
 def test_without_time_left_the_message_comes_back_and_delivers(deps: DeliverDependencies) -> None:
-    park(EXHAUSTED, 3)
+    record_as(EXHAUSTED, 3)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay(4), time_left=False) == ["replay"]
     assert run(deps, endpoint, replay(4)) == []
@@ -177,7 +177,7 @@ def test_without_time_left_the_message_comes_back_and_delivers(deps: DeliverDepe
 def test_a_replay_of_a_paused_app_is_deferred_as_a_replay_without_touching_its_record(
     deps: DeliverDependencies, queue: str
 ) -> None:
-    park(PARKED)
+    record_as(PARKED)
     circuits.open_circuit("pager", 1, T0, T0 + 30)
     deps.window.suspect("pager")
     before = record().serialize()
@@ -211,7 +211,7 @@ def test_replays_beyond_the_apps_rate_are_deferred_and_all_arrive(
 def test_a_replay_that_was_deferred_too_long_ends_exhausted_and_replayable(
     deps: DeliverDependencies, clock: Clock, queue: str, bus: Announced, attempt: int
 ) -> None:
-    park(EXHAUSTED if attempt else PARKED, attempt)
+    record_as(EXHAUSTED if attempt else PARKED, attempt)
     circuits.open_circuit("pager", 1, T0, T0 + 10_000)
     deps.window.suspect("pager")
     waiting = [replay(attempt + 1)]
@@ -227,7 +227,7 @@ def test_a_replay_that_was_deferred_too_long_ends_exhausted_and_replayable(
 def test_a_trial_with_a_replayed_delivery_that_fails_spends_nothing_and_goes_on(
     deps: DeliverDependencies, clock: Clock, queue: str
 ) -> None:
-    park(PARKED)
+    record_as(PARKED)
     circuits.open_circuit("pager", 1, T0, T0)
     deps.window.suspect("pager")
     run(deps, Endpoint(response(500)), replay())
