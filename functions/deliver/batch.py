@@ -169,7 +169,7 @@ def _begin(message: QueueMessage, deps: DeliverDependencies) -> PendingAttempt |
 
 
 def _post_all(begun: Sequence[Begun], deps: DeliverDependencies, invocation: Invocation) -> list[Finished]:
-    """Make the attempts, none of which waits for another; each with what came of it, in the order they end."""
+    """Make the attempts side by side; return each with its result, in the order in which they finish."""
     finished, hub = list[Finished](), Hub[Finished]()
     with closing(hub):
         for item in begun:
@@ -213,13 +213,13 @@ def _write_result(
     delivered = judgement.verdict is Verdict.DELIVERED
     attempt = _attempt_row(pending.number, judgement.result, result)
     admission.finish_trial(pending, deps, succeeded=delivered)
-    follow_up = ending.write(pending, judgement, attempt, deps)
+    next_step = ending.write(pending, judgement, attempt, deps)
     # Counted before the next retry is sent: if that fails, the message comes back and finds the record ahead, so
     # this is the only chance to count the attempt.
     delta = ending.outcome_delta(pending, judgement, attempt)
     if delta:
         batch.deltas.append(delta)
-    ending.send(follow_up, deps)
+    ending.send(next_step, deps)
     if delivered:
         row = attempt.row() | _names(pending.delivery)
         batch.successes.append(Success(pending.delivery.app_id, row, recorded=pending.record is not None))

@@ -70,7 +70,7 @@ class Poster(Protocol):
 
 @dataclass(frozen=True)
 class DeliverDependencies:
-    """Time, randomness and everything outside come in here. `deadline`: seconds that one POST may take."""
+    """Everything outside, with time and randomness, is handed in here. `deadline`: seconds that one POST may take."""
 
     registry: Apps
     secrets: Secrets
@@ -135,7 +135,7 @@ class PendingAttempt:
 
 @dataclass(frozen=True, slots=True)
 class PostResult:
-    """A POST that was made: what came of it, when it began, and how long it took."""
+    """A POST that was made: its outcome, when it began, and how long it took."""
 
     outcome: Response | SendFailure
     at: datetime

@@ -1,4 +1,4 @@
-"""After an attempt: what is written of it, what health counts of it, and what is sent next."""
+"""After an attempt: its result is written, counted for health, and followed by a retry or an announcement."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -16,7 +16,7 @@ EVIDENCE_BYTES = 160  # of a response in a counter row, which must stay within o
 
 
 @dataclass(frozen=True, slots=True)
-class FollowUp:
+class NextStep:
     """What is to be sent once the result is written: a retry and its delay in seconds, the event that the delivery
     is exhausted, or nothing.
     """
@@ -25,21 +25,21 @@ class FollowUp:
     exhausted: DeliveryRecord | None = None
 
 
-def write(pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps: DeliverDependencies) -> FollowUp:
-    """Write the result of an attempt; what is to be sent next."""
+def write(pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps: DeliverDependencies) -> NextStep:
+    """Write the result of an attempt; return what is to be sent next."""
     if judgement.verdict is not Verdict.DELIVERED:
         return _write_failure(pending, judgement, attempt, deps)
     if pending.record:
         chain.write(pending, NextState(DELIVERED, attempt=attempt), deps)
-    return FollowUp()
+    return NextStep()
 
 
-def send(follow_up: FollowUp, deps: DeliverDependencies) -> None:
+def send(next_step: NextStep, deps: DeliverDependencies) -> None:
     """Send the retry for the next attempt, or announce that there is none."""
-    if follow_up.retry:
-        deps.scheduler.send(*follow_up.retry)
-    if follow_up.exhausted:
-        chain.announce_exhausted(follow_up.exhausted, deps)
+    if next_step.retry:
+        deps.scheduler.send(*next_step.retry)
+    if next_step.exhausted:
+        chain.announce_exhausted(next_step.exhausted, deps)
 
 
 def outcome_delta(pending: PendingAttempt, judgement: Judgement, attempt: Attempt) -> OutcomeDelta | None:
@@ -54,16 +54,16 @@ def outcome_delta(pending: PendingAttempt, judgement: Judgement, attempt: Attemp
 
 def _write_failure(
     pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps: DeliverDependencies
-) -> FollowUp:
+) -> NextStep:
     state, wait = _next_state(pending, judgement, attempt, deps)
     record = chain.write(pending, state, deps)
     _log_failure(pending, attempt, state, deps, wait=wait)
     if record is None or state.state == STOPPED:
-        return FollowUp()
+        return NextStep()
     if state.state == EXHAUSTED:
-        return FollowUp(exhausted=record)
+        return NextStep(exhausted=record)
     since = None if state.spends else pending.deferred_since or deps.time()
-    return FollowUp((Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1, since), wait))
+    return NextStep((Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1, since), wait))
 
 
 def _next_state(

@@ -37,7 +37,7 @@ def begin(ping: Delivery, deps: DeliverDependencies) -> PendingAttempt | None:
 
 
 def write_result(pending: PendingAttempt, result: PostResult, deps: DeliverDependencies) -> None:
-    """Write what came of a ping. If the worker dies before that, the ping is sent again."""
+    """Write the result of a ping. If the worker dies before that, the ping is sent again."""
     # Judged as a webhook would be: an endpoint that asks to be switched off is not well.
     delivered = verdict.judge(result.outcome, deps.now()).verdict is Verdict.DELIVERED
     attempt = _attempt(result)

@@ -42,7 +42,7 @@ class Judgement:
 
 
 def judge(outcome: Response | SendFailure, now: datetime) -> Judgement:
-    """Judge what came of a POST."""
+    """Judge the outcome of a POST."""
     if isinstance(outcome, SendFailure):
         if outcome.refused:
             return Judgement(Verdict.STOP, Counter.ERROR, outcome.kind)

@@ -12,7 +12,7 @@ The way of one attempt, down through the floors and back up:
             TlsContext.wrap_socket                     https: handshake, certificate (TlsSocket)
           _Connection.request                        headers and body in one write
           _Connection.getresponse                    status and headers
-      Transport._read                                up to 64 KiB of the body; then the connection goes back to
+      _read                                          up to 64 KiB of the body; then the connection goes back to
                                                      its pool, or is closed when more is left
 
 Wherever a socket would block, `hub.until` lets the other attempts go on, for at most what is left of the deadline.
@@ -39,12 +39,13 @@ relies on. Each has a test in test_library_contract.py that fails when an update
               http.client's                                                  out are sent
     urllib3   pool_classes_by_scheme, ConnectionCls,     adapter             our connections are not used: also
               QueueCls (put, get, qsize)                                     refused at start
-    urllib3   util.ssltransport.SSLTransport, .sslobj,   sockets             TLS fails: every test notices
+    urllib3   util.ssltransport.SSLTransport, which      sockets             TLS fails, or loses the deadline
               reads its socket by recv()
     urllib3   wrap_socket() may return what is no        sockets             https fails: every test notices
               SSLSocket
     urllib3   a body read to its end gives the           transport           connections are not kept alive
               connection back to its pool
+    urllib3   PoolManager.pools: keys(), [key]           adapter             close() leaves connections open
     requests  init_poolmanager, cert_verify,             adapter             slower, or requests' own behaviour
               get_connection_with_tls_context,                               (proxies, cookies) comes back
               request_url, build_response are called

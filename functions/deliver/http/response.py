@@ -1,4 +1,4 @@
-"""What came of a POST: a response, or a send failure and why."""
+"""The outcome of a POST: a response, or a send failure with its reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

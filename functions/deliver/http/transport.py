@@ -23,6 +23,7 @@ RESOLVERS = 32  # threads, made when they are needed: a look-up that hangs holds
 
 # Always refused by the guard. Even if the guard were bypassed no packet would leave: TCP knows no broadcast.
 REFUSED_HOST = "255.255.255.255"
+PROOF_SECONDS = 8.0  # a start on Lambda has ten
 
 
 class ResolversBusyError(Exception):
@@ -86,7 +87,7 @@ class Transport:
 
     def _prove_guard(self, scheme: str) -> None:
         """Connect through the real adapter to an address that the guard always refuses."""
-        current_call.set(Call(time.monotonic() + 1.0))
+        current_call.set(Call(time.monotonic() + PROOF_SECONDS))
         try:
             self._adapter.send(_prepare(f"{scheme}://{REFUSED_HOST}/", {}, b""), stream=True, timeout=None)
         except AddressNotAllowedError:

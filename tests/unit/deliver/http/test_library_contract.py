@@ -175,7 +175,6 @@ def test_a_tls_connection_may_be_no_ssl_socket_and_reads_its_socket_by_recv() ->
         assert ssl.SSLSocket not in type(tls).mro()
         assert isinstance(tls, TlsSocket)
         assert isinstance(tls, SSLTransport)
-        assert isinstance(tls.sslobj, ssl.SSLObject)
         assert tls.getpeercert()
     assert reads
 
@@ -212,6 +211,17 @@ def test_a_body_that_is_read_to_its_end_gives_its_connection_back(transport: Tra
         request.url = server.url
         slots = transport._adapter.get_connection_with_tls_context(request).pool._connections
         assert [type(kept).__name__ for kept in slots if kept] == ["Connection"]
+
+
+def test_a_transport_that_is_closed_has_closed_its_idle_connections(transport: Transport) -> None:
+    request = requests.PreparedRequest()
+    with serve(answers(OK, OK)) as server:
+        request.url = server.url
+        transport.post(server.url, {}, b"{}", 5.0)
+        pool = transport._adapter.get_connection_with_tls_context(request)
+        [idle] = [kept for kept in pool.pool._connections if kept]
+        transport.close()
+        assert idle.sock is None
 
 
 # ---- requests
