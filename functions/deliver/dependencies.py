@@ -70,7 +70,7 @@ class Poster(Protocol):
 
 @dataclass(frozen=True)
 class DeliverDependencies:
-    """Everything outside, with time and randomness, is handed in here. `deadline`: seconds that one POST may take."""
+    """Everything outside, with time and randomness, is handed in here. `deadline`: seconds one POST may take."""
 
     registry: Apps
     secrets: Secrets

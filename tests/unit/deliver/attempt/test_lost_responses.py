@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from bellhop import deliveries
+from bellhop import circuits, deliveries
 from bellhop.attempts import DeliveryRecord
 from bellhop.deliveries import Retry
+from bellhop.registry import App
 from deliver.dependencies import DeliverDependencies
 from tests.support.endpoint import Announced, Endpoint, counters, record, response, retries, run
-from tests.support.fakes import delivery, sqs_record
+from tests.support.fakes import app, delivery, sqs_record
 
 ID = delivery().delivery_id
 
@@ -56,3 +57,12 @@ def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str,
         run(deps, endpoint, *retries(queue))
     assert (record().state, len(record().attempts)) == ("exhausted", 3)
     assert [event_id for _, event_id, _ in bus.events] == [f"{ID}-3"]
+
+
+def test_a_delivery_of_a_switched_off_app_is_parked_and_counted(
+    deps: DeliverDependencies, apps: dict[str, App], queue: str
+) -> None:
+    apps["pager"] = app(state="disabled", generation=2)
+    assert run(deps, Endpoint(response(200)), sqs_record(delivery())) == []
+    assert record().state == "parked"
+    assert circuits.load("pager").parked == 1
