@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from samtranslator.yaml_helper import yaml_parse
 import deliver.app
 import health.dependencies
 import notify.app
+from bellhop import settings
+from bellhop.outcomes import OutcomeDay
+from deliver.batch import MARGIN_SECONDS
+from deliver.http.adapter import CONNECTIONS_PER_HOST
+from deliver.http.guard import EndpointPolicy
 from tests.conftest import MODELS
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +65,12 @@ def attribute(reference: Any) -> str:
 
 
 QUEUES = ["IssueEvents", "Deliveries", "Retries", "Transitions"]
-FUNCTIONS = ["NotifyFunction", "DeliverFunction", "HealthFunction"]
+SETTINGS: dict[str, type[Any]] = {
+    "NotifyFunction": notify.app.Settings,
+    "DeliverFunction": deliver.app.Settings,
+    "HealthFunction": health.dependencies.Settings,
+}
+FUNCTIONS = list(SETTINGS)
 # Before a stack is reached: it gives them other names.
 TABLES = {model.Meta.table_name: model for model in MODELS}
 
@@ -129,6 +140,100 @@ def test_a_message_stays_invisible_for_six_timeouts_and_the_batching_window(name
 
 def test_a_function_has_time_for_its_attempts() -> None:
     assert value({"Ref": "DeliverTimeoutSeconds"}) >= 2 * value({"Ref": "DeliveryDeadlineSeconds"})
+
+
+# ---- Values of the template that the code pairs with values of its own
+
+
+def variables(function: str) -> dict[str, str]:
+    """What the template puts into a function's environment: parameters' defaults, what is not known as a word."""
+    given = resources("AWS::Lambda::Function")[function]["Environment"]["Variables"]
+
+    def known(reference: Any) -> Any:
+        match reference:
+            case {"Ref": parameter} if "Default" in parameters().get(parameter, {}):
+                return value(reference)
+            case str() | int():
+                return reference
+        return "reference"
+
+    return {name: str(known(reference)) for name, reference in given.items()}
+
+
+def of_function(function: str) -> list[dict[str, Any]]:
+    return [m for m in mappings() if attribute(m["FunctionName"]) == function]
+
+
+def batch_sizes(function: str) -> set[int]:
+    profiles = translated()["Mappings"]["Profiles"]
+    return {int(value(m["BatchSize"], profile)) for m in of_function(function) for profile in profiles}
+
+
+@pytest.mark.parametrize("name", ["NotifyFunction", "DeliverFunction", "HealthFunction"])
+def test_every_setting_can_be_read_from_what_the_template_gives_by_default(name: str) -> None:
+    assert settings.load(SETTINGS[name], variables(name))
+
+
+def test_deliver_keeps_as_many_connections_to_a_host_as_its_largest_batch_may_open() -> None:
+    assert max(batch_sizes("DeliverFunction")) == CONNECTIONS_PER_HOST
+
+
+def test_deliver_has_time_for_an_attempt_and_for_writing_its_result() -> None:
+    timeout = value(resources("AWS::Lambda::Function")["DeliverFunction"]["Timeout"])
+    assert timeout >= float(variables("DeliverFunction")["DEADLINE_SECONDS"]) + MARGIN_SECONDS
+
+
+def test_a_claim_lasts_as_long_as_the_function_that_made_it_and_ends_before_its_message_comes_back() -> None:
+    function = resources("AWS::Lambda::Function")["DeliverFunction"]
+    assert function["Environment"]["Variables"]["LEASE_SECONDS"] == function["Timeout"]
+    for mapping in of_function("DeliverFunction"):
+        queue = resources("AWS::SQS::Queue")[attribute(mapping["EventSourceArn"])]
+        assert value(queue["VisibilityTimeout"]) > value(function["Timeout"])
+
+
+def test_health_knows_the_deadline_and_the_timeout_of_deliver() -> None:
+    functions = resources("AWS::Lambda::Function")
+    deliver_function, health_function = functions["DeliverFunction"], functions["HealthFunction"]
+    known = health_function["Environment"]["Variables"]
+    assert known["DEADLINE_SECONDS"] == deliver_function["Environment"]["Variables"]["DEADLINE_SECONDS"]
+    assert known["DELIVER_TIMEOUT_SECONDS"] == deliver_function["Timeout"]
+
+
+def test_every_function_caches_the_registry_for_the_same_time() -> None:
+    functions = resources("AWS::Lambda::Function").values()
+    cached = [f["Environment"]["Variables"].get("CACHE_SECONDS", {"Ref": "CacheSeconds"}) for f in functions]
+    assert cached == [{"Ref": "CacheSeconds"}] * 3
+
+
+def test_a_batch_of_more_than_ten_has_the_window_that_lambda_asks_for() -> None:
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html
+    for mapping in mappings():
+        for profile in translated()["Mappings"]["Profiles"]:
+            if attribute(mapping["EventSourceArn"]) in QUEUES and value(mapping["BatchSize"], profile) > 10:
+                assert value(mapping["MaximumBatchingWindowInSeconds"], profile) >= 1
+
+
+def test_the_ports_of_endpoints_are_by_default_those_that_the_code_assumes() -> None:
+    chosen = settings.load(deliver.app.Settings, variables("DeliverFunction"))
+    assert chosen.endpoints == EndpointPolicy()
+
+
+def test_the_attribute_that_the_stream_is_filtered_by_is_one_that_outcomes_are_written_with() -> None:
+    [stream] = [m for m in mappings() if attribute(m["EventSourceArn"]) == "Outcomes"]
+    [found] = stream["FilterCriteria"]["Filters"]
+    image = json.loads(found["Pattern"])["dynamodb"]["NewImage"]
+    assert set(image) == {OutcomeDay.has_failure.attr_name}
+
+
+def test_alarms_watch_only_metrics_that_the_code_counts_in_the_namespace_that_it_is_given() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    namespaces = {variables(name)["POWERTOOLS_METRICS_NAMESPACE"] for name in FUNCTIONS}
+    alarms = [
+        r["Properties"] for r in yaml_parse(ALARMS.read_text())["Resources"].values() if "Alarm" in r["Type"]
+    ]
+    ours = [alarm["MetricName"] for alarm in alarms if {alarm.get("Namespace")} == namespaces]
+    assert len(ours) >= 4
+    assert [name for name in ours if f'count("{name}"' not in code] == []
 
 
 def test_every_source_reports_partial_batches() -> None:
@@ -255,8 +360,8 @@ def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
 
 
 def test_addresses_that_bounced_or_complained_are_suppressed() -> None:
-    [settings] = resources("AWS::SES::ConfigurationSet").values()
-    assert settings["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
+    [configuration] = resources("AWS::SES::ConfigurationSet").values()
+    assert configuration["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
 
 
 def test_retries_go_on_for_about_three_days() -> None:
@@ -280,10 +385,9 @@ def test_only_deliver_reads_secrets_and_notify_neither_outcomes_nor_deliveries()
 
 
 def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
-    declared = (notify.app.Settings, deliver.app.Settings, health.dependencies.Settings)
-    for name, settings in zip(FUNCTIONS, declared, strict=True):
+    for name, declared in SETTINGS.items():
         given = set(resources("AWS::Lambda::Function")[name]["Environment"]["Variables"])
-        wanted = {field.upper() for field in settings.__dataclass_fields__}
+        wanted = {field.name.upper() for field in fields(declared)}
         ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_"))}
         assert ours == wanted
 

@@ -33,7 +33,7 @@ def scheduler() -> Scheduler:
 
 
 @pytest.fixture
-def reminders(queue: str, scheduler: Scheduler) -> RetryScheduler:
+def retries_at(queue: str, scheduler: Scheduler) -> RetryScheduler:
     return RetryScheduler(
         Queue(boto3.client("sqs"), queue),
         "arn:queue",
@@ -46,18 +46,18 @@ def reminders(queue: str, scheduler: Scheduler) -> RetryScheduler:
 
 
 def test_up_to_fifteen_minutes_the_queue_delays(
-    reminders: RetryScheduler, queue: str, scheduler: Scheduler
+    retries_at: RetryScheduler, queue: str, scheduler: Scheduler
 ) -> None:
-    reminders.send(RETRY, MAX_DELAY)
+    retries_at.send(RETRY, MAX_DELAY)
     [message] = retries(queue)
     assert decode(message["body"]) == RETRY
     assert scheduler.made == {}
 
 
 def test_beyond_that_a_schedule_that_deletes_itself_sends_the_reference(
-    reminders: RetryScheduler, queue: str, scheduler: Scheduler
+    retries_at: RetryScheduler, queue: str, scheduler: Scheduler
 ) -> None:
-    reminders.send(RETRY, 7200)
+    retries_at.send(RETRY, 7200)
     [schedule] = scheduler.made.values()
     assert retries(queue) == []
     assert schedule["GroupName"] == "group"
@@ -68,26 +68,26 @@ def test_beyond_that_a_schedule_that_deletes_itself_sends_the_reference(
     assert delivery().body.decode() not in json.dumps(schedule)
 
 
-def test_a_schedules_time_is_rounded_up(reminders: RetryScheduler, scheduler: Scheduler) -> None:
-    reminders.send(RETRY, 7200)
+def test_a_schedules_time_is_rounded_up(retries_at: RetryScheduler, scheduler: Scheduler) -> None:
+    retries_at.send(RETRY, 7200)
     assert scheduler.made[schedule_name(RETRY)]["ScheduleExpression"] == "at(2026-11-23T14:00:01)"
 
 
-def test_a_schedule_that_is_there_already_is_enough(reminders: RetryScheduler, scheduler: Scheduler) -> None:
-    reminders.send(RETRY, 7200)
-    reminders.send(RETRY, 7200)
+def test_a_schedule_that_is_there_already_is_enough(retries_at: RetryScheduler, scheduler: Scheduler) -> None:
+    retries_at.send(RETRY, 7200)
+    retries_at.send(RETRY, 7200)
     assert len(scheduler.made) == 1
 
 
 def test_another_refusal_of_the_scheduler_is_a_fault_of_ours(
-    reminders: RetryScheduler, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    retries_at: RetryScheduler, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def throttled(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException"}}, "CreateSchedule")
 
     monkeypatch.setattr(scheduler, "create_schedule", throttled)
     with pytest.raises(ClientError):
-        reminders.send(RETRY, 7200)
+        retries_at.send(RETRY, 7200)
 
 
 def test_names_fit_and_differ_by_attempt() -> None:

@@ -1,4 +1,4 @@
-"""A replay reminder, through the real dispatch: it takes what is held, once; then an ordinary chain goes on."""
+"""A replay's message takes what is replayable, once; then an ordinary chain goes on."""
 
 import dataclasses
 from datetime import timedelta
@@ -21,7 +21,18 @@ from bellhop.deliveries import Retry
 from bellhop.registry import App
 from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies, RetryPolicy
-from tests.support.endpoint import TIMEOUT, Announced, Clock, Endpoint, counters, record, response, retries, run
+from tests.support.endpoint import (
+    TIMEOUT,
+    Announced,
+    Clock,
+    Endpoint,
+    counters,
+    record,
+    recorded,
+    response,
+    retries,
+    run,
+)
 from tests.support.fakes import NOW, app, delivery, sqs_record
 
 ID = delivery().delivery_id
@@ -33,8 +44,8 @@ def deps(deps: DeliverDependencies) -> DeliverDependencies:
     return dataclasses.replace(deps, policy=RetryPolicy((5, 60), lease=30))
 
 
-def hold(state: str = PARKED, attempt: int = 0) -> None:
-    """A delivery that has ended so after so many attempts, and is taken off the list as a replay does it."""
+def record_as(state: str = PARKED, attempt: int = 0) -> None:
+    """A delivery in that state after so many attempts, taken off the list as a replay does it."""
     made = attempts.open_record(delivery(), NextState(state), NOW)
     assert made
     DeliveryRecord(ID).update(actions=[DeliveryRecord.attempts_made.set(attempt)])
@@ -50,8 +61,8 @@ def listed() -> list[str]:
 
 
 @pytest.mark.parametrize(("state", "attempt"), [(PARKED, 0), (PARKED, 2), (EXHAUSTED, 3)])
-def test_what_is_held_is_delivered(deps: DeliverDependencies, state: str, attempt: int) -> None:
-    hold(state, attempt)
+def test_what_is_replayable_is_delivered(deps: DeliverDependencies, state: str, attempt: int) -> None:
+    record_as(state, attempt)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay(attempt + 1)) == []
     assert [body for _, _, body in endpoint.posted] == [delivery().body]
@@ -60,25 +71,25 @@ def test_what_is_held_is_delivered(deps: DeliverDependencies, state: str, attemp
 
 
 def test_what_is_in_its_record_is_not_logged_a_second_time_among_the_successes(deps: DeliverDependencies) -> None:
-    hold(PARKED)
+    record_as(PARKED)
     run(deps, Endpoint(response(200)), replay())
     assert [entry["result"] for entry in record().attempts] == ["http_200"]
     assert list(SuccessPack.scan()) == []
-    assert deps.telemetry.counts["DeliverySucceeded"] == 1  # type: ignore[attr-defined]
+    assert recorded(deps).counts["DeliverySucceeded"] == 1
 
 
 def test_a_failure_within_the_schedule_goes_on_as_an_ordinary_chain(deps: DeliverDependencies, queue: str) -> None:
-    hold(PARKED)
+    record_as(PARKED)
     run(deps, Endpoint(response(500)), replay())
     assert (record().state, record().attempts_made) == (RETRYING, 1)
-    [reminder] = retries(queue)
-    assert deliveries.decode(reminder["body"]) == Retry(ID, "pager", 2)
+    [message] = retries(queue)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2)
 
 
-def test_what_was_exhausted_and_fails_again_is_held_again_and_announced_again(
+def test_what_was_exhausted_and_fails_again_is_replayable_and_announced_again(
     deps: DeliverDependencies, bus: Announced, queue: str
 ) -> None:
-    hold(EXHAUSTED, 3)
+    record_as(EXHAUSTED, 3)
     run(deps, Endpoint(TIMEOUT), replay(4))
     assert (record().state, record().attempts_made, listed()) == (EXHAUSTED, 4, [ID])
     assert retries(queue) == []
@@ -86,8 +97,8 @@ def test_what_was_exhausted_and_fails_again_is_held_again_and_announced_again(
 
 
 @pytest.mark.parametrize("status", [200, 500, 410])
-def test_however_often_a_replay_reminder_comes_one_attempt_is_made(deps: DeliverDependencies, status: int) -> None:
-    hold(PARKED)
+def test_however_often_a_replay_message_comes_one_attempt_is_made(deps: DeliverDependencies, status: int) -> None:
+    record_as(PARKED)
     endpoint = Endpoint(response(status))
     for _ in range(4):
         assert run(deps, endpoint, replay()) == []
@@ -98,37 +109,37 @@ def test_however_often_a_replay_reminder_comes_one_attempt_is_made(deps: Deliver
 @pytest.mark.parametrize(
     ("state", "attempt"), [(DELIVERED, 1), (STOPPED, 1), (RETRYING, 2), (PARKED, 2), (EXHAUSTED, 3)]
 )
-def test_a_record_that_is_not_held_at_that_attempt_any_more_is_left_alone(
+def test_a_record_that_is_not_replayable_at_that_attempt_any_more_is_left_alone(
     deps: DeliverDependencies, state: str, attempt: int
 ) -> None:
-    hold(state, attempt)
+    record_as(state, attempt)
     before = record().serialize()
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay(1)) == []
     assert endpoint.posted == []
     assert record().serialize() == before
-    assert deps.telemetry.said("message dropped: its record is ahead")  # type: ignore[attr-defined]
+    assert recorded(deps).said("duplicate message dropped: its record is ahead")
 
 
 def test_a_record_that_is_gone_is_nothing_to_replay(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay()) == []
     assert (endpoint.posted, attempts.load(ID)) == ([], None)
-    assert deps.telemetry.said("retry dropped: its record has expired")  # type: ignore[attr-defined]
+    assert recorded(deps).said("retry dropped: its record has expired")
 
 
 @pytest.mark.parametrize("state", REPLAYABLE)
-def test_an_ordinary_reminder_does_not_take_what_is_held(deps: DeliverDependencies, state: str) -> None:
-    hold(state)
+def test_an_ordinary_retry_does_not_take_what_is_replayable(deps: DeliverDependencies, state: str) -> None:
+    record_as(state)
     endpoint = Endpoint(response(200))
     run(deps, endpoint, sqs_record(Retry(ID, "pager", 1)))
     assert endpoint.posted == []
 
 
-def test_a_worker_that_died_with_the_claim_leaves_the_reminder_that_goes_on(
+def test_a_worker_that_died_with_the_claim_leaves_the_message_that_goes_on(
     deps: DeliverDependencies, clock: Clock
 ) -> None:
-    hold(PARKED)
+    record_as(PARKED)
     attempts.claim(ID, 1, "dead", NOW, 30, replay=True)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay()) == ["replay"]
@@ -138,44 +149,45 @@ def test_a_worker_that_died_with_the_claim_leaves_the_reminder_that_goes_on(
 
 
 @pytest.mark.parametrize(("state", "attempt"), [(PARKED, 0), (EXHAUSTED, 3)])
-def test_an_app_that_is_off_again_has_it_held_again_and_replayable(
+def test_an_app_that_is_off_again_has_it_parked_again_and_replayable(
     deps: DeliverDependencies, apps: dict[str, App], state: str, attempt: int
 ) -> None:
-    hold(state, attempt)
+    record_as(state, attempt)
     apps["pager"] = app(state="disabled", generation=4)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay(attempt + 1)) == []
-    assert (record().state, record().attempts_made, record().lease, listed()) == (PARKED, attempt, None, [ID])
+    assert (record().state, record().attempts_made, listed()) == (PARKED, attempt, [ID])
+    assert record().lease is None
     apps["pager"] = app(generation=5)
     run(deps, endpoint, replay(attempt + 1))
     assert record().state == DELIVERED
 
 
-def test_without_time_left_the_reminder_comes_back_and_delivers(deps: DeliverDependencies) -> None:
-    hold(EXHAUSTED, 3)
+def test_without_time_left_the_message_comes_back_and_delivers(deps: DeliverDependencies) -> None:
+    record_as(EXHAUSTED, 3)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay(4), time_left=False) == ["replay"]
     assert run(deps, endpoint, replay(4)) == []
     assert (len(endpoint.posted), record().state) == (1, DELIVERED)
 
 
-# ---- Pause and pace
+# ---- Pause and rate limit
 
 
-def test_a_replay_of_a_paused_app_goes_round_as_a_replay_without_touching_its_record(
+def test_a_replay_of_a_paused_app_is_deferred_as_a_replay_without_touching_its_record(
     deps: DeliverDependencies, queue: str
 ) -> None:
-    hold(PARKED)
+    record_as(PARKED)
     circuits.open_circuit("pager", 1, T0, T0 + 30)
-    deps.watch.keep("pager")
+    deps.window.suspect("pager")
     before = record().serialize()
     run(deps, Endpoint(response(200)), replay())
-    [reminder] = retries(queue)
-    assert deliveries.decode(reminder["body"]) == Retry(ID, "pager", 1, T0, replay=True)
+    [message] = retries(queue)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 1, T0, replay=True)
     assert record().serialize() == before
 
 
-def test_replays_beyond_the_apps_rate_go_round_and_all_arrive(
+def test_replays_beyond_the_apps_rate_are_deferred_and_all_arrive(
     deps: DeliverDependencies, apps: dict[str, App], clock: Clock, queue: str
 ) -> None:
     apps["pager"] = app(max_per_second=2)
@@ -196,12 +208,12 @@ def test_replays_beyond_the_apps_rate_go_round_and_all_arrive(
 
 
 @pytest.mark.parametrize("attempt", [0, 3])
-def test_a_replay_that_waited_too_long_ends_held_again(
+def test_a_replay_that_was_deferred_too_long_ends_exhausted_and_replayable(
     deps: DeliverDependencies, clock: Clock, queue: str, bus: Announced, attempt: int
 ) -> None:
-    hold(EXHAUSTED if attempt else PARKED, attempt)
+    record_as(EXHAUSTED if attempt else PARKED, attempt)
     circuits.open_circuit("pager", 1, T0, T0 + 10_000)
-    deps.watch.keep("pager")
+    deps.window.suspect("pager")
     waiting = [replay(attempt + 1)]
     while waiting:
         run(deps, Endpoint(response(200)), *waiting)
@@ -212,17 +224,17 @@ def test_a_replay_that_waited_too_long_ends_held_again(
     assert len(bus.events) == 1
 
 
-def test_a_probe_with_a_replayed_delivery_that_fails_spends_nothing_and_goes_on(
+def test_a_trial_with_a_replayed_delivery_that_fails_spends_nothing_and_goes_on(
     deps: DeliverDependencies, clock: Clock, queue: str
 ) -> None:
-    hold(PARKED)
+    record_as(PARKED)
     circuits.open_circuit("pager", 1, T0, T0)
-    deps.watch.keep("pager")
+    deps.window.suspect("pager")
     run(deps, Endpoint(response(500)), replay())
     assert (record().state, record().attempts_made) == (RETRYING, 0)
-    [reminder] = retries(queue)
+    [message] = retries(queue)
     clock.move(60)
-    run(deps, Endpoint(response(200)), reminder)
+    run(deps, Endpoint(response(200)), message)
     assert (record().state, record().attempts_made) == (DELIVERED, 1)
 
 
@@ -230,7 +242,7 @@ def test_a_probe_with_a_replayed_delivery_that_fails_spends_nothing_and_goes_on(
 
 
 def exhaust(deps: DeliverDependencies, queue: str) -> dict[str, object]:
-    """Fail until the last attempt is due; its reminder."""
+    """Fail until the last attempt is due; its retry message."""
     run(deps, Endpoint(response(500)), sqs_record(delivery()))
     run(deps, Endpoint(response(500)), *retries(queue))
     [last] = retries(queue)
@@ -271,7 +283,7 @@ def test_a_bus_that_is_down_brings_the_message_back_to_announce_and_not_to_attem
     assert (record().state, counters()["error"]) == (EXHAUSTED, 3)
 
 
-def test_a_wait_that_was_too_long_is_announced_also_when_the_bus_was_down(
+def test_a_delivery_deferred_too_long_is_announced_also_when_the_bus_was_down(
     deps: DeliverDependencies, bus: Announced
 ) -> None:
     attempts.open_record(delivery(), NextState(RETRYING, attempt=Attempt(1, NOW, 5, "r", "http_500", 500)), NOW)

@@ -58,7 +58,7 @@ def kind(outcome: Response | SendFailure) -> str:
     return outcome.kind
 
 
-def test_an_answer_has_status_headers_and_body(
+def test_a_response_has_status_headers_and_body(
     transport: Transport, server_context: ssl.SSLContext | None
 ) -> None:
     response = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nwait"
@@ -79,7 +79,7 @@ def test_connections_are_kept_alive(transport: Transport, server_context: ssl.SS
 def test_a_kept_connection_that_died_is_replaced_at_once(
     transport: Transport, server_context: ssl.SSLContext | None
 ) -> None:
-    # Each connection answers once, waits for the next request, then closes without a byte.
+    # Each connection responds once, waits for the next request, then closes without a byte.
     def once(connection: socket.socket, over: threading.Event) -> None:
         servers.read_request(connection)
         connection.sendall(OK)
@@ -88,21 +88,7 @@ def test_a_kept_connection_that_died_is_replaced_at_once(
     with serve(once, server_context) as server:
         assert post(transport, server.url) == post(transport, server.url)
         assert server.accepted == 2
-
-
-def test_the_third_connection_to_a_host_resumes_the_session_of_the_second(
-    transport: Transport, certificates: tuple[ssl.SSLContext, str]
-) -> None:
-    resumed: list[bool | None] = []
-
-    def once(connection: ssl.SSLSocket, over: threading.Event) -> None:
-        resumed.append(connection.session_reused)
-        servers.read_request(connection)
-        connection.sendall(OK.replace(b"200 OK", b"200 OK\r\nConnection: close"))
-
-    with serve(once, certificates[0]) as server:  # type: ignore[arg-type]
-        assert all(isinstance(post(transport, server.url), Response) for _ in range(4))
-    assert resumed == [False, False, True, True]
+        transport.close()  # or the server would wait for one more request
 
 
 def test_a_request_is_one_packet(transport: Transport) -> None:
@@ -145,7 +131,7 @@ def test_the_deadline_ends_every_phase_as_a_timeout(
         assert kind(post(transport, server.url, seconds=0.4)) == "timeout"
 
 
-def test_an_answer_that_comes_in_parts_and_late_but_within_the_deadline_stands(
+def test_a_response_that_comes_in_parts_and_late_but_within_the_deadline_stands(
     transport: Transport, server_context: ssl.SSLContext | None
 ) -> None:
     deadline = 2.5
@@ -167,12 +153,12 @@ def test_the_deadline_ends_a_stalled_tls_handshake(transport: Transport) -> None
 
 def test_the_deadline_ends_a_name_lookup(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(module.socket, "getaddrinfo", lambda *_: over.wait())
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: over.wait())
     assert kind(post(transport, "http://slow.example/", seconds=0.2)) == "timeout"
     over.set()
 
 
-def test_the_deadline_ends_a_connect_that_nobody_answers(transport: Transport) -> None:
+def test_the_deadline_ends_a_connect_that_nobody_accepts(transport: Transport) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -203,7 +189,7 @@ def test_a_huge_body_is_read_no_further_than_the_limit(transport: Transport) -> 
     assert sent < 32 * 1024 * 1024
 
 
-def test_no_answer_makes_an_attempt_keep_more_than_a_mebibyte(transport: Transport) -> None:
+def test_no_response_makes_an_attempt_keep_more_than_a_mebibyte(transport: Transport) -> None:
     def flood(connection: socket.socket, over: threading.Event) -> None:
         servers.read_request(connection)
         connection.sendall(b"HTTP/1.1 500 Oops\r\n\r\n")
@@ -220,7 +206,7 @@ def test_no_answer_makes_an_attempt_keep_more_than_a_mebibyte(transport: Transpo
     assert peak < 1024 * 1024
 
 
-def test_a_compressed_answer_is_never_inflated(transport: Transport) -> None:
+def test_a_compressed_response_is_never_inflated(transport: Transport) -> None:
     body = b"\x1f\x8b" + b"\0" * 98
     head = b"HTTP/1.1 500 Oops\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n"
     with serve(answers(head + body)) as server:
@@ -229,7 +215,7 @@ def test_a_compressed_answer_is_never_inflated(transport: Transport) -> None:
     assert outcome.body == body
 
 
-def test_a_redirect_is_an_answer_and_not_followed(transport: Transport) -> None:
+def test_a_redirect_is_a_response_and_not_followed(transport: Transport) -> None:
     with serve(answers(OK)) as target:
         response = f"HTTP/1.1 302 Found\r\nLocation: {target.url}\r\nContent-Length: 0\r\n\r\n".encode()
         with serve(answers(response)) as server:
@@ -262,14 +248,14 @@ def test_cookies_are_not_kept(transport: Transport) -> None:
         pytest.param(b"HTTP/1.1 20", id="inside the status line"),
     ],
 )
-def test_a_header_block_that_is_cut_off_is_no_answer(
+def test_a_header_block_that_is_cut_off_is_no_response(
     transport: Transport, server_context: ssl.SSLContext | None, response: bytes
 ) -> None:
     with serve(answers(response), server_context) as server:
         assert kind(post(transport, server.url)) == "invalid_response"
 
 
-def test_headers_without_end_are_no_answer(transport: Transport) -> None:
+def test_headers_without_end_are_no_response(transport: Transport) -> None:
     with serve(answers(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 5000 + b"\r\n")) as server:
         assert kind(post(transport, server.url)) == "invalid_response"
 
@@ -366,9 +352,9 @@ def test_no_spelling_of_a_url_reaches_a_private_address(authority: str) -> None:
     guarded.close()
 
 
-def test_one_forbidden_answer_among_good_ones_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_forbidden_address_among_good_ones_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 443)) for a in ("93.184.216.34", "10.0.0.1")]
-    monkeypatch.setattr(module.socket, "getaddrinfo", lambda *_: found)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
     guarded = Transport(EndpointPolicy(), tls_context())
     assert kind(post(guarded, "https://mixed.example/")) == "address_not_allowed"
     guarded.close()
@@ -391,7 +377,7 @@ def test_a_connection_goes_to_the_address_that_was_checked_though_the_name_has_a
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked, reached, names = list[str](), list[str](), Names("127.0.0.1", "127.0.0.2")
-    monkeypatch.setattr(module.socket, "getaddrinfo", names)
+    monkeypatch.setattr(socket, "getaddrinfo", names)
     monkeypatch.setattr(module, "check_address", lambda address, _: checked.append(address))
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
@@ -408,7 +394,7 @@ def test_a_new_connection_has_its_name_looked_up_and_checked_again(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names("127.0.0.1", "169.254.169.254")
-    monkeypatch.setattr(module.socket, "getaddrinfo", names)
+    monkeypatch.setattr(socket, "getaddrinfo", names)
     closing = OK.replace(b"200 OK", b"200 OK\r\nConnection: close")
     with serve(answers(closing)) as server:
         url = f"http://rebound.example:{server.port}/"
@@ -448,6 +434,7 @@ def test_attempts_side_by_side_do_not_mix_their_deadlines(transport: Transport) 
             side.start(attempt("healthy", healthy.url, 5.0))
         while side.wait():
             pass
+        transport.close()  # or the server would wait for one more request
     assert order == ["healthy"] * 20 + ["hung"] * 3
 
 
@@ -469,7 +456,7 @@ def test_an_address_that_fails_at_once_leaves_the_next_one_to_try(
         assert isinstance(post(transport, f"http://localhost:{server.port}/"), Response)
 
 
-def test_more_headers_than_anybody_needs_are_no_answer(transport: Transport) -> None:
+def test_more_headers_than_anybody_needs_are_no_response(transport: Transport) -> None:
     many = b"".join(b"X-%d: %s\r\n" % (n, b"a" * 60_000) for n in range(90))
     with serve(answers(b"HTTP/1.1 200 OK\r\n" + many + b"Content-Length: 0\r\n\r\n")) as server:
         assert kind(post(transport, server.url)) == "invalid_response"
@@ -491,7 +478,7 @@ def test_a_look_up_that_never_began_is_our_fault_and_not_the_endpoints(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    monkeypatch.setattr(module.socket, "getaddrinfo", lambda *_: over.wait())
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: over.wait())
     for _ in range(module.RESOLVERS):
         transport._resolvers.submit(over.wait)
     with pytest.raises(module.ResolversBusyError, match=r"slow\.example"):

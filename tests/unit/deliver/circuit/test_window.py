@@ -8,11 +8,11 @@ FAILURE = Failure("", "", "", "", "", "")
 
 
 class Fleet:
-    """The shared counters of one app and organisation, and this process's watch on them."""
+    """The shared counters of one app and organisation, and this process's window on them."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.watch = FailureWindow(lambda: self.now)
+        self.window = FailureWindow(lambda: self.now)
         self.row = OutcomeDay(scope("pager", "acme"), generation_day(1, DAY))
 
     def elsewhere(self, success: int = 0, error: int = 0, timeout: int = 0) -> None:
@@ -23,7 +23,7 @@ class Fleet:
     def here(self, success: int = 0, error: int = 0, timeout: int = 0) -> bool:
         self.elsewhere(success, error, timeout)
         delta = OutcomeDelta("pager", "acme", 1, DAY, success, error, timeout)
-        return self.watch.note(delta, self.row)
+        return self.window.add(delta, self.row)
 
 
 def test_ten_failures_pause() -> None:
@@ -71,26 +71,26 @@ def test_a_success_alone_never_pauses() -> None:
     assert not fleet.here(success=1)
 
 
-def test_a_few_failures_among_many_attempts_are_not_worth_a_look() -> None:
+def test_a_few_failures_among_many_attempts_are_not_worth_a_read() -> None:
     fleet = Fleet()
     fleet.here(error=2)
-    assert not fleet.watch.look_closer("pager")
+    assert not fleet.window.suspects("pager")
     fleet.here(success=98, error=2)
-    assert not fleet.watch.look_closer("pager")
+    assert not fleet.window.suspects("pager")
 
 
-def test_three_failures_that_are_a_tenth_make_the_process_look_closer_for_a_window() -> None:
+def test_three_failures_that_are_a_tenth_make_the_process_read_the_circuit_for_a_window() -> None:
     fleet = Fleet()
-    assert not fleet.watch.look_closer("pager")
+    assert not fleet.window.suspects("pager")
     fleet.here(success=27, error=3)
-    assert fleet.watch.look_closer("pager")
+    assert fleet.window.suspects("pager")
     fleet.now += WINDOW_SECONDS
-    assert not fleet.watch.look_closer("pager")
+    assert not fleet.window.suspects("pager")
 
 
-def test_what_failed_before_a_recovery_is_dropped() -> None:
+def test_what_failed_before_a_recovery_is_forgotten() -> None:
     fleet = Fleet()
     fleet.here(error=9)
     fleet.now = 100
-    fleet.watch.drop("pager", before=50)
+    fleet.window.forget("pager", before=50)
     assert not fleet.here(error=1)

@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -51,7 +51,6 @@ ENVIRONMENT = {
     "DEADLINE_SECONDS": "10",
     "LEASE_SECONDS": "90",
     "RETRY_DELAYS_SECONDS": "5,60",
-    "SLOTS": "4",
     "PARKED_PER_APP": "1000",
     "EVENT_BUS": "default",
     "ALLOW_HTTP": "true",
@@ -73,11 +72,11 @@ class Context:
 
 @dataclass
 class Posts:
-    """A transport whose endpoints never answer; remembers how long each had."""
+    """A transport whose endpoints never respond; remembers how long each had."""
 
     seconds: list[float] = field(default_factory=list)
 
-    def post(self, url: str, headers: dict[str, str], body: bytes, seconds: float) -> SendFailure:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> SendFailure:
         self.seconds.append(seconds)
         return TIMEOUT
 
@@ -97,38 +96,48 @@ def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def office(deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch) -> Iterator[function.Process]:
+def telemetry(monkeypatch: pytest.MonkeyPatch) -> PowertoolsTelemetry:
+    telemetry = PowertoolsTelemetry()
+    monkeypatch.setattr(function, "_telemetry", lambda: telemetry)
+    return telemetry
+
+
+@pytest.fixture
+def posting(
+    deps: DeliverDependencies, telemetry: PowertoolsTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A function that posts for real, with a deadline of ten seconds."""
     transport = Transport(EndpointPolicy(http=True, private=True, ports=None), tls_context())
-    made = function.Process(deps, PowertoolsTelemetry(), transport, slots=4, deadline=10.0)
-    monkeypatch.setattr(function, "_open", lambda: made)
-    yield made
+    handed = replace(deps, transport=transport, deadline=10.0)
+    monkeypatch.setattr(function, "_dependencies", lambda: handed)
+    yield
     transport.close()
 
 
 @pytest.mark.parametrize(("milliseconds", "attempted"), [(13_000, True), (12_999, False)])
 def test_an_attempt_starts_only_when_its_deadline_and_three_seconds_for_writing_are_left(
-    office: function.Process, apps: dict[str, App], milliseconds: int, attempted: bool
+    posting: None, apps: dict[str, App], milliseconds: int, attempted: bool
 ) -> None:
     with serve(answers(OK)) as server:
         apps["pager"] = app(url=server.url)
-        kept = function.handler({"Records": [sqs_record(delivery(), "m1")]}, Context(milliseconds))
+        returned = function.handler({"Records": [sqs_record(delivery(), "m1")]}, Context(milliseconds))
         assert server.accepted == int(attempted)
-    assert kept == {"batchItemFailures": [] if attempted else [{"itemIdentifier": "m1"}]}
+    assert returned == {"batchItemFailures": [] if attempted else [{"itemIdentifier": "m1"}]}
 
 
 def test_an_attempt_has_the_deadline_that_was_chosen(
-    office: function.Process, queue: str, monkeypatch: pytest.MonkeyPatch
+    deps: DeliverDependencies, telemetry: PowertoolsTelemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posts = Posts()
-    monkeypatch.setattr(function, "_open", lambda: replace(office, transport=posts, deadline=7.5))
+    monkeypatch.setattr(function, "_dependencies", lambda: replace(deps, transport=posts, deadline=7.5))
     assert function.handler({"Records": [sqs_record(delivery())]}, Context()) == {"batchItemFailures": []}
     assert posts.seconds == [7.5]
 
 
 def test_what_was_counted_is_written_also_when_the_invocation_fails(
-    office: function.Process, capsys: pytest.CaptureFixture[str]
+    posting: None, telemetry: PowertoolsTelemetry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    office.telemetry.count("AttemptFailed")
+    telemetry.count("AttemptFailed")
     with pytest.raises(KeyError, match="Records"):
         function.handler({}, Context())
     assert "AttemptFailed" in capsys.readouterr().out
@@ -136,11 +145,15 @@ def test_what_was_counted_is_written_also_when_the_invocation_fails(
 
 @pytest.fixture
 def built(queue: str, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """The office that the environment describes."""
-    function._open.cache_clear()
+    """What the environment describes."""
+    for built in (function._telemetry, function._dependencies):
+        built.cache_clear()
     yield
-    function._open().transport.close()
-    function._open.cache_clear()
+    transport = function._dependencies().transport
+    assert isinstance(transport, Transport)
+    transport.close()
+    for built in (function._telemetry, function._dependencies):
+        built.cache_clear()
 
 
 def seen_by(behave: Behaviour, requests: list[bytes]) -> Behaviour:
@@ -152,9 +165,9 @@ def seen_by(behave: Behaviour, requests: list[bytes]) -> Behaviour:
 
 
 def test_a_function_works_by_what_its_environment_says(built: None) -> None:
-    office = function._open()
-    assert (office.deadline, office.slots, office.deps.parking.limit) == (10.0, 4, 1000)
-    assert office.deps.policy == RetryPolicy(delays=(5, 60), lease=90)
+    deps = function._dependencies()
+    assert (deps.deadline, deps.parking.limit) == (10.0, 1000)
+    assert deps.policy == RetryPolicy(delays=(5, 60), lease=90)
 
 
 def test_a_function_built_from_its_environment_delivers_counts_and_logs(
@@ -172,13 +185,13 @@ def test_a_function_built_from_its_environment_delivers_counts_and_logs(
     assert metrics["DeliverySucceeded"] == [1.0]
 
 
-def test_a_function_built_from_its_environment_reminds_of_what_failed(built: None, queue: str) -> None:
+def test_a_function_built_from_its_environment_schedules_the_retry_of_what_failed(built: None, queue: str) -> None:
     SigningSecret("pager", secret=SECRET).save()
     with serve(answers(OK.replace(b"200", b"500"))) as server:
         app(url=server.url).save()
         assert function.handler({"Records": [sqs_record(delivery())]}, Context()) == {"batchItemFailures": []}
     assert record().state == "retrying"
-    assert [json.loads(reminder["body"])["next_attempt"] for reminder in retries(queue)] == [2]
+    assert [json.loads(message["body"])["next_attempt"] for message in retries(queue)] == [2]
 
 
 @pytest.mark.parametrize(("left", "signing"), [(3600, [SECRET, OLD]), (-1, [SECRET])])
@@ -197,7 +210,7 @@ def test_the_secret_before_signs_too_until_the_overlap_ends(built: None, left: i
 
 @pytest.fixture
 def down(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """DynamoDB answers every call with a 500; each try is a connection."""
+    """DynamoDB responds to every call with a 500; each try is a connection."""
     monkeypatch.setattr(time, "sleep", lambda _: None)  # between the SDK's tries
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -231,10 +244,10 @@ def test_every_other_table_is_asked_again_by_the_sdk(down: Server, model: type[M
 def test_the_ports_of_endpoints_are_any_or_those_that_are_listed(
     ports: str, allowed: frozenset[int] | None
 ) -> None:
-    assert function.endpoints(chosen(ALLOWED_PORTS=ports)).ports == allowed
+    assert chosen(ALLOWED_PORTS=ports).endpoints.ports == allowed
 
 
 @pytest.mark.parametrize(("http", "private"), [("true", "false"), ("false", "true")])
 def test_http_and_private_addresses_are_allowed_each_by_its_own_setting(http: str, private: str) -> None:
-    policy = function.endpoints(chosen(ALLOW_HTTP=http, ALLOW_PRIVATE_ADDRESSES=private))
+    policy = chosen(ALLOW_HTTP=http, ALLOW_PRIVATE_ADDRESSES=private).endpoints
     assert (policy.http, policy.private) == (http == "true", private == "true")

@@ -1,4 +1,4 @@
-"""The posts of a batch: side by side, each fault its own, written when all have ended."""
+"""A batch: its posts side by side, each fault its own message's, everything written when all have ended."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from bellhop import attempts
 from deliver.attempt import signing
 from deliver.dependencies import DeliverDependencies
-from tests.support.endpoint import Endpoint, record, response, run
+from tests.support.endpoint import Endpoint, record, response, retries, run
 from tests.support.fakes import delivery, sqs_record
 
 
@@ -15,7 +15,7 @@ def batch(number: int) -> list[dict[str, Any]]:
     return [sqs_record(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(number)]
 
 
-def test_a_fault_while_signing_keeps_its_own_message_and_no_other(
+def test_a_fault_while_signing_brings_back_its_own_message_and_no_other(
     deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sign = signing.headers
@@ -45,3 +45,10 @@ def test_nothing_is_written_while_attempts_still_run(
     run(deps, endpoint, *batch(8))
     assert posted == [8] * 8
     assert record("msg_7").state == "retrying"
+
+
+def test_a_batch_of_one_app_is_posted_whole_and_defers_nothing(deps: DeliverDependencies, queue: str) -> None:
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, *batch(100)) == []
+    assert len(endpoint.posted) == 100
+    assert retries(queue) == []

@@ -37,7 +37,7 @@ def everything(side: Hub[str]) -> list[str]:
     return ended
 
 
-def test_who_can_go_on_goes_on_while_another_waits(pairs: Callable[[], Pair]) -> None:
+def test_a_task_that_can_go_on_does_so_while_another_waits(pairs: Callable[[], Pair]) -> None:
     side: Hub[str] = Hub()
     (near, far), order = pairs(), list[str]()
 
@@ -142,7 +142,7 @@ def test_a_thread_that_takes_too_long_is_not_waited_for(pairs: Callable[[], Pair
     never: Future[str] = Future()
     with pytest.raises(TimeoutError):
         hub.result(never, BRIEF)
-    never.set_result("late")  # whoever comes late rings a bell that nobody hears
+    never.set_result("late")  # the late result closes a socket that nobody reads
 
 
 def test_outside_a_hub_a_thread_waits(pairs: Callable[[], Pair]) -> None:
@@ -155,7 +155,7 @@ def test_outside_a_hub_a_thread_waits(pairs: Callable[[], Pair]) -> None:
     assert time.monotonic() - begun >= BRIEF / 2
 
 
-def test_what_still_waits_when_a_hub_is_closed_ends_and_cleans_up(pairs: Callable[[], Pair]) -> None:
+def test_a_task_that_still_waits_when_its_hub_is_closed_ends_and_cleans_up(pairs: Callable[[], Pair]) -> None:
     side: Hub[str] = Hub()
     cleaned: list[str] = []
 

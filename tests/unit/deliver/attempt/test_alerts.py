@@ -33,15 +33,15 @@ def logged() -> dict[str, list[str]]:
         pytest.param(response(410), ["http_410"], id="410"),
         pytest.param(response(500), ["http_500"] * 3, id="500"),
         pytest.param(TIMEOUT, ["timeout"] * 3, id="timeout"),
-        pytest.param(response(200, **{"webhook-delivery": "disable"}), ["disable_requested"], id="disable"),
+        pytest.param(response(200, headers={"webhook-delivery": "disable"}), ["disable_requested"], id="disable"),
     ],
 )
-def test_no_answer_to_an_alert_is_counted_and_every_attempt_is_logged(
+def test_no_response_to_an_alert_is_counted_and_every_attempt_is_logged(
     deps: DeliverDependencies, queue: str, outcome: Response | SendFailure, results: list[str]
 ) -> None:
     due = [sqs_record(delivery(delivery_id=f"msg_{event}", event=event), event) for event in ALERTS]
     for _ in range(1 + len(deps.policy.delays)):
-        assert run(deps, Endpoint(outcome), *due, slots=len(ALERTS)) == []
+        assert run(deps, Endpoint(outcome), *due) == []
         due = retries(queue)
     assert due == []
     assert list(OutcomeDay.scan()) == []

@@ -16,8 +16,8 @@ NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
 BROKEN_OFF = SendFailure("connection_error", "ConnectionResetError: reset by peer")
 
 
-def kept(deps: DeliverDependencies, body: bytes) -> str:
-    """What the log has of a failed attempt's answer; the delivery's message is done."""
+def logged_response(deps: DeliverDependencies, body: bytes) -> str:
+    """What the log has of a failed attempt's response."""
     assert run(deps, Endpoint(response(400, body)), sqs_record(delivery())) == []
     return str(record().attempts[0]["response"])
 
@@ -65,7 +65,7 @@ def test_a_success_of_an_app_of_any_kind_is_logged_and_counted(
     assert retries(queue) == []
 
 
-def test_two_apps_that_both_answer_404_are_both_attempted_each_at_its_own_url(
+def test_two_apps_that_both_respond_with_404_are_both_attempted_each_at_its_own_url(
     deps: DeliverDependencies, apps: dict[str, App], queue: str
 ) -> None:
     apps["pager"], apps["chat"] = app(url="https://pager.example/"), app("chat", url="https://chat.example/")
@@ -78,18 +78,21 @@ def test_two_apps_that_both_answer_404_are_both_attempted_each_at_its_own_url(
     assert len(retries(queue)) == 2
 
 
-def test_an_html_answer_is_kept_as_text(deps: DeliverDependencies) -> None:
+def test_an_html_response_is_kept_as_text(deps: DeliverDependencies) -> None:
     page = '<!doctype html>\n<title>404</title><p>Nothing here: caf\u00e9 & "more"</p>'
-    assert kept(deps, page.encode()) == page
+    assert logged_response(deps, page.encode()) == page
 
 
-def test_a_json_answer_is_kept_so_that_it_can_be_decoded_again(deps: DeliverDependencies) -> None:
-    said = {"error": 'no "such" issue \u20ac', "fields": [1, None, {"deep": True}]}
-    assert json.loads(kept(deps, json.dumps(said).encode())) == said
+def test_a_json_response_is_kept_so_that_it_can_be_decoded_again(deps: DeliverDependencies) -> None:
+    body = {"error": 'no "such" issue \u20ac', "fields": [1, None, {"deep": True}]}
+    assert json.loads(logged_response(deps, json.dumps(body).encode())) == body
 
 
-def test_bytes_of_an_answer_that_are_no_text_are_replaced(deps: DeliverDependencies) -> None:
-    assert kept(deps, b"\xff\xfe half a \xe2\x82 and a nul \x00") == "\ufffd\ufffd half a \ufffd and a nul \x00"
+def test_bytes_of_a_response_that_are_no_text_are_replaced(deps: DeliverDependencies) -> None:
+    assert (
+        logged_response(deps, b"\xff\xfe half a \xe2\x82 and a nul \x00")
+        == "\ufffd\ufffd half a \ufffd and a nul \x00"
+    )
 
 
 def test_a_timeout_is_logged_without_a_status_counted_once_and_leaves_the_app_on(

@@ -1,19 +1,37 @@
-"""What each attempt's end leads to; the record in Attempts decides."""
+"""Which attempt a message asks for, and what its result leads to; the record in Attempts decides."""
 
 import dataclasses
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from bellhop import attempts, deliveries
-from bellhop.attempts import Attempt, NextState
+from bellhop.attempts import Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.outcomes import OutcomeDay
 from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies
-from tests.support.endpoint import TIMEOUT, Endpoint, counters, record, response, retries, run
+from tests.support.endpoint import (
+    TIMEOUT,
+    Apps,
+    Endpoint,
+    Secrets,
+    counters,
+    record,
+    recorded,
+    response,
+    retries,
+    run,
+)
 from tests.support.fakes import NOW, SECRET, app, delivery, sqs_record
+
+
+def claimed(number: int, lease: str, now: datetime, seconds: float) -> DeliveryRecord:
+    record = attempts.claim(delivery().delivery_id, number, lease, now, seconds)
+    assert record
+    return record
 
 
 def test_a_success_is_counted_and_packed_and_leaves_no_record(deps: DeliverDependencies, queue: str) -> None:
@@ -95,7 +113,7 @@ def test_a_success_wakes_nobody(deps: DeliverDependencies) -> None:
 
 def test_a_delivery_for_a_disabled_app_is_parked_with_its_body_and_not_sent(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
-    off = dataclasses.replace(deps, app={"pager": app(state="disabled")}.get)
+    off = dataclasses.replace(deps, registry=Apps({"pager": app(state="disabled")}))
     assert run(off, endpoint, sqs_record(delivery())) == []
     assert endpoint.posted == []
     assert (record().state, record().attempts_made) == ("parked", 0)
@@ -106,35 +124,37 @@ def test_a_retry_for_a_disabled_app_is_parked_with_its_budget_untouched(
     deps: DeliverDependencies, queue: str
 ) -> None:
     run(deps, Endpoint(response(500)), sqs_record(delivery()))
-    off = dataclasses.replace(deps, app={"pager": app(state="disabled")}.get)
+    off = dataclasses.replace(deps, registry=Apps({"pager": app(state="disabled")}))
     assert run(off, Endpoint(response(200)), *retries(queue)) == []
-    assert (record().state, record().attempts_made, record().lease) == ("parked", 1, None)
+    assert (record().state, record().attempts_made) == ("parked", 1)
+    assert record().lease is None
 
 
 def test_a_missing_app_is_skipped_with_a_named_reason(deps: DeliverDependencies) -> None:
-    nobody = dataclasses.replace(deps, app=lambda _: None)
+    nobody = dataclasses.replace(deps, registry=Apps({}))
     assert run(nobody, Endpoint(response(200)), sqs_record(delivery())) == []
-    assert deps.telemetry.counts["Skipped_missing_app"] == 1
+    assert recorded(deps).counts["Skipped_missing_app"] == 1
 
 
 def test_a_retry_whose_app_is_gone_ends_stopped(deps: DeliverDependencies, queue: str) -> None:
     run(deps, Endpoint(response(500)), sqs_record(delivery()))
-    gone, endpoint = dataclasses.replace(deps, app=lambda _: None), Endpoint(response(200))
+    gone, endpoint = dataclasses.replace(deps, registry=Apps({})), Endpoint(response(200))
     assert run(gone, endpoint, *retries(queue)) == []
     assert endpoint.posted == []
-    assert (record().state, record().attempts_made, record().lease) == ("stopped", 1, None)
+    assert (record().state, record().attempts_made) == ("stopped", 1)
+    assert record().lease is None
     assert retries(queue) == []
-    assert deps.telemetry.counts["Skipped_missing_app"] == 1
+    assert recorded(deps).counts["Skipped_missing_app"] == 1
 
 
-def test_a_missing_secret_is_our_fault_and_keeps_the_message(deps: DeliverDependencies) -> None:
+def test_a_missing_secret_is_our_fault_and_brings_back_the_message(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
-    nosecret = dataclasses.replace(deps, keys=lambda _: None)
+    nosecret = dataclasses.replace(deps, secrets=Secrets(None))
     assert run(nosecret, endpoint, sqs_record(delivery())) == ["m1"]
     assert endpoint.posted == []
 
 
-def test_a_fault_of_ours_keeps_one_message_and_counts_nothing_against_the_app(
+def test_a_fault_of_ours_brings_back_one_message_and_counts_nothing_against_the_app(
     deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: Any, **__: Any) -> None:
@@ -146,14 +166,15 @@ def test_a_fault_of_ours_keeps_one_message_and_counts_nothing_against_the_app(
     assert counters()["error"] == 0
 
 
-def test_a_reminder_that_cannot_be_sent_keeps_the_message_and_the_attempt_is_counted_once(
+def test_a_retry_that_cannot_be_sent_brings_back_the_message_and_the_attempt_is_counted_once(
     deps: DeliverDependencies, queue: str
 ) -> None:
-    def down(*_: Any) -> None:
-        raise ConnectionError("the scheduler does not respond")
+    class Down:
+        def send(self, *_: Any) -> None:
+            raise ConnectionError("the scheduler does not respond")
 
     endpoint = Endpoint(response(500))
-    assert run(dataclasses.replace(deps, remind=down), endpoint, sqs_record(delivery())) == ["m1"]
+    assert run(dataclasses.replace(deps, scheduler=Down()), endpoint, sqs_record(delivery())) == ["m1"]
     assert run(deps, endpoint, sqs_record(delivery(), receive_count=2)) == []
     assert counters()["error"] == 1
     assert len(endpoint.posted) == 1
@@ -168,7 +189,7 @@ def test_counters_that_cannot_be_written_do_not_send_the_webhook_twice(
 
     monkeypatch.setattr("bellhop.outcomes.add", down)
     assert run(deps, Endpoint(response(200)), sqs_record(delivery())) == []
-    assert deps.telemetry.counts["OutcomesNotCounted"] == 1
+    assert recorded(deps).counts["OutcomesNotCounted"] == 1
 
 
 def test_without_time_left_nothing_is_attempted_and_the_claim_is_given_back(
@@ -183,21 +204,21 @@ def test_without_time_left_nothing_is_attempted_and_the_claim_is_given_back(
     assert record().state == "delivered"
 
 
-def test_a_garbled_message_is_kept_for_the_dead_letter_queue(deps: DeliverDependencies) -> None:
+def test_a_garbled_message_comes_back_until_it_is_a_dead_letter(deps: DeliverDependencies) -> None:
     assert run(deps, Endpoint(response(200)), sqs_record("not json"), sqs_record(delivery(), "m2")) == ["m1"]
     assert counters()["success"] == 1
 
 
-# ---- Crashes. A message that SQS sends again finds in the record where to go on.
+# ---- Crashes. A message that SQS delivers again finds in the record where to go on.
 
 
-def test_a_first_attempt_sent_again_before_its_end_was_written_is_made_again(deps: DeliverDependencies) -> None:
+def test_a_first_attempt_sent_again_before_its_result_was_written_is_made_again(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
     run(deps, endpoint, sqs_record(delivery(), receive_count=2))
     assert len(endpoint.posted) == 1
 
 
-def test_a_first_attempt_sent_again_after_its_end_was_written_is_not_made_again_but_its_reminder_may_be_sent_twice(
+def test_a_first_attempt_sent_again_after_its_result_was_written_is_not_made_again_but_its_retry_may_be_sent_twice(
     deps: DeliverDependencies, queue: str
 ) -> None:
     endpoint = Endpoint(response(500))
@@ -206,8 +227,8 @@ def test_a_first_attempt_sent_again_after_its_end_was_written_is_not_made_again_
     assert len(endpoint.posted) == 1
     twice = retries(queue)
     assert len(twice) == 2
-    for reminder in twice:
-        assert run(deps, endpoint, reminder) == []
+    for message in twice:
+        assert run(deps, endpoint, message) == []
     assert len(endpoint.posted) == 2
     assert record().attempts_made == 2
 
@@ -228,8 +249,8 @@ def test_a_retry_sent_again_after_a_crash_before_its_successor_sends_that_again(
 ) -> None:
     run(deps, Endpoint(response(500)), sqs_record(delivery()))
     [second] = retries(queue)
-    claimed = attempts.claim(delivery().delivery_id, 2, "w", NOW, 30)
-    attempts.finish(claimed, NextState("retrying", 0, Attempt(2, NOW, 5, "r", "http_500", 500)), NOW)
+    mine = claimed(2, "w", NOW, 30)
+    attempts.finish(mine, NextState("retrying", 0, Attempt(2, NOW, 5, "r", "http_500", 500)), NOW)
     endpoint = Endpoint(response(500))
     assert run(deps, endpoint, second) == []
     assert endpoint.posted == []
@@ -257,8 +278,8 @@ def test_a_dead_workers_lease_ends_and_the_attempt_is_made(deps: DeliverDependen
 
 def test_a_worker_that_lost_its_lease_does_not_write_over_the_one_that_has_it(deps: DeliverDependencies) -> None:
     run(deps, Endpoint(response(500)), sqs_record(delivery()))
-    slow = attempts.claim(delivery().delivery_id, 2, "slow", NOW.replace(hour=11), 30)
-    quick = attempts.claim(delivery().delivery_id, 2, "quick", NOW, 30)
+    slow = claimed(2, "slow", NOW.replace(hour=11), 30)
+    quick = claimed(2, "quick", NOW, 30)
     ended = Attempt(2, NOW, 5, "r", "http_200", 200)
     assert attempts.finish(quick, NextState("delivered", 0, ended), NOW)
     assert not attempts.finish(slow, NextState("retrying", 0, ended), NOW)
@@ -275,7 +296,7 @@ def test_a_duplicate_event_that_fails_too_does_not_fork_the_chain(deps: DeliverD
 
 def test_secrets_reach_neither_the_log_nor_the_queue(deps: DeliverDependencies, queue: str) -> None:
     run(deps, Endpoint(response(500)), sqs_record(delivery()))
-    assert SECRET not in deps.telemetry.everything()
+    assert SECRET not in recorded(deps).everything()
     assert all(SECRET not in message["body"] for message in retries(queue))
 
 

@@ -1,4 +1,4 @@
-"""What an answer means: the table of the design, row by row."""
+"""What a response means, row by row."""
 
 from datetime import timedelta
 from email.utils import format_datetime
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliver.attempt import retry
-from deliver.attempt.verdict import MAX_RETRY_AFTER, Verdict, judge, retry_after
+from bellhop.outcomes import COUNTERS
+from deliver.attempt.verdict import MAX_RETRY_AFTER, Counter, Judgement, judge, retry_after
 from deliver.http.response import Response, SendFailure
 from tests.support.fakes import NOW
 
@@ -22,11 +22,11 @@ def refused(kind: str) -> SendFailure:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "fate", "counter", "result"),
+    ("outcome", "verdict", "counter", "result"),
     [
-        (response(200), "done", "success", "http_200"),
-        (response(204), "done", "success", "http_204"),
-        (response(299), "done", "success", "http_299"),
+        (response(200), "delivered", "success", "http_200"),
+        (response(204), "delivered", "success", "http_204"),
+        (response(299), "delivered", "success", "http_299"),
         (response(300), "retry", "error", "http_300"),
         (response(301), "retry", "error", "http_301"),
         (response(304), "retry", "error", "http_304"),
@@ -49,7 +49,7 @@ def refused(kind: str) -> SendFailure:
         (response(410, webhook_delivery="abort-message"), "stop", "fatal", "http_410"),
         (response(400, webhook_delivery="abort-message"), "stop", "error", "abort_requested"),
         (response(429, webhook_delivery="abort-message"), "stop", "error", "abort_requested"),
-        (response(200, webhook_delivery="abort-message"), "done", "success", "http_200"),
+        (response(200, webhook_delivery="abort-message"), "delivered", "success", "http_200"),
         (response(500, webhook_delivery="nonsense"), "retry", "error", "http_500"),
         (SendFailure("timeout", ""), "retry", "timeout", "timeout"),
         (SendFailure("connection_error", ""), "retry", "timeout", "connection_error"),
@@ -59,10 +59,10 @@ def refused(kind: str) -> SendFailure:
         (refused("address_not_allowed"), "stop", "error", "address_not_allowed"),
     ],
 )
-def test_what_an_answer_means(outcome: Response | SendFailure, fate: str, counter: str, result: str) -> None:
-    verdict = judge(outcome, NOW)
-    assert (verdict.fate, verdict.counter, verdict.result) == (fate, counter, result)
-    assert verdict.not_before == 0
+def test_what_a_response_means(outcome: Response | SendFailure, verdict: str, counter: str, result: str) -> None:
+    judgement = judge(outcome, NOW)
+    assert (judgement.verdict, judgement.counter, judgement.result) == (verdict, counter, result)
+    assert judgement.not_before == 0
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -71,7 +71,7 @@ def test_429_and_503_wait_as_long_as_they_ask(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 404, 500])
-def test_other_answers_have_no_say_in_when_to_retry(status: int) -> None:
+def test_other_responses_do_not_decide_when_to_retry(status: int) -> None:
     assert judge(response(status, retry_after="120"), NOW).not_before == 0
 
 
@@ -110,25 +110,8 @@ def test_retry_after_is_within_bounds_whatever_it_says(value: str) -> None:
 
 @given(st.integers(100, 599))
 def test_every_status_has_a_verdict(status: int) -> None:
-    assert isinstance(judge(response(status), NOW), Verdict)
+    assert isinstance(judge(response(status), NOW), Judgement)
 
 
-DELAYS = (5, 60, 300)
-
-
-def test_the_schedule_is_followed_and_then_ends() -> None:
-    waits = [retry.delay(n, DELAYS, 0, lambda low, high: low) for n in range(1, 5)]
-    assert waits == [5, 60, 300, None]
-
-
-def test_retry_after_wins_when_it_is_longer() -> None:
-    assert retry.delay(1, DELAYS, 40, lambda low, high: low) == 40
-    assert retry.delay(2, DELAYS, 40, lambda low, high: low) == 60
-
-
-@given(st.integers(1, 3), st.floats(0, MAX_RETRY_AFTER), st.floats(0, 1))
-def test_jitter_is_only_added_and_within_its_bounds(ended: int, asked: float, where: float) -> None:
-    wait = retry.delay(ended, DELAYS, asked, lambda low, high: low + (high - low) * where)
-    base = max(DELAYS[ended - 1], asked)
-    assert wait is not None
-    assert base <= wait <= base + max(1, base / 10) + 1
+def test_every_outcome_counter_can_be_what_a_response_adds_to() -> None:
+    assert {counter.value for counter in Counter} == {*COUNTERS, "none"}
