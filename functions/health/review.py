@@ -10,7 +10,7 @@ from bellhop import circuits, outcomes
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import ENABLED, INTERNAL, App, AuditEntry, find
 from health import transitions
-from health.rules import Day, EarlyWarning, Given, Pause, Thresholds, Verdict, evaluate, left_on
+from health.rules import Day, EarlyWarning, Evaluation, Pause, PriorWarning, Thresholds, evaluate, left_on
 from health.transitions import TransitionDependencies
 
 
@@ -39,9 +39,11 @@ def review(scope: Scope, thresholds: Thresholds, deps: TransitionDependencies) -
         _judge(app, scope, thresholds, deps)
 
 
-def evidence(verdict: Verdict, app: App, thresholds: Thresholds, rows: Iterable[OutcomeDay]) -> dict[str, Any]:
-    """What the audit entry keeps of a verdict, and owners are shown."""
-    return verdict.evidence() | {
+def evidence(
+    evaluation: Evaluation, app: App, thresholds: Thresholds, rows: Iterable[OutcomeDay]
+) -> dict[str, Any]:
+    """What the audit entry keeps of a evaluation, and owners are shown."""
+    return evaluation.evidence() | {
         "thresholds": asdict(thresholds),
         "url": app.url,
         "last_failure": last_failure(rows),
@@ -71,16 +73,16 @@ def pause(app_id: str, generation: int, now: datetime) -> Pause | None:
 def _judge(app: App, scope: Scope, thresholds: Thresholds, deps: TransitionDependencies) -> None:
     now = deps.now().astimezone(UTC)
     rows = outcomes.days(scope.app_id, scope.organization_id, scope.generation, now.date(), thresholds.window)
-    verdict = evaluate(map(day, rows), now.date(), thresholds, pause(scope.app_id, scope.generation, now))
-    if not verdict.broken and not verdict.warnings:
+    evaluation = evaluate(map(day, rows), now.date(), thresholds, pause(scope.app_id, scope.generation, now))
+    if not evaluation.broken and not evaluation.warnings:
         return
-    shown = evidence(verdict, app, thresholds, rows)
-    if not verdict.broken:
-        _warn(app, scope, verdict.warnings, shown, deps)
+    shown = evidence(evaluation, app, thresholds, rows)
+    if not evaluation.broken:
+        _warn(app, scope, evaluation.warnings, shown, deps)
     elif app.kind == INTERNAL:
         transitions.disable(app, scope.organization_id, "health", shown, deps)
     else:
-        _warn(app, scope, (left_on(verdict, now.date()),), shown, deps)
+        _warn(app, scope, (left_on(evaluation, now.date()),), shown, deps)
 
 
 def _warn(
@@ -90,7 +92,7 @@ def _warn(
     for entry in before:
         transitions.resume(entry, deps)
     for warning in due:
-        if not warning.given_in(map(_given, before)):
+        if not warning.was_given(map(_prior_warning, before)):
             told = {"rule": warning.rule, "since": warning.since.isoformat(), "warning": _row(warning)}
             transitions.warn(app, scope.organization_id, warning, shown | told, deps)
 
@@ -99,6 +101,6 @@ def _row(warning: EarlyWarning) -> dict[str, int]:
     return {"level": warning.level, "reached": warning.reached, "limit": warning.limit}
 
 
-def _given(entry: AuditEntry) -> Given:
+def _prior_warning(entry: AuditEntry) -> PriorWarning:
     at = datetime.fromisoformat(entry.at).astimezone(UTC)
-    return Given(entry.evidence["rule"], entry.evidence["warning"]["level"], at.date())
+    return PriorWarning(entry.evidence["rule"], entry.evidence["warning"]["level"], at.date())

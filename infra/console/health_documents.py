@@ -99,7 +99,7 @@ def _entry(entry: AuditEntry) -> dict[str, Any]:
 def _judged(judged: Judged) -> dict[str, Any]:
     return {
         "organization_id": judged.organization_id,
-        **judged.verdict.evidence(),
+        **judged.evaluation.evidence(),
         "nearness": [asdict(near) for near in judged.nearness],
         "last_failure": judged.last_failure,
     }

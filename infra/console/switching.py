@@ -94,8 +94,8 @@ def _present(app: App, thresholds: Thresholds, now: datetime) -> dict[str, Any]:
         for row in outcomes.days(app.app_id, organization, generation, today, thresholds.window)
     ]
     rows.sort(key=lambda row: row.day)
-    verdict = evaluate(summed(rows), today, thresholds, review.pause(app.app_id, generation, now))
-    return review.evidence(verdict, app, thresholds, rows)
+    evaluation = evaluate(summed(rows), today, thresholds, review.pause(app.app_id, generation, now))
+    return review.evidence(evaluation, app, thresholds, rows)
 
 
 def summed(rows: Sequence[OutcomeDay]) -> list[Day]:
