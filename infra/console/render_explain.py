@@ -156,5 +156,5 @@ def _next(known: Explanation) -> list[str]:
         elif known.held.total([EXHAUSTED]):
             commands.append(f"bellhop replay {app} --exhausted")
     if known.change and failed(known.change):
-        commands.append(f"bellhop mail resend {app} '{known.change.entry}'")
+        commands.append(f"bellhop mail resend {app} '{known.change.transition_id}'")
     return commands

@@ -11,7 +11,7 @@ from typing import Any
 from bellhop import attempts
 from bellhop.registry import App, AuditEntry, find
 from health import messages
-from health.messages import FollowUp, Probe
+from health.messages import FollowUp, RecoveryCheck
 from infra.local.receiver import Receiver, Reply
 from infra.local.registering import Hook
 from tests.e2e.conftest import Town, eventually
@@ -70,7 +70,7 @@ def about(town: Town, hook: Hook, words: str) -> Counter[str]:
     return Counter(owner for mail in mails for owner in mail["To"])
 
 
-def announce(town: Town, message: FollowUp | Probe) -> None:
+def announce(town: Town, message: FollowUp | RecoveryCheck) -> None:
     url = town.stack.outputs["TransitionsQueueUrl"]
     town.stack.client("sqs").send_message(QueueUrl=url, MessageBody=messages.encode(message))
 

@@ -39,7 +39,7 @@ def test_no_mail_is_lost_or_doubled_while_ses_refuses(town: Town) -> None:
     hook, _ = town.app(Door())
     with ses_refusing(town):
         town.publish(town.event("last"))
-        eventually(lambda: done(hook) == {"event", "probe"}, "all but the mail is done")
+        eventually(lambda: done(hook) == {"event", "recovery_check"}, "all but the mail is done")
         assert about(town, hook, "Action required") == {}
         assert state(hook) == (DISABLED, 2)
     eventually(lambda: finished(hook, "app.disabled"), "the mail follows when its message comes back")
@@ -59,7 +59,7 @@ def test_an_app_that_is_deleted_before_its_mail_goes_out_ends_quietly(town: Town
     hook, _ = town.app(Door())
     with ses_refusing(town):
         town.publish(town.event("last"))
-        eventually(lambda: done(hook) == {"event", "probe"}, "all but the mail is done")
+        eventually(lambda: done(hook) == {"event", "recovery_check"}, "all but the mail is done")
         App(hook.app_id).delete()
     eventually(lambda: finished(hook, "app.disabled"), "the follow-up ends")
     assert about(town, hook, "Action required") == {}

@@ -15,7 +15,7 @@ from bellhop import attempts, outcomes
 from bellhop.deliveries import delivery_id
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import DISABLED, ENABLED, App
-from health.messages import FollowUp, Probe
+from health.messages import FollowUp, RecoveryCheck
 from infra.local.registering import Hook
 from tests.e2e.conftest import Town, eventually
 from tests.e2e.switching import (
@@ -99,12 +99,12 @@ def test_a_follow_up_that_comes_ten_times_mails_each_owner_once(town: Town) -> N
     assert about(town, hook, "Action required") == dict.fromkeys(town.owners, 1)
 
 
-def test_a_probe_that_gets_through_switches_the_app_on_and_its_owners_hear_of_it(town: Town) -> None:
+def test_a_recovery_check_that_succeeds_switches_the_app_on_and_its_owners_hear_of_it(town: Town) -> None:
     hook, endpoint, door = switched_off(town)
     App(hook.app_id).update(actions=[App.auto_enable.set(True)])
     door.status = 200
     now = time.time()
-    announce(town, Probe(hook.app_id, 2, since=now, due=now))
+    announce(town, RecoveryCheck(hook.app_id, 2, since=now, due=now))
     eventually(lambda: finished(hook, "app.enabled"), "the app is on again")
     assert state(hook) == (ENABLED, 3)
     assert json.loads(endpoint.received[-1].body)["action"] == "test"

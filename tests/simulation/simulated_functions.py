@@ -23,10 +23,9 @@ from deliver.circuit.window import FailureWindow
 from deliver.dependencies import DeliverDependencies, RetryPolicy
 from deliver.posting import Workers
 from deliver.success_buffer import SuccessBuffer
-from health import follow_up, messages, recovery, replay, transitions
-from health.app import act
+from health import messages
+from health.app import handle
 from health.dependencies import HealthDependencies, Queues
-from health.mail import mailer
 from health.review import Scope, review
 from health.rules import Thresholds
 from notify import intake
@@ -118,12 +117,12 @@ class Fleet:
 
     def _followed_up(self, records: list[dict[str, Any]]) -> list[str]:
         for record in records:
-            act(messages.decode(record["body"]), self._health)
+            handle(messages.decode(record["body"]), self._health)
         return []
 
     def _reviewed(self, records: list[dict[str, Any]]) -> list[str]:
         for record in records:
-            review(Scope(*json.loads(record["body"])), self._health.thresholds, self._health.transitions)
+            review(Scope(*json.loads(record["body"])), self._health.thresholds, self._health)
         return []
 
     def _post(self, url: str, headers: dict[str, str], body: bytes) -> Any:
@@ -160,23 +159,24 @@ class Fleet:
 
     def _office(self) -> HealthDependencies:
         queues = Queues(*(Queue(self, name) for name in (TRANSITIONS, DELIVERIES, RETRIES)))  # type: ignore[arg-type]
-        switching = transitions.TransitionDependencies(
-            tables.connect(), queues.announce, self.telemetry, self.clock
-        )
-        mailing = mailer.MailDependencies(self.ses, "bellhop@tracker.example", "settings", LINKS, self.telemetry)  # type: ignore[arg-type]
-        bus = Bus(lambda: self, "default")  # type: ignore[arg-type,return-value]
-        following = follow_up.FollowUpDependencies(
-            bus, mailing, queues.announce, 10.0, CACHE_SECONDS + 30, 60.0, self.telemetry, self.clock
-        )
         return HealthDependencies(
-            Thresholds(1000, 7, 72),
-            switching,
-            following,
-            replay.ReplayDependencies(queues.remind, queues.announce, self.telemetry, self.clock),
-            recovery.RecoveryDependencies(
-                queues.ping, queues.announce, 30.0, switching, self.telemetry, self.clock
-            ),
-            self.telemetry,  # type: ignore[arg-type]
+            connection=tables.connect(),
+            announce=queues.announce,
+            telemetry=self.telemetry,
+            now=self.clock,
+            thresholds=Thresholds(1000, 7, 72),
+            send_later=queues.announce,
+            ping=queues.ping,
+            retry=queues.retry,
+            bus=Bus(lambda: self, "default"),  # type: ignore[arg-type,return-value]
+            ses=self.ses,  # type: ignore[arg-type]
+            mail_from="bellhop@tracker.example",
+            mail_configuration_set="settings",
+            links=LINKS,
+            replay_per_second=10.0,
+            ping_seconds=30.0,
+            settle_seconds=CACHE_SECONDS + 30,
+            lease_seconds=60.0,
         )
 
 

@@ -1,4 +1,4 @@
-"""When an app is broken: the cases of section E that need no table."""
+"""When an app is broken, and when its owners are warned."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -89,7 +89,7 @@ def test_a_day_with_few_timeouts_is_no_error_day() -> None:
     assert rule(*errors(0, 1, 2, 3, 4, 5), ago(6, timeout=5)) is None
 
 
-def test_one_fatal_answer_is_broken_at_once_whatever_else_happened() -> None:
+def test_one_fatal_response_is_broken_at_once_whatever_else_happened() -> None:
     assert rule(ago(0, fatal=1, success=1000)) == "fatal"
     assert rule(ago(6, fatal=1)) == "fatal"
     assert rule(ago(7, fatal=1)) is None
@@ -125,7 +125,7 @@ def test_the_order_of_the_days_never_matters(days: list[Day], random: object) ->
 
 
 @given(DAYS)
-def test_a_success_today_can_only_be_outweighed_by_timeouts_or_a_fatal_answer(days: list[Day]) -> None:
+def test_a_success_today_can_only_be_outweighed_by_timeouts_or_a_fatal_response(days: list[Day]) -> None:
     others = [d for d in days if d.day != TODAY]
     assert rule(*others, ago(0, success=1)) in {None, "timeouts", "fatal"}
 
@@ -199,7 +199,7 @@ def test_an_episode_of_timeouts_ends_with_a_calm_day() -> None:
     assert not told(yesterday=249)
 
 
-def test_a_graver_warning_is_given_after_a_milder_one_and_not_the_other_way_round() -> None:
+def test_a_more_serious_warning_is_given_after_a_milder_one_and_not_the_other_way_round() -> None:
     [grave] = evaluate([ago(0, timeout=900)], TODAY, LIMITS).warnings
     assert not grave.was_given([PriorWarning("timeouts", 2, TODAY), PriorWarning("errors", 3, TODAY)])
     assert grave.was_given([PriorWarning("timeouts", 3, TODAY)])

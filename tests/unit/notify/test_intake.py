@@ -113,7 +113,7 @@ def test_the_log_finds_every_event_by_its_id_whatever_became_of_it(deps: NotifyD
 
 def test_an_event_nobody_listens_to_is_done_with_a_named_reason_and_a_metric(deps: NotifyDependencies) -> None:
     assert process([sqs_record(issue_event(type="ignored"))], deps) == []
-    [line] = deps.telemetry.said("event skipped")
+    [line] = deps.telemetry.said("event skipped: no installation gets it")
     assert line["skipped"] == {"event_not_in_app": ["in-pager"]}
     assert line["event_id"] == "ev1"
     assert deps.telemetry.counts["Skipped_event_not_in_app"] == 1
