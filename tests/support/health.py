@@ -17,7 +17,7 @@ def unexpected(*arguments: Any) -> Any:
 
 def health_dependencies(**chosen: Any) -> HealthDependencies:
     """Health's dependencies with the chosen ones replaced; needs the fixture `aws`."""
-    values = {
+    values: dict[str, Any] = {
         "connection": tables.connect(),
         "announce": unexpected,
         "telemetry": Recorder(),

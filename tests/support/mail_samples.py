@@ -72,7 +72,8 @@ class Read(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, tuple[str, ...]]] = []
-        self.text, self.links = "", []
+        self.text = ""
+        self.links: list[str | None] = []
         self.feed(html)
         self.close()
 

@@ -1,4 +1,4 @@
-"""What others wrote, made fit for a header and a line."""
+"""Text that others wrote, made safe."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.text import bidi_isolate, cut, defang_links, first_line, one_line
+from bellhop.text import bidi_isolate, cut, defang_links, first_line, one_line, printable
 
 FAMILY, FLAG = "👩‍👩‍👧‍👦", "🇩🇪"
 
@@ -52,7 +52,7 @@ def test_the_first_line_that_says_anything_is_taken() -> None:
     assert first_line(" \x1b[31mred\u202e \n") == "\x1b[31mred\u202e"
 
 
-def test_only_what_runs_from_right_to_left_is_set_bidi_isolate() -> None:
+def test_only_what_runs_from_right_to_left_is_isolated() -> None:
     assert bidi_isolate("Pager 7") == "Pager 7"
     assert bidi_isolate("תג 7") == "\u2068תג 7\u2069"
 

@@ -198,9 +198,8 @@ def test_a_mail_of_unknown_result_is_sent_again_when_a_person_says_so(deps: Heal
     ses.fail = None
     entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail", "event"})])
     assert mailer.resend("pager", TRANSITION_ID, ADA, NOW.timestamp())
-    after = entry()
-    assert after.finished_at is None
-    assert after.done == {"event"}
+    assert not entry().finished_at
+    assert entry().done == {"event"}
     send(deps)
     assert ses.recipients() == [ADA]
     assert mails() == {ADA: "sent", BOB: "unknown"}
@@ -218,9 +217,8 @@ def test_a_mail_is_not_resent_while_a_worker_is_at_its_transition(deps: HealthDe
 def test_a_mail_left_pending_by_a_finished_transition_is_resent(deps: HealthDependencies) -> None:
     entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail"})])
     assert mailer.resend("pager", TRANSITION_ID, ADA, NOW.timestamp())
-    after = entry()
-    assert after.finished_at is None
-    assert after.done is None
+    assert not entry().finished_at
+    assert not entry().done
 
 
 def test_a_claim_whose_response_was_lost_is_alarmed_and_not_forgotten(

@@ -27,7 +27,7 @@ FIRST = RecoveryCheck("pager", 2, START, START + 900)
 
 @dataclass
 class World:
-    """A chain of recovery checks; `results` are the states of the pings' records, None where deliver writes none."""
+    """A chain of checks; `results` are the states of the pings' records, None where deliver writes none."""
 
     results: list[str | None] = field(default_factory=list)
     pings: list[tuple[float, Delivery]] = field(default_factory=list)
