@@ -1,4 +1,4 @@
-"""One botocore session for everything: each further one parses the service models again, 40 ms of CPU."""
+"""One botocore session for all clients: each further one would parse the service models again, 40 ms of CPU."""
 
 from functools import cache
 from typing import Any
@@ -23,7 +23,7 @@ def core() -> Session:
 
 
 def client(service: Any, *, attempts: int = 3, read_seconds: float = READ_SECONDS) -> Any:
-    """A boto3 client whose calls fail within a function's timeout, after `attempts` tries."""
+    """A boto3 client whose calls fail within a function's timeout, after `attempts` requests."""
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,

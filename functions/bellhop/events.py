@@ -1,4 +1,4 @@
-"""The issue event: the contract with whoever publishes, and its one parser."""
+"""The issue event: the contract with the publisher, and its one parser."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from typing import Any
 import fastjsonschema
 
 MAX_EVENT_BYTES = 262_144
-MAX_ID = 64  # characters; of a malformed event's more are not logged
+MAX_ID = 64  # characters; a longer id, of a malformed event, is cut in the log
 SCHEMA_PATH = Path(__file__).parent / "schema" / "issue-event.json"
 
 # `archived` is the old name of `ignored`: an app that lists only one of them gets the event under that name.
@@ -17,9 +17,9 @@ _ALIASES = {"issue.ignored": "issue.archived", "issue.archived": "issue.ignored"
 
 
 class MalformedEventError(Exception):
-    """The event breaks the contract; `field` says where and `reason` what to change.
+    """The event breaks the contract: `field` says where, `reason` says how.
 
-    `names` are the ids that it says of itself, where they can be read: for the log.
+    `names` are the event's ids, as far as they can be read, for the log.
     """
 
     def __init__(self, field: str, reason: str, names: dict[str, str] | None = None) -> None:
@@ -31,7 +31,7 @@ class MalformedEventError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IssueEvent:
-    """A valid issue event; the fields are those of schema/issue-event.json."""
+    """A valid issue event. schema/issue-event.json explains the fields."""
 
     event_id: str
     type: str
@@ -54,7 +54,7 @@ def parse(text: str) -> IssueEvent:
     """Read an issue event.
 
     Raises:
-        MalformedEventError: `text` is not JSON, not within the schema, too large, or not encodable as UTF-8.
+        MalformedEventError: `text` is not JSON, does not fit the schema, is too large, or UTF-8 cannot encode it.
     """
     document = _decode(text)
     _encodable(text, document)
@@ -66,7 +66,7 @@ def parse(text: str) -> IssueEvent:
 
 
 def subscribed_name(event: str, listened: list[str]) -> str | None:
-    """The name under which a hook that lists `listened` gets `event`, or None when it does not want it."""
+    """The name under which a hook that lists `listened` gets `event`, or None if it does not want it."""
     if event in listened:
         return event
     alias = _ALIASES.get(event)
@@ -92,14 +92,14 @@ def _no_constants(name: str) -> None:
 
 
 def _encodable(text: str, document: Any) -> None:
-    # A lone surrogate can only come from a \ud8xx escape or a broken decoder; both are rare, so look first.
+    # A lone surrogate comes from a \ud8xx escape or a broken decoder. Both are rare, so look for an escape first.
     try:
         size = len(text.encode())
         if "\\u" in text:
             json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise MalformedEventError(
-            _unencodable_field(document), "holds a character that UTF-8 cannot encode (a lone surrogate)"
+            _unencodable_field(document), "has a character that UTF-8 cannot encode (a lone surrogate)"
         ) from None
     if size > MAX_EVENT_BYTES:
         raise MalformedEventError("body", f"has {size} bytes; at most {MAX_EVENT_BYTES} are allowed")
@@ -115,13 +115,13 @@ def _unencodable_field(document: Any) -> str:
 
 
 def _names(document: Any) -> dict[str, str]:
-    said = document if isinstance(document, dict) else {}
-    ids = {name: said.get(name) for name in ("event_id", "organization_id")}
+    fields = document if isinstance(document, dict) else {}
+    ids = {name: fields.get(name) for name in ("event_id", "organization_id")}
     return {name: value[:MAX_ID] for name, value in ids.items() if isinstance(value, str)}
 
 
 def _explain(error: Any, names: dict[str, str]) -> MalformedEventError:
-    # fastjsonschema says "data.project_id must be string"; the publisher knows no "data" but its own.
+    # fastjsonschema says "data.project_id must be string", where "data" is the whole event, not the field `data`.
     place, _, reason = error.message.partition(" ")
     name = place.removeprefix("data").removeprefix(".") or "body"
     if error.rule == "additionalProperties":

@@ -1,4 +1,4 @@
-"""The notify function: SQS batch in, deliveries out, partial failures back to the queue."""
+"""The notify function: a batch of issue events in, deliveries out, what failed back to the queue."""
 
 import os
 import time
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the notify function is told by its environment."""
+    """The notify function's environment."""
 
     deliveries_queue_url: str
     events_dead_letters_url: str
@@ -62,5 +62,5 @@ def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry]:
     return deps, telemetry
 
 
-if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there
+if settings.on_lambda(os.environ):  # initialisation has a whole processor and is not billed: build there
     _open()

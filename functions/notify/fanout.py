@@ -1,6 +1,6 @@
 """Which installations of an organisation want an event."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from notify import payload
 
 
 class Hooks(Protocol):
-    """What the fan-out reads of the registry."""
+    """What the fan-out reads from the registry."""
 
     def organization(self, organization_id: str) -> Organization | None:
         """The organisation, or None."""
@@ -26,16 +26,16 @@ class Hooks(Protocol):
 
 @dataclass(slots=True)
 class FanOut:
-    """What becomes of one event: its deliveries, and why others got none (reason -> installations)."""
+    """An event's deliveries, and the installations that get none, by the reason."""
 
     deliveries: list[Delivery] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
 
 
 def fan_out(event: IssueEvent, hooks: Hooks) -> FanOut:
-    """Decide for each installation the event concerns whether it gets a delivery, and why not.
+    """Decide for each installation that the event concerns whether it gets a delivery, and if not, why.
 
-    Apps that are switched off get theirs too: deliver alone decides to park.
+    Apps that are switched off get deliveries too: deliver alone decides what is parked.
     """
     result = FanOut()
     if hooks.organization(event.organization_id) is None:
@@ -72,7 +72,8 @@ def _concerned(event: IssueEvent, hooks: Hooks, result: FanOut) -> Iterator[Inst
     wanted = event.installation_id
     found = [i for i in installations if wanted is None or i.installation_id == wanted]
     if not found:
-        result.skipped["no_installations" if wanted is None else "missing_installation"] = _ids([wanted])
+        reason = "no_installations" if wanted is None else "missing_installation"
+        result.skipped[reason] = [wanted] if wanted else []
     yield from found
 
 
@@ -86,7 +87,3 @@ def _delivery(event: IssueEvent, name: str, installation: Installation) -> Deliv
         installation_id=installation.installation_id,
         body=payload.freeze(event, name.partition(".")[2], installation.installation_id),
     )
-
-
-def _ids(ids: Iterable[str | None]) -> list[str]:
-    return [identifier for identifier in ids if identifier]

@@ -1,4 +1,4 @@
-"""A batch of queue messages on its way through notify: each event is enqueued, dead-lettered or skipped."""
+"""A batch of queue messages: each event is fanned out into deliveries, dead-lettered or skipped."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,12 +12,12 @@ from bellhop.queues import OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
 from notify.fanout import FanOut, Hooks, fan_out
 
-SHOWN = 20  # installations named per reason in a log line
+MAX_NAMED = 20  # installations in a log line, for each reason
 
 
 @dataclass(frozen=True)
 class NotifyDependencies:
-    """What notify is handed: the registry, the queues it sends to, and what it reports to."""
+    """What notify's code is handed; `backoff` sleeps before SQS is called again."""
 
     hooks: Hooks
     deliveries: Queue
@@ -29,8 +29,8 @@ class NotifyDependencies:
 def process(messages: Iterable[dict[str, Any]], deps: NotifyDependencies) -> list[str]:
     """Handle a batch; return the ids of the messages that the queue is to deliver again.
 
-    Policy: when the registry or a queue does not respond, only the messages it concerns come back. What of them
-    was enqueued already is enqueued once more, under the same webhook-id.
+    Policy: when the registry or a queue does not respond, only the messages concerned come back. Those of their
+    deliveries that were already enqueued are enqueued again, under the same webhook-id.
     """
     failed: list[str] = []
     outgoing: list[tuple[str, Delivery]] = []
@@ -49,7 +49,7 @@ def process(messages: Iterable[dict[str, Any]], deps: NotifyDependencies) -> lis
 
 
 def _read(message: dict[str, Any], deps: NotifyDependencies) -> IssueEvent | None:
-    """The event; None when it is malformed, and dead-lettered."""
+    """The event; None if it was malformed and is now in the dead-letter queue."""
     try:
         return events.parse(message["body"])
     except MalformedEventError as error:
@@ -66,7 +66,7 @@ def _deliveries(event: IssueEvent | None, deps: NotifyDependencies) -> list[Deli
 
 
 def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: NotifyDependencies) -> None:
-    # The body itself stays out of the log: it is the customer's.
+    # The body stays out of the log, because it is the customer's data.
     attributes = {"field": _plain(error.field), "reason": _plain(error.reason)}
     deps.dead_letters.send(OutgoingMessage(message["body"], attributes=attributes))
     deps.telemetry.warning(
@@ -80,7 +80,7 @@ def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: Noti
 
 
 def _plain(text: str) -> str:
-    # SQS refuses a message whose attributes hold control characters, and these quote the publisher.
+    # SQS refuses control characters in attributes, and these quote what the publisher wrote.
     return text.encode("unicode_escape").decode()
 
 
@@ -90,12 +90,14 @@ def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:
     if not result.skipped and result.deliveries:
         return
     telemetry.info(
-        "event fanned out" if result.deliveries else "event skipped",
+        "event fanned out, but not to every installation"
+        if result.deliveries
+        else "event skipped: no installation gets it",
         event_id=event.event_id,
         organization_id=event.organization_id,
         event_name=event.name,
         deliveries=len(result.deliveries),
-        skipped={reason: ids[:SHOWN] for reason, ids in result.skipped.items()},
+        skipped={reason: ids[:MAX_NAMED] for reason, ids in result.skipped.items()},
     )
     for reason, ids in result.skipped.items():
         telemetry.count("Skipped_" + reason, max(1, len(ids)))
@@ -115,7 +117,7 @@ def _enqueue(outgoing: list[tuple[str, Delivery]], deps: NotifyDependencies) -> 
     for number in sorted(rejected):
         message_id, delivery = outgoing[number]
         deps.telemetry.warning(
-            "delivery rejected by the queue: its event will be retried",
+            "delivery rejected by its queue: its event will be retried by the queue",
             message_id=message_id,
             event_id=delivery.event_id,
             delivery_id=delivery.delivery_id,
@@ -125,8 +127,8 @@ def _enqueue(outgoing: list[tuple[str, Delivery]], deps: NotifyDependencies) -> 
 
 
 def _report_enqueued(enqueued: Iterable[Delivery], deps: NotifyDependencies) -> None:
-    # One line for the batch, with the number of each event's deliveries: a line for each event would cost as much
-    # as its place on the queue.
+    # One line for the batch, with the number of deliveries for each event: a line for each event would cost as
+    # much as sending it through the queue.
     counted = Counter(delivery.event_id for delivery in enqueued)
     if counted:
         deps.telemetry.info("deliveries enqueued", events=dict(counted))

@@ -1,4 +1,4 @@
-"""The webhook's body, frozen as bytes once: every attempt sends the same."""
+"""The webhook's body, frozen as bytes once, so that every attempt sends the same."""
 
 import json
 from typing import Any
@@ -9,20 +9,25 @@ SYSTEM = {"type": "application", "id": "sentry", "name": "Sentry"}
 
 
 def freeze(event: IssueEvent, action: str, installation_id: str) -> bytes:
-    """The body: action, installation, data with the issue in it, actor."""
-    body = {
+    """The body as UTF-8 JSON: `action`, `installation`, `data` with the issue in it, `actor`, `occurred_at`.
+
+    `occurred_at` is there only if the event has one.
+    """
+    body: dict[str, Any] = {
         "action": action,
         "installation": {"uuid": installation_id},
         "data": _data(event),
         "actor": _actor(event),
     }
+    if event.occurred_at:
+        body["occurred_at"] = event.occurred_at
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _data(event: IssueEvent) -> dict[str, Any]:
     data = dict(event.data or {})
     if event.issue:
-        data["issue"] = event.issue | {"id": str(event.issue["id"])}  # receivers know issue ids as strings
+        data["issue"] = event.issue | {"id": str(event.issue["id"])}  # receivers expect issue ids as strings
     return data
 
 

@@ -129,7 +129,6 @@ def _holds(attribute: Any, value: Any) -> Any:
 
 
 def _meanwhile(what: str, error: PutError | UpdateError | TransactWriteError) -> Exception:
-    reasons = error.cancellation_reasons if isinstance(error, TransactWriteError) else []
-    if lost_condition(error) or any(r and r.code == "ConditionalCheckFailed" for r in reasons):
+    if lost_condition(error):
         return ChangedMeanwhileError(f"{what} was changed meanwhile by somebody else: apply again")
     return error

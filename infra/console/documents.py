@@ -123,7 +123,7 @@ def _day(row: OutcomeDay) -> dict[str, Any]:
 
 
 def _audit(entry: AuditEntry) -> dict[str, Any]:
-    names = ("entry", "action", "actor", "at", "organization_id", "evidence", "finished_at")
+    names = ("transition_id", "action", "actor", "at", "organization_id", "evidence", "finished_at")
     return _fields(entry, *names) | {"mails": dict(entry.mails.attribute_values)}
 
 

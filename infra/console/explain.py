@@ -9,7 +9,7 @@ from typing import Any
 from bellhop import outcomes
 from bellhop.registry import DISABLED, ENABLED, App, AuditEntry
 from health import review, transitions
-from health.rules import Day, Pause, Thresholds, Verdict, evaluate
+from health.rules import Day, Evaluation, Pause, Thresholds, evaluate
 from infra.console import held, show, switching
 from infra.console.held import Held
 
@@ -29,7 +29,7 @@ class Judged:
     """What health makes of an app's present days in an organisation."""
 
     organization_id: str
-    verdict: Verdict
+    evaluation: Evaluation
     nearness: tuple[Nearness, ...]
     last_failure: dict[str, Any] | None
 
@@ -71,9 +71,12 @@ def _judged(app: App) -> list[str]:
 def _judge(app: App, organization_id: str, thresholds: Thresholds, pause: Pause | None, now: datetime) -> Judged:
     today = now.astimezone(UTC).date()
     rows = outcomes.days(app.app_id, organization_id, int(app.generation), today, thresholds.window)
-    verdict = evaluate(map(review.day, rows), today, thresholds, pause)
+    evaluation = evaluate(map(review.day, rows), today, thresholds, pause)
     return Judged(
-        organization_id, verdict, _nearness(verdict.days, thresholds, pause, today), review.last_failure(rows)
+        organization_id,
+        evaluation,
+        _nearness(evaluation.days, thresholds, pause, today),
+        review.last_failure(rows),
     )
 
 

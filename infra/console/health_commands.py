@@ -10,7 +10,7 @@ import typer
 from bellhop import deliveries
 from bellhop.deliveries import Delivery
 from bellhop.registry import DISABLED, ENABLED, App
-from health.replay import paced
+from health.replay import effective_rate
 from infra.console import (
     actor,
     explain,
@@ -74,7 +74,7 @@ def enable(
     replaying = Replaying(rate=rate) if replayed else None
     made = switching.enable(app, actor.name(), deps, response=response, replaying=replaying, reason=reason)
     kept = held.count(app_id)
-    pace = paced(app, rate or found.replay_rate) if replaying else None
+    pace = effective_rate(app, rate or found.replay_rate) if replaying else None
     if as_json:
         output.print_json(health_documents.switched(app, made, kept) | health_documents.followed(response, pace))
     else:

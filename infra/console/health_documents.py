@@ -33,7 +33,7 @@ def switched(app: App, entry: AuditEntry, held: Held) -> dict[str, Any]:
     return {
         "app_id": app.app_id,
         "changed": True,
-        "entry": entry.entry,
+        "transition_id": entry.transition_id,
         "action": entry.action,
         "actor": entry.actor,
         "at": entry.at,
@@ -87,19 +87,28 @@ def dry_run(made: DryRun) -> dict[str, Any]:
 
 def mail(shown: Shown) -> dict[str, Any]:
     """A mail and what became of it."""
-    names = {"app_id": shown.entry.app_id, "entry": shown.entry.entry}
+    names = {"app_id": shown.entry.app_id, "transition_id": shown.entry.transition_id}
     return names | {"mails": mailing.states(shown.entry), "mail": asdict(shown.mail)}
 
 
 def _entry(entry: AuditEntry) -> dict[str, Any]:
-    names = ("entry", "action", "actor", "at", "organization_id", "evidence", "announced_at", "finished_at")
+    names = (
+        "transition_id",
+        "action",
+        "actor",
+        "at",
+        "organization_id",
+        "evidence",
+        "announced_at",
+        "finished_at",
+    )
     return {name: getattr(entry, name) for name in names} | {"mails": mailing.states(entry)}
 
 
 def _judged(judged: Judged) -> dict[str, Any]:
     return {
         "organization_id": judged.organization_id,
-        **judged.verdict.evidence(),
+        **judged.evaluation.evidence(),
         "nearness": [asdict(near) for near in judged.nearness],
         "last_failure": judged.last_failure,
     }

@@ -25,7 +25,7 @@ def resend_mail(
         output.confirm(question, "nothing is sent yet: add --yes to send again", as_json=as_json)
     again = mailing.resend(entry, owners, actor.announcer(found), datetime.now(UTC))
     if as_json:
-        output.print_json({"app_id": app_id, "entry": entry.entry, "sent_again": again})
+        output.print_json({"app_id": app_id, "transition_id": entry.transition_id, "sent_again": again})
     else:
         render_mail.resent(app, entry, again, output.console())
 

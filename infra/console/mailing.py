@@ -46,7 +46,8 @@ def entry(app: App, key: str | None) -> AuditEntry:
             )
     if not states(found):
         raise ConsoleError(
-            f"{found.entry} of {app.app_id} mailed nobody: there were no owners to tell, or it is not told to them"
+            f"{found.transition_id} of {app.app_id} mailed nobody: there were no owners to tell, "
+            "or it is not told to them"
         )
     return found
 
@@ -75,8 +76,11 @@ def chosen(app: App, entry: AuditEntry, to: str | None) -> Sequence[str]:
         ConsoleError: there is none, it is being sent, or it would not be true any more.
     """
     known = states(entry)
-    if entry.action == transitions.WARN.action and not entry.entry.startswith(transitions.warned(app)):
-        raise ConsoleError(f"{entry.entry} is a warning that a later transition overtook: it is not sent any more")
+    current = entry.transition_id.startswith(transitions.warning_prefix(app))
+    if entry.action == transitions.WARN.action and not current:
+        raise ConsoleError(
+            f"{entry.transition_id} is a warning that a later transition overtook: it is not sent any more"
+        )
     if to:
         owners = _addressed(entry, to)
         if known[to] == SENDING:
@@ -85,7 +89,9 @@ def chosen(app: App, entry: AuditEntry, to: str | None) -> Sequence[str]:
     failed = [owner for owner, state in known.items() if state in FAILED]
     if not failed:
         listed = ", ".join(f"{owner} {state}" for owner, state in known.items())
-        raise ConsoleError(f"no mail of {entry.entry} failed ({listed}): name one with --to to send it again")
+        raise ConsoleError(
+            f"no mail of {entry.transition_id} failed ({listed}): name one with --to to send it again"
+        )
     return failed
 
 
@@ -93,12 +99,13 @@ def resend(
     entry: AuditEntry, owners: Sequence[str], announce: Callable[[FollowUp], None], now: datetime
 ) -> list[str]:
     """Let health send those owners' mails; returns those that it will. A crash half-way is mended by repeating."""
-    again = [owner for owner in owners if mailer.resend(entry.app_id, entry.entry, owner, now.timestamp())]
-    announce(FollowUp(entry.app_id, entry.entry))
+    again = [owner for owner in owners if mailer.resend(entry.app_id, entry.transition_id, owner, now.timestamp())]
+    announce(FollowUp(entry.app_id, entry.transition_id))
     return again
 
 
 def _addressed(entry: AuditEntry, to: str) -> list[str]:
     if to not in states(entry):
-        raise ConsoleError(f"{to!r} is none of the owners that {entry.entry} tells: {', '.join(states(entry))}")
+        told = ", ".join(states(entry))
+        raise ConsoleError(f"{to!r} is none of the owners that {entry.transition_id} tells: {told}")
     return [to]

@@ -94,7 +94,7 @@ def _audit(entries: Sequence[AuditEntry], console: Console) -> None:
         owner = f" for {entry.organization_id}" if entry.organization_id else ""
         what = f"{entry.action} by {entry.actor}{owner}{_why(entry)}"
         when = f"{utc(datetime.fromisoformat(entry.at))} UTC"
-        line(console, f"{when}  {entry.entry}: {what}; mails: {mails or 'none'}")
+        line(console, f"{when}  {entry.transition_id}: {what}; mails: {mails or 'none'}")
         last = (entry.evidence or {}).get("last_failure")
         if last and entry.action == DISABLE.action:
             line(console, f"    last failure: {last['error']}, event {last['event_id']}{said(last)}")

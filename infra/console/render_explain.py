@@ -81,10 +81,10 @@ def _on(known: Explanation, console: Console) -> None:
 
 
 def _judged(judged: Judged, known: Explanation, console: Console) -> None:
-    broken = judged.verdict.rule
+    broken = judged.evaluation.rule
     where = f"in {judged.organization_id}"
     if broken is None:
-        near = " and ".join(w.rule for w in judged.verdict.warnings)
+        near = " and ".join(w.rule for w in judged.evaluation.warnings)
         line(
             console,
             f"{where}: {f'on its way to be switched off for {near}' if near else 'sound'}",
@@ -96,7 +96,7 @@ def _judged(judged: Judged, known: Explanation, console: Console) -> None:
         line(console, f"{where}: broken by the rule {broken}; left on, because it is {known.app.kind}", "red")
     rows = [(near.rule, near.now, near.limit, f"{min(near.share, 9.99):.0%}") for near in judged.nearness]
     table(console, ("rule", "now", "switches off at", "way"), rows)
-    _days(judged.organization_id, judged.verdict.evidence()["days"], console)
+    _days(judged.organization_id, judged.evaluation.evidence()["days"], console)
     _last(judged.last_failure, console)
 
 
@@ -149,12 +149,12 @@ def _next(known: Explanation) -> list[str]:
     if known.app.state == DISABLED:
         commands += [f"bellhop ping {app}", f"bellhop enable {app}"]
     else:
-        failing = known.pause or any(j.verdict.broken or j.verdict.warnings for j in known.judged)
+        failing = known.pause or any(j.evaluation.broken or j.evaluation.warnings for j in known.judged)
         commands += [f"bellhop ping {app}", f"bellhop log {app} --failures"] if failing else [f"bellhop log {app}"]
         if known.held.total([PARKED]):
             commands.append(f"bellhop replay {app}")
         elif known.held.total([EXHAUSTED]):
             commands.append(f"bellhop replay {app} --exhausted")
     if known.change and failed(known.change):
-        commands.append(f"bellhop mail resend {app} '{known.change.entry}'")
+        commands.append(f"bellhop mail resend {app} '{known.change.transition_id}'")
     return commands

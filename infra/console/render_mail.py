@@ -37,7 +37,7 @@ def mail(shown: Shown, console: Console) -> None:
 
 def states(entry: AuditEntry, console: Console) -> None:
     """Each owner's mail."""
-    line(console, f"Mails of {entry.entry} ({entry.action}, {entry.at}):", "bold")
+    line(console, f"Mails of {entry.transition_id} ({entry.action}, {entry.at}):", "bold")
     rows = [(owner, state, _MEANINGS.get(state, "")) for owner, state in mailing.states(entry).items()]
     table(console, ("owner", "state", "which means"), rows)
 
@@ -63,4 +63,4 @@ def suppressed(entry: AuditEntry, owners: Sequence[str], console: Console) -> No
 def resent(app: App, entry: AuditEntry, again: Sequence[str], console: Console) -> None:
     """What is sent again."""
     line(console, f"Health sends the mail again to: {', '.join(again) or 'nobody'}.", "bold")
-    line(console, f"Next: bellhop mail show {app.app_id} '{entry.entry}'")
+    line(console, f"Next: bellhop mail show {app.app_id} '{entry.transition_id}'")

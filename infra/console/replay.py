@@ -7,7 +7,7 @@ from datetime import datetime
 from bellhop.attempts import PARKED, REPLAYABLE
 from bellhop.registry import DISABLED, App
 from health.messages import Replay
-from health.replay import paced
+from health.replay import effective_rate
 from infra.console import held
 from infra.console.errors import ConsoleError
 from infra.console.held import Held
@@ -40,4 +40,4 @@ def start(app: App, rate: float, announce: Callable[[Replay], None], now: dateti
         return Started(app.app_id, states, kept, None)
     moment = now.timestamp()
     announce(Replay(app.app_id, int(app.generation), states, rate, settles_at=moment, began=moment))
-    return Started(app.app_id, states, kept, paced(app, rate))
+    return Started(app.app_id, states, kept, effective_rate(app, rate))

@@ -43,7 +43,7 @@ def enable(
     """
     off = transitions.last_disabled(app)
     evidence: dict[str, Any] = {
-        "rule": transitions.BY_HAND,
+        "rule": transitions.BY_PERSON,
         "url": app.url,
         "off_since": off.at if off else None,
         "days": [],
@@ -52,7 +52,7 @@ def enable(
         "reason": reason,
     }
     made = transitions.enable(app, actor, evidence, deps, tell_owners=False)
-    return made or _refuse_late(app, transitions.enabled_entry(int(app.generation)))
+    return made or _refuse_late(app, transitions.enabled_id(int(app.generation)))
 
 
 def disable(app: App, actor: str, reason: str, thresholds: Thresholds, deps: TransitionDependencies) -> AuditEntry:
@@ -61,9 +61,9 @@ def disable(app: App, actor: str, reason: str, thresholds: Thresholds, deps: Tra
     Raises:
         ConsoleError: somebody was quicker.
     """
-    evidence = _present(app, thresholds, deps.now()) | {"rule": transitions.BY_HAND, "reason": reason}
+    evidence = _present(app, thresholds, deps.now()) | {"rule": transitions.BY_PERSON, "reason": reason}
     made = transitions.disable(app, app.organization_id or "", actor, evidence, deps)
-    return made or _refuse_late(app, transitions.disabled_entry(int(app.generation)))
+    return made or _refuse_late(app, transitions.disabled_id(int(app.generation)))
 
 
 def resume(app: App, deps: TransitionDependencies) -> bool:
@@ -75,7 +75,7 @@ def resume(app: App, deps: TransitionDependencies) -> bool:
 
 def last_change(app: App) -> AuditEntry | None:
     """The audit entry of the transition into the app's present state, None where there was none."""
-    key = transitions.disabled_entry if app.state == DISABLED else transitions.enabled_entry
+    key = transitions.disabled_id if app.state == DISABLED else transitions.enabled_id
     return find(AuditEntry, app.app_id, key(int(app.generation) - 1), consistent=True)
 
 
@@ -94,8 +94,8 @@ def _present(app: App, thresholds: Thresholds, now: datetime) -> dict[str, Any]:
         for row in outcomes.days(app.app_id, organization, generation, today, thresholds.window)
     ]
     rows.sort(key=lambda row: row.day)
-    verdict = evaluate(summed(rows), today, thresholds, review.pause(app.app_id, generation, now))
-    return review.evidence(verdict, app, thresholds, rows)
+    evaluation = evaluate(summed(rows), today, thresholds, review.pause(app.app_id, generation, now))
+    return review.evidence(evaluation, app, thresholds, rows)
 
 
 def summed(rows: Sequence[OutcomeDay]) -> list[Day]:

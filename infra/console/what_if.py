@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from bellhop import circuits
 from bellhop.outcomes import KEPT, OutcomeDay, scope
 from bellhop.registry import DISABLED, App
-from health.rules import Day, Given, Pause, Thresholds, evaluate
+from health.rules import Day, Pause, PriorWarning, Thresholds, evaluate
 from infra.console import show
 from infra.console.errors import ConsoleError
 from infra.console.switching import summed
@@ -93,15 +93,15 @@ def dry_run(app: App, present: Thresholds, other: Thresholds, now: datetime) -> 
 def simulate(days: Sequence[Day], thresholds: Thresholds, pause_on: PauseOn) -> list[Ruling]:
     """What thresholds would have done on each of the days, which are in their order."""
     made: list[Ruling] = []
-    began, given = date.min, list[Given]()
+    began, given = date.min, list[PriorWarning]()
     for today in days:
         pause = pause_on(today.day)
         counted = [day for day in days if began <= day.day <= today.day]
-        verdict = evaluate(counted, today.day, thresholds, pause if pause and pause.began >= began else None)
-        due = [warning for warning in verdict.warnings if not warning.given_in(given)]
-        given += [Given(warning.rule, warning.level, today.day) for warning in due]
-        made.append(Ruling(verdict.rule, tuple((w.rule, w.reached, w.limit) for w in due)))
-        if verdict.rule:
+        evaluation = evaluate(counted, today.day, thresholds, pause if pause and pause.began >= began else None)
+        due = [warning for warning in evaluation.warnings if not warning.was_given(given)]
+        given += [PriorWarning(warning.rule, warning.level, today.day) for warning in due]
+        made.append(Ruling(evaluation.rule, tuple((w.rule, w.reached, w.limit) for w in due)))
+        if evaluation.rule:
             began, given = today.day + timedelta(days=1), []
     return made
 

@@ -25,7 +25,7 @@ def test_a_mail_of_unknown_result_is_sent_again_and_no_other() -> None:
     assert announced() == [OFF]
     assert "it may have arrived" in shown
     assert f"Health sends the mail again to: {BOB}." in shown
-    assert AuditEntry.get("pager", OFF.entry).finished_at is None
+    assert AuditEntry.get("pager", OFF.transition_id).finished_at is None
 
 
 def test_nothing_is_sent_unasked() -> None:
@@ -40,11 +40,11 @@ def test_nothing_is_sent_unasked() -> None:
 def test_a_mail_that_was_sent_is_sent_again_to_whom_is_named() -> None:
     register()
     switch_off()
-    document = json.loads(succeed("mail", "resend", "pager", OFF.entry, "--to", ADA, "--yes", "--json"))
-    assert document == {"app_id": "pager", "entry": OFF.entry, "sent_again": [ADA]}
+    document = json.loads(succeed("mail", "resend", "pager", OFF.transition_id, "--to", ADA, "--yes", "--json"))
+    assert document == {"app_id": "pager", "transition_id": OFF.transition_id, "sent_again": [ADA]}
     assert mails() == {ADA: "pending", BOB: "unknown"}
     said = refused("mail", "resend", "pager", "--to", "eve@acme.example", "--yes")
-    assert f"is none of the owners that {OFF.entry} tells: {ADA}, {BOB}" in said
+    assert f"is none of the owners that {OFF.transition_id} tells: {ADA}, {BOB}" in said
 
 
 def test_a_resend_that_was_interrupted_is_completed_by_another() -> None:
@@ -61,7 +61,7 @@ def test_a_mail_that_is_being_sent_is_left_alone() -> None:
     switch_off(mails={ADA: "sending", BOB: "sent"})
     assert "is being sent just now" in refused("mail", "resend", "pager", "--to", ADA, "--yes")
     said = refused("mail", "resend", "pager", "--yes")
-    assert f"no mail of {OFF.entry} failed ({ADA} sending, {BOB} sent)" in said
+    assert f"no mail of {OFF.transition_id} failed ({ADA} sending, {BOB} sent)" in said
     assert announced() == []
 
 
@@ -90,7 +90,7 @@ def test_a_warning_that_was_overtaken_is_not_sent_any_more() -> None:
     ).save()
     assert "a later transition overtook" in refused("mail", "resend", "pager", key, "--yes")
     assert "500 of 1,000" in succeed("mail", "show", "pager", key)
-    assert OFF.entry in succeed("mail", "show", "pager")
+    assert OFF.transition_id in succeed("mail", "show", "pager")
 
 
 def test_an_app_that_nobody_was_mailed_about_says_so() -> None:
@@ -98,7 +98,7 @@ def test_an_app_that_nobody_was_mailed_about_says_so() -> None:
     assert "no mail was ever sent about pager" in refused("mail", "resend", "pager")
     assert "has no audit entry '1'" in refused("mail", "show", "pager", "1")
     switch_off(mails={})
-    assert "mailed nobody" in refused("mail", "show", "pager", OFF.entry)
+    assert "mailed nobody" in refused("mail", "show", "pager", OFF.transition_id)
     assert "no mail was ever sent" in refused("mail", "show", "pager")
 
 
