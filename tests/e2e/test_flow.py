@@ -79,7 +79,7 @@ def test_a_retry_further_away_than_a_queue_can_delay_is_scheduled_and_can_be_had
     town.publish(town.event("later"))
     eventually(lambda: in_state(town, hook, "later", RETRYING), "the record says retrying")
     eventually(lambda: schedules(town, hook, "later"), "a schedule")
-    command = [sys.executable, "-m", "infra.console.main", "retry", webhook_id(town, hook, "later")]
+    command = [sys.executable, "-m", "infra.cli.main", "retry", webhook_id(town, hook, "later")]
     subprocess.run(command, check=True, env=os.environ | town.stack.env, cwd=ROOT)
     eventually(lambda: in_state(town, hook, "later", DELIVERED), "the record says delivered")
     assert len(endpoint.received) == 2
