@@ -64,7 +64,9 @@ class Settings:
     def endpoints(self) -> EndpointPolicy:
         """Which endpoints this deployment allows."""
         return EndpointPolicy.from_parameters(
-            http=self.allow_http, private=self.allow_private_addresses, ports=self.allowed_ports
+            allow_http=self.allow_http,
+            allow_private_addresses=self.allow_private_addresses,
+            allowed_ports=self.allowed_ports,
         )
 
 

@@ -30,7 +30,7 @@ BY_PERSON = "operator"  # the rule of a transition that a person made
 
 @dataclass(frozen=True, slots=True)
 class TransitionKind:
-    """A transition's name in the audit entry, the app's state before and after it, and the metric that counts it."""
+    """A transition's name in the audit entry, the app's state before and after, and the metric that counts it."""
 
     action: str
     before: str

@@ -26,7 +26,7 @@ from health.review import Scope, review
 from health.rules import Thresholds
 from notify import intake
 from tests.support.endpoint import Clock, Endpoint, dependencies
-from tests.support.fakes import Recorder, sqs_record
+from tests.support.fakes import Recorder, queue_message
 from tests.support.ses import LINKS, Ses
 
 DELAYS = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -98,7 +98,7 @@ class Fleet:
         self.clock.now = until
 
     def _work(self, batch: list[tuple[datetime, int, str, str, int]]) -> None:
-        messages = [sqs_record(body, str(number), received) for _, number, _, body, received in batch]
+        messages = [queue_message(body, str(number), received) for _, number, _, body, received in batch]
         returned = self._queues[batch[0][2]](messages)
         for _, number, queue, body, received in batch:
             if str(number) in returned:

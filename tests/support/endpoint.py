@@ -22,7 +22,7 @@ from deliver.circuit.window import FailureWindow
 from deliver.dependencies import DeliverDependencies, Invocation, Poster, Publisher, RetryPolicy, Scheduler
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
-from tests.support.fakes import NOW, SECRET, Recorder, delivery, sqs_record
+from tests.support.fakes import NOW, SECRET, Recorder, delivery, queue_message
 
 TIMEOUT = SendFailure("timeout", "no response")
 
@@ -32,7 +32,7 @@ def response(status: int, body: bytes = b"", headers: Mapping[str, str] | None =
 
 
 class Endpoint:
-    """Responds in turn, with the last one for ever; remembers what was posted."""
+    """Gives each of its responses once, then the last one for ever. Records every request."""
 
     def __init__(self, *responses: Response | SendFailure) -> None:
         self.responses = list(responses)
@@ -44,7 +44,7 @@ class Endpoint:
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -56,8 +56,8 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-class Announced:
-    """A bus that remembers what was published, once it takes it."""
+class FakeBus:
+    """An event bus that records what is published, and fails while it is `down`."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
@@ -140,7 +140,7 @@ def run(
 def retries(url: str) -> list[dict[str, Any]]:
     """The messages on the Retries queue, delayed or not; taken off it."""
     backend = sqs_backends[DEFAULT_ACCOUNT_ID]["eu-west-1"].queues[url.rpartition("/")[2]]
-    found = [sqs_record(message.body, message.id) for message in backend._messages]
+    found = [queue_message(message.body, message.id) for message in backend._messages]
     backend._messages.clear()
     return found
 

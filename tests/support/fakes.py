@@ -36,8 +36,6 @@ class Recorder:
         """The fields of each log line with this message."""
         return [fields for _, text, fields in self.lines if text == message]
 
-    said = logged
-
     def everything(self) -> str:
         return repr(self.lines)
 
@@ -126,7 +124,3 @@ def queue_message(body: Any, message_id: str = "m1", receive_count: int = 1) -> 
         "body": body if isinstance(body, str) else json.dumps(body),
         "attributes": {"ApproximateReceiveCount": str(receive_count)},
     }
-
-
-Hooks = FakeRegistry
-sqs_record = queue_message

@@ -29,8 +29,8 @@ from deliver.http.response import SendFailure
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
 from tests.support.endpoint import TIMEOUT, counters, record, retries
-from tests.support.fakes import SECRET, app, delivery, sqs_record
-from tests.support.servers import Behaviour, Server, answers, serve
+from tests.support.fakes import SECRET, app, delivery, queue_message
+from tests.support.servers import Behaviour, Server, responds_with, serve
 
 OLD = "cd" * 32
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -118,9 +118,9 @@ def posting(
 def test_an_attempt_starts_only_when_its_deadline_and_three_seconds_for_writing_are_left(
     posting: None, apps: dict[str, App], milliseconds: int, attempted: bool
 ) -> None:
-    with serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as server:
         apps["pager"] = app(url=server.url)
-        returned = function.handler({"Records": [sqs_record(delivery(), "m1")]}, Context(milliseconds))
+        returned = function.handler({"Records": [queue_message(delivery(), "m1")]}, Context(milliseconds))
         assert server.accepted == int(attempted)
     assert returned == {"batchItemFailures": [] if attempted else [{"itemIdentifier": "m1"}]}
 
@@ -130,7 +130,7 @@ def test_an_attempt_has_the_deadline_that_was_chosen(
 ) -> None:
     posts = Posts()
     monkeypatch.setattr(function, "_dependencies", lambda: replace(deps, transport=posts, deadline=7.5))
-    assert function.handler({"Records": [sqs_record(delivery())]}, Context()) == {"batchItemFailures": []}
+    assert function.handler({"Records": [queue_message(delivery())]}, Context()) == {"batchItemFailures": []}
     assert posts.seconds == [7.5]
 
 
@@ -174,9 +174,9 @@ def test_a_function_built_from_its_environment_delivers_counts_and_logs(
     built: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     SigningSecret("pager", secret=SECRET).save()
-    with serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as server:
         app(url=server.url).save()
-        assert function.handler({"Records": [sqs_record(delivery())]}, Context()) == {"batchItemFailures": []}
+        assert function.handler({"Records": [queue_message(delivery())]}, Context()) == {"batchItemFailures": []}
         assert server.accepted == 1
     assert counters()["success"] == 1
     assert [pack.apps for pack in SuccessPack.scan()] == [["pager"]]
@@ -187,9 +187,9 @@ def test_a_function_built_from_its_environment_delivers_counts_and_logs(
 
 def test_a_function_built_from_its_environment_schedules_the_retry_of_what_failed(built: None, queue: str) -> None:
     SigningSecret("pager", secret=SECRET).save()
-    with serve(answers(OK.replace(b"200", b"500"))) as server:
+    with serve(responds_with(OK.replace(b"200", b"500"))) as server:
         app(url=server.url).save()
-        assert function.handler({"Records": [sqs_record(delivery())]}, Context()) == {"batchItemFailures": []}
+        assert function.handler({"Records": [queue_message(delivery())]}, Context()) == {"batchItemFailures": []}
     assert record().state == "retrying"
     assert [json.loads(message["body"])["next_attempt"] for message in retries(queue)] == [2]
 
@@ -198,9 +198,9 @@ def test_a_function_built_from_its_environment_schedules_the_retry_of_what_faile
 def test_the_secret_before_signs_too_until_the_overlap_ends(built: None, left: int, signing: list[str]) -> None:
     requests: list[bytes] = []
     SigningSecret("pager", secret=SECRET, previous=OLD, previous_until=time.time() + left).save()
-    with serve(seen_by(answers(OK), requests)) as server:
+    with serve(seen_by(responds_with(OK), requests)) as server:
         app(url=server.url).save()
-        function.handler({"Records": [sqs_record(delivery())]}, Context())
+        function.handler({"Records": [queue_message(delivery())]}, Context())
     head, _, body = requests[0].decode().partition("\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
     assert len(headers["webhook-signature"].split(" ")) == len(signing)
@@ -216,7 +216,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     oops = b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-    with serve(answers(oops)) as server:
+    with serve(responds_with(oops)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
         aws_session.core.cache_clear()
         function._bind(chosen())

@@ -9,7 +9,7 @@ import pytest
 from health import app, follow_up, messages
 from health.messages import FollowUp
 from health.review import Scope
-from tests.support.fakes import Recorder, sqs_record
+from tests.support.fakes import Recorder, queue_message
 
 
 @dataclass
@@ -52,7 +52,7 @@ def stream(*app_ids: str) -> list[dict[str, Any]]:
 
 
 def queue(*bodies: str) -> list[dict[str, Any]]:
-    return [sqs_record(body, f"m{n}") for n, body in enumerate(bodies, 1)]
+    return [queue_message(body, f"m{n}") for n, body in enumerate(bodies, 1)]
 
 
 def failed(records: list[dict[str, Any]]) -> list[str]:

@@ -132,7 +132,7 @@ def test_an_organisation_without_owners_is_mailed_nothing_and_the_log_says_so(
     entry().update(actions=[AuditEntry.mails.set({})])
     send(deps)
     assert ses.sent == []
-    assert telemetry.said("no mail sent: the transition has no owners to tell")
+    assert telemetry.logged("no mail sent: the transition has no owners to tell")
 
 
 @pytest.mark.parametrize("gone", [App, Organization])
@@ -180,7 +180,7 @@ def test_what_ses_says_of_a_mail_later_is_noted_in_the_entry_and_the_log(
     assert isinstance(read, MailEvent)
     mailer.record_event(read, deps)
     assert mails() == {ADA: state, BOB: "sent"}
-    [line] = telemetry.said(f"mail {state}: {means}")
+    [line] = telemetry.logged(f"mail {state}: {means}")
     assert line["owner"] == ADA
     assert line["reason"]
 

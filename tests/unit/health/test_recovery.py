@@ -103,7 +103,7 @@ def test_an_endpoint_that_stays_broken_is_pinged_more_and_more_rarely_and_given_
     assert gaps[:7] == [2, 4, 8, 16, 32, 64, 96]
     assert at[-1] <= 30 * 86_400 < at[-1] + 2 * 86_400
     assert found().state == "disabled"
-    assert world.telemetry.said("recovery checks given up: the app stays off until a person switches it on")
+    assert world.telemetry.logged("recovery checks given up: the app stays off until a person switches it on")
 
 
 def test_an_endpoint_that_responds_is_switched_on_and_its_owners_are_told(world: World) -> None:

@@ -149,7 +149,9 @@ def test_a_replay_ends_when_the_app_is_switched_again_and_keeps_what_is_left(
     queues.run()
     assert queues.retries == []
     assert len(attempts.replayable("pager", None, 10)) == 1
-    assert queues.telemetry.said("replay ended: the app was switched again or deleted; the rest stays replayable")
+    assert queues.telemetry.logged(
+        "replay ended: the app was switched again or deleted; the rest stays replayable"
+    )
 
 
 def test_a_replay_of_an_app_that_was_deleted_ends(queues: Queues) -> None:

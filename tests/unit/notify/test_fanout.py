@@ -13,7 +13,7 @@ from bellhop.registry import App
 from deliver.dependencies import DeliverDependencies
 from notify.fanout import FanOut, fan_out
 from tests.support.endpoint import Endpoint, response, run
-from tests.support.fakes import Hooks, app, installation, issue_event, organization, sqs_record
+from tests.support.fakes import FakeRegistry, app, installation, issue_event, organization, queue_message
 
 ADA = {"id": 7, "name": "Ada"}
 GRACE = {"id": 8, "name": "Grace"}
@@ -28,17 +28,17 @@ LIMITABLE = [
 ]
 
 
-def hooks(*pairs: tuple[Any, Any]) -> Hooks:
+def hooks(*pairs: tuple[Any, Any]) -> FakeRegistry:
     chosen = pairs or ((app(), installation()),)
-    return Hooks({"acme": organization()}, {a.app_id: a for a, _ in chosen if a}, [i for _, i in chosen])
+    return FakeRegistry({"acme": organization()}, {a.app_id: a for a, _ in chosen if a}, [i for _, i in chosen])
 
 
-def listening(*events: str, **changes: Any) -> Hooks:
+def listening(*events: str, **changes: Any) -> FakeRegistry:
     listed = list(events)
     return hooks((app(events=listed), installation(events=listed, **changes)))
 
 
-def out(registry: Hooks | None = None, **changes: Any) -> FanOut:
+def out(registry: FakeRegistry | None = None, **changes: Any) -> FanOut:
     return fan_out(parse(json.dumps(issue_event(**changes))), registry or hooks())
 
 
@@ -94,7 +94,7 @@ def test_each_of_two_apps_is_posted_to_at_its_own_url_whatever_the_other_respond
     apps |= {name: app(name, url=f"https://{name}.example/in") for name in ("a", "b")}
     registry = hooks((apps["a"], installation("a")), (apps["b"], installation("b")))
     endpoint = Endpoint(response(status))
-    run(deps, endpoint, *(sqs_record(delivery, delivery.app_id) for delivery in out(registry).deliveries))
+    run(deps, endpoint, *(queue_message(delivery, delivery.app_id) for delivery in out(registry).deliveries))
     posted = [(url, json.loads(body)["installation"]["uuid"]) for url, _, body in endpoint.posted]
     assert sorted(posted) == [("https://a.example/in", "in-a"), ("https://b.example/in", "in-b")]
 
@@ -228,7 +228,7 @@ def test_an_installation_deleted_before_the_event_is_a_named_reason() -> None:
 
 
 def test_a_missing_organisation_is_a_named_reason() -> None:
-    assert reasons(out(Hooks())) == {"missing_organization"}
+    assert reasons(out(FakeRegistry())) == {"missing_organization"}
 
 
 def test_a_missing_app_is_a_named_reason() -> None:
@@ -236,7 +236,7 @@ def test_a_missing_app_is_a_named_reason() -> None:
 
 
 def test_an_organisation_without_installations_is_a_named_reason() -> None:
-    assert reasons(out(Hooks({"acme": organization()}))) == {"no_installations"}
+    assert reasons(out(FakeRegistry({"acme": organization()}))) == {"no_installations"}
 
 
 def test_a_hook_without_a_project_list_gets_every_project() -> None:

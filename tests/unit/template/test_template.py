@@ -71,7 +71,7 @@ SETTINGS: dict[str, type[Any]] = {
     "HealthFunction": health.dependencies.Settings,
 }
 FUNCTIONS = list(SETTINGS)
-# Before a stack is reached: it gives them other names.
+# Computed at import: a stack gives the tables other names.
 TABLES = {model.Meta.table_name: model for model in MODELS}
 
 
