@@ -97,7 +97,8 @@ def find_entry(app: App, key: str | None) -> AuditEntry:
         raise CommandError(f"no mail was ever sent about {app.app_id}: `bellhop app {app.app_id}` has its audit")
     if not mail_states(found):
         raise CommandError(
-            f"{found.transition_id} of {app.app_id} mailed nobody: there were no owners, or owners are not told of it"
+            f"{found.transition_id} of {app.app_id} mailed nobody: "
+            "there were no owners, or owners are not told of it"
         )
     return found
 

@@ -43,7 +43,7 @@ class Table:
 
 @pytest.fixture
 def table(aws: None, monkeypatch: pytest.MonkeyPatch) -> Table:
-    table = Table(BaseClient._make_api_call)
+    table = Table(getattr(BaseClient, "_make_api_call"))  # noqa: B009 - private, so the stubs lack it
 
     def call(client: Any, operation: str, arguments: Any) -> Any:
         return table(client, operation, arguments)

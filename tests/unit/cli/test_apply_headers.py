@@ -32,7 +32,7 @@ def test_headers_and_rate_are_stored_and_go_with_their_lines(secret: str) -> Non
     assert "-X-Source, -Authorization" in shown
     assert "5 -> (not set)" in shown
     stored = App.get("deploy-bot")
-    assert (stored.headers, stored.max_per_second) == (None, None)
+    assert [stored.headers, stored.max_per_second] == [None, None]
 
 
 def test_no_output_ever_shows_a_value(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,5 @@
+import getpass
+
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -32,11 +34,11 @@ def test_where_sts_does_not_respond_the_actor_is_the_local_user(monkeypatch: pyt
             raise raised
 
         monkeypatch.setattr(stack, "caller", refuse)
-        monkeypatch.setattr(identity.getpass, "getuser", lambda: "ada")
+        monkeypatch.setattr(getpass, "getuser", lambda: "ada")
         assert identity.operator() == "operator:ada"
 
     def nobody() -> str:
         raise KeyError("uid not found")
 
-    monkeypatch.setattr(identity.getpass, "getuser", nobody)
+    monkeypatch.setattr(getpass, "getuser", nobody)
     assert identity.operator() == "operator:unknown"

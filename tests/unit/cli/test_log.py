@@ -117,7 +117,12 @@ def test_a_limit_takes_the_newest_and_says_that_there_may_be_more(monkeypatch: p
         successes.pack([succeeded(at, minute)], "b", at)
     looked: list[str] = []
     bucket = successes.bucket
-    monkeypatch.setattr(successes, "bucket", lambda at: looked.append(bucket(at)) or bucket(at))
+
+    def note_and_call(at: datetime) -> str:
+        looked.append(bucket(at))
+        return bucket(at)
+
+    monkeypatch.setattr(successes, "bucket", note_and_call)
     found = read(limit=2)
     assert ids(found) == ["e-0", "e-1"]
     assert not found.complete

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 
@@ -13,13 +14,17 @@ from tests.unit.cli.cli_runner import CloudFormation, succeed
 FULL = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 
 
+def at_share(share: float, low: float, high: float) -> float:
+    return low + share * (high - low)
+
+
 def test_every_attempt_has_its_delay_with_the_jitter_that_deliver_adds() -> None:
     first, *retries = schedule_of(FULL, 10, 72).steps
     assert (first.attempt, first.delay, first.total_most) == (1, 0, 0)
     assert [(step.attempt, step.delay) for step in retries] == list(enumerate(FULL, 2))
     for step in retries:
         for share in (0.0, 0.5, 1.0):
-            drawn = retry.delay(step.attempt - 1, FULL, 0.0, lambda low, high, s=share: low + s * (high - low))
+            drawn = retry.delay(step.attempt - 1, FULL, 0.0, partial(at_share, share))
             assert step.at_least <= (drawn or 0) <= step.at_most
     assert (retries[0].at_least, retries[0].at_most) == (5, 6)
     assert (retries[-1].total_least, retries[-1].total_most) == (272_165, 299_382)

@@ -65,7 +65,8 @@ def test_without_an_overlap_the_old_secret_is_forgotten_at_once(old: str) -> Non
     shown = succeed("rotate-secret", "pager", "--overlap", "0")
     assert "The new one alone signs." in shown
     row = stored()
-    assert (row.secret != old, row.previous, row.previous_until) == (True, None, None)
+    assert row.secret != old
+    assert [row.previous, row.previous_until] == [None, None]
 
 
 def test_a_running_overlap_is_kept_unless_it_is_dropped_by_force(old: str) -> None:

@@ -28,7 +28,8 @@ def test_what_is_missing_is_created_with_a_secret_for_a_new_app() -> None:
         (BOT, True),
         (HOOK, True),
     ]
-    assert (dict(made.secrets), made.generated) == ({"bot": "generated"}, {"bot"})
+    assert dict(made.secrets) == {"bot": "generated"}
+    assert made.generated == {"bot"}
 
 
 def test_an_update_names_only_the_fields_that_change_with_old_and_new() -> None:
