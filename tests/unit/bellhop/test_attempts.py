@@ -84,7 +84,7 @@ def test_an_end_lists_the_record_exactly_when_it_can_be_replayed(aws: None, end:
     assert listed() == (["msg_001"] if end in REPLAYABLE else [])
 
 
-def test_a_claim_that_is_sent_again_because_its_answer_was_lost_is_ours_and_nobody_elses(aws: None) -> None:
+def test_a_claim_that_is_sent_again_because_its_response_was_lost_is_ours_and_nobody_elses(aws: None) -> None:
     opened(1, RETRYING)
     assert claimed(1, lease="ours")
     again = claimed(1, lease="ours")

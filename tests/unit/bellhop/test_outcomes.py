@@ -110,7 +110,7 @@ def test_a_days_counters_are_kept_for_forty_days(table: Table) -> None:
     assert datetime.fromtimestamp(int(row.expires_at), UTC) == datetime(2027, 1, 2, tzinfo=UTC)
 
 
-def test_tallies_of_one_row_are_added_up_and_others_stay_apart() -> None:
+def test_deltas_of_one_row_are_added_up_and_others_stay_apart() -> None:
     others = [
         OutcomeDelta("chat", "acme", 1, DAY, error=1),
         OutcomeDelta("pager", "umbrella", 1, DAY, error=1),

@@ -27,8 +27,8 @@ def test_log_shows_hostile_responses_as_they_are_written_and_says_how_far_it_loo
         "log", "pager", "--limit", "1", "--failures", "--since", "2h"
     )
     assert "Further back: bellhop log deploy-bot --since 1d" in succeed("log", "deploy-bot")
-    assert "Further back: bellhop log deploy-bot --since 7d" in succeed("log", "deploy-bot", "--since", "2d")
-    assert "Further back" not in succeed("log", "deploy-bot", "--since", "30d")
+    assert "Further back: bellhop log deploy-bot --since 7d" in succeed("log", "deploy-bot", "--since", "25h")
+    assert "Further back" not in succeed("log", "deploy-bot", "--failures", "--since", "30d")
 
 
 def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> None:

@@ -43,7 +43,9 @@ def test_the_help_of_every_command_fits_a_terminal_of_80_columns(command: str) -
 
 
 def test_the_summary_of_every_command_is_whole_at_80_columns() -> None:
-    assert "..." not in bellhop("--help", columns=80).stdout
+    summaries = bellhop("--help", columns=80).stdout.partition("Commands:")[2]
+    assert summaries
+    assert "..." not in summaries
 
 
 def test_the_version_is_that_of_the_package() -> None:
@@ -61,7 +63,6 @@ def test_a_misspelt_keyword_of_a_command_is_a_type_error(tmp_path: Path) -> None
     source = tmp_path / "misspelt.py"
     source.write_text(MISSPELT)
     options = ["--no-incremental", "--follow-imports=silent", "--cache-dir", str(tmp_path / "cache")]
-    run = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, str(source)], check=False, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "mypy", *options, str(source)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 'Unexpected keyword argument "as_jsom" for "run"' in run.stdout

@@ -92,7 +92,7 @@ def test_one_error_on_each_of_seven_days_disables_on_the_seventh(deps: Transitio
     assert state() == ("disabled", 2)
 
 
-def test_server_errors_count_so_an_endpoint_that_answers_500_for_ever_is_disabled(
+def test_server_errors_count_so_an_endpoint_that_responds_500_for_ever_is_disabled(
     deps: TransitionDependencies,
 ) -> None:
     for day in range(7):
