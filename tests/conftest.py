@@ -46,7 +46,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     aws_session.core.cache_clear()  # its credentials and its mock may be those of another test
-    _serialize_calls(monkeypatch)
+    serialize_calls(monkeypatch)
     with mock_aws():
         tables.bind(tables.connect(retries=0), {model: model.Meta.table_name for model in MODELS})
         for model in MODELS:
@@ -54,7 +54,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def _serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+def serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     # Calls to AWS are atomic. Calls to moto are not: threads would see its data half changed.
     lock, call = threading.RLock(), vars(BaseClient)["_make_api_call"]
 
