@@ -1,6 +1,9 @@
 """The issue event: the contract with the publisher, and its one parser."""
 
 import json
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -8,7 +11,11 @@ from typing import Any
 
 import fastjsonschema
 
+from bellhop import json_text
+
 MAX_EVENT_BYTES = 262_144
+MAX_DEPTH = 64  # arrays and objects inside one another; far below what the parser of any Python version takes
+MAX_INTEGER_DIGITS = 308  # a longer integer is beyond a double, and so infinite to most receivers
 MAX_ID = 64  # characters; a longer id, of a malformed event, is cut in the log
 SCHEMA_PATH = Path(__file__).parent / "schema" / "issue-event.json"
 
@@ -31,7 +38,10 @@ class MalformedEventError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IssueEvent:
-    """A valid issue event. schema/issue-event.json explains the fields."""
+    """A valid issue event. schema/issue-event.json explains the fields.
+
+    `texts` has each field as the publisher wrote it, in JSON.
+    """
 
     event_id: str
     type: str
@@ -43,6 +53,7 @@ class IssueEvent:
     issue: dict[str, Any] | None = None
     data: dict[str, Any] | None = field(default_factory=dict)
     occurred_at: str | None = None
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -54,7 +65,8 @@ def parse(text: str) -> IssueEvent:
     """Read an issue event.
 
     Raises:
-        MalformedEventError: `text` is not JSON, does not fit the schema, is too large, or UTF-8 cannot encode it.
+        MalformedEventError: `text` is not JSON, does not fit the schema, is too large or too deeply nested, has a
+            field twice, or has what cannot be passed on as JSON.
     """
     document = _decode(text)
     _encodable(text, document)
@@ -62,7 +74,11 @@ def parse(text: str) -> IssueEvent:
         _validator()(document)
     except fastjsonschema.JsonSchemaValueException as error:
         raise _explain(error, _names(document)) from None
-    return IssueEvent(**document)
+    texts = _texts("", text, document)
+    for name in ("user", "issue", "data"):
+        if document.get(name):
+            _texts(f"{name}.", texts[name], document)
+    return IssueEvent(**document, texts=texts)
 
 
 def subscribed_name(event: str, listened: list[str]) -> str | None:
@@ -78,17 +94,54 @@ def _validator() -> Any:
     return fastjsonschema.compile(json.loads(SCHEMA_PATH.read_text()), use_default=False)
 
 
+class _Real(float):
+    """A number with a fraction or an exponent. No id may be one: some receivers would read 42.0 as 42."""
+
+    def is_integer(self) -> bool:
+        return False
+
+
 def _decode(text: str) -> Any:
+    if json_text.deeper_than(text, MAX_DEPTH):
+        reason = f"is nested more than {MAX_DEPTH} deep; the schema needs only a few levels"
+        raise MalformedEventError("body", reason)
     try:
-        return json.loads(text, parse_constant=_no_constants)
-    except RecursionError:
-        raise MalformedEventError("body", "is nested too deeply; the schema needs only a few levels") from None
+        read_integer = _integer if _LONG_INTEGER.search(text) else None
+        return json.loads(text, parse_constant=_constant, parse_float=_real, parse_int=read_integer)
     except ValueError as error:
         raise MalformedEventError("body", f"is not JSON: {error}") from None
 
 
-def _no_constants(name: str) -> None:
+_LONG_INTEGER = re.compile(rf"[0-9]{{{MAX_INTEGER_DIGITS + 1}}}")
+
+
+def _constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _real(text: str) -> _Real:
+    number = _Real(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:MAX_ID]} is beyond the numbers that receivers can read (IEEE 754 doubles)")
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text.lstrip("-")) > MAX_INTEGER_DIGITS:
+        raise ValueError(f"an integer has {len(text)} digits; receivers can read {MAX_INTEGER_DIGITS} at most")
+    return int(text)
+
+
+def _texts(path: str, text: str, document: dict[str, Any]) -> dict[str, str]:
+    """Each member of an object as it was written; a name that is there twice would be read in two ways."""
+    found: dict[str, str] = {}
+    for member in json_text.members(text):
+        if member.name in found:
+            raise MalformedEventError(
+                f"{path}{member.name}"[:200] or "body", "is there twice; write it once", _names(document)
+            )
+        found[member.name] = member.value_text
+    return found
 
 
 def _encodable(text: str, document: Any) -> None:

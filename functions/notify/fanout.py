@@ -8,7 +8,7 @@ from bellhop import deliveries
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent, subscribed_name
 from bellhop.registry import INSTALLED, App, Installation, Organization
-from notify import payload
+from notify.payload import Payload
 
 
 class Hooks(Protocol):
@@ -41,9 +41,10 @@ def fan_out(event: IssueEvent, hooks: Hooks) -> FanOut:
     if hooks.organization(event.organization_id) is None:
         result.skipped["missing_organization"] = [event.organization_id]
         return result
+    payload = Payload(event)
     for installation in _concerned(event, hooks, result):
         app = hooks.app(installation.app_id)
-        decision = decide(event, installation, app)
+        decision = decide(event, payload, installation, app)
         if isinstance(decision, Delivery):
             result.deliveries.append(decision)
         else:
@@ -51,7 +52,7 @@ def fan_out(event: IssueEvent, hooks: Hooks) -> FanOut:
     return result
 
 
-def decide(event: IssueEvent, installation: Installation, app: App | None) -> Delivery | str:
+def decide(event: IssueEvent, payload: Payload, installation: Installation, app: App | None) -> Delivery | str:
     """The delivery for this installation, or the reason there is none."""
     if installation.status != INSTALLED:
         return f"installation_{installation.status}"
@@ -64,7 +65,7 @@ def decide(event: IssueEvent, installation: Installation, app: App | None) -> De
         return "event_not_in_hook"
     if installation.projects is not None and event.project_id not in installation.projects:
         return "project_not_allowed"
-    return _delivery(event, name, installation)
+    return _delivery(event, payload, name, installation)
 
 
 def _concerned(event: IssueEvent, hooks: Hooks, result: FanOut) -> Iterator[Installation]:
@@ -77,7 +78,7 @@ def _concerned(event: IssueEvent, hooks: Hooks, result: FanOut) -> Iterator[Inst
     yield from found
 
 
-def _delivery(event: IssueEvent, name: str, installation: Installation) -> Delivery:
+def _delivery(event: IssueEvent, payload: Payload, name: str, installation: Installation) -> Delivery:
     return Delivery(
         delivery_id=deliveries.delivery_id(event.organization_id, event.event_id, installation.installation_id),
         event_id=event.event_id,
@@ -85,5 +86,5 @@ def _delivery(event: IssueEvent, name: str, installation: Installation) -> Deliv
         app_id=installation.app_id,
         organization_id=event.organization_id,
         installation_id=installation.installation_id,
-        body=payload.freeze(event, name.partition(".")[2], installation.installation_id),
+        body=payload.body(name.partition(".")[2], installation.installation_id),
     )

@@ -13,6 +13,7 @@ from bellhop.telemetry import Telemetry
 from notify.fanout import FanOut, Hooks, fan_out
 
 MAX_NAMED = 20  # installations in a log line, for each reason
+MAX_ATTRIBUTE = 1000  # characters of a dead letter's attribute
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _deliveries(event: IssueEvent | None, deps: NotifyDependencies) -> list[Deli
 
 def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: NotifyDependencies) -> None:
     # The body stays out of the log, because it is the customer's data.
-    attributes = {"field": _plain(error.field), "reason": _plain(error.reason)}
+    attributes = {"field": _attribute(error.field), "reason": _attribute(error.reason)}
     deps.dead_letters.send(OutgoingMessage(message["body"], attributes=attributes))
     deps.telemetry.warning(
         "event malformed: it was sent to the dead-letter queue",
@@ -79,9 +80,9 @@ def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: Noti
     deps.telemetry.count("EventMalformed")
 
 
-def _plain(text: str) -> str:
-    # SQS refuses control characters in attributes, and these quote what the publisher wrote.
-    return text.encode("unicode_escape").decode()
+def _attribute(text: str) -> str:
+    # SQS refuses an attribute that is empty or has control characters, and these quote what the publisher wrote.
+    return text.encode("unicode_escape").decode()[:MAX_ATTRIBUTE] or '""'
 
 
 def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:

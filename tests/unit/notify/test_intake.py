@@ -195,3 +195,22 @@ def test_what_the_customer_wrote_stays_out_of_the_log(deps: NotifyDependencies, 
     process([queue_message(issue_event(issue={"id": "1", "title": "hunter2"}, user="hunter2"))], deps)
     process([queue_message(json.dumps(issue_event(issue={"id": "1", "title": "hunter2"})))], deps)
     assert "hunter2" not in telemetry.everything()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (json.dumps(issue_event() | {"": 1}), "body"),
+        ('{"": 1, "": 2, "event_id": "ev1"}', None),
+        ('{"' + "x" * 200_000 + '": "\\ud800"}', None),
+    ],
+)
+def test_a_malformed_event_whose_field_has_an_empty_or_an_endless_name_is_dead_lettered(
+    deps: NotifyDependencies, body: str, field: str | None
+) -> None:
+    assert process([queue_message(body)], deps) == []
+    [dead] = received(deps, deps.dead_letters.url)
+    name = dead["MessageAttributes"]["field"]["StringValue"]
+    assert 0 < len(name) <= 1000
+    assert field is None or name == field
+    assert dead["Body"] == body
