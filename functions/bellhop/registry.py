@@ -146,6 +146,11 @@ class Registry:
         """The app, or None if there is none with that id."""
         return self._cached("app", app_id, lambda: find(App, app_id))
 
+    def installation(self, organization_id: str, installation_id: str) -> Installation | None:
+        """One installation, or None if there is none with that id."""
+        key = f"{organization_id}#{installation_id}"
+        return self._cached("installation", key, lambda: find(Installation, organization_id, installation_id))
+
     def installations(self, organization_id: str) -> list[Installation]:
         """Every installation in the organisation, whatever its status."""
         return self._cached("installations", organization_id, lambda: [*Installation.query(organization_id)])

@@ -16,7 +16,7 @@ from bellhop.circuits import Circuit
 from bellhop.clock import utc_now
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
-from bellhop.registry import App, Registry
+from bellhop.registry import App, Installation, Registry
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessPack
 from bellhop.telemetry import PowertoolsTelemetry, Telemetry
@@ -45,6 +45,7 @@ class Settings:
     schedule_role_arn: str
     schedules_dead_letters_arn: str
     apps_table: str
+    installations_table: str
     secrets_table: str
     outcomes_table: str
     attempts_table: str
@@ -53,6 +54,7 @@ class Settings:
     cache_seconds: float
     deadline_seconds: float
     lease_seconds: float
+    fresh_seconds: float
     retry_delays_seconds: tuple[int, ...]
     parked_per_app: int
     event_bus: str
@@ -85,14 +87,14 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
     """What the function works with, once per process."""
     _bind(chosen)
     return DeliverDependencies(
-        registry=Registry(chosen.cache_seconds, time.monotonic),
-        secrets=Keyring(chosen.cache_seconds, time.monotonic, time.time),
+        registry=Registry(chosen.cache_seconds, time.time),
+        secrets=Keyring(chosen.cache_seconds, time.time, time.time),
         scheduler=_scheduler(chosen, aws.client("sqs")),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         transport=Transport(chosen.endpoints, tls_context()),
         deadline=chosen.deadline_seconds,
-        policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds),
-        buffer=SuccessBuffer(time.monotonic),
+        policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
+        buffer=SuccessBuffer(time.time),
         window=FailureWindow(time.time),
         parking=Parking(chosen.parked_per_app, telemetry),
         telemetry=telemetry,
@@ -120,6 +122,7 @@ def _bind(chosen: Settings) -> None:
         tables.connect(),
         {
             App: chosen.apps_table,
+            Installation: chosen.installations_table,
             SigningSecret: chosen.secrets_table,
             DeliveryRecord: chosen.attempts_table,
             SuccessPack: chosen.successes_table,

@@ -53,11 +53,12 @@ def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry]:
     telemetry = PowertoolsTelemetry()
     sqs: SQSClient = aws.client("sqs")
     deps = NotifyDependencies(
-        hooks=Registry(chosen.cache_seconds, time.monotonic),
+        hooks=Registry(chosen.cache_seconds, time.time),
         deliveries=Queue(sqs, chosen.deliveries_queue_url),
         dead_letters=Queue(sqs, chosen.events_dead_letters_url),
         telemetry=telemetry,
         backoff=Backoff(0.1),
+        now=time.time,
     )
     return deps, telemetry
 

@@ -7,7 +7,8 @@ from typing import Protocol
 from bellhop import deliveries
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent, subscribed_name
-from bellhop.registry import INSTALLED, App, Installation, Organization
+from bellhop.registry import App, Installation, Organization
+from bellhop.subscription import refusal
 from notify.payload import Payload
 
 
@@ -54,17 +55,10 @@ def fan_out(event: IssueEvent, hooks: Hooks) -> FanOut:
 
 def decide(event: IssueEvent, payload: Payload, installation: Installation, app: App | None) -> Delivery | str:
     """The delivery for this installation, or the reason there is none."""
-    if installation.status != INSTALLED:
-        return f"installation_{installation.status}"
-    if app is None:
-        return "missing_app"
-    if subscribed_name(event.name, app.events) is None:
-        return "event_not_in_app"
-    name = subscribed_name(event.name, installation.events)
-    if name is None:
-        return "event_not_in_hook"
-    if installation.projects is not None and event.project_id not in installation.projects:
-        return "project_not_allowed"
+    reason = refusal(event.name, event.project_id, installation, app)
+    if reason:
+        return reason
+    name = subscribed_name(event.name, installation.events) or event.name
     return _delivery(event, payload, name, installation)
 
 
@@ -86,5 +80,6 @@ def _delivery(event: IssueEvent, payload: Payload, name: str, installation: Inst
         app_id=installation.app_id,
         organization_id=event.organization_id,
         installation_id=installation.installation_id,
+        project_id=event.project_id,
         body=payload.body(name.partition(".")[2], installation.installation_id),
     )

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bellhop import deliveries, events
-from bellhop.deliveries import Delivery
+from bellhop import events
+from bellhop.deliveries import Delivery, encode
 from bellhop.events import IssueEvent, MalformedEventError
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
@@ -25,6 +25,7 @@ class NotifyDependencies:
     dead_letters: Queue
     telemetry: Telemetry
     backoff: Callable[[int], None]
+    now: Callable[[], float]  # Unix seconds
 
 
 def process(messages: Iterable[dict[str, Any]], deps: NotifyDependencies) -> list[str]:
@@ -107,7 +108,8 @@ def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:
 
 
 def _enqueue(outgoing: list[tuple[str, Delivery]], deps: NotifyDependencies) -> set[str]:
-    messages = [OutgoingMessage(deliveries.encode(d), group=d.app_id) for _, d in outgoing]
+    now = deps.now()
+    messages = [OutgoingMessage(encode(replace(d, enqueued_at=now)), group=d.app_id) for _, d in outgoing]
     try:
         rejected = deps.deliveries.send_all(messages, deps.backoff)
     except Exception:  # noqa: BLE001 - SQS did not respond: every event of the batch goes back to its queue

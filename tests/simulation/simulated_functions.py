@@ -138,7 +138,7 @@ class Fleet:
     def _notify_dependencies(self) -> intake.NotifyDependencies:
         hooks = Registry(CACHE_SECONDS, self.seconds)
         return intake.NotifyDependencies(
-            hooks, self.queue(DELIVERIES), self.queue("dead"), self.telemetry, lambda _: None
+            hooks, self.queue(DELIVERIES), self.queue("dead"), self.telemetry, lambda _: None, self.seconds
         )
 
     def _deliver_dependencies(self) -> DeliverDependencies:
@@ -150,7 +150,7 @@ class Fleet:
         return replace(
             deps,
             transport=self,
-            policy=RetryPolicy(DELAYS, lease=30),
+            policy=RetryPolicy(DELAYS, lease=30, fresh=190),
             uniform=lambda low, high: low,
         )
 

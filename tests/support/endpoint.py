@@ -14,7 +14,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.bus import BusError
 from bellhop.deliveries import Retry
 from bellhop.outcomes import OutcomeDay
-from bellhop.registry import App
+from bellhop.registry import App, Installation
 from deliver.attempt.signing import Keys
 from deliver.batch import process
 from deliver.circuit.parking import Parking
@@ -22,7 +22,7 @@ from deliver.circuit.window import FailureWindow
 from deliver.dependencies import DeliverDependencies, Invocation, Poster, Publisher, RetryPolicy, Scheduler
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
-from tests.support.fakes import NOW, SECRET, Recorder, delivery, queue_message
+from tests.support.fakes import NOW, SECRET, Recorder, delivery, installation, queue_message
 
 TIMEOUT = SendFailure("timeout", "no response")
 
@@ -70,13 +70,18 @@ class FakeBus:
 
 
 class Apps:
-    """A registry of apps in memory."""
+    """A registry of apps in memory, with one installation."""
 
     def __init__(self, apps: Mapping[str, App]) -> None:
         self.apps = apps
+        hook = installation()
+        self.installed = {(hook.organization_id, hook.installation_id): hook}
 
     def app(self, app_id: str) -> App | None:
         return self.apps.get(app_id)
+
+    def installation(self, organization_id: str, installation_id: str) -> Installation | None:
+        return self.installed.get((organization_id, installation_id))
 
 
 class Secrets:
@@ -111,7 +116,7 @@ def dependencies(
         bus=bus,
         transport=Endpoint(TIMEOUT),
         deadline=10.0,
-        policy=RetryPolicy(delays=(0, 0), lease=30),
+        policy=RetryPolicy(delays=(0, 0), lease=30, fresh=190),
         buffer=SuccessBuffer(lambda: clock().timestamp()),
         window=FailureWindow(lambda: clock().timestamp()),
         parking=Parking(100_000, telemetry),

@@ -110,6 +110,7 @@ def delivery(**changes: Any) -> Delivery:
         "organization_id": "acme",
         "installation_id": "in-pager",
         "body": b'{"action":"created"}',
+        "enqueued_at": NOW.timestamp(),
     }
     return Delivery(**values | changes)
 

@@ -1,6 +1,7 @@
 """Who gets an event, and what it says."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from bellhop.registry import App
 from deliver.dependencies import DeliverDependencies
 from notify.fanout import FanOut, fan_out
 from tests.support.endpoint import Endpoint, response, run
-from tests.support.fakes import FakeRegistry, app, installation, issue_event, organization, queue_message
+from tests.support.fakes import NOW, FakeRegistry, app, installation, issue_event, organization, queue_message
 
 ADA = {"id": 7, "name": "Ada"}
 GRACE = {"id": 8, "name": "Grace"}
@@ -94,7 +95,8 @@ def test_each_of_two_apps_is_posted_to_at_its_own_url_whatever_the_other_respond
     apps |= {name: app(name, url=f"https://{name}.example/in") for name in ("a", "b")}
     registry = hooks((apps["a"], installation("a")), (apps["b"], installation("b")))
     endpoint = Endpoint(response(status))
-    run(deps, endpoint, *(queue_message(delivery, delivery.app_id) for delivery in out(registry).deliveries))
+    fresh = [replace(delivery, enqueued_at=NOW.timestamp()) for delivery in out(registry).deliveries]
+    run(deps, endpoint, *(queue_message(delivery, delivery.app_id) for delivery in fresh))
     posted = [(url, json.loads(body)["installation"]["uuid"]) for url, _, body in endpoint.posted]
     assert sorted(posted) == [("https://a.example/in", "in-a"), ("https://b.example/in", "in-b")]
 

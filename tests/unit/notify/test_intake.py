@@ -12,7 +12,16 @@ from bellhop.deliveries import Delivery, decode
 from bellhop.queues import Queue
 from bellhop.registry import Organization
 from notify.intake import NotifyDependencies, process
-from tests.support.fakes import FakeRegistry, Recorder, app, installation, issue_event, organization, queue_message
+from tests.support.fakes import (
+    NOW,
+    FakeRegistry,
+    Recorder,
+    app,
+    installation,
+    issue_event,
+    organization,
+    queue_message,
+)
 
 
 @pytest.fixture
@@ -25,7 +34,7 @@ def deps(queue: str, telemetry: Recorder) -> NotifyDependencies:
     sqs = boto3.client("sqs")
     dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
     hooks = FakeRegistry({"acme": organization()}, {"pager": app()}, [installation()])
-    return NotifyDependencies(hooks, Queue(sqs, queue), Queue(sqs, dead), telemetry, lambda _: None)
+    return NotifyDependencies(hooks, Queue(sqs, queue), Queue(sqs, dead), telemetry, lambda _: None, NOW.timestamp)
 
 
 @dataclass

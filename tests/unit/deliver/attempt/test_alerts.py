@@ -39,6 +39,8 @@ def logged() -> dict[str, list[str]]:
 def test_no_response_to_an_alert_is_counted_and_every_attempt_is_logged(
     deps: DeliverDependencies, queue: str, outcome: Response | SendFailure, results: list[str]
 ) -> None:
+    deps.registry.app("pager").events = ALERTS  # type: ignore[union-attr]
+    deps.registry.installation("acme", "in-pager").events = ALERTS  # type: ignore[union-attr]
     due = [queue_message(delivery(delivery_id=f"msg_{event}", event=event), event) for event in ALERTS]
     for _ in range(1 + len(deps.policy.delays)):
         assert run(deps, Endpoint(outcome), *due) == []

@@ -46,7 +46,7 @@ def deps(deps: DeliverDependencies) -> DeliverDependencies:
 
 def record_as(state: str = PARKED, attempt: int = 0) -> None:
     """A delivery in that state after so many attempts, taken off the list as a replay does it."""
-    made = attempts.open_record(delivery(), NextState(state), NOW)
+    made = attempts.open_record(delivery(), NextState(state, NOW.timestamp()), NOW)
     assert made
     DeliveryRecord(ID).update(actions=[DeliveryRecord.attempts_made.set(attempt)])
     attempts.unlist(ID, str(made.replayable_at))
