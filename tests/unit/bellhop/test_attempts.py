@@ -1,4 +1,4 @@
-"""A delivery's record: the list of what is held, who may take from it, and how long it is kept."""
+"""Delivery records: which are replayable, who may claim them, and when they expire."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -99,9 +99,9 @@ def test_a_record_leaves_the_log_thirty_days_after_it_was_opened_whatever_happen
     record = claimed(1)
     assert record
     attempts.finish(record, NextState(EXHAUSTED, attempt=FAILED), NOW + timedelta(days=3))
-    kept = attempts.load("msg_001")
-    assert kept
-    assert datetime.fromtimestamp(int(kept.expires_at), UTC) == NOW + timedelta(days=30)
+    found = attempts.load("msg_001")
+    assert found
+    assert datetime.fromtimestamp(int(found.expires_at), UTC) == NOW + timedelta(days=30)
 
 
 @pytest.mark.parametrize("state", REPLAYABLE)
