@@ -20,7 +20,7 @@ _LABEL_WIDTH = 11
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _UNBROKEN = {"time (UTC)", "day (UTC)", "event", "n", "result", "ms", "state", "status", "next", "attempt"}
 _STYLES = {"enabled": "green", "installed": "green", "disabled": "red", "uninstalled": "yellow"}
-_STYLES |= {"exhausted": "red", "stopped": "red", "parked": "yellow", "retrying": "yellow"}
+_STYLES |= {"exhausted": "red", "stopped": "red", "parked": "yellow", "retrying": "yellow", "withdrawn": "dim"}
 
 
 def console() -> Console:
