@@ -7,7 +7,7 @@ import boto3
 from botocore.config import Config
 from botocore.session import Session, get_session
 
-# DynamoDB and SQS respond within a second or not at all. The Budget allows a try only if both fit into what is left.
+# DynamoDB and SQS respond within a second or not at all. The Budget allows a try only if both fit into its time.
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 2.0
 TRY_SECONDS = CONNECT_SECONDS + READ_SECONDS

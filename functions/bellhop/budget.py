@@ -17,8 +17,8 @@ SILENCES = 2  # of an operation in a row; the first may be a kept-alive connecti
 class OutOfBudgetError(Exception):
     """A call to AWS that was not made: too little time is left for it, or its operation has stopped responding.
 
-    Neither a botocore nor a pynamodb error, so that nothing below the record boundary retries it, or takes it for a
-    call whose result is unknown: this one certainly did nothing.
+    Neither a botocore nor a pynamodb error, so that nothing below the record boundary retries it, or takes it for
+    a call whose result is unknown: this one certainly did nothing.
     """
 
 
@@ -26,9 +26,9 @@ class Budget:
     """The time of one invocation after another. Outside of an invocation every call is allowed.
 
     Policy: each try of each call is refused unless its timeouts fit into the time that is left, less what is kept
-    for later steps. An operation on one table or queue that was silent `SILENCES` times in a row is refused for the
-    rest of the invocation, so that forty deliveries do not each wait for it. A refused call costs what it was needed
-    for, and nothing else: the record boundary of its caller says what that is.
+    for later steps. An operation on one table or queue that was silent `SILENCES` times in a row is refused for
+    the rest of the invocation, so that forty deliveries do not each wait for it. A refused call costs what it was
+    needed for, and nothing else: the record boundary of its caller says what that is.
     """
 
     def __init__(self) -> None:
