@@ -19,8 +19,8 @@ class _Connection(Connection):
         return aws.core()
 
 
-def connect(*, retries: int = 3) -> Connection:
-    """A connection to DynamoDB. Unlike pynamodb's default, its calls fail within a function's timeout."""
+def connect(*, retries: int = 1) -> Connection:
+    """A connection to DynamoDB. Unlike pynamodb's default, its calls fail within seconds."""
     return _Connection(
         connect_timeout_seconds=aws.CONNECT_SECONDS,
         read_timeout_seconds=aws.READ_SECONDS,

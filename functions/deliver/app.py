@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bellhop import aws, partial_batch, settings, tables
 from bellhop.attempts import DeliveryRecord
 from bellhop.backoff import Backoff
+from bellhop.budget import Budget
 from bellhop.bus import Bus
 from bellhop.circuits import Circuit
 from bellhop.clock import utc_now
@@ -77,8 +78,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     telemetry, deps = _telemetry(), _dependencies()
     telemetry.begin(context)
     try:
-        invocation = Invocation(context.get_remaining_time_in_millis)
-        return partial_batch.response(batch.process(event["Records"], deps, invocation))
+        invocation = Invocation(context.get_remaining_time_in_millis, _budget())
+        with invocation.budget.invocation(context.get_remaining_time_in_millis):
+            return partial_batch.response(batch.process(event["Records"], deps, invocation))
     finally:
         telemetry.flush()
 
@@ -139,7 +141,15 @@ def _telemetry() -> PowertoolsTelemetry:
 
 
 @cache
+def _budget() -> Budget:
+    budget = Budget()
+    budget.watch(aws.core())
+    return budget
+
+
+@cache
 def _dependencies() -> DeliverDependencies:
+    _budget()  # before the first client is made, so that it watches them all
     return build(settings.load(Settings, os.environ), _telemetry())
 
 

@@ -1,11 +1,12 @@
 """What deliver's code is handed, and the attempt that it makes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from bellhop.attempts import DeliveryRecord
+from bellhop.budget import Budget
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import App, Installation
 from bellhop.telemetry import Telemetry
@@ -105,6 +106,7 @@ class Invocation:
     """One call of the function by Lambda, which ends it when its time is up."""
 
     remaining_milliseconds: Callable[[], int]
+    budget: Budget = field(default_factory=Budget)
 
     def time_left(self) -> float:
         """Seconds until Lambda ends the invocation."""

@@ -4,7 +4,8 @@ import os
 from functools import cache
 from typing import Any
 
-from bellhop import partial_batch, settings
+from bellhop import aws, partial_batch, settings
+from bellhop.budget import Budget
 from bellhop.telemetry import PowertoolsTelemetry
 from health import follow_up, messages, recovery, replay
 from health.dependencies import HealthDependencies, Settings, build
@@ -20,7 +21,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     batch = event["Records"]
     try:
         from_stream = batch[0]["eventSource"] == "aws:dynamodb"
-        return partial_batch.response(_from_stream(batch, deps) if from_stream else _from_queue(batch, deps))
+        with _budget().invocation(context.get_remaining_time_in_millis):
+            return partial_batch.response(_from_stream(batch, deps) if from_stream else _from_queue(batch, deps))
     finally:
         telemetry.flush()
 
@@ -86,7 +88,15 @@ def _scope(change: dict[str, Any]) -> Scope:
 
 
 @cache
+def _budget() -> Budget:
+    budget = Budget()
+    budget.watch(aws.core())
+    return budget
+
+
+@cache
 def _open() -> tuple[HealthDependencies, PowertoolsTelemetry]:
+    _budget()  # before the first client is made, so that it watches them all
     telemetry = PowertoolsTelemetry()
     return build(settings.load(Settings, os.environ), telemetry), telemetry
 

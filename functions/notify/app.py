@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bellhop import aws, partial_batch, settings, tables
 from bellhop.backoff import Backoff
+from bellhop.budget import Budget
 from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Organization, Registry
 from bellhop.telemetry import PowertoolsTelemetry
@@ -31,16 +32,19 @@ class Settings:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Entry point for the IssueEvents queue."""
-    deps, telemetry = _open()
+    deps, telemetry, budget = _open()
     telemetry.begin(context)
     try:
-        return partial_batch.response(process(event["Records"], deps))
+        with budget.invocation(context.get_remaining_time_in_millis):
+            return partial_batch.response(process(event["Records"], deps))
     finally:
         telemetry.flush()
 
 
 @cache
-def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry]:
+def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry, Budget]:
+    budget = Budget()
+    budget.watch(aws.core())  # before the first client is made
     chosen = settings.load(Settings, os.environ)
     tables.bind(
         tables.connect(),
@@ -60,7 +64,7 @@ def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry]:
         backoff=Backoff(0.1),
         now=time.time,
     )
-    return deps, telemetry
+    return deps, telemetry, budget
 
 
 if settings.on_lambda(os.environ):  # initialisation has a whole processor and is not billed: build there

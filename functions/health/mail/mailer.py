@@ -12,6 +12,7 @@ What SES reports about a mail after accepting it comes back as an event, which i
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 from pynamodb.expressions.operand import Path
 
+from bellhop.budget import OutOfBudgetError
 from bellhop.registry import FOLLOW_UP_LEASE, App, AuditEntry, Organization, find
 from bellhop.tables import change
 from health.dependencies import HealthDependencies
@@ -107,7 +108,7 @@ def _compose(owner: str, entry: AuditEntry, deps: HealthDependencies) -> Mail | 
 def _send(mail: Mail, entry: AuditEntry, deps: HealthDependencies) -> bool:
     try:
         message_id = _call_ses(mail, entry, deps)
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, OutOfBudgetError) as error:
         return _handle_failure(mail, entry, error, deps)
     _change_state(entry, mail.recipient, SENDING, SENT)
     deps.telemetry.info("mail sent", **_names(entry), message_id=message_id)
@@ -154,7 +155,7 @@ def _nothing_was_sent(error: Exception) -> bool:
     # 5xx, or a connection that ended without a response, nobody knows.
     if isinstance(error, ClientError):
         return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) < 500  # noqa: PLR2004
-    return isinstance(error, ConnectTimeoutError | EndpointConnectionError)
+    return isinstance(error, ConnectTimeoutError | EndpointConnectionError | OutOfBudgetError)
 
 
 def _report_unknown(entry: AuditEntry, owner: str, reason: str, deps: HealthDependencies) -> None:
