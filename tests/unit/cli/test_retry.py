@@ -100,7 +100,7 @@ def test_deliver_makes_the_attempt_once_however_many_retries_there_are(
     first, second = sent(retries)
     job = chain.begin(first, 1, deps)
     assert job
-    assert (job.number, job.delivery) == (4, delivery())
+    assert (job.number, job.delivery) == (4, delivery(enqueued_at=0.0))
     chain.write(job, NextState(DELIVERED, attempt=Attempt(4, NOW, 3, "r", "http_200", 200)), deps)
     assert chain.begin(second, 1, deps) is None
     assert state()[:2] == (DELIVERED, 4)
