@@ -1,4 +1,4 @@
-"""The buffer health judges by: counters per app, organisation, generation and UTC day."""
+"""The outcome counters by which health judges: one row per app, organisation, generation and UTC day."""
 
 import json
 from collections.abc import Callable, Iterable

@@ -101,7 +101,7 @@ def _read_all(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, bat
             read.append(QueueMessage(message_id, count, deliveries.decode(message["body"])))
         except Exception:  # noqa: BLE001 - the record boundary
             deps.telemetry.error(
-                "message unreadable: the queue will deliver it again, in the end to its dead-letter queue",
+                "message unreadable: the queue will deliver it again, then move it to its dead-letter queue",
                 message_id=message_id,
             )
             batch.returned.append(message_id)
@@ -259,7 +259,7 @@ def _count(deltas: Sequence[OutcomeDelta], deps: DeliverDependencies) -> None:
             deps.buffer.written(delta)
         except Exception:  # noqa: BLE001 - see the policy of process()
             deps.telemetry.error(
-                "outcomes not counted: they are lost to the app's health, the deliveries stay done",
+                "outcomes not counted: health will not know of them; the deliveries stay done",
                 app_id=delta.app_id,
             )
             deps.telemetry.count("OutcomesNotCounted")
@@ -268,7 +268,7 @@ def _count(deltas: Sequence[OutcomeDelta], deps: DeliverDependencies) -> None:
             admission.pause_if_failing(delta, row, deps)
         except Exception:  # noqa: BLE001 - the next failure that is counted decides again
             deps.telemetry.error(
-                "app not paused, its circuit cannot be written: its next failure will try again",
+                "app not paused, its circuit cannot be written: the app's next failure will try again",
                 app_id=delta.app_id,
             )
 
@@ -284,7 +284,7 @@ def _log_successes(delivered: list[Success], deps: DeliverDependencies) -> None:
         successes.pack(at_once, deps.token(), deps.now())
     except Exception:  # noqa: BLE001 - see the policy of process()
         deps.telemetry.error(
-            "successes not logged: they are missing from the delivery log, the deliveries stay done",
+            "successes not logged: they are missing from the delivery log; the deliveries stay done",
             number=len(at_once),
         )
         deps.telemetry.count("SuccessesNotLogged")

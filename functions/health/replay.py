@@ -35,7 +35,8 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     app = find(App, message.app_id, consistent=True)
     if app is None or app.state != ENABLED or int(app.generation) != message.generation:
         deps.telemetry.warning(
-            "replay ended: the app was switched again or deleted; the rest stays replayable", **_names(message)
+            "replay ended: the app was switched off or on meanwhile, or deleted; the rest stays replayable",
+            **_names(message),
         )
         return
     rate = effective_rate(app, message.rate)

@@ -55,7 +55,7 @@ AppId = Annotated[str, typer.Argument(metavar="APP", help="The app's slug.")]
 EntryKey = Annotated[
     str | None,
     typer.Argument(
-        metavar="TRANSITION", help="As `bellhop app APP` shows it. By default the newest that has mails."
+        metavar="TRANSITION", help="Its id, as `bellhop app APP` shows it. By default the newest with mails."
     ),
 ]
 Rate = Annotated[
@@ -88,12 +88,12 @@ def apply(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Bring the registry to what FILE says.
+    """Make the registry match FILE.
 
     FILE has organisations, apps and installations. Shows what will change and asks first. Applying the same file
     again changes nothing. Never deletes: what FILE does not name stays, and `status: uninstalled` switches an
-    installation off. Never changes whether an app is on (`bellhop enable` and `bellhop disable` do), and never
-    replaces a stored secret.
+    installation off. Never changes whether an app is on (`bellhop enable` and `bellhop disable` do that), and
+    never replaces a stored secret.
 
     A new app's signing secret is shown once, just before it is stored. If the run ends with an error, apply again:
     only apps that `bellhop app` does not list get another secret.
@@ -192,10 +192,10 @@ def explain(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show why an app is off, or how near it is to that.
+    """Show why an app is off, or how close it is to that.
 
-    With --dry-run it shows what the stack's thresholds, and others beside them, would have done on every recorded
-    day, up to forty. Changes nothing.
+    With --dry-run it shows what the stack's thresholds would have done on every recorded day, up to forty, and
+    beside them what those of --set would have done. Changes nothing.
     """
     if dry_run:
         from infra.cli.commands import explain_dry_run
@@ -222,8 +222,8 @@ def ping(
 ) -> None:
     """Ping an app's endpoint, and show its response.
 
-    The ping is a signed webhook, the event ping.test. It is sent like every other, also while the app is switched
-    off, and counts for nothing. The exit status is 0 when the endpoint responds with 2xx, otherwise 1.
+    The ping is a signed webhook, the event ping.test. It is sent even while the app is switched off or paused, and
+    does not count towards the app's health. The exit status is 0 when the endpoint responds with 2xx, otherwise 1.
     """
     from infra.cli.commands import ping as command
 
@@ -239,14 +239,14 @@ def enable(
         bool, typer.Option("--replay/--no-replay", help="Whether to send what was parked meanwhile.")
     ] = True,
     rate: Rate = None,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; stored in the audit.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; stored in the audit entry.")] = None,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
     """Switch an app on again.
 
-    Its endpoint is pinged first, and must respond well. What was parked is sent, the oldest first. If the app is
-    on already, what an earlier run left undone is done.
+    Its endpoint is pinged first, and must respond with 2xx. What was parked is sent, the oldest first. If the app
+    is on already, the command finishes what an earlier run left undone.
     """
     from infra.cli.commands import enable as command
 
@@ -257,7 +257,9 @@ def enable(
 def disable(
     app_id: AppId,
     *,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; stored in the audit, and told to the owners.")],
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; stored in the audit entry, and told to the owners.")
+    ],
     yes: Yes = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
@@ -297,7 +299,7 @@ def replay(
 def retry(
     delivery_id: Annotated[str, typer.Argument(metavar="DELIVERY", help="Its webhook-id, msg_...")],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Even if it is delivered already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Send it even if it is delivered already.")] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
@@ -334,7 +336,9 @@ def rotate_secret(
         str | None,
         typer.Option(metavar="NAME", help="Import the secret in this variable. By default a new one is made."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Even during an overlap: drop its older secret.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Rotate even during an overlap; drops its older secret.")
+    ] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
@@ -359,7 +363,7 @@ def show(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show a mail, and what became of each owner's.
+    """Show a mail, and what became of it for each owner.
 
     It is composed as health composes it, from the audit entry and from what is registered now. Without --to it is
     the mail to the first owner.

@@ -181,7 +181,7 @@ def _keys(app: App, deps: DeliverDependencies) -> Keys:
 
 
 def _skip_missing_app(delivery: Delivery, deps: DeliverDependencies) -> None:
-    deps.telemetry.warning("delivery skipped: missing_app", **names(delivery))
+    deps.telemetry.warning("delivery skipped: its app is not registered any more", **names(delivery))
     deps.telemetry.count("Skipped_missing_app")
 
 
@@ -210,7 +210,7 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
         wait = max(0, round(float(record.next_attempt_at) - deps.time()))
         deps.scheduler.send(Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1), wait)
         deps.telemetry.info(
-            "retry sent again: the first may have been lost", **names(record.delivery), attempt=number
+            "retry sent again: the first one may have been lost", **names(record.delivery), attempt=number
         )
     elif record.state == EXHAUSTED and record.attempts_made <= number:
         announce_exhausted(record, deps)

@@ -53,7 +53,7 @@ def judge(outcome: Response | SendFailure, now: datetime) -> Judgement:
 def _judge_response(response: Response, now: datetime) -> Judgement:
     control = response.headers.get("webhook-delivery", "").strip().lower()
     result = f"http_{response.status}"
-    if response.status == HTTPStatus.GONE:
+    if response.status == HTTPStatus.GONE:  # 410
         return Judgement(Verdict.STOP, Counter.FATAL, result)
     if control == "disable":
         return Judgement(Verdict.STOP, Counter.FATAL, "disable_requested")

@@ -94,7 +94,7 @@ def finish_trial(pending: PendingAttempt, deps: DeliverDependencies, *, succeede
     app_id, now = pending.app.app_id, deps.time()
     if succeeded:
         circuits.close_circuit(app_id, pending.trial.lease, now)
-        deps.telemetry.info("pause over: the app's deliveries start slowly", **pending.names())
+        deps.telemetry.info("pause over: the app's deliveries go out again, slowly at first", **pending.names())
         deps.telemetry.count("PauseEnded")
     else:
         next_trial_at = now + rate.trial_interval(pending.trial.paused_since, now)
@@ -108,7 +108,7 @@ def pause_if_failing(delta: OutcomeDelta, row: OutcomeDay, deps: DeliverDependen
     now = deps.time()
     if circuits.open_circuit(delta.app_id, delta.generation, now, now + rate.TRIAL_SECONDS):
         deps.telemetry.warning(
-            "app paused, half of its attempts fail: its deliveries are deferred, and one is tried now and then",
+            "app paused, at least half of its attempts failed: its deliveries are deferred, except for trials",
             app_id=delta.app_id,
         )
         deps.telemetry.count("PauseBegan")
@@ -171,7 +171,7 @@ def _defer_retry(message: Retry, wait: int, deps: DeliverDependencies) -> None:
         # in the record what is left to announce.
         raise InternalError(f"{message.delivery_id} was not written as exhausted under this lease")
     deps.telemetry.warning(
-        "delivery exhausted: it was deferred for as long as its retries take", **names(record.delivery)
+        "delivery exhausted: it was deferred for as long as its retries would have taken", **names(record.delivery)
     )
     deps.telemetry.count("DeliveryExhausted")
     chain.announce_exhausted(record, deps)

@@ -47,7 +47,7 @@ class Parking:
                 self._update(app_id, generation, number, circuits.count_parked(app_id, generation, number))
             except Exception:  # noqa: BLE001 - see the policy
                 self.telemetry.error(
-                    "parked deliveries not counted: they stay parked, beyond the limit if need be",
+                    "parked deliveries not counted: they stay parked, so the limit may be exceeded",
                     app_id=app_id,
                     number=number,
                 )

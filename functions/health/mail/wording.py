@@ -93,7 +93,7 @@ def _fatal(evidence: Evidence) -> str:
     if last == "http_410":
         return "its endpoint responded with 410 Gone, which means that it is gone for good"
     if last == "disable_requested":
-        return "its endpoint asked for it with the response header webhook-delivery: disable"
+        return "its endpoint asked to be switched off, with the response header webhook-delivery: disable"
     return "its endpoint responded that it is gone for good (410), or asked to be switched off"
 
 
@@ -131,7 +131,7 @@ def _warn_timeouts(reached: int, limit: int, evidence: Evidence) -> tuple[str, s
     on = f"On {day(days[-1]['day'])} (UTC)" if days else "In one UTC day"
     return (
         f"{reached:,} of {limit:,} timeouts today",
-        f"{on} {counted(reached, 'request')} got no response in time so far.",
+        f"{on} {counted(reached, 'request')} got no response in time.",
         f"At {counted(limit, 'timeout')} in one UTC day the app is switched off.",
     )
 

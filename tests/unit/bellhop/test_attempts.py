@@ -18,7 +18,7 @@ from bellhop.attempts import (
 )
 from tests.support.fakes import NOW, delivery
 
-NOT_HELD = (DELIVERED, RETRYING, STOPPED)
+NOT_REPLAYABLE = (DELIVERED, RETRYING, STOPPED)
 FAILED = Attempt(1, NOW, 5, "r", "http_500", 500)
 
 
@@ -37,20 +37,20 @@ def claimed(number: int, attempt: int = 1, *, replay: bool = False, lease: str =
     return attempts.claim(f"msg_{number:03d}", attempt, lease, NOW, 30, replay=replay)
 
 
-def test_what_is_held_is_listed_in_the_order_in_which_it_was_held(aws: None) -> None:
+def test_what_is_replayable_is_listed_in_the_order_in_which_it_became_so(aws: None) -> None:
     for number, at in [(1, 3.0), (2, 1.0), (3, 2.0)]:
         opened(number, REPLAYABLE[number % 2], at)
     opened(4, PARKED, app_id="other")
     assert listed() == ["msg_002", "msg_003", "msg_001"]
 
 
-@pytest.mark.parametrize("state", NOT_HELD)
+@pytest.mark.parametrize("state", NOT_REPLAYABLE)
 def test_what_cannot_be_replayed_is_not_listed(aws: None, state: str) -> None:
     opened(1, state)
     assert listed() == []
 
 
-def test_what_is_held_in_the_same_millisecond_is_all_listed(aws: None) -> None:
+def test_what_becomes_replayable_in_the_same_millisecond_is_all_listed(aws: None) -> None:
     for number in range(5):
         opened(number, PARKED)
     assert listed() == [f"msg_{n:03d}" for n in range(5)]
@@ -75,7 +75,7 @@ def test_pages_of_any_size_follow_one_another_without_a_gap(aws: None, size: int
     assert seen == names
 
 
-@pytest.mark.parametrize("end", [*NOT_HELD, *REPLAYABLE])
+@pytest.mark.parametrize("end", [*NOT_REPLAYABLE, *REPLAYABLE])
 def test_an_end_lists_the_record_exactly_when_it_can_be_replayed(aws: None, end: str) -> None:
     opened(1, RETRYING)
     record = claimed(1)
@@ -105,7 +105,7 @@ def test_a_record_leaves_the_log_thirty_days_after_it_was_opened_whatever_happen
 
 
 @pytest.mark.parametrize("state", REPLAYABLE)
-def test_a_replay_takes_what_is_held_off_the_list_and_nothing_else_takes_it(aws: None, state: str) -> None:
+def test_a_replay_takes_what_is_replayable_off_the_list_and_nothing_else_takes_it(aws: None, state: str) -> None:
     opened(1, state)
     assert claimed(1) is None
     record = claimed(1, replay=True)
@@ -129,14 +129,14 @@ def test_a_replay_takes_neither_what_has_ended_nor_another_attempt(aws: None, st
     assert claimed(1, attempt, replay=True) is None
 
 
-def test_what_was_taken_off_the_list_stays_held_and_claimable(aws: None) -> None:
+def test_what_was_taken_off_the_list_stays_replayable_and_claimable(aws: None) -> None:
     replayable_at = str(opened(1, PARKED).replayable_at)
     assert attempts.unlist("msg_001", replayable_at)
     assert listed() == []
     assert claimed(1, replay=True)
 
 
-def test_what_was_held_anew_meanwhile_stays_on_the_list(aws: None) -> None:
+def test_what_was_parked_anew_meanwhile_stays_on_the_list(aws: None) -> None:
     first = str(opened(1, PARKED).replayable_at)
     record = claimed(1, replay=True)
     assert record

@@ -64,5 +64,5 @@ def test_successes_that_cannot_be_logged_stay_done_and_are_counted(
     assert counters()["success"] == 3
     assert recorded(deps).counts["SuccessesNotLogged"] == 1
     assert recorded(deps).logged(
-        "successes not logged: they are missing from the delivery log, the deliveries stay done"
+        "successes not logged: they are missing from the delivery log; the deliveries stay done"
     ) == [{"number": 3}]

@@ -58,7 +58,7 @@ def test_the_subject_says_what_happened_to_the_app_named_as_it_is_written(entry:
             warned(),
             (
                 "Webhooks to Pager are failing",
-                "512 requests got no response in time so far",
+                "512 requests got no response in time",
                 "At 1,000 timeouts in one UTC day the app is switched off.",
                 "Nothing changes yet. Failed deliveries are being retried.",
                 "bellhop ping pager",

@@ -150,7 +150,7 @@ def test_a_replay_ends_when_the_app_is_switched_again_and_keeps_what_is_left(
     assert queues.retries == []
     assert len(attempts.replayable("pager", None, 10)) == 1
     assert queues.telemetry.logged(
-        "replay ended: the app was switched again or deleted; the rest stays replayable"
+        "replay ended: the app was switched off or on meanwhile, or deleted; the rest stays replayable"
     )
 
 

@@ -43,7 +43,7 @@ def test_each_rule_has_its_reason(evidence: dict[str, Any], words: str) -> None:
             1000,
             (
                 "900 of 1,000 timeouts today",
-                "On Mon 23 Nov (UTC) 900 requests got no response in time so far.",
+                "On Mon 23 Nov (UTC) 900 requests got no response in time.",
                 "At 1,000 timeouts in one UTC day the app is switched off.",
             ),
         ),

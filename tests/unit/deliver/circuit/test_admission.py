@@ -48,7 +48,7 @@ def test_a_circuit_that_cannot_be_written_is_logged_and_not_taken_for_a_lost_cou
     assert run(deps, Endpoint(response(500)), *batch(10)) == []
     assert counters()["error"] == 10
     [line] = recorded(deps).logged(
-        "app not paused, its circuit cannot be written: its next failure will try again"
+        "app not paused, its circuit cannot be written: the app's next failure will try again"
     )
     assert line["app_id"] == "pager"
     assert "OutcomesNotCounted" not in recorded(deps).counts

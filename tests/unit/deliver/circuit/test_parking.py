@@ -98,7 +98,7 @@ def test_a_count_that_cannot_be_written_parks_all_the_same(
     assert run(off, SENT, *batch(0, 5)) == []
     assert len(parked()) == 5
     assert recorded(off).logged(
-        "parked deliveries not counted: they stay parked, beyond the limit if need be"
+        "parked deliveries not counted: they stay parked, so the limit may be exceeded"
     ) == [{"app_id": "pager", "number": 5}]
 
 
