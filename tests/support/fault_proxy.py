@@ -74,7 +74,9 @@ class FaultProxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle the requests of one connection, one after the other."""
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        with suppress(
+            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
+        ):  # the peer, or the test, ended
             while await self._handle(reader, writer):
                 pass
         writer.close()
