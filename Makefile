@@ -1,41 +1,117 @@
 # Everything a person types. Each target installs what it needs, from the locks beside this file.
 PYTHON  ?= python3
-UV      := .venv/bin/uv
-PY      := .venv/bin/python
-UV_VERSION := 0.13.9
+PYTHONS ?= 3.11 3.12 3.13
+TESTS   ?= tests/unit
 RUNTIME ?= python3.13
+UV      := .venv-uv/bin/uv
+PY      := .venv/bin/python
 SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
+PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench sam-local build deploy lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench sam-local build deploy lock clean
 
 help: ## Show what can be typed
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-.venv/.ready: requirements-dev.txt pyproject.toml
-	@test -x $(PY) || $(PYTHON) -m venv .venv
-	@test -x $(UV) || .venv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	@$(UV) pip install -q --python $(PY) -r requirements-dev.txt
-	@$(UV) pip install -q --python $(PY) --no-deps --no-build-isolation -e .
-	@touch $@
+install: .venv/.ready .venv-sam/.ready .venv-aws/.ready ## Install every tool into .venv*
 
-.venv-sam/.ready: requirements-sam.txt .venv/.ready
-	@test -x .venv-sam/bin/python || $(UV) venv -q --python $(PY) .venv-sam
-	@$(UV) pip install -q --python .venv-sam/bin/python -r requirements-sam.txt && touch $@
+# Environments ---------------------------------------------------------------------------------------------------------
 
-.venv-aws/.ready: requirements-aws.txt .venv/.ready
-	@test -x .venv-aws/bin/python || $(UV) venv -q --python $(PY) .venv-aws
-	@$(UV) pip install -q --python .venv-aws/bin/python -r requirements-aws.txt && touch $@
+# An environment is made under another name and renamed when it is complete, so an interrupted install leaves nothing
+# that a later one trips over. --relocatable, because the scripts in it must survive the renaming.
+define environment
+@echo "Installing $(2) into $(@D)" >&2
+@rm -rf $(@D).new
+@$(UV) venv -q --relocatable --no-python-downloads --python "$(1)" $(@D).new
+@$(UV) pip install -q --python $(@D).new/bin/python --require-hashes -r $(2)
+$(if $(3),@$(UV) pip install -q --python $(@D).new/bin/python --no-deps --no-build-isolation -e .)
+@touch $(@D).new/.ready
+@rm -rf $(@D) && mv $(@D).new $(@D)
+endef
 
-test: install ## Everything that CI checks: lint, types, tests, the template deployed on the embedded AWS
+define check_python
+@command -v "$(PYTHON)" >/dev/null || \
+	{ echo "$(PYTHON) is not on the PATH. Name a Python from 3.11 on: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else \
+	"Bellhop needs Python 3.11 or later; this is %d.%d. Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'
+endef
+
+# pip checks the hashes of uv, and uv those of everything else.
+$(UV): requirements-uv.txt
+	$(check_python)
+	@echo "Installing the tools into .venv*: once, about half a minute" >&2
+	@rm -rf .venv-uv .venv-uv.new
+	@"$(PYTHON)" -m venv .venv-uv.new || { echo "$(PYTHON) cannot make a virtual environment. \
+	On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@.venv-uv.new/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@touch .venv-uv.new/bin/uv && mv .venv-uv.new .venv-uv
+
+.venv/.ready: requirements-dev.txt pyproject.toml | $(UV)
+	$(check_python)
+	$(call environment,$(PYTHON),requirements-dev.txt,editable)
+
+.venv-sam/.ready: requirements-sam.txt | .venv/.ready
+	$(call environment,$(PY),requirements-sam.txt)
+
+.venv-aws/.ready: requirements-aws.txt | .venv/.ready
+	$(call environment,$(PY),requirements-aws.txt)
+
+# The versions of the libraries that pyproject.toml still allows, the oldest ones.
+.venv-lowest/.ready: requirements-lowest.txt pyproject.toml | .venv/.ready
+	$(call environment,$(PY),requirements-lowest.txt,editable)
+
+# A shell command that prints where Python $(1) is, on the PATH or under pyenv; nothing when it is on neither.
+find_python = for python in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1).*/bin/python$(1); do \
+	"$$python" -c 'import sys; print(sys.executable)' 2>/dev/null && break; done
+
+.PRECIOUS: .venv-3.%/.ready
+.venv-3.%/.ready: requirements-dev.txt pyproject.toml | $(UV)
+	@test -n "$$($(call find_python,3.$*))" || \
+	{ echo "Python 3.$* is neither on the PATH nor under pyenv. Install it, or leave it out." >&2; exit 1; }
+	$(call environment,$$($(call find_python,3.$*)),requirements-dev.txt,editable)
+
+# Checks ---------------------------------------------------------------------------------------------------------------
+
+check: lint unit ## Before a commit: lint and the unit tests
+
+test: install lint ## Everything that CI checks on one Python: lint and every test, with the template deployed on the embedded AWS
+	@.venv/bin/pytest $(PYTEST)
+
+lint: .venv/.ready ## ruff, mypy and sam validate
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
-	@.venv/bin/pytest -n 2 --dist loadfile
+	@$(MAKE) --no-print-directory sam-validate
+
+sam-validate: .venv-sam/.ready ## Check template.yaml alone
+	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+
+format: .venv/.ready ## Format the code, and repair what ruff can
+	@.venv/bin/ruff check --fix-only -q .
+	@.venv/bin/ruff format .
+
+unit: .venv/.ready ## The unit tests, or some of them: TESTS=tests/unit/notify
+	@.venv/bin/pytest $(PYTEST) $(TESTS)
+
+unit-%: .venv-%/.ready ## The unit tests on another Python (unit-3.12), or on the oldest libraries allowed (unit-lowest)
+	@.venv-$*/bin/pytest $(PYTEST) $(TESTS) $(COVERAGE-$*)
+
+# Only of all unit tests, since pytest fails below the floor in pyproject.toml.
+COVERAGE-3.13 = $(if $(filter tests/unit,$(TESTS)),--cov)
+
+coverage: unit-3.13 ## The unit tests on Python 3.13, with their coverage and its floor
+
+test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that is here, except EXCEPT=3.11
+	@for version in $(filter-out $(EXCEPT),$(PYTHONS)); do \
+		if test -n "$$($(call find_python,$$version))" -o "$(origin PYTHONS)" != file; then \
+			echo "Python $$version"; $(MAKE) --no-print-directory unit-$$version || exit; \
+		else echo "Python $$version is neither on the PATH nor under pyenv: skipped."; fi; done
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
 	@$(PY) -m infra.local.samlocal
+
+# Running and deploying ------------------------------------------------------------------------------------------------
 
 run: install ## Show it working on an embedded AWS: webhooks out, a broken app switched off, the mail
 	@$(PY) -m infra.local.demo
@@ -44,7 +120,8 @@ bench: install ## Measure processor time, isolation, AWS cost and cold starts ag
 	@$(PY) -m tests.bench
 
 build: install ## Build the functions for AWS, as RUNTIME=python3.13 says, with bytecode
-	@command -v $(RUNTIME) >/dev/null || { echo "$(RUNTIME) is not on the PATH; sam build needs it. Another one: make $(MAKECMDGOALS) RUNTIME=python3.x"; exit 1; }
+	@$(RUNTIME) --version >/dev/null 2>&1 || { echo "$(RUNTIME) does not run; sam build needs it on the PATH. \
+	Another one: make $(MAKECMDGOALS) RUNTIME=python3.x" >&2; exit 1; }
 	@$(SAM) build --parameter-overrides Runtime=$(RUNTIME)
 	@for bundle in .aws-sam/build/*Function; do \
 		$(RUNTIME) -m compileall -q -s $$bundle -p /var/task --invalidation-mode unchecked-hash $$bundle || exit; done
@@ -52,14 +129,22 @@ build: install ## Build the functions for AWS, as RUNTIME=python3.13 says, with 
 deploy: build ## Deploy to an AWS account; asks for the parameters the first time
 	@$(SAM) deploy $(shell grep -qs '^parameter_overrides' samconfig.toml || echo --guided --parameter-overrides Runtime=$(RUNTIME))
 
-clean: ## Remove what was built; the tools in .venv* stay
-	@rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis
+# Housekeeping ---------------------------------------------------------------------------------------------------------
+
+clean: ## Remove what was built and measured; the environments stay: rm -rf .venv* removes them
+	@rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	@find functions infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-install: .venv/.ready .venv-sam/.ready .venv-aws/.ready ## Install every tool into .venv*
+# The libraries whose oldest allowed versions are tested; all others are pinned in requirements-lowest.txt as in -dev.
+LOWEST := aws-lambda-powertools|pynamodb|requests|urllib3
 
-lock: ## Resolve the dependency groups anew into the lock files
-	$(UV) pip compile -q --no-header --python-version 3.11 --group bundle -o functions/requirements.txt
-	$(UV) pip compile -q --no-header --python-version 3.11 --group dev -c functions/requirements.txt -o requirements-dev.txt
-	$(UV) pip compile -q --no-header --python-version 3.11 --group sam -o requirements-sam.txt
-	$(UV) pip compile -q --no-header --python-version 3.11 --group aws -o requirements-aws.txt
+COMPILE = $(UV) pip compile -q --no-header --generate-hashes --universal --python-version 3.11 $(UPGRADE)
+
+lock: $(UV) ## Write the locks from pyproject.toml with the pins they have; UPGRADE=-U takes the newest versions
+	$(COMPILE) --group uv -o requirements-uv.txt
+	$(COMPILE) --group bundle -o functions/requirements.txt
+	$(COMPILE) --group dev -c functions/requirements.txt -o requirements-dev.txt
+	$(COMPILE) --group sam -o requirements-sam.txt
+	$(COMPILE) --group aws -o requirements-aws.txt
+	sed -nE '/^($(LOWEST))==/d; s/^([a-z].*==[^\]*).*/\1/p' requirements-dev.txt | \
+		$(COMPILE) -U --resolution lowest-direct --group test -c - -o requirements-lowest.txt

@@ -18,11 +18,11 @@ from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessPack
 
-# The machine's speed is no property of the code.
+# A slow machine must not fail a property.
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bellhop")
 
-pytest_plugins = ["tests.support.tenant"]  # its fixtures are for every room, its one stack for the whole session
+pytest_plugins = ["tests.support.tenant"]  # here, so that the whole session shares one stack
 
 MODELS = [
     Organization,
@@ -45,8 +45,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    aws_session.core.cache_clear()  # it would keep the credentials and the mock of another test
-    _one_call_at_a_time(monkeypatch)
+    aws_session.core.cache_clear()  # its credentials and its mock may be those of another test
+    _serialize_calls(monkeypatch)
     with mock_aws():
         tables.bind(tables.connect(retries=0), {model: model.Meta.table_name for model in MODELS})
         for model in MODELS:
@@ -54,15 +54,15 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def _one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    # AWS's calls are atomic. Those of its stand-in are not: threads would meet in the middle of its own data.
-    turn, call = threading.RLock(), BaseClient._make_api_call
+def _serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Calls to AWS are atomic. Calls to moto are not: threads would see its data half changed.
+    lock, call = threading.RLock(), vars(BaseClient)["_make_api_call"]
 
-    def alone(*args: Any, **kwargs: Any) -> Any:
-        with turn:
+    def locked_call(*args: Any, **kwargs: Any) -> Any:
+        with lock:
             return call(*args, **kwargs)
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", alone)
+    monkeypatch.setattr(BaseClient, "_make_api_call", locked_call)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def queue(aws: None) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    # Here and not beside the tests that note something: with workers, their conftest.py is loaded in those alone.
+    # Here and not beside the tests that use `note`: with xdist, only the workers load their conftest.py.
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{report.nodeid}: {name} {value}")

@@ -1,8 +1,8 @@
 """The delivery records: what is known of a delivery that did not succeed at once.
 
 A delivery that failed, is deferred, parked or exhausted has a record of its own, with its body. The record decides
-about its retries: a message on the retry queue only says that it is time to look. Each such message names the
-attempt that it is for, so one that comes late finds the record ahead of it.
+about its retries: a message on the retry queue only announces that one is due. Each such message names the attempt
+that it is for, so one that comes late finds the record ahead of it.
 """
 
 import zlib
@@ -29,7 +29,7 @@ KEPT = timedelta(days=30)
 RETRYING = "retrying"  # an attempt failed, another is due
 DELIVERED = "delivered"
 EXHAUSTED = "exhausted"  # the last retry failed
-STOPPED = "stopped"  # the endpoint, or our guard, said never to try again
+STOPPED = "stopped"  # never to be tried again: the endpoint asked for that, or our guard refused its address
 PARKED = "parked"  # the app is switched off
 
 REPLAYABLE = (PARKED, EXHAUSTED)  # kept until it is replayed
@@ -223,7 +223,7 @@ def give_back(record: DeliveryRecord) -> bool:
 def replayable(app_id: str, after: str | None, limit: int) -> list[DeliveryRecord]:
     """What can be replayed of an app, oldest first, after the `replayable_at` of the last that was seen.
 
-    Rows of the index: each knows its ids, `replayable_at`, `state` and `attempts_made`. The index lags: what became
+    Rows of the index: each has its ids, `replayable_at`, `state` and `attempts_made`. The index lags: what became
     replayable in the last moments may be missing, and what was taken may still be there.
     """
     later = DeliveryRecord.replayable_at > after if after else None

@@ -17,9 +17,9 @@ class Circuit(Model):
     """All times are Unix seconds.
 
     `paused_since`: the circuit is open, as long as the app is in that `generation`. `next_trial_at`: when one
-    delivery may be tried; `trial_lease` and `trial_lease_until` name the worker that tries it. `closed_at`: a trial
-    succeeded, and the slow start began. `tat`: the theoretical arrival time of the next delivery, which limits the
-    rate. `parked`: how many were parked in `parked_generation`.
+    delivery may be tried; `trial_lease` and `trial_lease_until` name the worker that tries it. `closed_at`: a
+    trial succeeded and the slow start began. `tat`: the theoretical arrival time of the next delivery, which
+    limits the rate. `parked`: how many deliveries were parked in `parked_generation`.
     """
 
     class Meta:

@@ -17,7 +17,7 @@ UNCOUNTED_RESOURCES = frozenset({"event_alert", "metric_alert", "ping"})
 class Delivery:
     """A webhook to send; `body` is what goes over the wire, byte for byte, on every attempt.
 
-    A `ping` asks whether the endpoint answers: sent once, also to an app that is off, see bellhop.pings.
+    A `ping` checks whether the endpoint responds. It is sent once, also to an app that is off; see bellhop.pings.
     """
 
     delivery_id: str

@@ -1,9 +1,9 @@
-"""What deliver works with, and the attempt it is to make."""
+"""What deliver's code is handed, and the attempt that it makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from bellhop.attempts import DeliveryRecord
 from bellhop.deliveries import Delivery, Retry
@@ -12,42 +12,81 @@ from bellhop.telemetry import Telemetry
 from deliver.attempt.signing import Keys
 from deliver.circuit.parking import Parking
 from deliver.circuit.window import FailureWindow
+from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
 
 
 class InternalError(Exception):
-    """A fault of ours: the message goes back to its queue with its budget untouched."""
+    """A fault of ours: the message goes back to its queue, and the delivery's retry budget is not touched."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on. `delays`: seconds before each retry; `lease`: seconds a claim or probe may take."""
+    """How long to go on. `delays`: seconds before each retry; `lease`: seconds a claim or a trial may take."""
 
     delays: tuple[int, ...]
     lease: float
 
     @property
     def span(self) -> float:
-        """How long a delivery may wait for a pause to end, in seconds: as long as its retries would take."""
+        """How long a delivery may be deferred, in seconds: as long as its retries would take."""
         return float(sum(self.delays))
+
+
+class Apps(Protocol):
+    """The registry, as far as deliver reads it."""
+
+    def app(self, app_id: str) -> App | None:
+        """The app, or None when it is not registered."""
+
+
+class Secrets(Protocol):
+    """The apps' signing secrets."""
+
+    def keys(self, app_id: str) -> Keys | None:
+        """The app's secrets, or None when it has none."""
+
+
+class Scheduler(Protocol):
+    """Where retries are scheduled."""
+
+    def send(self, retry: Retry, seconds: int) -> None:
+        """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
+
+
+class Publisher(Protocol):
+    """The event bus."""
+
+    def publish(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
+        """Publish an event, at least once."""
+
+
+class Poster(Protocol):
+    """Where webhooks are posted from."""
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+        """POST `body`; this returns within about `seconds`, whatever the endpoint does."""
 
 
 @dataclass(frozen=True)
 class DeliverDependencies:
-    """Time, randomness and every call outside come in here."""
+    """Everything outside, with time and randomness, is handed in here. `deadline`: seconds one POST may take."""
 
-    app: Callable[[str], App | None]
-    keys: Callable[[str], Keys | None]
-    remind: Callable[[Retry, int], None]
-    publish: Callable[[str, str, dict[str, Any]], None]
+    registry: Apps
+    secrets: Secrets
+    scheduler: Scheduler
+    bus: Publisher
+    transport: Poster
+    deadline: float
     policy: RetryPolicy
     buffer: SuccessBuffer
-    watch: FailureWindow
+    window: FailureWindow
     parking: Parking
     telemetry: Telemetry
     now: Callable[[], datetime]
     uniform: Callable[[float, float], float]
     token: Callable[[], str]
+    backoff: Callable[[int], None]
 
     def time(self) -> float:
         """Now, in Unix seconds."""
@@ -55,19 +94,30 @@ class DeliverDependencies:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """The lease under which one delivery of a paused app is tried, and since when it is paused."""
+class Invocation:
+    """One call of the function by Lambda, which ends it when its time is up."""
+
+    remaining_milliseconds: Callable[[], int]
+
+    def time_left(self) -> float:
+        """Seconds until Lambda ends the invocation."""
+        return self.remaining_milliseconds() / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The lease under which one delivery of a paused app is tried, and since when the app is paused."""
 
     lease: str
     paused_since: float
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """An attempt to make.
+class PendingAttempt:
+    """An attempt that is about to be made.
 
-    `record` is the claimed one of a retry, None on a first attempt. `probe` is set when this attempt probes a
-    paused app, `deferred_since` (Unix seconds) when it was put off before.
+    `record` is the claimed one of a retry, None on a first attempt. `trial` is set when this attempt is the trial
+    of a paused app, `deferred_since` (Unix seconds) when the delivery was deferred before.
     """
 
     delivery: Delivery
@@ -75,12 +125,22 @@ class Job:
     app: App
     keys: Keys
     record: DeliveryRecord | None = None
-    probe: Probe | None = None
+    trial: Trial | None = None
     deferred_since: float | None = None
 
     def names(self) -> dict[str, object]:
         """What every log line about this attempt carries."""
         return names(self.delivery) | {"attempt": self.number}
+
+
+@dataclass(frozen=True, slots=True)
+class PostResult:
+    """A POST that was made: its outcome, when it began, and how long it took."""
+
+    outcome: Response | SendFailure
+    at: datetime
+    milliseconds: int
+    request_id: str
 
 
 def names(delivery: Delivery) -> dict[str, object]:

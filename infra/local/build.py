@@ -1,4 +1,4 @@
-"""Building the template for this machine: once for each state of the sources, whoever asks."""
+"""Building the template for this machine, once for each state of the sources."""
 
 import fcntl
 import hashlib
@@ -16,8 +16,8 @@ from infra.local.processes import run
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / ".local" / "build"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
-KEPT = 3
-SPARED_SECONDS = 900  # a build this young may be on its way to a stack
+BUILDS_TO_KEEP = 3
+YOUNG_SECONDS = 900  # a build younger than this may still be being deployed
 
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
@@ -52,7 +52,7 @@ def _build(target: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     log = work / "log"
-    # sam looks for the runtime's interpreter, and its pip, on the PATH.
+    # sam looks for the runtime's interpreter and for its pip on the PATH.
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     parameters = ["--parameter-overrides", f"Runtime={RUNTIME}", f"Architecture={ARCHITECTURE}"]
     run(
@@ -67,8 +67,8 @@ def _build(target: Path) -> None:
 
 
 def _compile(function: Path, log: Path) -> None:
-    # The zip loses the files' times, so only bytecode that is not checked against them is ever used. The
-    # place is the one on Lambda: the bundles stay identical and are uploaded once.
+    # The zip loses the files' times, so Lambda only uses bytecode that is not checked against them. The path that
+    # is compiled in is the one on Lambda: so the three bundles stay identical and are uploaded once.
     mode = ["--invalidation-mode", "unchecked-hash"]
     options = ["-q", "-s", str(function), "-p", "/var/task", *mode]
     run([sys.executable, "-m", "compileall", *options, str(function)], os.environ, log)
@@ -76,8 +76,8 @@ def _compile(function: Path, log: Path) -> None:
 
 def _prune() -> None:
     builds = sorted(BUILDS.glob("*/"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in builds[KEPT:]:
-        if time.time() - old.stat().st_mtime > SPARED_SECONDS:
+    for old in builds[BUILDS_TO_KEEP:]:
+        if time.time() - old.stat().st_mtime > YOUNG_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
 
 

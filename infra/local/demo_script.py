@@ -1,4 +1,4 @@
-"""What `make run` shows: four apps, a few events, what must come of them, and the way back of one that was off."""
+"""What `make run` shows: four apps, a few events, their effects, and how an app that was off is enabled again."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from bellhop import attempts
 from bellhop.deliveries import delivery_id
 from bellhop.registry import DISABLED, ENABLED, App, find
 from infra.local import registering
-from infra.local.receiver import Behaviour, Received, Receiver, Reply, gone, hang, ok, receiver
+from infra.local.receiver import Behaviour, PlannedResponse, ReceivedRequest, Receiver, gone, hang, ok, receiver
 from infra.local.stack import Stack
 
 ORGANIZATION = "acme"
@@ -20,50 +20,50 @@ OWNER = "ada@acme.example"
 KINDS = ("created", "resolved", "assigned")
 WHILE_OFF = tuple(f"while-off-{number}" for number in range(1, 4))
 PROJECT, OTHER_PROJECT = "frontend", "backend"
-SECRET = "5e" * 32  # a demo's, imported so that its endpoints can verify from the first webhook on
+SECRET = "5e" * 32  # known beforehand, so that the endpoints can verify every webhook
 
 PAGER, BOARD, RETIRED, SLEEPY = "pager", "backend-board", "retired-bot", "sleepy-bot"
 
 
 @dataclass
-class Line:
-    """Something that must come true: `seen` returns in words what did, None as long as it has not."""
+class Expectation:
+    """Something that must come true. `observe` describes how it did, and returns None until then."""
 
     app: str
     promise: str
-    seen: Callable[[], str | None]
-    held: str | None = None
+    observe: Callable[[], str | None]
+    observation: str | None = None
 
-    def look(self) -> bool:
-        """Whether it has just come true."""
-        if self.held is None:
-            self.held = self.seen()
-            return self.held is not None
+    def has_just_come_true(self) -> bool:
+        """Observe, unless it came true before."""
+        if self.observation is None:
+            self.observation = self.observe()
+            return self.observation is not None
         return False
 
 
 @dataclass
-class Story:
-    """The endpoints, and the stack they are registered with."""
+class DemoScript:
+    """The endpoints of the apps, in a stack that they are registered with."""
 
     stack: Stack
-    rooms: ExitStack
+    exit_stack: ExitStack
     endpoints: dict[str, Receiver] = field(default_factory=dict)
     repaired: bool = False
 
     def __post_init__(self) -> None:
-        behaviours: dict[str, Behaviour] = {PAGER: ok, BOARD: ok, RETIRED: self._gone_for_now, SLEEPY: hang}
+        behaviours: dict[str, Behaviour] = {PAGER: ok, BOARD: ok, RETIRED: self._gone_until_repaired, SLEEPY: hang}
         for app, behaviour in behaviours.items():
-            self.endpoints[app] = self.rooms.enter_context(receiver(behaviour, SECRET))
+            self.endpoints[app] = self.exit_stack.enter_context(receiver(behaviour, SECRET))
 
     def write_registry(self, directory: Path) -> Path:
-        """The registry file of the demo; JSON is YAML."""
+        """Write the registry file of the demo. It is JSON, which is YAML too."""
         apps = {
             app: {"organization": ORGANIZATION, "url": endpoint.url, "events": ["issue"], "secret": SECRET}
             for app, endpoint in self.endpoints.items()
         }
         installations: list[dict[str, Any]] = [
-            {"app": app, "organization": ORGANIZATION, "id": _installation(app)} for app in apps
+            {"app": app, "organization": ORGANIZATION, "id": _installation_id(app)} for app in apps
         ]
         installations[list(apps).index(BOARD)]["projects"] = [OTHER_PROJECT]
         organizations = {ORGANIZATION: {"name": "Acme", "owners": [OWNER]}}
@@ -71,44 +71,45 @@ class Story:
         return _write(directory / "registry.yaml", document)
 
     def write_events(self, directory: Path) -> Path:
-        """The events of the demo, as `bellhop publish` takes them."""
+        """Write the events of the demo for `bellhop publish`."""
         events = [registering.event(ORGANIZATION, _event_id(k), k, project_id=PROJECT) for k in KINDS]
         return _write(directory / "events.json", events)
 
-    def lines(self) -> list[Line]:
-        """What must come true."""
-        arrivals = [Line(PAGER, f"issue.{kind} arrives", partial(self._arrived, kind)) for kind in KINDS]
+    def expectations(self) -> list[Expectation]:
+        """What must come true of these events."""
+        arrivals = [Expectation(PAGER, f"issue.{kind} arrives", partial(self._arrived, kind)) for kind in KINDS]
         others = [
-            Line(RETIRED, "answers 410 and is switched off", self._switched_off),
-            Line(RETIRED, "its owner gets a mail", self._mailed),
-            Line(SLEEPY, "hangs; its neighbours do not wait", self._timed_out),
+            Expectation(RETIRED, "responds with 410 and is switched off", self._switched_off),
+            Expectation(RETIRED, "its owner gets a mail", self._mailed),
+            Expectation(SLEEPY, "hangs; its neighbours do not wait", self._timed_out),
         ]
-        quiet = Line(BOARD, f"only wants project {OTHER_PROJECT}", lambda: self._quiet([*arrivals, *others]))
-        return [*arrivals, quiet, *others]
+        received_nothing = partial(self._received_nothing, [*arrivals, *others])
+        nothing = Expectation(BOARD, f"only wants project {OTHER_PROJECT}", received_nothing)
+        return [*arrivals, nothing, *others]
 
     def write_events_while_off(self, directory: Path) -> Path:
-        """Events for the app that is off alone."""
-        only = {"installation_id": _installation(RETIRED), "project_id": PROJECT}
+        """Write events for the app that is off, and for no other."""
+        only = {"installation_id": _installation_id(RETIRED), "project_id": PROJECT}
         events = [registering.event(ORGANIZATION, event, "created", **only) for event in WHILE_OFF]
         return _write(directory / "while-off.json", events)
 
-    def lines_while_off(self) -> list[Line]:
-        """What must come true of those."""
-        return [Line(RETIRED, "is off: its events are kept", self._kept)]
+    def expectations_while_off(self) -> list[Expectation]:
+        """What must come true of the events for the app that is off."""
+        return [Expectation(RETIRED, "is off: its deliveries are parked", self._parked)]
 
-    def lines_afterwards(self) -> list[Line]:
-        """What must come true once the endpoint is repaired and the app on again."""
+    def expectations_after_repair(self) -> list[Expectation]:
+        """What must come true once the endpoint is repaired and the app is enabled again."""
         return [
-            Line(RETIRED, "is on again", self._switched_on),
-            Line(RETIRED, "gets what was kept, once", self._replayed),
+            Expectation(RETIRED, "is on again", self._switched_on),
+            Expectation(RETIRED, "gets what was parked, once", self._replayed),
         ]
 
-    def _gone_for_now(self, seen: int) -> Reply:
+    def _gone_until_repaired(self, seen: int) -> PlannedResponse:
         return ok(seen) if self.repaired else gone(seen)
 
-    def _kept(self) -> str | None:
-        kept = {record.delivery_id for record in attempts.replayable(RETIRED, None, 100)}
-        return f"{len(kept)} kept, none sent" if self._while_off <= kept else None
+    def _parked(self) -> str | None:
+        parked = {record.delivery_id for record in attempts.replayable(RETIRED, None, 100)}
+        return f"{len(parked)} parked, none sent" if self._deliveries_while_off <= parked else None
 
     def _switched_on(self) -> str | None:
         app = find(App, RETIRED)
@@ -116,18 +117,18 @@ class Story:
 
     def _replayed(self) -> str | None:
         copies = self.endpoints[RETIRED].copies
-        return "each arrived once" if all(copies[webhook] == 1 for webhook in self._while_off) else None
+        return "each arrived once" if all(copies[webhook] == 1 for webhook in self._deliveries_while_off) else None
 
     @property
-    def _while_off(self) -> set[str]:
-        return {delivery_id(ORGANIZATION, event, _installation(RETIRED)) for event in WHILE_OFF}
+    def _deliveries_while_off(self) -> set[str]:
+        return {delivery_id(ORGANIZATION, event, _installation_id(RETIRED)) for event in WHILE_OFF}
 
     @property
-    def received(self) -> list[Received]:
+    def received(self) -> list[ReceivedRequest]:
         """Every request at every endpoint."""
         return [request for endpoint in self.endpoints.values() for request in endpoint.received]
 
-    def _arrival(self, kind: str) -> Received | None:
+    def _arrival(self, kind: str) -> ReceivedRequest | None:
         wanted = _webhook_id(PAGER, kind)
         return next((r for r in self.endpoints[PAGER].received if r.webhook_id == wanted), None)
 
@@ -137,11 +138,11 @@ class Story:
             return None
         return "arrived; standardwebhooks and the classic HMAC header both verify"
 
-    def _quiet(self, others: list[Line]) -> str | None:
-        # Nothing is only worth something once everything else has come.
-        if self.endpoints[BOARD].received or not all(line.held for line in others):
+    def _received_nothing(self, others: list[Expectation]) -> str | None:
+        # That nothing arrived proves something only when everything else has come true.
+        if self.endpoints[BOARD].received or not all(other.observation for other in others):
             return None
-        return "got nothing, as it should be"
+        return "got nothing, as it should"
 
     def _switched_off(self) -> str | None:
         app = find(App, RETIRED)
@@ -151,13 +152,13 @@ class Story:
         return next((f"{m['Subject']!r} to {', '.join(m['To'])}" for m in self.stack.mails()), None)
 
     def _timed_out(self) -> str | None:
-        waits = [self._wait(kind) for kind in KINDS]
-        if any(wait is None for wait in waits):
+        leads = [lead for kind in KINDS if (lead := self._lead(kind))]
+        if len(leads) < len(KINDS):
             return None
-        return f"timed out; the pager had the same events {min(w for w in waits if w):.1f} s earlier or more"
+        return f"timed out; the pager had the same events {min(leads):.1f} s earlier or more"
 
-    def _wait(self, kind: str) -> float | None:
-        """Seconds from the pager's arrival to the end of the hanging endpoint's first attempt."""
+    def _lead(self, kind: str) -> float | None:
+        """Seconds from the arrival at the pager to the end of the first attempt at the hanging endpoint."""
         record, arrival = attempts.load(_webhook_id(SLEEPY, kind)), self._arrival(kind)
         if record is None or arrival is None or not record.attempts:
             return None
@@ -169,7 +170,7 @@ class Story:
         return lead if lead > 0 else None
 
 
-def _installation(app: str) -> str:
+def _installation_id(app: str) -> str:
     return f"{app}-at-{ORGANIZATION}"
 
 
@@ -178,7 +179,7 @@ def _event_id(kind: str) -> str:
 
 
 def _webhook_id(app: str, kind: str) -> str:
-    return delivery_id(ORGANIZATION, _event_id(kind), _installation(app))
+    return delivery_id(ORGANIZATION, _event_id(kind), _installation_id(app))
 
 
 def _write(path: Path, document: object) -> Path:

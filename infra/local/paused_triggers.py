@@ -1,4 +1,4 @@
-"""A stack whose functions do nothing by themselves, so that every effect seen is of the one that was invoked."""
+"""A stack whose queues and streams invoke no function, so that every effect comes from the caller's own call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,23 +10,23 @@ FUNCTIONS = {"notify": "NotifyFunction", "deliver": "DeliverFunction", "health":
 
 
 @contextmanager
-def standing_still(stack: Stack) -> Iterator[None]:
-    """Let neither queue nor stream wake a function for the length of the block."""
-    _may_wake(stack, enabled=False)
+def pause_triggers(stack: Stack) -> Iterator[None]:
+    """Let no queue and no stream invoke a function for the length of the block."""
+    _set_triggers(stack, enabled=False)
     try:
         yield
     finally:
-        _may_wake(stack, enabled=True)
+        _set_triggers(stack, enabled=True)
 
 
-def waiting(stack: Stack, queue: str) -> list[dict[str, Any]]:
-    """What a queue holds, delayed and in flight too, the oldest first; nothing is taken from it."""
-    accounts = stack.aws.look(f"sqs/messages?QueueUrl={stack.resource(queue)}")["messages"].values()
+def messages_in(stack: Stack, queue: str) -> list[dict[str, Any]]:
+    """All messages of a queue, delayed and in flight too, the oldest first. They stay in the queue."""
+    accounts = stack.aws.inspect(f"sqs/messages?QueueUrl={stack.resource(queue)}")["messages"].values()
     queues = [messages for regions in accounts for region in regions.values() for messages in region.values()]
     return [message for messages in queues for message in messages]
 
 
-def _may_wake(stack: Stack, *, enabled: bool) -> None:
+def _set_triggers(stack: Stack, *, enabled: bool) -> None:
     functions = stack.client("lambda")
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)

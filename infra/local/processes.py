@@ -1,4 +1,4 @@
-"""Starting programs that end with this process, and waiting for what they bring about."""
+"""Starting programs that end together with this process, and waiting for what they bring about."""
 
 import subprocess
 import sys
@@ -8,38 +8,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-LEASH = Path(__file__).with_name("leash.py")
-END_SECONDS = 15.0  # longer than the leash's own grace
-TAIL = 4_000
+SUPERVISOR = Path(__file__).with_name("supervise.py")
+EXIT_SECONDS = 15.0  # longer than the supervisor's own grace period
+TAIL_CHARACTERS = 4_000
 
 T = TypeVar("T")
 
 
 class LocalError(Exception):
-    """Something on this machine did not work; the message says what and shows the end of its log."""
+    """Something on this machine did not work. The message says what, and shows the end of its log."""
 
 
 @contextmanager
-def leashed(
+def supervised(
     command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a program for the length of the block; at its end the program and all it started are gone."""
+    """Run a program for the length of the block. Afterwards the program and all that it started are gone."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-I", str(LEASH), *command],
+            [sys.executable, "-I", str(SUPERVISOR), *command],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=dict(env),
             cwd=cwd,
-            start_new_session=True,  # the terminal's Ctrl-C is ours alone to act on
+            start_new_session=True,  # Ctrl-C reaches this process only, which then ends the program
         )
     try:
         yield process
     finally:
         if process.stdin:
             process.stdin.close()
-        process.wait(END_SECONDS)
+        process.wait(EXIT_SECONDS)
 
 
 def run(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | None = None) -> None:
@@ -48,7 +48,7 @@ def run(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | N
     Raises:
         LocalError: it failed.
     """
-    with leashed(command, env, log, cwd) as process:
+    with supervised(command, env, log, cwd) as process:
         code = process.wait()
     if code:
         raise LocalError(f"{Path(command[0]).name} {command[1]} ended with {code}:\n{tail(log)}")
@@ -56,14 +56,14 @@ def run(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | N
 
 def tail(log: Path) -> str:
     """The end of a log."""
-    return log.read_text(errors="replace")[-TAIL:] if log.exists() else "(it wrote nothing)"
+    return log.read_text(errors="replace")[-TAIL_CHARACTERS:] if log.exists() else "(it wrote nothing)"
 
 
-def until(condition: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
-    """The first true value of `condition`.
+def wait_until(condition: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
+    """Return the first true value of `condition`, which is called again and again for up to `seconds`.
 
     Raises:
-        TimeoutError: there was none in `seconds`; the message is `what` and the last value.
+        TimeoutError: there was none; the message is `what` and the last value.
     """
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -1,4 +1,4 @@
-"""Endpoints for demo and tests: loopback servers that keep and verify whatever arrives."""
+"""Endpoints for the demo and for tests: loopback servers that record and verify every request."""
 
 import base64
 import contextlib
@@ -17,58 +17,58 @@ from typing import Any
 from standardwebhooks import Webhook, WebhookVerificationError
 
 MAX_BODY_BYTES = 1_048_576
-MAX_KEPT = 100_000
-MAX_BUFFERED_SECONDS = 120.0  # how long a request may be left without an answer
+MAX_RECORDED = 100_000
+HANG_SECONDS = 120.0  # how long a hanging endpoint leaves a request without a response
 IDLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What to answer, and after how many seconds; status None never answers."""
+class PlannedResponse:
+    """The response to send, and after how many seconds. Without a status none is ever sent."""
 
     status: int | None
-    after: float = 0.0
+    delay: float = 0.0
     headers: tuple[tuple[str, str], ...] = ()
 
 
-# Given how often this webhook-id has come, this time included.
-Behaviour = Callable[[int], Reply]
+# Called with the number of times that this webhook-id has arrived, this time included.
+Behaviour = Callable[[int], PlannedResponse]
 
 
-def ok(_: int) -> Reply:
+def ok(_: int) -> PlannedResponse:
     """A healthy endpoint."""
-    return Reply(200)
+    return PlannedResponse(200)
 
 
-def gone(_: int) -> Reply:
+def gone(_: int) -> PlannedResponse:
     """An endpoint that was taken down for good."""
-    return Reply(410)
+    return PlannedResponse(410)
 
 
-def hang(_: int) -> Reply:
-    """Accepts the request and never answers."""
-    return Reply(None, MAX_BUFFERED_SECONDS)
+def hang(_: int) -> PlannedResponse:
+    """An endpoint that accepts a request and never responds."""
+    return PlannedResponse(None, HANG_SECONDS)
 
 
 def slow(seconds: float) -> Behaviour:
-    """Healthy, but takes its time."""
-    return lambda _: Reply(200, seconds)
+    """An endpoint that is healthy, but slow."""
+    return lambda _: PlannedResponse(200, seconds)
 
 
 def failing_first(times: int) -> Behaviour:
-    """Answers 500 to each webhook's first `times` attempts."""
-    return lambda seen: Reply(500 if seen <= times else 200)
+    """An endpoint that responds with 500 to the first `times` attempts of each webhook."""
+    return lambda seen: PlannedResponse(500 if seen <= times else 200)
 
 
 def busy_once(seconds: int) -> Behaviour:
-    """Answers 503 to each webhook's first attempt, and asks not to be tried again for so long."""
-    busy = Reply(503, headers=(("Retry-After", str(seconds)),))
-    return lambda seen: busy if seen == 1 else Reply(200)
+    """An endpoint that responds with 503 to the first attempt of each webhook, with a Retry-After."""
+    busy = PlannedResponse(503, headers=(("Retry-After", str(seconds)),))
+    return lambda seen: busy if seen == 1 else PlannedResponse(200)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """One request; `standard` and `classic` say whether its signatures verified."""
+class ReceivedRequest:
+    """One request. `standard` and `classic` say whether the signatures of that scheme verified."""
 
     at: float
     headers: dict[str, str]
@@ -79,7 +79,7 @@ class Received:
 
     @property
     def webhook_id(self) -> str:
-        """The same for every copy and attempt of one webhook."""
+        """The id that all attempts and duplicates of one webhook share."""
         return self.headers["webhook-id"]
 
     @property
@@ -89,7 +89,7 @@ class Received:
 
 
 class Receiver:
-    """An endpoint at `url` that behaves as told; `secret` verifies what arrives."""
+    """An endpoint at `url`; `secret` verifies what arrives."""
 
     def __init__(self, server: "_Server") -> None:
         self._server = server
@@ -101,19 +101,19 @@ class Receiver:
         return self._server.secret
 
     @property
-    def received(self) -> list[Received]:
+    def received(self) -> list[ReceivedRequest]:
         """Every request so far, in the order of arrival."""
         return self._server.received[:]
 
     @property
     def copies(self) -> Counter[str]:
-        """How often each webhook-id came."""
+        """How often each webhook-id arrived."""
         return Counter(self._server.copies)
 
 
 @contextmanager
 def receiver(behaviour: Behaviour, secret: str, host: str = "127.0.0.1") -> Iterator[Receiver]:
-    """Run an endpoint on a free port; at the end of the block its port and threads are gone."""
+    """Run an endpoint on a free port. At the end of the block its port and threads are gone."""
     server = _Server(behaviour, secret, host)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="receiver")
     thread.start()
@@ -122,20 +122,20 @@ def receiver(behaviour: Behaviour, secret: str, host: str = "127.0.0.1") -> Iter
     finally:
         server.closing.set()
         server.shutdown()
-        server.hang_up()
+        server.cut_connections()
         server.server_close()
         thread.join()
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # so that closing waits for them
+    daemon_threads = False  # so that server_close waits for the threads
     request_queue_size = 128
 
     def __init__(self, behaviour: Behaviour, secret: str, host: str) -> None:
         super().__init__((host, 0), _Handler)
         self.behaviour = behaviour
         self.secret = secret
-        self.received: list[Received] = []
+        self.received: list[ReceivedRequest] = []
         self.copies: Counter[str] = Counter()
         self.closing = threading.Event()
         self._connections: set[Any] = set()
@@ -143,22 +143,23 @@ class _Server(ThreadingHTTPServer):
         key = base64.b64encode(secret.encode()).decode()
         self._webhook = Webhook(f"whsec_{key}")
 
-    def take(self, headers: dict[str, str], body: bytes) -> Reply:
-        """Keep a request; what to answer it."""
+    def record(self, headers: dict[str, str], body: bytes) -> PlannedResponse:
+        """Record a request and return the response to send."""
         standard, classic = self._standard(headers, body), self._classic(headers, body)
         with self._lock:
             self.copies[headers["webhook-id"]] += 1
-            reply = self.behaviour(self.copies[headers["webhook-id"]])
-            if len(self.received) < MAX_KEPT:
-                self.received.append(Received(time.time(), headers, body, standard, classic, reply.status))
-        return reply
+            response = self.behaviour(self.copies[headers["webhook-id"]])
+            if len(self.received) < MAX_RECORDED:
+                request = ReceivedRequest(time.time(), headers, body, standard, classic, response.status)
+                self.received.append(request)
+        return response
 
-    def hang_up(self) -> None:
-        """Cut every connection, so that no thread goes on waiting for a request."""
+    def cut_connections(self) -> None:
+        """Cut every connection, so that no thread waits for another request."""
         with self._lock:
             connections = list(self._connections)
         for connection in connections:
-            with contextlib.suppress(OSError):  # the client was quicker
+            with contextlib.suppress(OSError):  # the client closed it first
                 connection.shutdown(socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -172,7 +173,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that give up on a hanging endpoint are what it is for."""
+        """Print nothing: that clients give up on a hanging endpoint is expected."""
 
     def _standard(self, headers: dict[str, str], body: bytes) -> bool:
         try:
@@ -197,16 +198,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(length)
-        reply = self.server.take({name.lower(): value for name, value in self.headers.items()}, body)
-        if reply.after:
-            self.server.closing.wait(reply.after)
-        if reply.status is None or self.server.closing.is_set():
+        response = self.server.record({name.lower(): value for name, value in self.headers.items()}, body)
+        if response.delay:
+            self.server.closing.wait(response.delay)
+        if response.status is None or self.server.closing.is_set():
             self.close_connection = True
             return
-        self.send_response(reply.status)
-        for name, value in (("Content-Length", "0"), *reply.headers):
+        self.send_response(response.status)
+        for name, value in (("Content-Length", "0"), *response.headers):
             self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """What arrives is kept, not printed."""
+        """Print nothing: requests are recorded."""

@@ -1,4 +1,4 @@
-"""Registry rows for demo and tests, written straight into a stack's tables."""
+"""Registry rows for the demo and for tests, written straight into a stack's tables."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -23,18 +23,17 @@ class Hook:
     projects: Sequence[str] | None = None
 
 
-def reach(stack: Stack, environ: MutableMapping[str, str]) -> None:
-    """Let this process's models and clients reach the stack's AWS."""
-    forget = [name for name in environ if name.startswith("AWS_")]
-    for name in forget:
+def use_stack(stack: Stack, environ: MutableMapping[str, str]) -> None:
+    """Make this process's models and clients use the stack's AWS; `environ` is this process's environment."""
+    for name in [name for name in environ if name.startswith("AWS_")]:
         del environ[name]
     environ.update(stack.env)
-    aws.core.cache_clear()  # it would keep the credentials of what this process reached before
+    aws.core.cache_clear()  # it has the credentials of the stack that this process used before
     console.bind(console.Stack(stack.name, stack.outputs, {}))
 
 
 def register(organization_id: str, owners: Sequence[str], hooks: Sequence[Hook]) -> None:
-    """Write an organisation with its apps; what was there under their ids is replaced."""
+    """Write an organisation with its apps. Rows that have the same ids are replaced."""
     name = organization_id.replace("-", " ").title()
     Organization(organization_id, slug=organization_id, name=name, owners=list(owners)).save()
     for hook in hooks:
@@ -62,7 +61,7 @@ def _write(organization_id: str, hook: Hook) -> None:
 
 
 def event(organization_id: str, event_id: str, kind: str = "created", **fields: object) -> Mapping[str, object]:
-    """An issue event as the tracker publishes it."""
+    """An issue event, as the issue tracker publishes it."""
     issue = {"id": "4711", "title": "TypeError: undefined is not a function", "status": "unresolved"}
     names = {"event_id": event_id, "type": kind, "organization_id": organization_id}
     return names | {"project_id": "frontend", "issue": issue} | fields

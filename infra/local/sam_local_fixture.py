@@ -1,4 +1,4 @@
-"""The scene that the events of tests/events play in, and what each of them must have brought about."""
+"""The apps that the events in tests/events are about, and the effect that each event must have."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bellhop.registry import App, Installation
 from infra.local.build import ROOT
-from infra.local.paused_triggers import FUNCTIONS, waiting
+from infra.local.paused_triggers import FUNCTIONS, messages_in
 from infra.local.receiver import Receiver, gone, ok, receiver
 from infra.local.registering import Hook, register
 from infra.local.stack import Stack
@@ -18,56 +18,57 @@ SECRETS = {"pager": "ab" * 32, "retired": "cd" * 32}
 
 
 @dataclass(frozen=True)
-class Scene:
+class SamLocalFixture:
     """A healthy app and one that is gone, both installed in an organisation with one owner."""
 
     stack: Stack
     pager: Receiver
     retired: Receiver
 
-    def enqueued(self) -> int:
-        """How many deliveries wait."""
-        return sum(message["MessageGroupId"] in SECRETS for message in waiting(self.stack, "Deliveries"))
+    def enqueued_deliveries(self) -> int:
+        """How many deliveries are on the Deliveries queue."""
+        return sum(message["MessageGroupId"] in SECRETS for message in messages_in(self.stack, "Deliveries"))
 
-    def dead_lettered(self) -> int:
-        """How many events were malformed."""
-        return sum("samlocal-" in message["Body"] for message in waiting(self.stack, "IssueEventsDeadLetters"))
+    def dead_lettered_events(self) -> int:
+        """How many events were dead-lettered as malformed."""
+        messages = messages_in(self.stack, "IssueEventsDeadLetters")
+        return sum("samlocal-" in message["Body"] for message in messages)
 
-    def announced(self) -> int:
+    def announced_transitions(self) -> int:
         """How many transitions health has to follow up."""
-        return sum('"retired"' in message["Body"] for message in waiting(self.stack, "Transitions"))
+        return sum('"retired"' in message["Body"] for message in messages_in(self.stack, "Transitions"))
 
-    def mailed(self) -> int:
-        """How many mails the owner got."""
+    def mails_to_owner(self) -> int:
+        """How many mails SES accepted for the owner."""
         return sum(OWNER in mail["To"] for mail in self.stack.mails())
 
 
 @dataclass(frozen=True)
 class Check:
-    """An event of tests/events/<function>, what it brings about after those before it, how that is seen."""
+    """An event in tests/events/<function>, the effect it must have after those before it, and a test of that."""
 
     event: str
     effect: str
-    holds: Callable[[Scene], bool]
+    passes: Callable[[SamLocalFixture], bool]
 
     @property
     def function(self) -> str:
-        """The function it is for, by its logical id."""
+        """The logical id of the function that the event is for."""
         return FUNCTIONS[self.event.partition("/")[0]]
 
     @property
     def path(self) -> Path:
-        """Where the event is."""
+        """The event's file."""
         return EVENTS / f"{self.event}.json"
 
 
-CHECKS = [  # in the order of a webhook's way
-    Check("notify/issue-created", "one delivery enqueued", lambda s: s.enqueued() == 1),
-    Check("notify/resolved-and-assigned", "two more enqueued", lambda s: s.enqueued() == 1 + 2),
+CHECKS = [  # in the order in which a webhook passes the functions
+    Check("notify/issue-created", "one delivery enqueued", lambda s: s.enqueued_deliveries() == 1),
+    Check("notify/resolved-and-assigned", "two more enqueued", lambda s: s.enqueued_deliveries() == 1 + 2),
     Check(
         "notify/malformed-beside-a-good-one",
         "one enqueued, one dead-lettered",
-        lambda s: (s.enqueued(), s.dead_lettered()) == (1 + 2 + 1, 1),
+        lambda s: (s.enqueued_deliveries(), s.dead_lettered_events()) == (1 + 2 + 1, 1),
     ),
     Check(
         "deliver/first-attempt",
@@ -76,34 +77,39 @@ CHECKS = [  # in the order of a webhook's way
     ),
     Check(
         "deliver/gone-beside-a-healthy-one",
-        "one received, one answered 410",
+        "one webhook received by each endpoint; one responded with 410",
         lambda s: (len(s.pager.received), len(s.retired.received)) == (2, 1),
     ),
     Check(
         "health/outcomes-stream",
         "the app disabled, its transition announced",
-        lambda s: App.get("retired").state == "disabled" and s.announced() == 1,
+        lambda s: App.get("retired").state == "disabled" and s.announced_transitions() == 1,
     ),
-    Check("health/transition", "the owner mailed", lambda s: s.mailed() == 1),
+    Check("health/transition", "the owner mailed", lambda s: s.mails_to_owner() == 1),
 ]
 
 
 @contextmanager
-def set_scene(stack: Stack, host: str = "127.0.0.1", called: str = "127.0.0.1") -> Iterator[Scene]:
-    """Set the scene in a stack that is reached; the endpoints are at `host`, which the functions call `called`."""
+def install_fixture(
+    stack: Stack, bind_host: str = "127.0.0.1", url_host: str = "127.0.0.1"
+) -> Iterator[SamLocalFixture]:
+    """Register both apps in a stack that this process uses.
+
+    The endpoints listen on `bind_host`; `url_host` is the functions' name for this machine.
+    """
     with (
-        receiver(ok, SECRETS["pager"], host) as pager,
-        receiver(gone, SECRETS["retired"], host) as retired,
+        receiver(ok, SECRETS["pager"], bind_host) as pager,
+        receiver(gone, SECRETS["retired"], bind_host) as retired,
     ):
         urls = {"pager": pager.url, "retired": retired.url}
-        hooks = [Hook(app, url.replace("127.0.0.1", called), SECRETS[app]) for app, url in urls.items()]
+        hooks = [Hook(app, url.replace("127.0.0.1", url_host), SECRETS[app]) for app, url in urls.items()]
         register("acme", [OWNER], hooks)
-        _only("pager")
-        yield Scene(stack, pager, retired)
+        _uninstall_all_but("pager")
+        yield SamLocalFixture(stack, pager, retired)
 
 
-def _only(app_id: str) -> None:
-    # notify's events are broadcasts: without this they would concern the retired app as well.
+def _uninstall_all_but(app_id: str) -> None:
+    # The events for notify name no installation: without this they would go to the retired app as well.
     for installation in Installation.query("acme"):
         if installation.app_id != app_id:
             installation.update(actions=[Installation.status.set("uninstalled")])

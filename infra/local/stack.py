@@ -1,4 +1,4 @@
-"""The whole system on the embedded AWS, for as long as a block lasts."""
+"""The whole system on the embedded AWS, for the length of a block."""
 
 import os
 import tempfile
@@ -12,8 +12,8 @@ from typing import Any
 import boto3
 
 from infra.local.build import ARCHITECTURE, RUNTIME, SAM, built_template
-from infra.local.embedded import Embedded, embedded
-from infra.local.ministack_fixes import smooth
+from infra.local.embedded import EmbeddedAws, embedded_aws
+from infra.local.ministack_fixes import apply_fixes
 from infra.local.processes import run
 
 NAME = "bellhop"
@@ -37,22 +37,22 @@ class Stack:
     """A deployed stack; `env` is what boto3 and the bellhop command need to find it."""
 
     name: str
-    aws: Embedded
+    aws: EmbeddedAws
     outputs: dict[str, str]
 
     @property
     def endpoint(self) -> str:
-        """Where the embedded AWS answers."""
+        """The URL of the embedded AWS."""
         return self.aws.endpoint
 
     @property
     def env(self) -> dict[str, str]:
-        """For the environment of whoever talks to the stack."""
+        """The environment variables that a process needs to use the stack."""
         return self.aws.env | {"BELLHOP_STACK": self.name}
 
     @cached_property
     def session(self) -> boto3.Session:
-        """A session as the stack's operator, for its clients; see `client`."""
+        """A session with the rights of the stack's operator."""
         return boto3.Session(
             aws_access_key_id=self.aws.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.aws.env["AWS_SECRET_ACCESS_KEY"],
@@ -64,8 +64,8 @@ class Stack:
         return self.session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
 
     def mails(self) -> list[dict[str, Any]]:
-        """The mails that SES took, oldest first."""
-        accounts = self.aws.look("ses/messages")["messages"]
+        """The mails that SES accepted, oldest first."""
+        accounts = self.aws.inspect("ses/messages")["messages"]
         return [mail for mails in accounts.values() for mail in mails]
 
     def resource(self, logical_id: str) -> str:
@@ -77,34 +77,33 @@ class Stack:
 
 
 @contextmanager
-def running(
+def deployed_stack(
     parameters: Mapping[str, str | int] | None = None,
     host: str = "127.0.0.1",
-    tell: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Stack]:
-    """Build, start the embedded AWS and deploy; `parameters` are the template's, over `PARAMETERS`.
+    """Build, start the embedded AWS and deploy the template with `PARAMETERS` and, over them, `parameters`.
 
-    `tell` hears what it is at.
-
-    Any number may run side by side. At the end of the block every process and file of this one is gone.
+    `on_progress` is called with a few words before each step. Any number of stacks may run side by side. At the
+    end of the block every process and file of this one is gone.
     """
-    tell("building the functions")
+    on_progress("building the functions")
     template = built_template()
-    tell("starting the embedded AWS")
+    on_progress("starting the embedded AWS")
     with (
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
-        embedded(Path(directory), host) as aws,
+        embedded_aws(Path(directory), host) as aws,
     ):
         chosen = PARAMETERS | {"AwsEndpointUrl": aws.endpoint} | dict(parameters or {})
-        tell("deploying template.yaml")
+        on_progress("deploying template.yaml")
         _deploy(template, aws, chosen)
         stack = Stack(NAME, aws, _outputs(aws))
-        smooth(stack)
+        apply_fixes(stack)
         stack.client("sesv2").create_email_identity(EmailIdentity=chosen["MailIdentity"])
         yield stack
 
 
-def _deploy(template: Path, aws: Embedded, parameters: Mapping[str, str | int]) -> None:
+def _deploy(template: Path, aws: EmbeddedAws, parameters: Mapping[str, str | int]) -> None:
     command = [str(SAM), "deploy", "--template-file", str(template), "--stack-name", NAME, "--resolve-s3"]
     capabilities = ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     overrides = [f"{name}={value}" for name, value in parameters.items()]
@@ -117,10 +116,10 @@ def _deploy(template: Path, aws: Embedded, parameters: Mapping[str, str | int]) 
 
 
 def _without_aws(environ: Mapping[str, str]) -> dict[str, str]:
-    # A profile or a token of the user's would win over the embedded AWS's credentials, or mix with them.
+    # A profile or a token of the user's would replace the embedded AWS's credentials, or mix with them.
     return {name: value for name, value in environ.items() if not name.startswith("AWS_")}
 
 
-def _outputs(aws: Embedded) -> dict[str, str]:
+def _outputs(aws: EmbeddedAws) -> dict[str, str]:
     stack = Stack(NAME, aws, {}).client("cloudformation").describe_stacks(StackName=NAME)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}

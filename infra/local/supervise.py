@@ -1,7 +1,8 @@
-"""Runs a command that must not outlive whoever started it.
+"""Runs a command that must not outlive the process that started it.
 
-The starter holds the other end of this process's stdin. When that closes, on purpose or because the starter
-died in whatever way, the command is ended, and after it everything it left behind in its process group.
+The parent process keeps the other end of this process's stdin. That end closes when the parent wants the command
+to end, and also when the parent dies in any way. Then the command is ended, and after it everything that it left
+behind in its process group.
 """
 
 import contextlib
@@ -15,17 +16,17 @@ GRACE_SECONDS = 5.0
 
 
 def main(command: list[str]) -> int:
-    """Run `command`; its exit code."""
+    """Run `command` and return its exit code."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    threading.Thread(target=_end_with_stdin, args=(child,), daemon=True).start()
+    threading.Thread(target=_terminate_when_stdin_closes, args=(child,), daemon=True).start()
     code = child.wait()
     _kill_group(child)
     return code
 
 
-def _end_with_stdin(child: "subprocess.Popen[bytes]") -> None:
-    # Unbuffered: a reader's lock held at the interpreter's end would abort it.
+def _terminate_when_stdin_closes(child: "subprocess.Popen[bytes]") -> None:
+    # Unbuffered: if this thread held a buffered reader's lock, the interpreter would abort at its exit.
     while os.read(0, 1024):
         pass
     child.terminate()

@@ -1,4 +1,4 @@
-"""A loop over one requests.Session, no AWS at all; its pool holds every host, as ours does."""
+"""A loop over one requests.Session, no AWS at all. Its pool is large enough for every host, as ours is."""
 
 import json
 
@@ -15,8 +15,8 @@ def make() -> Measured:
         session.mount(scheme, HTTPAdapter(pool_connections=256))
 
     def handle(event: Event) -> None:
-        for record in event["Records"]:
-            message = json.loads(record["body"])
+        for queue_message in event["Records"]:
+            message = json.loads(queue_message["body"])
             session.post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
 
     return Measured(handle)

@@ -1,8 +1,8 @@
-"""What a run used, gathered invocation by invocation, and its price."""
+"""What a run used, collected invocation by invocation, and its price."""
 
 import statistics
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,11 +17,11 @@ KINDS = ("sqs_requests", "write_units", "read_units", "schedules")
 
 @dataclass
 class Bill:
-    """By function the invocations' seconds, and everything the meter saw."""
+    """The seconds of the invocations of each function, and everything that the meter counted."""
 
-    units: Counter[str] = field(default_factory=Counter)
+    units: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: Counter[str] = field(default_factory=Counter)
-    written: Counter[str] = field(default_factory=Counter)
+    written: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     invocations: dict[str, list[Seconds]] = field(default_factory=dict)
     log_bytes: Counter[str] = field(default_factory=Counter)
     failures: list[Any] = field(default_factory=list)
@@ -29,22 +29,22 @@ class Bill:
     def add(self, function: str, seen: dict[str, Any]) -> None:
         """One invocation."""
         if not seen["calls"] and not self.calls:
-            raise RuntimeError("the meter saw no call to AWS: were the clients made before it?")
-        self.units.update({f"{function}.{name}": number for name, number in seen["units"].items()})
+            raise RuntimeError("the meter saw no call to AWS: were the clients created before it?")
+        _add(self.units, {f"{function}.{name}": number for name, number in seen["units"].items()})
         self.calls.update({f"{function}.{name}": number for name, number in seen["calls"].items()})
-        self.written.update(seen["written"])
+        _add(self.written, seen["written"])
         self.invocations.setdefault(function, []).append((seen["wall"], seen["cpu"]))
         self.log_bytes[function] += seen["printed"] + seen["lines"] * prices.EVENT_OVERHEAD
         self.log_bytes["platform"] += prices.platform_bytes()
         self.failures += seen["failures"]
 
     def add_share(self, filling: "Bill", settled: dict[str, Any], times: float) -> None:
-        """What each process does once a minute: fill its caches, write the counts it held back."""
+        """What each process does once a minute: fill its caches, write the counts that it buffers."""
         for name, number in filling.units.items():
             if name.endswith(".read_units"):
                 self.units[name] += number * times
-        self.units["held back.write_units"] += settled["units"].get("write_units", 0) * times
-        self.written["Outcomes held back"] += settled["units"].get("write_units", 0) * times
+        self.units["buffered.write_units"] += settled["units"].get("write_units", 0) * times
+        self.written["Outcomes buffered"] += settled["units"].get("write_units", 0) * times
 
     def total(self, deliveries: int) -> Units:
         """The sums that are priced."""
@@ -58,7 +58,7 @@ class Bill:
         )
 
     def slowed(self, deliveries: int, function: str, slow: Sequence[Seconds]) -> Units:
-        """The same, with every invocation of `function` as long as the `slow` ones are on average."""
+        """The same, if every invocation of `function` took as long as the `slow` ones on average."""
         total, before = self.total(deliveries), self.invocations[function]
         after = gb_seconds(function, slow) / len(slow) * len(before)
         return replace(total, gb_seconds=total.gb_seconds - gb_seconds(function, before) + after)
@@ -77,6 +77,11 @@ class Bill:
             "invocations": each({name: len(all_) for name, all_ in self.invocations.items()}),
             "gb_seconds": each({name: gb_seconds(name, all_) for name, all_ in self.invocations.items()}),
         }
+
+
+def _add(sums: defaultdict[str, float], numbers: Mapping[str, float]) -> None:
+    for name, number in numbers.items():
+        sums[name] += number
 
 
 def gb_seconds(function: str, invocations: Sequence[Seconds]) -> float:

@@ -1,4 +1,4 @@
-"""A process of its own for whatever is measured, or must not be measured along."""
+"""A process of its own, for what is measured and for what must not be part of the measurement."""
 
 import importlib
 import multiprocessing
@@ -28,13 +28,13 @@ class Child:
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the child's object and wait for what it returns."""
         self._connection.send((method, arguments))
-        return self._answer()
+        return self._receive()
 
-    def _answer(self) -> Any:
-        good, response = self._connection.recv()
-        if not good:
-            raise ChildError(response)
-        return response
+    def _receive(self) -> Any:
+        succeeded, result = self._connection.recv()
+        if not succeeded:
+            raise ChildError(result)
+        return result
 
 
 @contextmanager
@@ -47,9 +47,9 @@ def child(factory: str, environ: Mapping[str, str], output: Path, *arguments: An
     process.start()
     theirs.close()
     try:
-        made = Child(ours)
-        made._answer()
-        yield made
+        started = Child(ours)
+        started._receive()  # the factory has run
+        yield started
     finally:
         ours.close()  # the child's loop ends with its connection
         process.join(END_SECONDS)
@@ -65,18 +65,18 @@ def _serve(
     os.environ.update(environ)
     os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stdout.fileno())
     module, _, name = factory.partition(":")
-    made: list[Any] = []
-    _reply(connection, lambda: made.append(getattr(importlib.import_module(module), name)(*arguments)))
-    while made:
+    created: list[Any] = []
+    _reply(connection, lambda: created.append(getattr(importlib.import_module(module), name)(*arguments)))
+    while created:
         try:
             method, values = connection.recv()
         except EOFError:
-            os._exit(0)  # threads of a pool, or a hanging post, must not keep it
-        _reply(connection, lambda: getattr(made[0], method)(*values))  # noqa: B023 - called at once
+            os._exit(0)  # threads of a pool or a hanging POST must not delay the exit
+        _reply(connection, lambda: getattr(created[0], method)(*values))  # noqa: B023 - called at once
 
 
 def _reply(connection: Connection, work: Any) -> None:
     try:
         connection.send((True, work()))
-    except Exception:  # noqa: BLE001 - whatever it was, the parent shows it
+    except Exception:  # noqa: BLE001 - the parent raises it
         connection.send((False, traceback.format_exc()))

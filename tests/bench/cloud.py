@@ -1,4 +1,4 @@
-"""What the functions need of AWS: the template's tables and queues on the embedded one, and the registry."""
+"""The parts of AWS that the functions need: the template's tables and queues, and a registry in them."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from bellhop import tables
 from bellhop.registry import App, Installation, Organization
 from bellhop.secrets import SigningSecret
 from infra.local.build import ROOT
-from infra.local.embedded import REGION, embedded
+from infra.local.embedded import REGION, embedded_aws
 
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
 SECRET = "ab" * 32
@@ -29,13 +29,13 @@ REGISTRY = {
     Installation: "Installations",
 }
 
-# What every part of the bench sets: endpoints are on loopback, under any port.
+# Every part of the bench sets these, because endpoints are on loopback, on any port.
 LOOPBACK = {"AllowHttp": "true", "AllowPrivateAddresses": "true", "AllowedPorts": "any"}
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """The embedded AWS with the template's tables and queues; `names` are their physical ids."""
+    """The embedded AWS with the template's tables and queues. `names` has their physical ids."""
 
     env: dict[str, str]
     names: dict[str, str]
@@ -53,7 +53,7 @@ class Cloud:
         return machine() | values | self.env | {"AWS_LAMBDA_FUNCTION_NAME": function}
 
     def _value(self, value: Any, parameters: Mapping[str, Any]) -> str:
-        """What CloudFormation makes of a value, as far as this template goes."""
+        """Resolve a value as CloudFormation does, as far as this template needs it."""
         match value:
             case {"Ref": str(name)} if name in TEMPLATE["Parameters"]:
                 default = TEMPLATE["Parameters"][name].get("Default", "bench@bench.example")
@@ -82,7 +82,7 @@ def memory(function: str) -> int:
 
 
 def machine() -> dict[str, str]:
-    """This machine's environment without what would change how anything is reached."""
+    """This process's environment without the settings that change how anything is connected to."""
     dropped = ("AWS_", "REQUESTS_", "CURL_", "SSL_", "HTTP_", "HTTPS_", "NO_PROXY", "ALL_PROXY")
     return {n: v for n, v in os.environ.items() if not n.upper().startswith(dropped)}
 
@@ -90,7 +90,7 @@ def machine() -> dict[str, str]:
 @contextmanager
 def cloud(directory: Path) -> Iterator[Cloud]:
     """Run the embedded AWS with the template's tables and queues."""
-    with embedded(directory) as aws:
+    with embedded_aws(directory) as aws:
         for name in [n for n in os.environ if n.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(aws.env)

@@ -1,4 +1,4 @@
-"""A function's start, from the built bundle with its bytecode, against one that only makes its clients."""
+"""A function's start from the built bundle with its bytecode, beside one that only creates the same clients."""
 
 import json
 import os
@@ -35,17 +35,17 @@ COUNTED_ROW = {
 
 @dataclass(frozen=True)
 class Start:
-    """One way to start a function: its bundle and whatever stands before it, its module, its first event."""
+    """One way to start a function: its bundle and what precedes it on the path, its module, its first event."""
 
     paths: list[Path]
     module: str
     env: dict[str, str]
     event: str = ""
 
-    def probe(self, mode: str = "time") -> dict[str, Any]:
-        """Start it once in a fresh interpreter that sees nothing but the bundle."""
+    def run_once(self, mode: str = "time") -> dict[str, Any]:
+        """Start it once, in a fresh interpreter that sees only the bundle."""
         setup = f"import sys; sys.path[:0] = {[str(path) for path in self.paths]!r}; sys.argv[0] = ''; "
-        code = f"{setup}exec(compile(open({str(HERE / 'cold_probe.py')!r}).read(), 'cold_probe', 'exec'))"
+        code = f"{setup}exec(compile(open({str(HERE / 'cold_start.py')!r}).read(), 'cold_start', 'exec'))"
         command = [str(INTERPRETER), "-I", "-S", "-c", code, self.module, self.event, mode]
         done = subprocess.run(command, env=self.env, capture_output=True, timeout=SECONDS, check=False)
         if done.returncode:
@@ -53,13 +53,13 @@ class Start:
         return dict(json.loads(done.stdout))
 
 
-def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """For each function: milliseconds of each step, and how its init compares with the bare clients'."""
-    tell("cold start: building the bundle")
+    on_progress("cold start: building the bundle")
     bundles = built_template().parent
     register(rig.cloud, [f"http://localhost:{rig.plain[0]}/ok/0/app0"])
     bare = _compiled_bare(rig.directory)
-    return {name: _function(rig, name, bundles, bare, tell) for name in ("notify", "deliver", "health")}
+    return {name: _function(rig, name, bundles, bare, on_progress) for name in ("notify", "deliver", "health")}
 
 
 def _compiled_bare(directory: Path) -> Path:
@@ -71,15 +71,17 @@ def _compiled_bare(directory: Path) -> Path:
     return place
 
 
-def _function(rig: Rig, name: str, bundles: Path, bare: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    tell(f"cold start: {name}")
+def _function(
+    rig: Rig, name: str, bundles: Path, bare: Path, on_progress: Callable[[str], None]
+) -> dict[str, Any]:
+    on_progress(f"cold start: {name}")
     resource = f"{name.capitalize()}Function"
     environ = rig.cloud.environment(resource, {}) | {"PYTHONHASHSEED": "0"}
     ours = Start([bundles / resource], f"{name}.app", environ, _event(rig.directory, name))
-    clients = ours.probe("list")["clients"]
+    clients = ours.run_once("list")["clients"]
     theirs = Start([bare, bundles / resource], "bare_clients", environ | {"BENCH_CLIENTS": ",".join(clients)})
-    pairs = [(ours.probe()["times"], theirs.probe()["times"]) for _ in range(ROUNDS + 1)]
-    return _summary(clients, *zip(*pairs[1:], strict=True))  # the first brought the files into memory
+    pairs = [(ours.run_once()["times"], theirs.run_once()["times"]) for _ in range(ROUNDS + 1)]
+    return _summary(clients, *zip(*pairs[1:], strict=True))  # the first one read the files into memory
 
 
 def _summary(clients: list[str], ours: Any, bare: Any) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def _summary(clients: list[str], ours: Any, bare: Any) -> dict[str, Any]:
 
 
 def _init(runs: Any) -> dict[str, float]:
-    """Import and clients together: the bare handler makes its clients as it is imported."""
+    """Import and clients together, because the bare handler creates its clients when it is imported."""
     return {
         clock: statistics.median(run["import"][clock] + run["clients"][clock] for run in runs)
         for clock in ("wall_ms", "cpu_ms")
@@ -107,8 +109,8 @@ def _init(runs: Any) -> dict[str, float]:
 
 def _event(directory: Path, name: str) -> str:
     events = {
-        "notify": messages.event([messages.record(issue_event(1, 0, fails=False))]),
-        "deliver": messages.event([messages.of_delivery(messages.delivery("app0", 1))]),
+        "notify": messages.event([messages.queue_message(issue_event(1, 0, fails=False))]),
+        "deliver": messages.event([messages.of_delivery(messages.new_delivery("app0", 1))]),
         "health": stream_event(COUNTED_ROW),
     }
     path = directory / f"first-{name}.json"

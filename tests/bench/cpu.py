@@ -28,19 +28,19 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Runner:
-    """A contender: its process, how many records it gets at once, and how a record for it is made."""
+    """A contender: its process, the size of its batches, and what makes a queue message for it."""
 
     name: str
     child: Child
     batch: int
-    record: Callable[[str, str, int], dict[str, Any]]
+    queue_message: Callable[[str, str, int], dict[str, Any]]
 
 
-def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Microseconds of processor time per delivery, for each way and contender."""
     results: dict[str, Any] = {}
     for way, (scheme, behaviour, number) in WAYS.items():
-        tell(f"processor time: {way}")
+        on_progress(f"processor time: {way}")
         ports = rig.tls if scheme == "https" else rig.plain
         urls = [f"{scheme}://localhost:{port}/{behaviour}/0/app{i}" for i, port in enumerate(ports[:APPS])]
         register(rig.cloud, urls)
@@ -77,15 +77,15 @@ def _table() -> None:
 
 
 def _ours(app: str, _: str, number: int) -> dict[str, Any]:
-    return messages.of_delivery(messages.delivery(app, number))
+    return messages.of_delivery(messages.new_delivery(app, number))
 
 
 def _theirs(app: str, url: str, number: int) -> dict[str, Any]:
-    return messages.of_url(url, messages.delivery(app, number))
+    return messages.of_url(url, messages.new_delivery(app, number))
 
 
 def _compare(runners: list[Runner], urls: list[str], number: int) -> dict[str, Any]:
-    """Rounds of every contender in turn, so that the machine's mood hits all alike."""
+    """Interleave the contenders' rounds, so that a change of the machine's speed affects all of them alike."""
     taken: dict[str, list[float]] = {runner.name: [] for runner in runners}
     for runner in runners:
         _warm(runner, urls, number)
@@ -97,20 +97,21 @@ def _compare(runners: list[Runner], urls: list[str], number: int) -> dict[str, A
 
 
 def _warm(runner: Runner, urls: list[str], number: int) -> None:
-    """Caches filled, connections open, also the further ones to what comes twice in a batch."""
+    """Fill the caches and open the connections, also the further ones to apps that are in a batch twice."""
     _round(runner, urls, list(range(len(urls))))
-    if runner.record is _ours:
+    if runner.queue_message is _ours:
         _round(runner, urls, draw(zipf(len(urls)), 2 * number, seed=99))
 
 
 def _round(runner: Runner, urls: list[str], ranks: list[int]) -> float:
-    records = [runner.record(f"app{rank}", urls[rank], n) for n, rank in enumerate(ranks)]
+    queue_messages = [runner.queue_message(f"app{rank}", urls[rank], n) for n, rank in enumerate(ranks)]
     events = [
-        messages.event(records[start : start + runner.batch]) for start in range(0, len(records), runner.batch)
+        messages.event(queue_messages[start : start + runner.batch])
+        for start in range(0, len(queue_messages), runner.batch)
     ]
-    cpu, _, answers = runner.child.call("run", events)
-    if any(response and response["batchItemFailures"] for response in answers):
-        raise RuntimeError(f"{runner.name} kept messages; see its output")
+    cpu, _, results = runner.child.call("run", events)
+    if any(result and result["batchItemFailures"] for result in results):
+        raise RuntimeError(f"{runner.name} returned messages to the queue; see its output")
     return float(cpu)
 
 

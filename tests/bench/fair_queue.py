@@ -1,13 +1,13 @@
-"""A model of an SQS queue with fair queues, which no embedded AWS shows: what is measured on it is modelled.
+"""A model of SQS fair queues, which no embedded AWS implements.
 
-The rule is that of the SQS developer guide: a group is noisy while it holds over a tenth of what is in flight
-and at least 30 messages, or took over a tenth of the consumers' recent time. Messages of other groups come
-first; nothing is dropped.
+The rule is that of the SQS developer guide: a group is noisy while more than a tenth of the messages in flight,
+and at least 30, are its own, or while it took more than a tenth of the consumers' recent time. Messages of other
+groups are received first. No message is dropped.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
 """
 
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,14 +28,14 @@ class Message:
 
 @dataclass
 class FairQueue:
-    """Safe to share by threads; `fair` False is a plain queue."""
+    """Safe to share between threads. Without `fair` it is a plain queue."""
 
     clock: Callable[[], float]
     fair: bool = True
     _waiting: deque[Message] = field(default_factory=deque)
     _in_flight: Counter[str] = field(default_factory=Counter)
     _recent: deque[tuple[float, str, float]] = field(default_factory=deque)
-    _spent: Counter[str] = field(default_factory=Counter)
+    _spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def put(self, message: Message) -> None:
@@ -45,7 +45,7 @@ class FairQueue:
             self._changed.notify()
 
     def take(self, number: int, seconds: float) -> list[Message]:
-        """Up to `number` messages, after waiting up to `seconds` for the first."""
+        """Receive up to `number` messages. Waits up to `seconds` for the first."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting, seconds)
             chosen = self._choose(number)
@@ -63,12 +63,12 @@ class FairQueue:
                 self._recent.append((self.clock(), message.group, spent))
                 self._spent[message.group] += spent
 
-    def waiting(self) -> int:
-        """How many messages nobody has taken yet."""
+    def size(self) -> int:
+        """How many messages no worker has taken yet."""
         return len(self._waiting)
 
     def noisy(self) -> set[str]:
-        """The groups that wait behind the others."""
+        """The groups whose messages are received after all others."""
         self._forget()
         flying, spent = sum(self._in_flight.values()), sum(self._spent.values())
         many = {g for g, n in self._in_flight.items() if n >= NOISY_MESSAGES and n > NOISY_SHARE * flying}

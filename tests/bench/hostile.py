@@ -1,4 +1,4 @@
-"""How far beyond its deadline an attempt goes, whatever its endpoint does: plain and over TLS."""
+"""How far an attempt exceeds its deadline, whatever its endpoint does, plain and over TLS."""
 
 import socket
 import ssl
@@ -16,15 +16,16 @@ from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
 from tests.bench.rig import Rig
 from tests.support import servers
-from tests.support.servers import Behaviour, answers, drips, serve, silent
+from tests.support.servers import Behaviour, drips, responds_with, serve, silent
 
 DEADLINE_SECONDS = 0.5
 ROUNDS = 3
+GZIP_HEAD = b"HTTP/1.1 500 Oops\r\nContent-Encoding: gzip\r\nContent-Length: 4098\r\n\r\n"
 BOMB = b"\x1f\x8b" + b"\0" * 4096
 
 
 def flood(head: bytes, drop: bytes) -> Behaviour:
-    """Read a request, send `head`, then `drop` as fast as it is taken."""
+    """Read a request, send `head`, then `drop` as fast as the peer reads."""
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         servers.read_request(connection)
@@ -42,24 +43,24 @@ def reset(connection: socket.socket, over: threading.Event) -> None:
 
 
 BEHAVIOURS: dict[str, Behaviour] = {
-    "says nothing": silent,
+    "sends nothing": silent,
     "drips headers": drips(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
     "drips the body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"."),
     "endless headers": flood(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000),
     "endless 100 Continue": flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
     "10 GB body": flood(b"HTTP/1.1 500 Oops\r\nContent-Length: 10737418240\r\n\r\n", b"x" * 65_536),
-    "gzip bomb": answers(b"HTTP/1.1 500 Oops\r\nContent-Encoding: gzip\r\nContent-Length: 4098\r\n\r\n" + BOMB),
-    "truncated headers": answers(b"HTTP/1.1 200 OK\r\nX-A: b"),
-    "invalid UTF-8": answers(b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\n\xff\xfe\xff\xfe"),
-    "redirect to itself": answers(b"HTTP/1.1 302 Found\r\nLocation: /hook\r\nContent-Length: 0\r\n\r\n"),
-    "closes mid-body": answers(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nhalf"),
+    "gzip bomb": responds_with(GZIP_HEAD + BOMB),
+    "truncated headers": responds_with(b"HTTP/1.1 200 OK\r\nX-A: b"),
+    "invalid UTF-8": responds_with(b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\n\xff\xfe\xff\xfe"),
+    "redirect to itself": responds_with(b"HTTP/1.1 302 Found\r\nLocation: /hook\r\nContent-Length: 0\r\n\r\n"),
+    "closes mid-body": responds_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nhalf"),
     "resets": reset,
 }
 
 
-def measure(_: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
-    """For each behaviour: what came of the attempt, and milliseconds beyond the deadline (at most, of a few)."""
-    tell("hostile endpoints")
+def measure(_: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    """For each behaviour: the attempt's result, and the most milliseconds that it exceeded its deadline by."""
+    on_progress("hostile endpoints")
     context, authority = servers.certificates()
     with tempfile.TemporaryDirectory(prefix="bellhop-") as directory:
         (Path(directory) / "authority.pem").write_text(authority)
@@ -81,7 +82,7 @@ def _worst(
     with serve(behave, context) as server:
         url = server.url if scheme is None else f"{scheme}://localhost:{server.port}/"
         rounds = [_once(transport, url) for _ in range(ROUNDS)]
-    return {"came_of_it": rounds[0][0], "beyond_ms": max(beyond for _, beyond in rounds)}
+    return {"result": rounds[0][0], "beyond_ms": max(beyond for _, beyond in rounds)}
 
 
 def _once(transport: Transport, url: str) -> tuple[str, float]:

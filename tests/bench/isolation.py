@@ -1,4 +1,4 @@
-"""What others' endpoints do to the delay of healthy ones: real workers, a modelled queue."""
+"""How other apps' endpoints delay the deliveries to healthy ones: real workers, a modelled queue."""
 
 import contextlib
 import random
@@ -21,7 +21,7 @@ WORKERS, BATCH = 8, 10
 DEADLINE_SECONDS = 1
 HEALTHY, BAD = 20, 5  # apps
 HEALTHY_MS, LOADED_MS = 50, 800
-SETTLE_SECONDS, LONG_SETTLE_SECONDS, SECONDS = 3.0, 15.0, 15.0  # what is sent while it settles is not counted
+SETTLE_SECONDS, LONG_SETTLE_SECONDS, SECONDS = 3.0, 15.0, 15.0  # deliveries of the settling time are not counted
 
 # Retries have a queue and workers of their own; here they are due after the run.
 PARAMETERS = {"DeliveryDeadlineSeconds": DEADLINE_SECONDS, "RetryDelaysSeconds": "900", "CacheSeconds": 60}
@@ -53,36 +53,40 @@ UNPAUSED = [
 ]
 
 
-def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Percentiles of the delay from send to receipt at healthy endpoints, and their ratio to alone."""
-    results = _all(rig, SCENARIOS, True, tell) | _all(rig, UNPAUSED, False, tell)
+    results = _all(rig, SCENARIOS, True, on_progress) | _all(rig, UNPAUSED, False, on_progress)
     alone = results["alone"]
     for result in results.values():
         result["ratio"] = {p: result[p] / alone[p] for p in ("p50_ms", "p99_ms")}
     return results
 
 
-def _all(rig: Rig, scenarios: Sequence[Scenario], pause: bool, tell: Callable[[str], None]) -> dict[str, Any]:
+def _all(
+    rig: Rig, scenarios: Sequence[Scenario], pause: bool, on_progress: Callable[[str], None]
+) -> dict[str, Any]:
     environ = rig.cloud.environment("DeliverFunction", PARAMETERS)
     with contextlib.ExitStack() as stack:
         children = [
             stack.enter_context(rig.child("ours:make", environ, rig.authorities, pause)) for _ in range(WORKERS)
         ]
-        return {scenario.name: _run(rig, scenario, children, tell) for scenario in scenarios}
+        return {scenario.name: _run(rig, scenario, children, on_progress) for scenario in scenarios}
 
 
-def _run(rig: Rig, scenario: Scenario, children: Sequence[Child], tell: Callable[[str], None]) -> dict[str, Any]:
-    tell(f"isolation: {scenario.name}")
+def _run(
+    rig: Rig, scenario: Scenario, children: Sequence[Child], on_progress: Callable[[str], None]
+) -> dict[str, Any]:
+    on_progress(f"isolation: {scenario.name}")
     _register(rig, scenario)
     queue = FairQueue(time.monotonic, scenario.fair)
     with _working(queue, children):
         _send(queue, scenario, scenario.settle)
         rig.receivers.call("take")
         _send(queue, scenario, SECONDS)
-        waiting = queue.waiting()
-        time.sleep(2 * DEADLINE_SECONDS)  # what is on its way
+        left = queue.size()
+        time.sleep(2 * DEADLINE_SECONDS)  # for the deliveries in flight
     arrivals, _ = rig.receivers.call("take")
-    return _delays(arrivals) | {"left_waiting": waiting}
+    return _delays(arrivals) | {"left_in_queue": left}
 
 
 @contextlib.contextmanager
@@ -100,7 +104,7 @@ def _working(queue: FairQueue, children: Sequence[Child]) -> Iterator[None]:
 
 
 def _register(rig: Rig, scenario: Scenario) -> None:
-    """Each run has apps of its own, so that no counter or pause of the last one is left."""
+    """Each run has apps of its own, so that it starts without counters and pauses."""
     milliseconds = HEALTHY_MS if scenario.behaviour == "hang" else LOADED_MS
     paths = [f"ok/{HEALTHY_MS}/healthy"] * HEALTHY
     paths += [f"{scenario.behaviour}/{milliseconds}/bad"] * scenario.bad
@@ -113,7 +117,7 @@ def _prefix(scenario: Scenario) -> str:
 
 
 def _send(queue: FairQueue, scenario: Scenario, seconds: float) -> None:
-    """Arrivals at random, as many a second as the scenario says, whether or not anybody keeps up."""
+    """Send at random times, at the scenario's rate, whether or not the workers keep up."""
     chosen, prefix = random.Random(7), _prefix(scenario)
     rate = scenario.healthy + scenario.others
     due = time.monotonic()
@@ -129,7 +133,7 @@ def _send(queue: FairQueue, scenario: Scenario, seconds: float) -> None:
 
 
 def _message(app: str) -> str:
-    return deliveries.encode(messages.delivery(app, 0, sent=time.time()))
+    return deliveries.encode(messages.new_delivery(app, 0, sent=time.time()))
 
 
 def _work(queue: FairQueue, child: Child, over: threading.Event) -> None:
@@ -137,7 +141,7 @@ def _work(queue: FairQueue, child: Child, over: threading.Event) -> None:
     while not over.is_set():
         taken = queue.take(BATCH, 0.2)
         if taken:
-            child.call("run", [messages.event([messages.record(message.content) for message in taken])])
+            child.call("run", [messages.event([messages.queue_message(message.content) for message in taken])])
             queue.done(taken)
 
 

@@ -1,4 +1,4 @@
-"""Each function in a process of its own, its calls and its log counted."""
+"""Each function in a process of its own; its calls and its log are counted."""
 
 import importlib
 import os
@@ -11,25 +11,25 @@ from tests.bench.meter import Meter
 
 
 class Metered:
-    """A handler, what it asks of AWS, and what it prints."""
+    """A handler, its AWS calls, and what it prints."""
 
     def __init__(self, make: Callable[[], Measured], indexes: dict[str, Any]) -> None:
         self._meter = Meter(indexes)
         self._measured = make()
 
     def run(self, event: Event) -> dict[str, Any]:
-        """Handle one event: `cpu`, `wall`, `answer`, and what the meter counted."""
+        """Handle one event. Returns `cpu`, `wall`, `result`, and what the meter counted."""
         before = os.fstat(1).st_size
-        cpu, wall, answers = self._measured.run([event])
+        cpu, wall, results = self._measured.run([event])
         log = {"printed": os.fstat(1).st_size - before, "lines": _lines(before)}
-        return {"cpu": cpu, "wall": wall, "response": answers[0]} | log | self._meter.take()
+        return {"cpu": cpu, "wall": wall, "result": results[0]} | log | self._meter.take()
 
 
 class MeteredDeliver(Metered):
-    """Deliver also holds counts back, which are to be counted."""
+    """Deliver also buffers counts. Writing them has its price, too."""
 
     def settle(self) -> dict[str, Any]:
-        """What the meter counts when they are written."""
+        """Have the buffered counts written, and return what the meter counts."""
         _imported("tests.bench.ours").settle(self._measured)
         return self._meter.take()
 
@@ -50,7 +50,7 @@ def other(function: str, indexes: dict[str, Any]) -> Metered:
 
 
 def _imported(module: str) -> Any:
-    # After the meter is there: it sees only sessions made later, and a module may make one as it is imported.
+    # Imported after the meter exists: it sees only later sessions, and a module may create one when imported.
     return importlib.import_module(module)
 
 

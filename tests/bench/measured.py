@@ -1,4 +1,4 @@
-"""A handler whose processor time can be asked for; what is compared builds on it, each in its own process."""
+"""A handler whose processor time is measured. Each contender builds on it, in a process of its own."""
 
 import time
 from collections.abc import Callable
@@ -10,13 +10,13 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Measured:
-    """Runs a handler, and this process's clocks beside it."""
+    """Runs a handler and reads this process's clocks."""
 
     def __init__(self, handler: Callable[[Event], Any]) -> None:
         self._handler = handler
 
     def run(self, events: list[Event]) -> tuple[float, float, list[Any]]:
-        """Handle the events one after the other; processor and wall seconds of this process, the answers."""
+        """Handle the events one after the other; return processor and wall seconds, and the results."""
         wall, cpu = time.perf_counter(), time.process_time()
-        answers = [self._handler(event) for event in events]
-        return time.process_time() - cpu, time.perf_counter() - wall, answers
+        results = [self._handler(event) for event in events]
+        return time.process_time() - cpu, time.perf_counter() - wall, results

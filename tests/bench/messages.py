@@ -1,4 +1,4 @@
-"""Queue messages as the functions get them."""
+"""Queue messages, as the functions receive them."""
 
 import json
 import random
@@ -16,7 +16,7 @@ _WORDS = ["error", "module", "handler", "request", "value", "expected", "line", 
 
 
 class Context:
-    """Lambda's context object, for an invocation with all its time left."""
+    """Lambda's context object, at the beginning of an invocation."""
 
     function_name = "bench"
     function_version = "$LATEST"
@@ -34,7 +34,7 @@ class Context:
 
 @cache
 def text(size: int, seed: int) -> str:
-    """Words that compress like a stack trace does, rather than like one repeated letter."""
+    """Random words, which compress about as well as a stack trace."""
     chosen = random.Random(seed)
     parts: list[str] = []
     while sum(map(len, parts)) < size:
@@ -43,7 +43,7 @@ def text(size: int, seed: int) -> str:
 
 
 def body(number: int, **first: Any) -> bytes:
-    """A webhook's body of about `BODY_BYTES`; `first` stands at its beginning, for the receiver to see."""
+    """A webhook's body of about `BODY_BYTES`. It begins with `first`, where the receiver finds it quickly."""
     return _fill(first | {"action": "created", "data": {"issue": {"id": str(number)}}}, number)
 
 
@@ -52,7 +52,7 @@ def _fill(document: dict[str, Any], seed: int) -> bytes:
     return json.dumps(document | {"text": text(BODY_BYTES - bare - 10, seed)}, separators=(",", ":")).encode()
 
 
-def delivery(app: str, number: int, **first: Any) -> Delivery:
+def new_delivery(app: str, number: int, **first: Any) -> Delivery:
     """A delivery for that app."""
     organization = app.replace("app", "org")
     return Delivery(
@@ -66,8 +66,8 @@ def delivery(app: str, number: int, **first: Any) -> Delivery:
     )
 
 
-def record(text_: str, receives: int = 1) -> dict[str, Any]:
-    """A record of an SQS event."""
+def queue_message(text_: str, receives: int = 1) -> dict[str, Any]:
+    """A message of an SQS event."""
     return {
         "messageId": str(uuid.uuid4()),
         "receiptHandle": "handle",
@@ -79,16 +79,16 @@ def record(text_: str, receives: int = 1) -> dict[str, Any]:
     }
 
 
-def event(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """An SQS event."""
-    return {"Records": list(records)}
+def event(queue_messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """An SQS event, as Lambda hands it to a function."""
+    return {"Records": list(queue_messages)}
 
 
-def of_delivery(made: Delivery) -> dict[str, Any]:
-    """The record that deliver gets."""
-    return record(deliveries.encode(made))
+def of_delivery(delivery: Delivery) -> dict[str, Any]:
+    """The queue message that deliver receives."""
+    return queue_message(deliveries.encode(delivery))
 
 
-def of_url(url: str, made: Delivery) -> dict[str, Any]:
-    """The record that the baselines get: everything in it, nothing to look up."""
-    return record(json.dumps({"url": url, "id": made.delivery_id, "body": made.body.decode()}))
+def of_url(url: str, delivery: Delivery) -> dict[str, Any]:
+    """The queue message that the baselines receive. It has everything, so that they need no table."""
+    return queue_message(json.dumps({"url": url, "id": delivery.delivery_id, "body": delivery.body.decode()}))

@@ -1,7 +1,7 @@
-"""Counts what a process asks of AWS, in billed units, from the calls themselves."""
+"""Counts the billed units of a process's AWS calls, from the calls themselves."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,25 +13,29 @@ Item = Mapping[str, Mapping[str, Any]]
 
 
 class Meter:
-    """Billed units of every call of every botocore client that is made after it.
+    """Billed units of every call of every botocore client that is created after it.
 
-    DynamoDB's units are computed from the items' sizes, because a stand-in's own figure need not be true;
-    that figure is kept beside them as `reported`.
+    DynamoDB's units are computed from the sizes of the items, because those that an embedded AWS reports need not
+    be true. They are recorded too, as `reported`.
     """
 
     def __init__(self, indexes: Mapping[str, list[dict[str, Any]]]) -> None:
         self._indexes = indexes
-        self.units: Counter[str] = Counter()
+        self.units: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
-        self.written: Counter[str] = Counter()  # write units by table and operation
-        self.failures: list[Item] = []  # counter rows that held a failure: what the stream's filter lets by
+        self.written: defaultdict[str, float] = defaultdict(float)  # write units by table and operation
+        self.failures: list[Item] = []  # counter rows with a failure, which the stream's filter passes on
         botocore.register_initializer(self._watch)
 
     def take(self) -> dict[str, Any]:
         """Everything since the last call."""
-        counted = {"units": self.units, "calls": self.calls, "written": self.written}
-        taken = {name: dict(numbers) for name, numbers in counted.items()} | {"failures": self.failures}
-        self.units, self.calls, self.written, self.failures = Counter(), Counter(), Counter(), []
+        taken = {
+            "units": dict(self.units),
+            "calls": dict(self.calls),
+            "written": dict(self.written),
+            "failures": self.failures,
+        }
+        self.units, self.calls, self.written, self.failures = defaultdict(float), Counter(), defaultdict(float), []
         return taken
 
     def _watch(self, session: Any) -> None:

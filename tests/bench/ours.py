@@ -18,28 +18,27 @@ from tests.bench.messages import Context, event
 class Never(FailureWindow):
     """Pauses no app."""
 
-    def look_closer(self, app_id: str) -> bool:
-        """No gate is ever read."""
+    def suspects(self, app_id: str) -> bool:
+        """No circuit is ever read."""
         return False
 
-    def note(self, delta: OutcomeDelta, row: OutcomeDay) -> bool:
+    def add(self, delta: OutcomeDelta, row: OutcomeDay) -> bool:
         """Nothing is ever paused."""
         return False
 
 
 def make(authorities: str, pause: bool = True) -> Measured:
-    """Build the handler's office with a transport that trusts `authorities`, and if told so without the pause."""
-    office, chosen = app._open(), settings.load(app.Settings, os.environ)
-    transport = Transport(app.endpoints(chosen), tls_context(authorities), chosen.slots)
-    deps = office.deps if pause else dataclasses.replace(office.deps, watch=Never(time.time))
-    ready = dataclasses.replace(office, transport=transport, deps=deps)
-    app._open = lambda: ready  # type: ignore[assignment]
+    """Build the handler with a transport that trusts `authorities`, and if told so without the pause."""
+    built, chosen = app._dependencies(), settings.load(app.Settings, os.environ)
+    ready = dataclasses.replace(built, transport=Transport(chosen.endpoints, tls_context(authorities)))
+    ready = ready if pause else dataclasses.replace(ready, window=Never(time.time))
+    app._dependencies = lambda: ready  # type: ignore[assignment]
     return Measured(lambda batch: app.handler(batch, Context()))
 
 
 def settle(measured: Measured) -> None:
     """Let the counts be written that the process holds back for a while."""
-    buffer = app._open().deps.buffer
+    buffer = app._dependencies().buffer
     buffer.clock = lambda: time.monotonic() + BUFFERED_SECONDS
     measured.run([event([])])
     buffer.clock = time.monotonic

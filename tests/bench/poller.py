@@ -1,4 +1,4 @@
-"""Lambda's poller played: messages from a queue to a function, everything it asks of SQS counted."""
+"""A stand-in for Lambda's poller: hands queue messages to a function, and counts its SQS requests."""
 
 import time
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from tests.bench.bill import Bill
 from tests.bench.child import Child
 from tests.bench.cloud import Cloud
 
-REQUEST = 10  # messages that one ReceiveMessage or DeleteMessageBatch holds
+REQUEST = 10  # most messages in one ReceiveMessage or DeleteMessageBatch
 
 
 @dataclass(frozen=True)
 class Poller:
-    """Full batches of up to `batch` from `queue`, until it was empty for `patience` seconds."""
+    """Takes batches of up to `batch` messages from `queue` until it has been empty for `patience` seconds."""
 
     cloud: Cloud
     queue: str
@@ -26,9 +26,9 @@ class Poller:
     def drain(self, child: Child, bill: Bill) -> None:
         """Feed the function."""
         for taken in self._batches(bill):
-            seen = child.call("run", messages.event([_record(message) for message in taken]))
-            if seen["response"]["batchItemFailures"]:
-                raise RuntimeError(f"{self.function} kept messages; see its log")
+            seen = child.call("run", messages.event([_as_lambda_event(message) for message in taken]))
+            if seen["result"]["batchItemFailures"]:
+                raise RuntimeError(f"{self.function} returned messages to the queue; see its log")
             bill.add(self.function, seen)
             self._delete(taken, bill)
 
@@ -54,7 +54,7 @@ class Poller:
             AttributeNames=["All"],
         )
         found: list[dict[str, Any]] = response.get("Messages", [])
-        if found:  # empty polls depend on the load, not on the deliveries: left out
+        if found:  # empty polls depend on the load, not on the deliveries, and are left out
             payload = sum(len(message["Body"]) for message in found)
             bill.units[f"{self.queue}.sqs_requests"] += prices.sqs_requests(payload)
         return found
@@ -68,6 +68,6 @@ class Poller:
             bill.units[f"{self.queue}.sqs_requests"] += 1
 
 
-def _record(message: dict[str, Any]) -> dict[str, Any]:
+def _as_lambda_event(message: dict[str, Any]) -> dict[str, Any]:
     receives = int(message["Attributes"]["ApproximateReceiveCount"])
-    return messages.record(message["Body"], receives) | {"messageId": message["MessageId"]}
+    return messages.queue_message(message["Body"], receives) | {"messageId": message["MessageId"]}

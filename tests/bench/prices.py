@@ -72,14 +72,14 @@ def write_units(size: int) -> int:
 
 
 def read_units(size: int, *, consistent: bool) -> float:
-    """The read units of an item, or of a query that looked at `size` bytes."""
+    """The read units of an item, or of a query that read `size` bytes."""
     return max(1, math.ceil(size / READ_BYTES)) * (1.0 if consistent else 0.5)
 
 
 def billed_seconds(wall: float, cpu: float, memory_mb: int) -> float:
     """The billed time of an invocation that took `wall` seconds here, `cpu` of them on a whole processor.
 
-    A function below `FULL_VCPU_MB` has a share of a processor, so that what it computes takes longer.
+    A function below `FULL_VCPU_MB` has a share of a processor, so that its computations take longer.
     """
     return wall + cpu * max(0.0, FULL_VCPU_MB / memory_mb - 1)
 

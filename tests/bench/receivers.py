@@ -1,6 +1,6 @@
-"""Endpoints for the bench, fast enough not to be what is measured: one asyncio process, many ports.
+"""Endpoints for the bench: one asyncio process with many ports, so fast that it does not distort a measurement.
 
-An endpoint's behaviour is in its path: /<behaviour>/<milliseconds before the answer>/<app>.
+An endpoint's behaviour is in its path: /<behaviour>/<milliseconds before the response>/<app>.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ _FAILING = b'"fails_once":true'
 
 
 @dataclass
-class SuccessBuffer:
-    """What arrived: (app, seconds from send to receipt) of what says when it was sent; ids that failed."""
+class Arrivals:
+    """The requests so far: (app, seconds from send to receipt) of those with a send time, and ids that failed."""
 
     arrivals: list[tuple[str, float]] = field(default_factory=list)
     failed: set[bytes] = field(default_factory=set)
@@ -30,10 +30,10 @@ class SuccessBuffer:
 
 
 class Receivers:
-    """The endpoints, on loopback; `plain` and `tls` are numbers of ports."""
+    """The endpoints, on loopback. `plain` and `tls` are the numbers of ports."""
 
     def __init__(self, plain: int, tls: int, certificate: str) -> None:
-        self._ledger = SuccessBuffer()
+        self._seen = Arrivals()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._plain = self._open(plain, None)
@@ -45,9 +45,8 @@ class Receivers:
 
     def take(self) -> tuple[list[tuple[str, float]], int]:
         """The arrivals and the number of requests since the last call."""
-        buffer, fresh = self._ledger, SuccessBuffer(failed=self._ledger.failed)
-        taken, requests = buffer.arrivals, buffer.requests
-        buffer.arrivals, buffer.requests = fresh.arrivals, 0
+        taken, requests = self._seen.arrivals, self._seen.requests
+        self._seen.arrivals, self._seen.requests = [], 0
         return taken, requests
 
     def _open(self, number: int, context: ssl.SSLContext | None) -> list[int]:
@@ -57,7 +56,7 @@ class Receivers:
     async def _listen(self, number: int, context: ssl.SSLContext | None) -> list[int]:
         servers = [
             await self._loop.create_server(
-                lambda: _Hook(self._ledger, self._loop), "127.0.0.1", 0, ssl=context, backlog=1024
+                lambda: _Hook(self._seen, self._loop), "127.0.0.1", 0, ssl=context, backlog=1024
             )
             for _ in range(number)
         ]
@@ -67,17 +66,18 @@ class Receivers:
 def _context(certificate: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    context.num_tickets = 0  # many hosts: a sender meets each for the first time, without a session to resume
+    context.num_tickets = 0  # as with many hosts: the sender has no TLS session to resume
     return context
 
 
 class _Hook(asyncio.Protocol):
-    def __init__(self, buffer: SuccessBuffer, loop: asyncio.AbstractEventLoop) -> None:
-        self._ledger = buffer
+    def __init__(self, seen: Arrivals, loop: asyncio.AbstractEventLoop) -> None:
+        self._seen = seen
         self._loop = loop
         self._data = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -90,29 +90,29 @@ class _Hook(asyncio.Protocol):
 
     def _take(self, head: bytes, body: bytes) -> None:
         _, behaviour, milliseconds, app = head.split(b" ", 2)[1].split(b"/")
-        self._ledger.requests += 1
+        self._seen.requests += 1
         if sent := _SENT.search(body[:200]):
-            self._ledger.arrivals.append((app.decode(), time.time() - float(sent[1])))
+            self._seen.arrivals.append((app.decode(), time.time() - float(sent[1])))
         if behaviour != b"hang":
             response = self._choose(behaviour, head, body)
-            self._answer(response, int(milliseconds) / 1000)
+            self._respond(response, int(milliseconds) / 1000)
 
     def _choose(self, behaviour: bytes, head: bytes, body: bytes) -> bytes:
         if behaviour == b"close":
             return _CLOSE
         name = _ID.search(head)
-        if name and _FAILING in body and name[1] not in self._ledger.failed:
-            self._ledger.failed.add(name[1])
+        if name and _FAILING in body and name[1] not in self._seen.failed:
+            self._seen.failed.add(name[1])
             return _FAILED
         return _OK
 
-    def _answer(self, response: bytes, seconds: float) -> None:
+    def _respond(self, response: bytes, seconds: float) -> None:
         if seconds:
             self._loop.call_later(seconds, self._write, response)
         else:
             self._write(response)
 
     def _write(self, response: bytes) -> None:
-        self._transport.write(response)  # type: ignore[attr-defined]
+        self._transport.write(response)
         if response is _CLOSE:
             self._transport.close()

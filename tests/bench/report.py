@@ -1,4 +1,4 @@
-"""The report: what was measured, against what was aimed at."""
+"""The report: what was measured, beside its targets."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ def show(results: Results, console: Console) -> None:
 
 
 def targets(results: Results) -> list[tuple[str, float, float]]:
-    """What was aimed at, what came out, and the most it may be."""
-    new, kept = results["cpu"]["new HTTPS"], results["cpu"]["kept-alive HTTPS"]
+    """Each target: its name, the measured number, and the highest number allowed."""
+    new, reused = results["cpu"]["new HTTPS"], results["cpu"]["kept-alive HTTPS"]
     money, apart = results["units"], results["isolation"]["50 % to hanging endpoints"]
 
     def ratio(way: Results, other: str) -> float:
@@ -35,7 +35,7 @@ def targets(results: Results) -> list[tuple[str, float, float]]:
 
     return [
         ("new HTTPS, processor time over the straightforward Lambda's", ratio(new, "straightforward"), 0.1),
-        ("kept-alive HTTPS, over the bare Session's", ratio(kept, "bare Session"), 1.0),
+        ("kept-alive HTTPS, over the bare Session's", ratio(reused, "bare Session"), 1.0),
         ("an attempt beyond its deadline, ms, whatever the endpoint does", _beyond(results["hostile"]), 250),
         ("p99 with half the traffic hanging, over alone", apart["ratio"]["p99_ms"], 1.2),
         ("dollars per million, default, 150 ms", total("default", "dollars"), 1.10),
@@ -95,7 +95,7 @@ def _units(results: Results) -> list[Table]:
     counted = _table("Billed units per million deliveries, counted", "", "", *results)
     priced = _table(
         f"Dollars per million deliveries, {prices.REGION}, {prices.DATE}",
-        f"Endpoints answer after {units.LATENCY_MS} ms, or {units.SLOW_MS} ms in the last line; egress and "
+        f"Endpoints respond after {units.LATENCY_MS} ms, or {units.SLOW_MS} ms in the last line; egress and "
         "the publisher's own sends left out. A busy process fills its caches and writes its counts once a minute.",
         "",
         *results,
@@ -121,10 +121,10 @@ def _cold(results: Results) -> list[Table]:
     return [table]
 
 
-def _targets(aims: list[tuple[str, float, float]]) -> Table:
-    table = _table("Aims", "", "", "measured", "at most", "")
-    for name, number, most in aims:
-        table.add_row(name, f"{number:.2f}", f"{most:.2f}", "holds" if number <= most else "missed")
+def _targets(all_targets: list[tuple[str, float, float]]) -> Table:
+    table = _table("Targets", "", "", "measured", "at most", "")
+    for name, number, most in all_targets:
+        table.add_row(name, f"{number:.2f}", f"{most:.2f}", "met" if number <= most else "missed")
     return table
 
 
@@ -133,7 +133,7 @@ def _beyond(hostile: Results) -> float:
 
 
 def _hostile(hostile: Results) -> Table:
-    table = Table("an endpoint that", "the attempt's end", "ms beyond its deadline", title="Hostile endpoints")
+    table = Table("an endpoint that", "result of the attempt", "ms beyond its deadline", title="Hostile endpoints")
     for name, outcome in hostile.items():
-        table.add_row(name, outcome["came_of_it"], f"{outcome['beyond_ms']:.1f}")
+        table.add_row(name, outcome["result"], f"{outcome['beyond_ms']:.1f}")
     return table

@@ -1,4 +1,4 @@
-"""What every part of the bench stands on: the embedded AWS, the endpoints, a certificate authority."""
+"""What every part of the bench needs: the embedded AWS, the endpoints, a certificate authority."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ class Rig:
     def child(
         self, factory: str, environ: Mapping[str, str], *arguments: Any, output: str = ""
     ) -> AbstractContextManager[Child]:
-        """A process of the bench that holds what `factory` makes."""
+        """A process that runs `factory` of a module in tests.bench."""
         log = self.directory / (output or f"child-{next(_numbers)}.log")
         return child(f"tests.bench.{factory}", environ, log, *arguments)
 

@@ -1,4 +1,4 @@
-"""All parts in turn; the results are stored as JSON and a picture."""
+"""Runs all parts in turn, and stores the results as JSON and as a picture."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PARTS: dict[str, Part] = {
     "cpu": cpu.measure,
     "units": units.measure,
     "cold": cold.measure,
-    "isolation": isolation.measure,  # last: it leaves messages that go round in the Retries queue
+    "isolation": isolation.measure,  # last, because it leaves deferred messages on the Retries queue
 }
 
 
@@ -34,15 +34,15 @@ def main() -> None:
     console = Console(width=None if os.isatty(1) else 160)
     started = time.monotonic()
 
-    def tell(step: str) -> None:
+    def on_progress(step: str) -> None:
         console.print(f"[dim]{time.monotonic() - started:5.0f} s  {step}[/dim]")
 
-    tell("starting the embedded AWS and the endpoints")
+    on_progress("starting the embedded AWS and the endpoints")
     with (
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
-        rig(Path(directory)) as made,
+        rig(Path(directory)) as shared_rig,
     ):
-        results = {"at": _moment()} | {name: measure(made, tell) for name, measure in PARTS.items()}
+        results = {"at": _moment()} | {name: measure(shared_rig, on_progress) for name, measure in PARTS.items()}
     _store(results)
     report.show(results, console)
     console.print(f"Stored in {STORED.relative_to(ROOT)} and {LATEST.relative_to(ROOT)}.")

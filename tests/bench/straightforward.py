@@ -1,4 +1,4 @@
-"""The Lambda one writes first: requests.post and a pynamodb save for each record."""
+"""The Lambda one writes first: requests.post and a pynamodb save for each message."""
 
 import json
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from tests.bench.measured import JSON, Event, Measured
 
 
 class Sent(Model):
-    """What was sent, and how it was answered."""
+    """What was sent, and the status of its response."""
 
     class Meta:
         table_name = "sent"
@@ -28,8 +28,8 @@ def make() -> Measured:
 
 
 def _handle(event: Event) -> None:
-    for record in event["Records"]:
-        message = json.loads(record["body"])
+    for queue_message in event["Records"]:
+        message = json.loads(queue_message["body"])
         response = requests.post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
         at = datetime.now(UTC).isoformat()
         Sent(message["id"], url=message["url"], status=response.status_code, at=at).save()

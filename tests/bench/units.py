@@ -34,7 +34,7 @@ class Profile:
     name: str
     batch: int
     deliveries: int
-    a_minute: int = 3000  # deliveries of one busy process: ten at a time, 150 ms and some each
+    a_minute: int = 3000  # deliveries of one busy process: ten at a time, in a little over 150 ms
     spread: bool = False  # every delivery of a batch to another app, instead of by Zipf's law
     parameters: dict[str, Any] = field(default_factory=dict)
 
@@ -49,14 +49,14 @@ PROFILES = [
 ]
 
 
-def measure(rig: Rig, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Counted units and their price, for each profile."""
-    return {profile.name: of_profile(rig, profile, tell) for profile in PROFILES}
+    return {profile.name: of_profile(rig, profile, on_progress) for profile in PROFILES}
 
 
-def of_profile(rig: Rig, profile: Profile, tell: Callable[[str], None]) -> dict[str, Any]:
+def of_profile(rig: Rig, profile: Profile, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """One profile: the flow at quick endpoints, then the length of invocations at slow ones."""
-    tell(f"billed units: {profile.name}")
+    on_progress(f"billed units: {profile.name}")
     parameters = {"RetryDelaysSeconds": "1,60"} | profile.parameters
     with ExitStack() as stack:
         _endpoints(rig, LATENCY_MS)
@@ -104,8 +104,8 @@ def _flow(rig: Rig, profile: Profile, functions: dict[str, Child]) -> Bill:
     def drain(queue: str, function: str, batch: int, patience: float = 0.0, to: Bill = bill) -> None:
         Poller(rig.cloud, queue, function, batch, patience).drain(functions[function], to)
 
-    # Each app once: what a process reads once for many deliveries is counted as that, below. Each fails once,
-    # because a process that is at it for minutes has seen every app fail, and looks closer at those that did.
+    # First, one delivery for each app fills the caches, which is counted apart and shared out below. Each of them
+    # fails once: a process that has run for minutes has seen every app fail, and then reads its circuit.
     _publish(rig, list(range(APPS)), failing=1)
     drain("IssueEvents", "NotifyFunction", REQUEST, to=filling)
     drain("Deliveries", "DeliverFunction", REQUEST, to=filling)
@@ -159,7 +159,7 @@ def issue_event(number: int, app: int, *, fails: bool) -> str:
 
 
 def stream_event(image: Any) -> dict[str, Any]:
-    """What the Outcomes stream hands to health for a row."""
+    """The event in which the Outcomes stream hands a row to health."""
     keys = {name: image[name] for name in ("scope", "generation_day")}
     change = {"Keys": keys, "NewImage": image, "SequenceNumber": "1"}
     named = {"eventID": "1", "eventName": "MODIFY", "eventSource": "aws:dynamodb"}
@@ -167,10 +167,11 @@ def stream_event(image: Any) -> dict[str, Any]:
 
 
 def _slow(profile: Profile, deliver: Child) -> list[Seconds]:
-    """A full batch at the slow endpoints, after one that builds everything and is not counted."""
+    """A full batch at the slow endpoints, after one that is not counted because it builds everything."""
     ranks = draw(zipf(APPS), profile.batch, seed=5)
     runs = []
     for turn in range(2):
-        made = [messages.delivery(f"app{rank}", turn * profile.batch + n) for n, rank in enumerate(ranks)]
-        runs.append(deliver.call("run", messages.event([messages.of_delivery(each) for each in made])))
+        numbers = enumerate(ranks, start=turn * profile.batch)
+        deliveries = [messages.new_delivery(f"app{rank}", number) for number, rank in numbers]
+        runs.append(deliver.call("run", messages.event([messages.of_delivery(each) for each in deliveries])))
     return [(seen["wall"], seen["cpu"]) for seen in runs[1:]]

@@ -1,4 +1,4 @@
-"""Switched off, warned about, and the way back: on the deployed template, with its roles."""
+"""Switching an app off, warning its owners, and enabling it again, on the deployed template with its roles."""
 
 import json
 import subprocess
@@ -17,18 +17,18 @@ from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import DISABLED, ENABLED, App
 from health.messages import FollowUp, Probe
 from infra.local.registering import Hook
-from tests.e2e.conftest import Town, eventually
-from tests.e2e.switching import (
+from tests.e2e.conftest import Tenant, eventually
+from tests.e2e.disabled_app import (
     BELLHOP,
-    Door,
-    about,
-    announce,
+    RepairableEndpoint,
     bellhop,
-    finished,
-    held,
+    disable_app,
+    finished_entry,
+    mails_by_owner,
+    replayable_deliveries,
+    send_to_health,
     state,
-    switched_off,
-    waiting,
+    unfinished_follow_ups,
 )
 
 pytestmark = pytest.mark.stack
@@ -39,80 +39,79 @@ DRAIN_SECONDS = 240.0
 
 
 def test_a_thousand_events_sent_while_an_app_is_off_arrive_after_enable_oldest_first_each_once(
-    town: Town, note: Callable[[str, object], None]
+    tenant: Tenant, note: Callable[[str, object], None]
 ) -> None:
-    hook, endpoint, door = switched_off(town)
+    hook, endpoint, behaviour = disable_app(tenant)
     before = len(endpoint.received)
-    eventually(lambda: parks(town, hook), "deliver knows that the app is off")
-    town.publish(*(town.event(f"kept-{n}") for n in range(OFF_EVENTS)))
-    eventually(lambda: len(held(hook)) >= OFF_EVENTS, "everything is kept", DRAIN_SECONDS)
-    order = held(hook)
-    tried = len(endpoint.received) - before
-    door.status = 200
+    eventually(lambda: is_parking(tenant, hook), "deliver knows that the app is off")
+    tenant.publish(*(tenant.event(f"parked-{n}") for n in range(OFF_EVENTS)))
+    eventually(lambda: len(replayable_deliveries(hook)) >= OFF_EVENTS, "everything is parked", DRAIN_SECONDS)
+    order = replayable_deliveries(hook)
+    attempted = len(endpoint.received) - before
+    behaviour.status = 200
     bellhop("enable", hook.app_id, "--rate", PAGE)
     assert state(hook) == (ENABLED, 3)
     eventually(lambda: set(order) <= set(endpoint.copies), "all of them arrive", DRAIN_SECONDS)
-    arrived = [r.webhook_id for r in endpoint.received[before + tried :] if r.webhook_id in set(order)]
+    arrived = [r.webhook_id for r in endpoint.received[before + attempted :] if r.webhook_id in set(order)]
     assert Counter(arrived) == dict.fromkeys(order, 1)
     displaced = max(abs(arrived.index(webhook) - n) for n, webhook in enumerate(order))
-    note("a delivery arrived at most so many places from its own", displaced)
-    assert displaced < 3 * PAGE  # two workers take batches at a time, and a queue keeps only about the order
-    eventually(lambda: not held(hook), "nothing is kept any more")
-    assert about(town, hook, "Action required") == dict.fromkeys(town.owners, 1)
+    note("places by which a delivery arrived out of order, at most", displaced)
+    assert displaced < 3 * PAGE  # two workers take a batch each, and a queue keeps the order only roughly
+    eventually(lambda: not replayable_deliveries(hook), "nothing is replayable any more")
+    assert mails_by_owner(tenant, hook, "Action required") == dict.fromkeys(tenant.owners, 1)
 
 
-def parks(town: Town, hook: Hook) -> bool:
-    """Whether an event published now is parked: deliver learns of a switching off within its cache's lifetime."""
+def is_parking(tenant: Tenant, hook: Hook) -> bool:
+    """Whether an event that is published now is parked: deliver may still have cached the app's old state."""
     event = f"early-{time.monotonic_ns()}"
-    webhook = delivery_id(town.organization, event, f"installation-{hook.app_id}")
-    town.publish(town.event(event))
-    record = eventually(lambda: attempts.load(webhook), "it was parked, or tried and stopped")
+    webhook = delivery_id(tenant.organization, event, f"installation-{hook.app_id}")
+    tenant.publish(tenant.event(event))
+    record = eventually(lambda: attempts.load(webhook), "it was parked, or attempted and stopped")
     return bool(record.state == attempts.PARKED)
 
 
-def test_owners_are_warned_once_before_their_app_is_switched_off(town: Town) -> None:
-    hook, _ = town.app(Door())
-    count(town, hook, timeout=500)
-    entry = eventually(lambda: finished(hook, "app.warned"), "the warning is out")
-    count(town, hook, timeout=1)
-    count(town, hook, timeout=499)
-    eventually(lambda: finished(hook, "app.disabled"), "the thousandth timeout switches off")
+def test_owners_are_warned_once_before_their_app_is_switched_off(tenant: Tenant) -> None:
+    hook, _ = tenant.app(RepairableEndpoint())
+    count_outcomes(tenant, hook, timeout=500)
+    entry = eventually(lambda: finished_entry(hook, "app.warned"), "the warning is sent")
+    count_outcomes(tenant, hook, timeout=1)
+    count_outcomes(tenant, hook, timeout=499)
+    eventually(lambda: finished_entry(hook, "app.disabled"), "the thousandth timeout switches off")
     assert entry.evidence["warning"] == {"level": 1, "reached": 500, "limit": 1000}
-    assert about(town, hook, "failing") == dict.fromkeys(town.owners, 1)
-    assert about(town, hook, "Action required") == dict.fromkeys(town.owners, 1)
+    assert mails_by_owner(tenant, hook, "failing") == dict.fromkeys(tenant.owners, 1)
+    assert mails_by_owner(tenant, hook, "Action required") == dict.fromkeys(tenant.owners, 1)
 
 
-def count(town: Town, hook: Hook, **counts: int) -> None:
+def count_outcomes(tenant: Tenant, hook: Hook, **counts: int) -> None:
     """Count outcomes as deliver does."""
     now = datetime.now(UTC)
     failure = Failure(now.isoformat(), "msg_1", "ev1", "issue.created", "timeout", hook.url)
-    outcomes.add(
-        OutcomeDelta(hook.app_id, town.organization, 1, now.date(), **counts, last_failure=failure), lambda _: None
-    )
+    delta = OutcomeDelta(hook.app_id, tenant.organization, 1, now.date(), **counts, last_failure=failure)
+    outcomes.add(delta, lambda _: None)
 
 
-def test_a_follow_up_that_comes_ten_times_mails_each_owner_once(town: Town) -> None:
-    hook, _, _ = switched_off(town)
+def test_a_follow_up_that_comes_ten_times_mails_each_owner_once(tenant: Tenant) -> None:
+    hook, _, _ = disable_app(tenant)
     for _ in range(10):
-        announce(town, FollowUp(hook.app_id, "00000001#disabled"))
-    eventually(lambda: waiting(town) == 0, "all of them are worked off")
-    assert about(town, hook, "Action required") == dict.fromkeys(town.owners, 1)
+        send_to_health(tenant, FollowUp(hook.app_id, "00000001#disabled"))
+    eventually(lambda: unfinished_follow_ups(tenant) == 0, "all of them are handled")
+    assert mails_by_owner(tenant, hook, "Action required") == dict.fromkeys(tenant.owners, 1)
 
 
-def test_a_probe_that_gets_through_switches_the_app_on_and_its_owners_hear_of_it(town: Town) -> None:
-    hook, endpoint, door = switched_off(town)
+def test_a_recovery_check_that_succeeds_enables_the_app_and_its_owners_are_told(tenant: Tenant) -> None:
+    hook, endpoint, behaviour = disable_app(tenant)
     App(hook.app_id).update(actions=[App.auto_enable.set(True)])
-    door.status = 200
+    behaviour.status = 200
     now = time.time()
-    announce(town, Probe(hook.app_id, 2, since=now, due=now))
-    eventually(lambda: finished(hook, "app.enabled"), "the app is on again")
+    send_to_health(tenant, Probe(hook.app_id, 2, since=now, due=now))
+    eventually(lambda: finished_entry(hook, "app.enabled"), "the app is on again")
     assert state(hook) == (ENABLED, 3)
     assert json.loads(endpoint.received[-1].body)["action"] == "test"
-    assert about(town, hook, "is on again") == dict.fromkeys(town.owners, 1)
+    assert mails_by_owner(tenant, hook, "is on again") == dict.fromkeys(tenant.owners, 1)
 
 
-def test_enable_refuses_while_the_endpoint_is_still_broken(town: Town) -> None:
-    hook, _, _ = switched_off(town)
+def test_enable_refuses_while_the_endpoint_is_still_broken(tenant: Tenant) -> None:
+    hook, _, _ = disable_app(tenant)
     command = [str(BELLHOP), "enable", hook.app_id]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
@@ -120,31 +119,31 @@ def test_enable_refuses_while_the_endpoint_is_still_broken(town: Town) -> None:
     assert state(hook) == (DISABLED, 2)
 
 
-def test_whoever_automates_hears_of_a_switching_off_on_the_event_bus(town: Town) -> None:
-    with listening(town) as heard:
-        hook, _, _ = switched_off(town)
-        [detail] = eventually(lambda: [d for d in heard() if d["app_id"] == hook.app_id], "the event")
+def test_a_switching_off_is_published_on_the_event_bus(tenant: Tenant) -> None:
+    with bus_listener(tenant) as received_events:
+        hook, _, _ = disable_app(tenant)
+        [detail] = eventually(lambda: [d for d in received_events() if d["app_id"] == hook.app_id], "the event")
     assert (detail["id"], detail["rule"]) == (f"{hook.app_id}#00000001#disabled", "fatal")
 
 
 @contextmanager
-def listening(town: Town) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """What arrives on the bus, while a queue listens."""
-    sqs, events = town.stack.client("sqs"), town.stack.client("events")
-    url = sqs.create_queue(QueueName=f"heard-{town.organization}")["QueueUrl"]
+def bus_listener(tenant: Tenant) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Subscribe a queue to the bus; the function that is returned gives the details of all events so far."""
+    name = f"listener-{tenant.organization}"
+    sqs, events = tenant.stack.client("sqs"), tenant.stack.client("events")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    name = f"heard-{town.organization}"
     pattern = {"source": ["bellhop"], "detail-type": ["bellhop.app.disabled"]}
     events.put_rule(Name=name, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
-    taken: list[dict[str, Any]] = []
+    details: list[dict[str, Any]] = []
 
-    def heard() -> list[dict[str, Any]]:
+    def received_events() -> list[dict[str, Any]]:
         found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
-        taken.extend(json.loads(m["Body"])["detail"] for m in found)
-        return taken
+        details.extend(json.loads(m["Body"])["detail"] for m in found)
+        return details
 
-    yield heard
+    yield received_events
     events.remove_targets(Rule=name, Ids=["queue"])
     events.delete_rule(Name=name)
     sqs.delete_queue(QueueUrl=url)

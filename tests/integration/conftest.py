@@ -2,17 +2,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.local.paused_triggers import standing_still
+from infra.local.paused_triggers import pause_triggers
 from infra.local.stack import Stack
 
-WORKED_OFF = ["Deliveries", "Retries", "Transitions"]
+USED_QUEUES = ["Deliveries", "Retries", "Transitions"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def alone(stack: Stack) -> Iterator[None]:
-    """Nothing wakes a function but the test; nothing that tests leave behind wakes one afterwards."""
+def only_tests_invoke_functions(stack: Stack) -> Iterator[None]:
+    """Pause the triggers, and remove the messages that tests leave before the triggers are resumed."""
     sqs = stack.client("sqs")
-    with standing_still(stack):
+    with pause_triggers(stack):
         yield
-        for queue in WORKED_OFF:
+        for queue in USED_QUEUES:
             sqs.purge_queue(QueueUrl=stack.resource(queue))

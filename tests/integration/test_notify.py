@@ -1,4 +1,4 @@
-"""notify alone: what it makes of a batch, and what its role lets it do."""
+"""The notify function alone: what it does with a batch, and what its role allows."""
 
 import json
 from typing import Any
@@ -6,52 +6,54 @@ from typing import Any
 import pytest
 
 from bellhop.deliveries import decode
-from infra.local.paused_triggers import waiting
+from infra.local.paused_triggers import messages_in
 from infra.local.receiver import ok
-from tests.integration.invoke_function import batch, delivery, invoke, sent_to, without
-from tests.support.tenant import Town
+from tests.integration.invoke_function import batch, delivery, invoke, role_without, sent_to
+from tests.support.tenant import Tenant
 
 pytestmark = pytest.mark.stack
 
 
-def notify(town: Town, *events: dict[str, Any]) -> list[str]:
-    return invoke(town.stack, "NotifyFunction", batch(*map(json.dumps, events)))
+def notify(tenant: Tenant, *events: dict[str, Any]) -> list[str]:
+    return invoke(tenant.stack, "NotifyFunction", batch(*map(json.dumps, events)))
 
 
-def dead_letters(town: Town, event: dict[str, Any]) -> list[dict[str, str]]:
-    """What is said of an event in the dead-letter queue."""
-    letters = [m for m in waiting(town.stack, "IssueEventsDeadLetters") if m["Body"] == json.dumps(event)]
-    return [{name: said["StringValue"] for name, said in m["MessageAttributes"].items()} for m in letters]
+def dead_letter_reasons(tenant: Tenant, event: dict[str, Any]) -> list[dict[str, str]]:
+    """The attributes that explain why an event is on the dead-letter queue."""
+    messages = [m for m in messages_in(tenant.stack, "IssueEventsDeadLetters") if m["Body"] == json.dumps(event)]
+    return [{name: text["StringValue"] for name, text in m["MessageAttributes"].items()} for m in messages]
 
 
-def test_an_event_becomes_a_delivery_for_each_app_in_a_message_group_of_its_own(town: Town) -> None:
-    hooks = [town.app(ok)[0] for _ in range(2)]
-    assert notify(town, town.event("created")) == []
+def test_an_event_becomes_a_delivery_for_each_app_in_a_message_group_of_its_own(tenant: Tenant) -> None:
+    hooks = [tenant.app(ok)[0] for _ in range(2)]
+    assert notify(tenant, tenant.event("created")) == []
     for hook in hooks:
-        [message] = sent_to("Deliveries", town, hook)
+        [message] = sent_to("Deliveries", tenant, hook)
         assert message["MessageGroupId"] == hook.app_id
-        assert decode(message["Body"]) == delivery(town, hook, "created")
+        assert decode(message["Body"]) == delivery(tenant, hook, "created")
 
 
-def test_a_malformed_event_is_dead_lettered_with_its_reason_beside_a_good_one(town: Town) -> None:
-    hook, _ = town.app(ok)
-    wrong = town.event("wrong", "exploded")
-    assert notify(town, wrong, town.event("right")) == []
-    [said] = dead_letters(town, wrong)
-    assert said["field"] == "type"
-    assert said["reason"].startswith("must be one of ['created', ")
-    [message] = sent_to("Deliveries", town, hook)
-    assert decode(message["Body"]) == delivery(town, hook, "right")
+def test_a_malformed_event_is_dead_lettered_with_its_reason_beside_a_good_one(tenant: Tenant) -> None:
+    hook, _ = tenant.app(ok)
+    wrong = tenant.event("wrong", "exploded")
+    assert notify(tenant, wrong, tenant.event("right")) == []
+    [explained] = dead_letter_reasons(tenant, wrong)
+    assert explained["field"] == "type"
+    assert explained["reason"].startswith("must be one of ['created', ")
+    [message] = sent_to("Deliveries", tenant, hook)
+    assert decode(message["Body"]) == delivery(tenant, hook, "right")
 
 
-@pytest.mark.parametrize(("right", "kept"), [("dynamodb:Query", ["m1"]), ("sqs:SendMessage", ["m0", "m1"])])
-def test_what_notify_may_not_do_for_now_it_keeps_and_does_later(town: Town, right: str, kept: list[str]) -> None:
-    hook, _ = town.app(ok)
-    events = {"m0": town.event("wrong", "exploded"), "m1": town.event("right")}
-    with without(town.stack, "NotifyRole", right):
-        assert notify(town, *events.values()) == kept
-    assert sent_to("Deliveries", town, hook) == []
-    assert notify(town, *(events[message] for message in kept)) == []
-    [message] = sent_to("Deliveries", town, hook)
-    assert decode(message["Body"]) == delivery(town, hook, "right")
-    assert len(dead_letters(town, events["m0"])) == 1
+@pytest.mark.parametrize(("right", "returned"), [("dynamodb:Query", ["m1"]), ("sqs:SendMessage", ["m0", "m1"])])
+def test_notify_returns_what_it_may_not_do_to_the_queue_and_does_it_later(
+    tenant: Tenant, right: str, returned: list[str]
+) -> None:
+    hook, _ = tenant.app(ok)
+    events = {"m0": tenant.event("wrong", "exploded"), "m1": tenant.event("right")}
+    with role_without(tenant.stack, "NotifyRole", right):
+        assert notify(tenant, *events.values()) == returned
+    assert sent_to("Deliveries", tenant, hook) == []
+    assert notify(tenant, *(events[message] for message in returned)) == []
+    [message] = sent_to("Deliveries", tenant, hook)
+    assert decode(message["Body"]) == delivery(tenant, hook, "right")
+    assert len(dead_letter_reasons(tenant, events["m0"])) == 1

@@ -1,12 +1,16 @@
-"""What each function's role reaches, as IAM decides it."""
+"""The tables that each function's role may read and write, as IAM decides."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from infra.local.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 pytestmark = pytest.mark.stack
 
@@ -15,23 +19,27 @@ TABLES = [
 ]  # fmt: skip
 
 
-def as_role(stack: Stack, role: str, service: str) -> Any:
+def dynamodb_as(stack: Stack, role: str) -> "DynamoDBClient":
     """A client with the rights of a role."""
     arn = stack.client("iam").get_role(RoleName=stack.resource(role))["Role"]["Arn"]
-    got = stack.client("sts").assume_role(RoleArn=arn, RoleSessionName="integration")["Credentials"]
+    credentials = stack.client("sts").assume_role(RoleArn=arn, RoleSessionName="integration")["Credentials"]
     session = boto3.Session(
-        got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"], stack.session.region_name
+        credentials["AccessKeyId"],
+        credentials["SecretAccessKey"],
+        credentials["SessionToken"],
+        stack.session.region_name,
     )
-    return session.client(service, endpoint_url=stack.endpoint)
+    return session.client("dynamodb", endpoint_url=stack.endpoint)
 
 
-def nobody(stack: Stack, table: str) -> dict[str, Any]:
-    """The key of a row that is not there."""
+def missing_key(stack: Stack, table: str) -> dict[str, Any]:
+    """The key of a row that does not exist."""
     keys = stack.client("dynamodb").describe_table(TableName=stack.resource(table))["Table"]["KeySchema"]
     return {key["AttributeName"]: {"S": "nobody"} for key in keys}
 
 
-def allowed(call: Any, **arguments: Any) -> bool:
+def allowed(call: Callable[..., object], **arguments: Any) -> bool:
+    """Whether IAM allows the call."""
     try:
         call(**arguments)
     except ClientError as error:
@@ -52,9 +60,9 @@ def allowed(call: Any, **arguments: Any) -> bool:
 def test_a_function_reads_and_puts_only_rows_of_the_tables_it_needs(
     stack: Stack, role: str, reads: set[str], puts: set[str]
 ) -> None:
-    tables = as_role(stack, role, "dynamodb")
-    rows = {table: nobody(stack, table) for table in TABLES}
+    tables = dynamodb_as(stack, role)
+    rows = {table: missing_key(stack, table) for table in TABLES}
     names = {table: stack.resource(table) for table in TABLES}
     assert {t for t in TABLES if allowed(tables.get_item, TableName=names[t], Key=rows[t])} == reads
-    never = {"ConditionExpression": "attribute_exists(nothing)"}  # what is allowed changes nothing
+    never = {"ConditionExpression": "attribute_exists(nothing)"}  # so that an allowed put changes nothing
     assert {t for t in TABLES if allowed(tables.put_item, TableName=names[t], Item=rows[t], **never)} == puts

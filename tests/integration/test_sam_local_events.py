@@ -1,18 +1,18 @@
-"""The events that are there to be tried by sam local, without its containers."""
+"""The events for sam local, without its containers."""
 
 import json
 
 import pytest
 
-from infra.local.sam_local_fixture import CHECKS, set_scene
+from infra.local.sam_local_fixture import CHECKS, install_fixture
 from tests.integration.invoke_function import invoke
-from tests.support.tenant import Town
+from tests.support.tenant import Tenant
 
 pytestmark = pytest.mark.stack
 
 
-def test_each_event_of_sam_local_brings_about_what_it_is_there_for(town: Town) -> None:
-    with set_scene(town.stack) as scene:
+def test_each_event_for_sam_local_has_its_effect(tenant: Tenant) -> None:
+    with install_fixture(tenant.stack) as fixture:
         for check in CHECKS:
-            assert invoke(town.stack, check.function, json.loads(check.path.read_text())) == []
-            assert check.holds(scene), check.effect
+            assert invoke(tenant.stack, check.function, json.loads(check.path.read_text())) == []
+            assert check.passes(fixture), check.effect

@@ -3,10 +3,10 @@
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,26 +17,23 @@ from bellhop.queues import Queue
 from bellhop.registry import Registry
 from deliver import batch
 from deliver.attempt.retry_scheduler import RetryScheduler
-from deliver.attempt.signing import Keys
-from deliver.circuit.parking import Parking
-from deliver.circuit.window import FailureWindow
-from deliver.dependencies import DeliverDependencies, RetryPolicy
-from deliver.posting import Workers
-from deliver.success_buffer import SuccessBuffer
-from health import follow_up, messages, recovery, replay, transitions
+from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
+from deliver.http.response import Response, SendFailure
+from health import follow_up, recovery, replay, transitions
+from health import messages as health_messages
 from health.app import act
 from health.dependencies import HealthDependencies, Queues
 from health.mail import mailer
 from health.review import Scope, review
 from health.rules import Thresholds
 from notify import intake
-from tests.support.endpoint import Clock, Endpoint
-from tests.support.fakes import SECRET, Recorder, sqs_record
+from tests.support.endpoint import Clock, Endpoint, dependencies
+from tests.support.fakes import Recorder, sqs_record
 from tests.support.ses import LINKS, Ses
 
 DELAYS = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 CACHE_SECONDS = 60.0
-VISIBILITY = 180.0  # until what was kept comes back
+VISIBILITY = 180.0  # until an unfinished message comes back
 BATCH = 10
 EVENTS, DELIVERIES, RETRIES, TRANSITIONS, STREAM = "events", "deliveries", "retries", "transitions", "stream"
 
@@ -55,9 +52,9 @@ class Fleet:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self._notify = self._notify_desk()
-        self._deliver = self._deliver_desk()
-        self._health = self._office()
+        self._notify = self._notify_dependencies()
+        self._deliver = self._deliver_dependencies()
+        self._health = self._health_dependencies()
         self._queues = {EVENTS: self._notified, DELIVERIES: self._delivered, RETRIES: self._delivered}
         self._queues |= {TRANSITIONS: self._followed_up, STREAM: self._reviewed}
 
@@ -103,63 +100,64 @@ class Fleet:
         self.clock.now = until
 
     def _work(self, batch: list[tuple[datetime, int, str, str, int]]) -> None:
-        records = [sqs_record(body, str(number), received) for _, number, _, body, received in batch]
-        kept = self._queues[batch[0][2]](records)
+        messages = [sqs_record(body, str(number), received) for _, number, _, body, received in batch]
+        returned = self._queues[batch[0][2]](messages)
         for _, number, queue, body, received in batch:
-            if str(number) in kept:
+            if str(number) in returned:
                 self.due(queue, body, VISIBILITY, received + 1)
 
-    def _notified(self, records: list[dict[str, Any]]) -> list[str]:
-        return intake.process(records, self._notify)
+    def _notified(self, messages: list[dict[str, Any]]) -> list[str]:
+        return intake.process(messages, self._notify)
 
-    def _delivered(self, records: list[dict[str, Any]]) -> list[str]:
-        workers = Workers(BATCH, self._post, lambda: True, lambda _: None)
-        return batch.process(records, self._deliver, workers)
+    def _delivered(self, messages: list[dict[str, Any]]) -> list[str]:
+        return batch.process(messages, self._deliver, Invocation(lambda: 900_000))
 
-    def _followed_up(self, records: list[dict[str, Any]]) -> list[str]:
-        for record in records:
-            act(messages.decode(record["body"]), self._health)
+    def _followed_up(self, messages: list[dict[str, Any]]) -> list[str]:
+        for message in messages:
+            act(health_messages.decode(message["body"]), self._health)
         return []
 
-    def _reviewed(self, records: list[dict[str, Any]]) -> list[str]:
-        for record in records:
-            review(Scope(*json.loads(record["body"])), self._health.thresholds, self._health.transitions)
+    def _reviewed(self, messages: list[dict[str, Any]]) -> list[str]:
+        for message in messages:
+            review(Scope(*json.loads(message["body"])), self._health.thresholds, self._health.transitions)
         return []
 
-    def _post(self, url: str, headers: dict[str, str], body: bytes) -> Any:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
         self.posted.append((self.clock(), headers["webhook-id"]))
-        return self.endpoint(url, headers, body)
+        return self.endpoint.post(url, headers, body, seconds)
 
-    # What the functions are furnished with.
+    # What the functions are handed.
 
     def seconds(self) -> float:
         return self.clock().timestamp()
 
-    def _notify_desk(self) -> intake.NotifyDependencies:
+    def queue(self, name: str) -> Queue:
+        return Queue(cast("Any", self), name)
+
+    def queues(self) -> Queues:
+        return Queues(*map(self.queue, (TRANSITIONS, DELIVERIES, RETRIES)))
+
+    def _notify_dependencies(self) -> intake.NotifyDependencies:
         hooks = Registry(CACHE_SECONDS, self.seconds)
         return intake.NotifyDependencies(
-            hooks, Queue(self, DELIVERIES), Queue(self, "dead"), self.telemetry, lambda _: None
-        )  # type: ignore[arg-type]
-
-    def _deliver_desk(self) -> DeliverDependencies:
-        reminders = RetryScheduler(Queue(self, RETRIES), "arn", lambda: self, "group", "role", "dead", self.clock)  # type: ignore[arg-type,return-value]
-        return DeliverDependencies(
-            app=Registry(CACHE_SECONDS, self.seconds).app,
-            keys=lambda _: Keys(SECRET),
-            remind=reminders.send,
-            publish=Bus(lambda: self, "default").publish,  # type: ignore[arg-type,return-value]
-            policy=RetryPolicy(DELAYS, lease=30),
-            buffer=SuccessBuffer(self.seconds),
-            watch=FailureWindow(self.seconds),
-            parking=Parking(100_000, self.telemetry),
-            telemetry=self.telemetry,
-            now=self.clock,
-            uniform=lambda low, high: low,
-            token=map(str, itertools.count()).__next__,
+            hooks, self.queue(DELIVERIES), self.queue("dead"), self.telemetry, lambda _: None
         )
 
-    def _office(self) -> HealthDependencies:
-        queues = Queues(*(Queue(self, name) for name in (TRANSITIONS, DELIVERIES, RETRIES)))  # type: ignore[arg-type]
+    def _deliver_dependencies(self) -> DeliverDependencies:
+        retries = RetryScheduler(
+            self.queue(RETRIES), "arn", lambda: cast("Any", self), "group", "role", "dead", self.clock
+        )
+        bus = Bus(lambda: cast("Any", self), "default")
+        deps = dependencies(Registry(CACHE_SECONDS, self.seconds), retries, bus, self.clock, self.telemetry)
+        return replace(
+            deps,
+            transport=self,
+            policy=RetryPolicy(DELAYS, lease=30),
+            uniform=lambda low, high: low,
+        )
+
+    def _health_dependencies(self) -> HealthDependencies:
+        queues = self.queues()
         switching = transitions.TransitionDependencies(
             tables.connect(), queues.announce, self.telemetry, self.clock
         )
@@ -184,8 +182,8 @@ def streaming(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what counted a failure wake health, as the Outcomes stream and its filter do."""
     add: Callable[[OutcomeDelta, Callable[[int], None]], OutcomeDay] = outcomes.add
 
-    def counted(delta: OutcomeDelta, pause: Callable[[int], None]) -> OutcomeDay:
-        row = add(delta, pause)
+    def counted(delta: OutcomeDelta, backoff: Callable[[int], None]) -> OutcomeDay:
+        row = add(delta, backoff)
         if row.has_failure:
             fleet.due(STREAM, json.dumps([delta.app_id, delta.organization_id, delta.generation]), 1)
         return row

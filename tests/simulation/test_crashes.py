@@ -1,7 +1,7 @@
 """A worker dies before or after any one effect, and the chain of attempts goes on as if it had not."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -11,15 +11,12 @@ from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import App
 from bellhop.successes import SuccessPack
-from deliver.attempt.signing import Keys
 from deliver.batch import process
-from deliver.circuit.parking import Parking
-from deliver.circuit.window import FailureWindow
-from deliver.dependencies import DeliverDependencies, RetryPolicy
-from deliver.posting import Workers
+from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
+from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
-from tests.support.endpoint import TIMEOUT, Announced, Clock, Endpoint, record, response
-from tests.support.fakes import NOW, SECRET, Recorder, app, delivery, sqs_record
+from tests.support.endpoint import TIMEOUT, Announced, Apps, Clock, Endpoint, dependencies, record, response
+from tests.support.fakes import NOW, app, delivery, sqs_record
 
 DELAYS = (5, 60, 300)
 ALL = 1 + len(DELAYS)  # attempts
@@ -60,20 +57,29 @@ class World:
 
         return dangerous
 
-    def remind(self, retry: Retry, seconds: int) -> None:
-        self.queue.append(sqs_record(deliveries.encode(retry), f"m{len(self.queue)}-{seconds}"))
+    # What the function is handed, each call an effect.
+
+    def send(self, retry: Retry, seconds: int) -> None:
+        message = sqs_record(deliveries.encode(retry), f"m{len(self.queue)}-{seconds}")
+        self.effect(self.queue.append)(message)
+
+    def publish(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
+        self.effect(self.bus.publish)(kind, event_id, detail)
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+        outcome: Response | SendFailure = self.effect(self.endpoint.post)(url, headers, body, seconds)
+        return outcome
 
     def run(self, deps: DeliverDependencies) -> None:
         """Work the queue off; time passes before every message."""
-        post = self.effect(self.endpoint)
         while self.queue:
             message = self.queue.pop(0)
             self.clock.move(VISIBILITY * 2)
             try:
-                kept = process([message], deps, Workers(1, post, lambda: True, lambda _: None))
+                returned = process([message], deps, Invocation(lambda: 900_000))
             except DeathError:
-                self.died, kept = True, [message["messageId"]]
-            if kept:
+                self.died, returned = True, [message["messageId"]]
+            if returned:
                 count = int(message["attributes"]["ApproximateReceiveCount"]) + 1
                 self.queue.append(sqs_record(message["body"], message["messageId"], count))
 
@@ -83,21 +89,13 @@ def simulate(world: World, monkeypatch: pytest.MonkeyPatch, *messages: Delivery 
     for name in ("open_record", "claim", "finish", "load"):
         monkeypatch.setattr(attempts, name, world.effect(getattr(attempts, name)))
     monkeypatch.setattr(circuits, "count_parked", world.effect(circuits.count_parked))
-    telemetry = Recorder()
-    deps = DeliverDependencies(
-        app=lambda _: world.app,
-        keys=lambda _: Keys(SECRET),
-        remind=world.effect(world.remind),
-        publish=world.effect(world.bus),
+    deps = dataclasses.replace(
+        dependencies(Apps({"pager": world.app}), world, world, world.clock),
+        transport=world,
         policy=RetryPolicy(DELAYS, lease=30),
         buffer=SuccessBuffer(lambda: 0.0),
-        watch=FailureWindow(lambda: world.clock().timestamp()),
-        parking=Parking(10, telemetry),
-        telemetry=telemetry,
-        now=world.clock,
-        uniform=lambda low, high: 0.0,
-        token=iter(map(str, range(1000))).__next__,
     )
+    deps.parking.limit = 10
     world.queue += [sqs_record(message, f"first-{n}") for n, message in enumerate(messages)]
     world.run(deps)
     monkeypatch.undo()
@@ -128,7 +126,7 @@ def test_a_chain_neither_ends_nor_forks_wherever_a_worker_dies(
 
 
 def replayed(attempt: int) -> Retry:
-    """A delivery that is held after so many attempts, and the reminder that a replay sends for it."""
+    """A delivery that is replayable after so many attempts, and the message that a replay sends for it."""
     made = attempts.open_record(delivery(), NextState(EXHAUSTED if attempt == ALL else PARKED), NOW)
     assert made
     DeliveryRecord(made.delivery_id).update(actions=[DeliveryRecord.attempts_made.set(attempt)])
@@ -146,8 +144,8 @@ def test_a_replayed_delivery_is_neither_lost_nor_sent_twice_over_wherever_a_work
 ) -> None:
     endpoint = Endpoint(*[TIMEOUT] * failures, response(200))
     world = World(fatal, after, endpoint)
-    reminder = replayed(before)
-    simulate(world, monkeypatch, reminder, reminder)  # as a page that is sent again after a death has it
+    message = replayed(before)
+    simulate(world, monkeypatch, message, message)  # as a page that is sent again after a death has it
     made = record().attempts
     lost = len(endpoint.posted) - len(made)  # with the worker, before it was written
     assert 0 <= lost <= world.died
@@ -163,7 +161,7 @@ def test_a_replayed_delivery_is_neither_lost_nor_sent_twice_over_wherever_a_work
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("fatal", range(1, 9))
 @pytest.mark.parametrize("before", [0, ALL])
-def test_a_replay_of_an_app_that_is_off_again_leaves_it_held_wherever_a_worker_dies(
+def test_a_replay_of_an_app_that_is_off_again_leaves_it_parked_wherever_a_worker_dies(
     aws: None, monkeypatch: pytest.MonkeyPatch, before: int, fatal: int, after: bool
 ) -> None:
     world = World(fatal, after, Endpoint(response(200)), app=app(state="disabled", generation=4))

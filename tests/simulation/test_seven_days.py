@@ -1,19 +1,18 @@
 """Days in the life of an app whose endpoint fails, through the real functions and a clock that is moved."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bellhop import attempts, circuits
-from bellhop.queues import Queue
 from bellhop.registry import App, AuditEntry
 from deliver.http.response import Response, SendFailure
 from health import transitions
-from health.dependencies import Queues
 from health.messages import FollowUp
 from health.rules import Thresholds
-from tests.simulation.simulated_functions import DELIVERIES, RETRIES, TRANSITIONS, Fleet, streaming
+from tests.simulation.simulated_functions import Fleet, streaming
 from tests.support.endpoint import TIMEOUT, Endpoint, response
 from tests.support.fakes import app, installation, issue_event, organization
 from tests.support.ses import ADA, BOB
@@ -33,10 +32,11 @@ def fleet(aws: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
 
 class PingsOnly(Endpoint):
-    """Takes pings, and answers everything else as told."""
+    """Takes pings, and responds to everything else as told."""
 
-    def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Response | SendFailure:
-        return response(200) if headers["Sentry-Hook-Resource"] == "ping" else super().__call__(url, headers, body)
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+        ping = headers["Sentry-Hook-Resource"] == "ping"
+        return response(200) if ping else super().post(url, headers, body, seconds)
 
 
 def day(number: int, hour: float = 0) -> datetime:
@@ -71,15 +71,14 @@ def history() -> list[str]:
 
 def switch_on(fleet: Fleet) -> None:
     """What `bellhop enable --force` does."""
-    queues = Queues(*(Queue(fleet, name) for name in (TRANSITIONS, DELIVERIES, RETRIES)))  # type: ignore[arg-type]
     deps = transitions.TransitionDependencies(
-        AuditEntry._get_connection().connection, queues.announce, fleet.telemetry, fleet.clock
+        AuditEntry._get_connection().connection, fleet.queues().announce, fleet.telemetry, fleet.clock
     )
     shown = {"rule": "operator", "days": [], "replay": {"states": ["parked"]}}
     assert transitions.enable(App.get("pager"), "operator:ann", shown, deps, tell_owners=False)
 
 
-def test_an_endpoint_that_answers_500_is_warned_about_switched_off_and_loses_nothing(fleet: Fleet) -> None:
+def test_an_endpoint_that_responds_with_500_is_warned_about_switched_off_and_loses_nothing(fleet: Fleet) -> None:
     for number in range(1, 8):
         publish(fleet, number)
         fleet.run(day(number + 1))
@@ -102,7 +101,7 @@ def test_an_endpoint_that_answers_500_is_warned_about_switched_off_and_loses_not
     names = publish(fleet, 8)
     fleet.run(day(9))
     assert attempts.replayable("pager", None, 1000)
-    fleet.endpoint.answers = [response(200)]
+    fleet.endpoint.responses = [response(200)]
     fleet.posted.clear()
     switch_on(fleet)
     fleet.run(day(9, 6))
@@ -121,20 +120,20 @@ def test_an_endpoint_that_answers_500_is_warned_about_switched_off_and_loses_not
 
 
 def test_one_failure_after_switching_on_does_not_switch_off_again(fleet: Fleet) -> None:
-    fleet.endpoint.answers = [response(410)]
+    fleet.endpoint.responses = [response(410)]
     publish(fleet, 1, events=1)
     fleet.run(day(1, 1))
     assert state() == ("disabled", 2)
-    fleet.endpoint.answers = [response(500)]
+    fleet.endpoint.responses = [response(500)]
     switch_on(fleet)
     publish(fleet, 1)
     fleet.run(day(2))
     assert state() == ("enabled", 3)
 
 
-def test_a_busy_endpoint_that_hangs_is_paused_and_after_hours_of_vain_probes_switched_off(fleet: Fleet) -> None:
+def test_a_busy_endpoint_that_hangs_is_paused_and_after_hours_of_vain_trials_switched_off(fleet: Fleet) -> None:
     fleet.set_thresholds(Thresholds(1000, 7, pause_hours=6))
-    fleet.endpoint.answers = [TIMEOUT]
+    fleet.endpoint.responses = [TIMEOUT]
     for n in range(12):
         fleet.publish(issue_event(event_id=f"busy-{n}"), n)
     fleet.run(day(1, 1))
@@ -149,7 +148,7 @@ def test_a_busy_endpoint_that_hangs_is_paused_and_after_hours_of_vain_probes_swi
 
 def test_a_good_day_in_between_ends_the_run(fleet: Fleet) -> None:
     for number in range(1, 10):
-        fleet.endpoint.answers = [response(200 if number == 5 else 500)]
+        fleet.endpoint.responses = [response(200 if number == 5 else 500)]
         publish(fleet, number)
         fleet.run(day(number + 1))
     assert history() == ["25 app.warned errors", "30 app.warned errors"]
@@ -158,13 +157,13 @@ def test_a_good_day_in_between_ends_the_run(fleet: Fleet) -> None:
 
 def test_an_app_that_asked_for_it_comes_back_by_itself_when_its_endpoint_does(fleet: Fleet) -> None:
     app(auto_enable=True).save()
-    fleet.endpoint.answers = [response(410)]
+    fleet.endpoint.responses = [response(410)]
     publish(fleet, 1, events=1)
     fleet.run(day(1, 10))
     assert state() == ("disabled", 2)
     names = publish(fleet, 2)
     fleet.run(day(2))
-    fleet.endpoint.answers = [response(200)]
+    fleet.endpoint.responses = [response(200)]
     fleet.run(day(4))
     assert state() == ("enabled", 3)
     assert subjects(fleet)[-1][1] == "Your Pager integration is on again"
@@ -182,12 +181,10 @@ def test_an_endpoint_that_takes_pings_and_refuses_webhooks_is_switched_on_ever_m
 
 
 def test_a_message_of_a_transition_that_comes_ten_times_mails_once(fleet: Fleet) -> None:
-    fleet.endpoint.answers = [response(410)]
+    fleet.endpoint.responses = [response(410)]
     publish(fleet, 1, events=1)
     fleet.run(day(1, 1))
     for _ in range(10):
-        Queues(*(Queue(fleet, name) for name in (TRANSITIONS, DELIVERIES, RETRIES))).announce(
-            FollowUp("pager", "00000001#disabled")
-        )  # type: ignore[arg-type]
+        fleet.queues().announce(FollowUp("pager", "00000001#disabled"))
     fleet.run(day(1, 2))
     assert len(fleet.ses.sent) == 2

@@ -1,38 +1,46 @@
-"""A deliver function with its effects in memory: an endpoint that answers as told, a clock, what came of it."""
+"""A deliver function with its effects in memory: an endpoint that responds as told, a clock, what came of it."""
 
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sqs.models import sqs_backends
 
 from bellhop import attempts
 from bellhop.attempts import DeliveryRecord
 from bellhop.bus import BusError
+from bellhop.deliveries import Retry
 from bellhop.outcomes import OutcomeDay
+from bellhop.registry import App
+from deliver.attempt.signing import Keys
 from deliver.batch import process
-from deliver.dependencies import DeliverDependencies
+from deliver.circuit.parking import Parking
+from deliver.circuit.window import FailureWindow
+from deliver.dependencies import DeliverDependencies, Invocation, Poster, Publisher, RetryPolicy, Scheduler
 from deliver.http.response import Response, SendFailure
-from deliver.posting import Workers
-from tests.support.fakes import NOW, delivery, sqs_record
+from deliver.success_buffer import SuccessBuffer
+from tests.support.fakes import NOW, SECRET, Recorder, delivery, sqs_record
 
-TIMEOUT = SendFailure("timeout", "no answer")
+TIMEOUT = SendFailure("timeout", "no response")
 
 
-def response(status: int, body: bytes = b"", **headers: str) -> Response:
-    return Response(status, headers, body)
+def response(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
+    return Response(status, headers or {}, body)
 
 
 class Endpoint:
-    """Answers in turn, the last one for ever; remembers what was posted."""
+    """Responds in turn, with the last one for ever; remembers what was posted."""
 
-    def __init__(self, *answers: Response | SendFailure) -> None:
-        self.answers = list(answers)
-        self.posted: list[tuple[str, dict[str, str], bytes]] = []
+    def __init__(self, *responses: Response | SendFailure) -> None:
+        self.responses = list(responses)
+        self.posted: list[tuple[str, Mapping[str, str], bytes]] = []
 
-    def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Response | SendFailure:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
         self.posted.append((url, headers, body))
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 
 
 class Clock:
@@ -55,20 +63,82 @@ class Announced:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         self.down = False
 
-    def __call__(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
+    def publish(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
         if self.down:
             raise BusError("the bus does not respond")
         self.events.append((kind, event_id, detail))
 
 
+class Apps:
+    """A registry of apps in memory."""
+
+    def __init__(self, apps: Mapping[str, App]) -> None:
+        self.apps = apps
+
+    def app(self, app_id: str) -> App | None:
+        return self.apps.get(app_id)
+
+
+class Secrets:
+    """The same keys for every app, or none."""
+
+    def __init__(self, keys: Keys | None = Keys(SECRET)) -> None:  # noqa: B008 - it never changes
+        self._keys = keys
+
+    def keys(self, app_id: str) -> Keys | None:
+        return self._keys
+
+
+class Scheduled:
+    """Remembers the retries that were scheduled, and their delays."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Retry, int]] = []
+
+    def send(self, retry: Retry, seconds: int) -> None:
+        self.sent.append((retry, seconds))
+
+
+def dependencies(
+    apps: Any, scheduler: Scheduler, bus: Publisher, clock: Clock, telemetry: Recorder | None = None
+) -> DeliverDependencies:
+    """What a deliver function in memory works with; `apps` is anything with an `app`."""
+    telemetry = telemetry or Recorder()
+    return DeliverDependencies(
+        registry=apps,
+        secrets=Secrets(),
+        scheduler=scheduler,
+        bus=bus,
+        transport=Endpoint(TIMEOUT),
+        deadline=10.0,
+        policy=RetryPolicy(delays=(0, 0), lease=30),
+        buffer=SuccessBuffer(lambda: clock().timestamp()),
+        window=FailureWindow(lambda: clock().timestamp()),
+        parking=Parking(100_000, telemetry),
+        telemetry=telemetry,
+        now=clock,
+        uniform=lambda low, high: 0.0,
+        token=map(str, itertools.count()).__next__,
+        backoff=lambda calls: None,
+    )
+
+
+def recorded(deps: DeliverDependencies) -> Recorder:
+    """What the function logged and counted."""
+    assert isinstance(deps.telemetry, Recorder)
+    return deps.telemetry
+
+
 def run(
-    deps: DeliverDependencies, endpoint: Endpoint, *records: dict[str, Any], time_left: bool = True, slots: int = 4
+    deps: DeliverDependencies, endpoint: Poster, *messages: dict[str, Any], time_left: bool = True
 ) -> list[str]:
-    return process(records, deps, Workers(slots, endpoint, lambda: time_left, lambda _: None))
+    """Work off a batch; the ids of the messages that come back."""
+    invocation = Invocation(lambda: 900_000 if time_left else 0)
+    return process(messages, replace(deps, transport=endpoint), invocation)
 
 
 def retries(url: str) -> list[dict[str, Any]]:
-    """What waits on the Retries queue, delayed or not, as records; taken off it."""
+    """The messages on the Retries queue, delayed or not; taken off it."""
     backend = sqs_backends[DEFAULT_ACCOUNT_ID]["eu-west-1"].queues[url.rpartition("/")[2]]
     found = [sqs_record(message.body, message.id) for message in backend._messages]
     backend._messages.clear()

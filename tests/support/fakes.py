@@ -1,4 +1,4 @@
-"""What tests use instead of the outside: a telemetry that remembers, queue records, a registry in memory."""
+"""Fakes and samples that most tests share: telemetry, a registry, registry rows, queue messages."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ SECRET = "ab" * 32
 
 @dataclass
 class Recorder:
-    """Remembers every line and count."""
+    """A telemetry that records every log line and every count."""
 
     lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -32,16 +32,19 @@ class Recorder:
     def count(self, name: str, number: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + number
 
-    def said(self, message: str) -> list[dict[str, Any]]:
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        """The fields of each log line with this message."""
         return [fields for _, text, fields in self.lines if text == message]
+
+    said = logged
 
     def everything(self) -> str:
         return repr(self.lines)
 
 
 @dataclass
-class Hooks:
-    """A registry in memory."""
+class FakeRegistry:
+    """A registry that needs no table."""
 
     organizations: dict[str, Organization] = field(default_factory=dict)
     apps: dict[str, App] = field(default_factory=dict)
@@ -58,6 +61,7 @@ class Hooks:
 
 
 def issue_event(**changes: Any) -> dict[str, Any]:
+    """A valid issue event with some fields changed; `...` as a value leaves the field out."""
     event = {
         "event_id": "ev1",
         "type": "created",
@@ -68,7 +72,8 @@ def issue_event(**changes: Any) -> dict[str, Any]:
 
 
 def app(app_id: str = "pager", **changes: Any) -> App:
-    values = {
+    """An enabled internal app with some attributes changed."""
+    values: dict[str, Any] = {
         "uuid": f"uuid-{app_id}",
         "name": app_id.title(),
         "kind": "internal",
@@ -82,7 +87,8 @@ def app(app_id: str = "pager", **changes: Any) -> App:
 
 
 def installation(app_id: str = "pager", **changes: Any) -> Installation:
-    values = {
+    """An installation of the app in acme with some attributes changed."""
+    values: dict[str, Any] = {
         "organization_id": "acme",
         "installation_id": f"in-{app_id}",
         "app_id": app_id,
@@ -92,11 +98,13 @@ def installation(app_id: str = "pager", **changes: Any) -> Installation:
 
 
 def organization(**changes: Any) -> Organization:
+    """The organisation acme with some attributes changed."""
     return Organization("acme", **{"slug": "acme", "name": "Acme", "owners": ["ada@acme.example"]} | changes)
 
 
 def delivery(**changes: Any) -> Delivery:
-    values = {
+    """A delivery to the app pager with some fields changed."""
+    values: dict[str, Any] = {
         "delivery_id": "msg_" + "0" * 32,
         "event_id": "ev1",
         "event": "issue.created",
@@ -108,7 +116,8 @@ def delivery(**changes: Any) -> Delivery:
     return Delivery(**values | changes)
 
 
-def sqs_record(body: Any, message_id: str = "m1", receive_count: int = 1) -> dict[str, Any]:
+def queue_message(body: Any, message_id: str = "m1", receive_count: int = 1) -> dict[str, Any]:
+    """A message of an SQS event. A `body` that is no text is encoded."""
     if isinstance(body, Delivery | deliveries.Retry):
         body = deliveries.encode(body)
     return {
@@ -117,3 +126,7 @@ def sqs_record(body: Any, message_id: str = "m1", receive_count: int = 1) -> dic
         "body": body if isinstance(body, str) else json.dumps(body),
         "attributes": {"ApproximateReceiveCount": str(receive_count)},
     }
+
+
+Hooks = FakeRegistry
+sqs_record = queue_message

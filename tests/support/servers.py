@@ -1,11 +1,11 @@
-"""Loopback servers that behave as badly as a test wants, plain and TLS."""
+"""Loopback servers that misbehave as a test asks, plain and TLS."""
 
 import contextlib
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trustme
 
@@ -14,12 +14,11 @@ Behaviour = Callable[[socket.socket, threading.Event], None]
 
 @dataclass
 class Server:
-    """Where it listens and what it saw: `requests` raw, one per connection `accepted`."""
+    """A server's address, and how many connections it has accepted."""
 
     port: int
     scheme: str = "http"
     accepted: int = 0
-    requests: list[bytes] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -28,7 +27,7 @@ class Server:
 
 @contextlib.contextmanager
 def serve(behave: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Run `behave(connection, over)` in a thread for each connection until the test is over."""
+    """Run `behave(connection, over)` in a thread for each connection. `over` is set when the block ends."""
     over, threads = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
@@ -62,7 +61,7 @@ def serve(behave: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """One whole request, or what came of it before the peer went."""
+    """One whole request, or the part that arrived before the peer closed."""
     data = b""
     while b"\r\n\r\n" not in data:
         if not (more := connection.recv(65_536)):
@@ -75,8 +74,8 @@ def read_request(connection: socket.socket) -> bytes:
     return head + b"\r\n\r\n" + body
 
 
-def answers(*responses: bytes) -> Behaviour:
-    """Read a request, send the next response, as long as both sides go on; then close."""
+def responds_with(*responses: bytes) -> Behaviour:
+    """Send one response for each request on the connection, in this order, then close."""
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         for response in responses:
@@ -88,7 +87,7 @@ def answers(*responses: bytes) -> Behaviour:
 
 
 def drips(head: bytes, drop: bytes, seconds: float = 0.05) -> Behaviour:
-    """Read a request, send `head`, then `drop` again and again until the test is over."""
+    """Read a request, send `head`, then `drop` every `seconds` until the test is over."""
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         read_request(connection)
@@ -100,13 +99,16 @@ def drips(head: bytes, drop: bytes, seconds: float = 0.05) -> Behaviour:
 
 
 def silent(connection: socket.socket, over: threading.Event) -> None:
-    """Accept and never say anything."""
+    """Accept the connection and never send anything."""
     over.wait()
 
 
 def certificates() -> tuple[ssl.SSLContext, str]:
-    """A server context for localhost, and the PEM of the authority that vouches for it."""
+    """A server context for localhost, and its authority's certificate as PEM."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     return context, authority.cert_pem.bytes().decode()
+
+
+answers = responds_with

@@ -1,4 +1,4 @@
-"""The whole system for end-to-end and integration tests, deployed once, with short deadlines."""
+"""The whole system for end-to-end and integration tests: deployed once, with short deadlines."""
 
 import json
 import os
@@ -13,17 +13,17 @@ import pytest
 
 from bellhop.queues import OutgoingMessage, Queue
 from infra.local.build import ROOT
-from infra.local.processes import until
+from infra.local.processes import wait_until
 from infra.local.receiver import Behaviour, Receiver, receiver
-from infra.local.registering import EVENTS, Hook, event, reach, register
-from infra.local.stack import Stack, running
+from infra.local.registering import EVENTS, Hook, event, register, use_stack
+from infra.local.stack import Stack, deployed_stack
 
 DEADLINE_SECONDS = 1
 PARAMETERS: dict[str, str | int] = {
     "DeliveryDeadlineSeconds": DEADLINE_SECONDS,
     "RetryDelaysSeconds": "1,2,3",
-    # Not six times the timeouts, as on AWS: a killed worker's batch is to come back soon. Twice is enough
-    # for a batch of a slow machine not to come back by itself.
+    # On AWS it is six times the timeouts. Here the batch of a killed worker has to come back soon. Twice the
+    # timeout is enough to keep a slow machine's batch from coming back while it is still worked on.
     "NotifyTimeoutSeconds": 10,
     "NotifyVisibilitySeconds": 20,
     "DeliverTimeoutSeconds": 10,
@@ -31,39 +31,39 @@ PARAMETERS: dict[str, str | int] = {
     "HealthTimeoutSeconds": 10,
     "HealthVisibilitySeconds": 20,
 }
-LOG = ROOT / ".local" / "e2e.log"  # of a run that failed
-WAIT_SECONDS = 60.0  # for what takes a few seconds; the bound is for a machine with much else to do
+LOG = ROOT / ".local" / "e2e.log"  # written when a test failed
+WAIT_SECONDS = 60.0  # most waits end after a few seconds; a busy machine may need more
 SECRET = "0123456789abcdef" * 4
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    with running(PARAMETERS) as deployed:
+    with deployed_stack(PARAMETERS) as deployed:
         yield deployed
-        if request.session.testsfailed:  # the functions' logs say why
+        if request.session.testsfailed:  # the functions' logs are in it
             shutil.copy(deployed.aws.log, LOG)
 
 
 @dataclass
-class Town:
-    """An organisation of its own for one test, with its apps' endpoints."""
+class Tenant:
+    """An organisation that belongs to one test, with its apps and their endpoints."""
 
     stack: Stack
-    rooms: ExitStack
+    exit_stack: ExitStack
     organization: str = field(default_factory=lambda: f"org-{uuid.uuid4().hex[:8]}")
     owners: Sequence[str] = ("ann@acme.example", "bob@acme.example")
     apps: int = 0
 
     def app(self, behaviour: Behaviour, projects: Sequence[str] | None = None) -> tuple[Hook, Receiver]:
-        """Register an app whose endpoint behaves so."""
-        endpoint = self.rooms.enter_context(receiver(behaviour, SECRET))
-        self.apps += 1  # in the id: deliveries of one event are enqueued in the order of their apps
+        """Register an app with an endpoint of this behaviour."""
+        endpoint = self.exit_stack.enter_context(receiver(behaviour, SECRET))
+        self.apps += 1  # in the id, because one event's deliveries are enqueued in its order
         hook = Hook(f"app-{self.apps}-{uuid.uuid4().hex[:8]}", endpoint.url, SECRET, EVENTS, projects)
         register(self.organization, self.owners, [hook])
         return hook, endpoint
 
     def publish(self, *events: dict[str, Any] | str) -> None:
-        """Put events, or texts that should be events, on the queue."""
+        """Put events, or raw texts in their place, on the IssueEvents queue."""
         texts = [e if isinstance(e, str) else json.dumps(e) for e in events]
         messages = [OutgoingMessage(text, self.organization) for text in texts]
         queue = Queue(self.stack.client("sqs"), self.stack.outputs["IssueEventsQueueUrl"])
@@ -75,15 +75,15 @@ class Town:
 
 
 @pytest.fixture
-def town(stack: Stack) -> Iterator[Town]:
+def tenant(stack: Stack) -> Iterator[Tenant]:
     before = dict(os.environ)
-    reach(stack, os.environ)  # for each test: tests without the stack, in between, reach other tables
-    with ExitStack() as rooms:
-        yield Town(stack, rooms)
+    use_stack(stack, os.environ)  # for each test, because tests without the stack use other tables in between
+    with ExitStack() as exit_stack:
+        yield Tenant(stack, exit_stack)
     os.environ.clear()
     os.environ.update(before)
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
-    """The first true value of `condition`, which must come."""
-    return until(condition, seconds, what)
+    """Wait for the first true value of `condition` and return it."""
+    return wait_until(condition, seconds, what)

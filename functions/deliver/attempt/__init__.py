@@ -1,1 +1,1 @@
-"""One attempt of a delivery: what it is signed with, what its end means, what comes after it."""
+"""One attempt of a delivery: what it is signed with, what a response means, and what comes after it."""

@@ -1,7 +1,8 @@
-"""Pings: sent as every delivery is, and nothing else like one.
+"""Pings: sent as every delivery is, but treated otherwise before and after.
 
-A ping goes out also while its app is off or paused, and neither waits nor paces. It is made once, never counted,
-changes nothing about the app whatever the answer says, and always leaves a record, for which somebody waits.
+A ping goes out also while its app is off or paused, and no rate limits it. It is made once, it is never counted,
+its result changes nothing about the app, and it always leaves a record, for which a person or a recovery check
+waits.
 """
 
 from collections.abc import Mapping
@@ -11,53 +12,42 @@ from bellhop import attempts
 from bellhop.attempts import DELIVERED, STOPPED, Attempt, NextState
 from bellhop.deliveries import Delivery
 from deliver.attempt import chain, verdict
-from deliver.attempt.verdict import Fate
-from deliver.dependencies import DeliverDependencies, InternalError, Job, names
-from deliver.http.response import Response, SendFailure
-from deliver.posting import Made
+from deliver.attempt.verdict import Verdict
+from deliver.dependencies import DeliverDependencies, PendingAttempt, PostResult, names
+from deliver.http.response import SendFailure
 
 KEPT = timedelta(days=1)
-KEPT_HEADER_BYTES = 4096  # names and values, of all headers of the answer
+KEPT_HEADER_BYTES = 4096  # names and values, of all headers of the response
 
 _CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 
 
-def begin(ping: Delivery, deps: DeliverDependencies) -> Job | None:
+def begin(ping: Delivery, deps: DeliverDependencies) -> PendingAttempt | None:
     """The attempt to make; None when it was made already or its app is gone.
 
     Raises:
         InternalError: the app has no secret.
     """
-    # Looked up every time, however often SQS says it sent the message: whoever asks may ask twice after a crash.
+    # Looked up every time, however often SQS delivered the message: health may send a ping twice after a crash.
     if attempts.load(ping.delivery_id):
-        deps.telemetry.info("message dropped: the ping was made", **names(ping))
+        deps.telemetry.info("duplicate message dropped: the ping was sent before", **names(ping))
         deps.telemetry.count("DuplicateDropped")
         return None
-    app = deps.app(ping.app_id)
-    if app is None:
-        chain.skip_missing_app(names(ping), deps)
-        return None
-    return Job(ping, 1, app, chain.keys_of(app, deps))
+    return chain.first_attempt(ping, deps.registry.app(ping.app_id), deps)
 
 
-def conclude(job: Job, made: Made | None, deps: DeliverDependencies) -> None:
-    """Write what was answered; a worker that dies before that makes the ping again.
-
-    Raises:
-        InternalError: there was no time or no slot for it; the message must come back.
-    """
-    if made is None or made.outcome is None:
-        raise InternalError("no time or no slot in this invocation for the ping")
-    # By whether a webhook would be taken: what asks to be switched off is not well.
-    answered = verdict.judge(made.outcome, deps.now()).fate is Fate.DONE
-    attempt = _attempt(made, made.outcome)
-    end = NextState(DELIVERED if answered else STOPPED, attempt=attempt)
-    attempts.open_record(job.delivery, end, deps.now(), KEPT)
-    deps.telemetry.info("ping answered", **job.names(), result=attempt.result, status=attempt.status)
+def write_result(pending: PendingAttempt, result: PostResult, deps: DeliverDependencies) -> None:
+    """Write the result of a ping. If the worker dies before that, the ping is sent again."""
+    # Judged as a webhook would be: an endpoint that asks to be switched off is not well.
+    delivered = verdict.judge(result.outcome, deps.now()).verdict is Verdict.DELIVERED
+    attempt = _attempt(result)
+    state = NextState(DELIVERED if delivered else STOPPED, attempt=attempt)
+    attempts.open_record(pending.delivery, state, deps.now(), KEPT)
+    deps.telemetry.info("ping sent", **pending.names(), result=attempt.result, status=attempt.status)
 
 
-def _attempt(made: Made, outcome: Response | SendFailure) -> Attempt:
-    when = (1, made.at, made.milliseconds, made.request_id)
+def _attempt(result: PostResult) -> Attempt:
+    when, outcome = (1, result.at, result.milliseconds, result.request_id), result.outcome
     if isinstance(outcome, SendFailure):
         return Attempt(*when, outcome.kind, response=outcome.detail)
     text = outcome.body.decode("utf-8", "replace")
@@ -65,19 +55,19 @@ def _attempt(made: Made, outcome: Response | SendFailure) -> Attempt:
 
 
 def bounded(headers: Mapping[str, str]) -> dict[str, str]:
-    """An answer's headers as text that is safe to keep and show; cut off after `KEPT_HEADER_BYTES`."""
+    """A response's headers as text that is safe to keep and show, cut off after `KEPT_HEADER_BYTES`."""
     kept: dict[str, str] = {}
-    left = KEPT_HEADER_BYTES
+    room = KEPT_HEADER_BYTES
     for name, value in headers.items():
-        shown = _bytes(name)
-        said = _bytes(value)[: max(0, left - len(shown))]
-        left -= len(shown) + len(said)
-        if left < 0:
+        safe_name = _harmless(name)
+        safe_value = _harmless(value)[: max(0, room - len(safe_name))]
+        room -= len(safe_name) + len(safe_value)
+        if room < 0:
             break
-        kept[shown.decode()] = said.decode("utf-8", "ignore")
+        kept[safe_name.decode()] = safe_value.decode("utf-8", "ignore")
     return kept
 
 
-def _bytes(text: str) -> bytes:
-    # What was read as bytes may hold anything, also what UTF-8 has no bytes for.
+def _harmless(text: str) -> bytes:
+    # What was read as bytes may hold anything, also what UTF-8 cannot encode.
     return text.translate(_CONTROL).encode("utf-8", "replace")

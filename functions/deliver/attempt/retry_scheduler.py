@@ -1,4 +1,4 @@
-"""Reminding that a delivery is due: by the queue's own delay, or by a schedule when that is too short."""
+"""How a retry arrives at its time: by the queue's own delay, or by a schedule where that is too short."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetryScheduler:
-    """Where reminders go. `scheduler` is made when it is first needed: most processes never do."""
+    """Sends retries. `scheduler` makes its client when it is first needed: most processes never need one."""
 
     queue: Queue
     queue_arn: str
@@ -35,7 +35,7 @@ class RetryScheduler:
             self._schedule(retry, seconds)
 
     def _schedule(self, retry: Retry, seconds: int) -> None:
-        # A fired schedule sends without a message group: to fair queues each such message is its own tenant.
+        # A schedule sends without a message group: to fair queues each such message is its own tenant.
         try:
             self.scheduler().create_schedule(
                 Name=schedule_name(retry),
@@ -51,15 +51,16 @@ class RetryScheduler:
                 },
             )
         except ClientError as error:
-            # Another copy of this step scheduled it already: it will fire once, which is all that is wanted.
+            # Another copy of this message has scheduled it already. It fires once, which is enough.
             if error.response["Error"]["Code"] != "ConflictException":
                 raise
 
 
 def schedule_name(retry: Retry) -> str:
-    """A name of its own for each attempt: the delivery's id is a hash already, and names end at 64 characters.
+    """The schedule's name, another one for each attempt. The delivery's id is a hash already: 36 of 64 characters.
 
     Without the attempt, the next schedule could collide with one that just fired and is still being deleted.
+    Source: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
     """
     return f"{retry.delivery_id}-{retry.next_attempt}"
 

@@ -14,7 +14,7 @@ from bellhop.deliveries import Delivery
 
 USER_AGENT = "Bellhop/1 (webhooks)"
 
-# What an app may not set: hop by hop (RFC 9110 section 7.6.1), what frames the message, and what is ours.
+# What an app may not set: hop-by-hop headers (RFC 9110 section 7.6.1), those that frame the message, and ours.
 DENIED = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "host"}
     | {"proxy-connection", "proxy-authenticate", "proxy-authorization", "accept-encoding", "request-id"}
@@ -41,18 +41,18 @@ def denied(name: str) -> bool:
 def headers(
     delivery: Delivery, keys: Keys, request_id: str, timestamp: int, custom: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Every header of one attempt. `timestamp` is in Unix seconds; it and `request_id` are new each attempt.
+    """Every header of one attempt. `timestamp` is in Unix seconds; it and `request_id` are new for each attempt.
 
-    While two secrets overlap, the Standard header has a signature of each. The classic header has room for
-    one: the old secret's, so that receivers may change at any time before the overlap ends. Only the Standard
-    signature covers the timestamp. An app's `custom` headers never replace ours.
+    While two secrets overlap, the Standard header has a signature by each. The classic header has room for one:
+    the old secret's, so that a receiver may change to the new one at any time before the overlap ends. Only the
+    Standard signature covers the timestamp. An app's `custom` headers never replace ours.
     """
     allowed = {name: value for name, value in (custom or {}).items() if not denied(name)}
     return allowed | {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,
         "Accept": "*/*",
-        "Accept-Encoding": "identity",  # an answer is never inflated
+        "Accept-Encoding": "identity",  # no response is ever inflated
         "Request-ID": request_id,
         "Sentry-Hook-Resource": delivery.resource,
         "Sentry-Hook-Timestamp": str(timestamp),
@@ -78,6 +78,6 @@ def standard(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str:
 
 
 def standard_of(key: bytes, delivery_id: str, timestamp: int, body: bytes) -> str:
-    """The same with the key as bytes, as the specification has it."""
+    """The same with the key as bytes, as in the specification."""
     signed = f"{delivery_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

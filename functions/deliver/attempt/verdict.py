@@ -1,4 +1,4 @@
-"""What an endpoint's answer means for the delivery and for the app's health: one table."""
+"""What a response means for the delivery and for the app's health: one table."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,22 +8,21 @@ from http import HTTPStatus
 
 from deliver.http.response import Response, SendFailure
 
-MAX_RETRY_AFTER = 86_400.0  # seconds; an endpoint cannot park a delivery for longer than a day at a time
-
+MAX_RETRY_AFTER = 86_400.0  # seconds; no endpoint can delay a delivery for longer than a day at a time
 
 _BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
-class Fate(StrEnum):
+class Verdict(StrEnum):
     """What becomes of the delivery."""
 
-    DONE = "done"
+    DELIVERED = "delivered"
     RETRY = "retry"
     STOP = "stop"
 
 
 class Counter(StrEnum):
-    """Which of the app's health counters the answer adds to."""
+    """Which of the app's outcome counters the attempt adds to."""
 
     SUCCESS = "success"
     ERROR = "error"
@@ -33,38 +32,38 @@ class Counter(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`result` is the stable name in the log; `not_before` the wait the endpoint asked for, in seconds."""
+class Judgement:
+    """`result` is the stable name in the log; `not_before` the wait that the endpoint asked for, in seconds."""
 
-    fate: Fate
+    verdict: Verdict
     counter: Counter
     result: str
     not_before: float = 0.0
 
 
-def judge(outcome: Response | SendFailure, now: datetime) -> Verdict:
-    """The verdict on an attempt's outcome."""
+def judge(outcome: Response | SendFailure, now: datetime) -> Judgement:
+    """Judge the outcome of a POST."""
     if isinstance(outcome, SendFailure):
         if outcome.refused:
-            return Verdict(Fate.STOP, Counter.ERROR, outcome.kind)
-        return Verdict(Fate.RETRY, Counter.TIMEOUT, outcome.kind)
-    return _judge_answer(outcome, now)
+            return Judgement(Verdict.STOP, Counter.ERROR, outcome.kind)
+        return Judgement(Verdict.RETRY, Counter.TIMEOUT, outcome.kind)
+    return _judge_response(outcome, now)
 
 
-def _judge_answer(response: Response, now: datetime) -> Verdict:
+def _judge_response(response: Response, now: datetime) -> Judgement:
     control = response.headers.get("webhook-delivery", "").strip().lower()
     result = f"http_{response.status}"
-    if response.status == HTTPStatus.GONE or control == "disable":
-        return Verdict(
-            Fate.STOP, Counter.FATAL, result if response.status == HTTPStatus.GONE else "disable_requested"
-        )
+    if response.status == HTTPStatus.GONE:
+        return Judgement(Verdict.STOP, Counter.FATAL, result)
+    if control == "disable":
+        return Judgement(Verdict.STOP, Counter.FATAL, "disable_requested")
     if response.ok:
-        return Verdict(Fate.DONE, Counter.SUCCESS, result)
+        return Judgement(Verdict.DELIVERED, Counter.SUCCESS, result)
     if control == "abort-message":
-        return Verdict(Fate.STOP, Counter.ERROR, "abort_requested")
+        return Judgement(Verdict.STOP, Counter.ERROR, "abort_requested")
     wait = retry_after(response.headers.get("retry-after"), now) if response.status in _BUSY else 0.0
     counter = Counter.NONE if response.status == HTTPStatus.TOO_MANY_REQUESTS else Counter.ERROR
-    return Verdict(Fate.RETRY, counter, result, wait)
+    return Judgement(Verdict.RETRY, counter, result, wait)
 
 
 def retry_after(value: str | None, now: datetime) -> float:

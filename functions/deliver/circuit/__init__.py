@@ -1,1 +1,1 @@
-"""Whether a delivery may go now: the circuit of its app, its rate, and what is parked."""
+"""The circuit of an app's endpoint: whether its deliveries may go out now, and when an app is paused."""

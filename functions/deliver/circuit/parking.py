@@ -1,8 +1,8 @@
-"""What a switched-off app's deliveries are parked up to, so that nobody's outage fills the table without end.
+"""How many deliveries of a switched-off app are parked, so that no app's absence fills the table without end.
 
-The limit is soft. What is parked is counted once per batch, on the app's gate, and each process goes by the total
-that it saw last: beyond the limit comes what was in flight then, and one batch of each process that has seen no
-total yet. A retry is always parked, because its record is there already.
+The limit is soft. What a batch parks is counted once, in the app's circuit, and each process goes by the total
+that it saw last. So the limit is exceeded by what was in flight then, and by one batch of each process that has
+seen no total yet.
 """
 
 from collections import Counter
@@ -33,25 +33,33 @@ class Parking:
         return self._totals.get(_key(app), 0) >= self.limit
 
     def note(self, app: App) -> None:
-        """One more was parked."""
+        """Note that one more delivery was parked."""
         self._fresh[_key(app)] += 1
 
     def count(self) -> None:
         """Count what this batch parked.
 
-        Policy: what cannot be counted stays parked all the same; the limit then is reached that much later.
+        Policy: what cannot be counted stays parked all the same; the limit is then reached that much later.
         """
         fresh, self._fresh = self._fresh, Counter()
         for (app_id, generation), number in fresh.items():
             try:
-                self._seen(app_id, generation, number, circuits.count_parked(app_id, generation, number))
+                self._update(app_id, generation, number, circuits.count_parked(app_id, generation, number))
             except Exception:  # noqa: BLE001 - see the policy
-                self.telemetry.error("parked deliveries not counted", app_id=app_id, number=number)
+                self.telemetry.error(
+                    "parked deliveries not counted: they stay parked, beyond the limit if need be",
+                    app_id=app_id,
+                    number=number,
+                )
 
-    def _seen(self, app_id: str, generation: int, number: int, total: int) -> None:
+    def _update(self, app_id: str, generation: int, number: int, total: int) -> None:
         self._totals[app_id, generation] = total
-        if total - number < self.limit <= total:  # the shares of concurrent batches do not overlap: one says so
-            self.telemetry.warning("parking is full: what comes now is skipped", app_id=app_id, parked=total)
+        if (
+            total - number < self.limit <= total
+        ):  # exactly one of concurrent batches crosses the limit, and logs it
+            self.telemetry.warning(
+                "parking is full: further deliveries of the app are skipped", app_id=app_id, parked=total
+            )
 
 
 def _key(app: App) -> Key:

@@ -1,1 +1,60 @@
-"""One verb: `Transport.post`, a POST that no endpoint can prolong or lead astray."""
+"""One verb: `Transport.post`, a POST that no endpoint can prolong or lead astray.
+
+The way of one attempt, down through the floors and back up:
+
+    Transport.post(url, headers, body, seconds)      a Call with the deadline, in `current_call`
+      Adapter.send                                   requests: the pool of the URL's host
+        urllib3 urlopen                              an idle connection of the pool, or a new one
+          _Connection._new_conn                      only for a new one:
+            Transport._connect                         scheme and port allowed? (guard)
+              look-up in a thread                      every address allowed? (guard), before any packet
+              sockets.connect_first                    connects to an address that was checked
+            TlsContext.wrap_socket                     https: handshake, certificate (TlsSocket)
+          _Connection.request                        headers and body in one write
+          _Connection.getresponse                    status and headers
+      _read                                          up to 64 KiB of the body; then the connection goes back to
+                                                     its pool, or is closed when more is left
+
+Wherever a socket would block, `hub.until` lets the other attempts go on, for at most what is left of the deadline.
+
+What the sockets and the connection note in the Call while they work:
+
+    begin_request   by _Connection.request     reused = this socket served a request before; counting starts anew
+    on_wire         by _Socket                 bytes_on_wire += n, until headers_read; too many is an error
+    on_decrypted    by _Socket or TlsSocket    response_began = a byte came; eof = no more comes
+    headers_read    by _Connection             the status and headers are there
+    remaining       by all of them             seconds left; raises TimeoutError when there are none
+
+`reused and not response_began` makes Transport go on with the next connection; `eof` before `headers_read` makes a
+response that was cut off a send failure, as does an exception anywhere.
+
+Parts of libraries that are private, or public but without a promise, and that this package (and bellhop.tables)
+relies on. Each has a test in test_library_contract.py that fails when an update changes it:
+
+    library   part                                       used in             if it changes
+    urllib3   HTTPConnection._new_conn, called by        adapter             the guard and the deadline are
+              connect(); _dns_host                                           bypassed: also refused at start
+    urllib3   request() sends only by self.send()        adapter             requests leave in two packets, or not
+    urllib3   putheader() only adds marks to             adapter             headers that urllib3 means to leave
+              http.client's                                                  out are sent
+    urllib3   pool_classes_by_scheme, ConnectionCls,     adapter             our connections are not used: also
+              QueueCls (put, get, qsize)                                     refused at start
+    urllib3   util.ssltransport.SSLTransport, which      sockets             TLS fails, or loses the deadline
+              reads its socket by recv()
+    urllib3   wrap_socket() may return what is no        sockets             https fails: every test notices
+              SSLSocket
+    urllib3   a body read to its end gives the           transport           connections are not kept alive
+              connection back to its pool
+    urllib3   PoolManager.pools: keys(), [key]           adapter             close() leaves connections open
+    requests  init_poolmanager, cert_verify,             adapter             slower, or requests' own behaviour
+              get_connection_with_tls_context,                               (proxies, cookies) comes back
+              request_url, build_response are called
+    requests  HTTPAdapter.send without a Session         transport           posts fail: every test notices
+    http.client  takes a header block that was cut off   adapter             nothing: the check on eof is then
+              for a whole one                                                superfluous
+    socket    SocketIO reads by recv_into()              sockets             the deadline is lost on plain HTTP
+    greenlet  a greenlet has its own contextvars         sockets, hub        attempts mix their deadlines
+    pynamodb  Model._get_connection, get_meta_table,     bellhop.tables      start fails: every test notices
+              TableConnection.connection,
+              Connection.session
+"""

@@ -7,6 +7,7 @@ https://www.iana.org/assignments/iana-ipv4-special-registry/ and .../iana-ipv6-s
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Self
 
 _PRIVATE_V4 = [IPv4Network(n) for n in ("10.0.0.0/8", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 _SPECIAL_V4 = [
@@ -55,6 +56,15 @@ class EndpointPolicy:
     http: bool = False
     private: bool = False
     ports: frozenset[int] | None = frozenset({80, 443})
+
+    @classmethod
+    def from_parameters(cls, *, http: bool, private: bool, ports: str) -> Self:
+        """The policy that the stack's parameters describe; `ports` is "any" or a list with commas, as "80,443".
+
+        Raises:
+            ValueError: a port is not a number.
+        """
+        return cls(http, private, None if ports == "any" else frozenset(map(int, ports.split(","))))
 
 
 def check_address(address: str, policy: EndpointPolicy) -> None:

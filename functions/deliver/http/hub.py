@@ -1,6 +1,6 @@
 """Attempts side by side in one thread: each is a greenlet that gives way where its socket would block.
 
-Threads would hand the interpreter to one another at every such place, which costs as much as half a request.
+Threads would hand the interpreter to one another at every such place, which costs half as much CPU as a request.
 """
 
 import select
@@ -23,51 +23,51 @@ class Hub(Generic[T]):
 
     def __init__(self) -> None:
         self._poll = select.poll()
-        self._parked: dict[int, tuple[_Attempt, float]] = {}
-        self._ended: list[T] = []
+        self._waiting: dict[int, tuple[_Task, float]] = {}
+        self._finished: list[T] = []
 
     def start(self, work: Callable[[], T]) -> None:
         """Run `work` until it would block for the first time."""
 
         def run() -> None:
             result = work()
-            self._ended.append(result)  # not in one line: which list it is has to be looked up afterwards
+            self._finished.append(result)  # two lines: wait() replaces the list while `work` runs
 
-        _Attempt(run, self).switch()
+        _Task(run, self).switch()
 
     def wait(self) -> list[T]:
-        """What those returned that ended meanwhile; goes on with the others until one does."""
-        while self._parked and not self._ended:
-            self._turn()
-        ended, self._ended = self._ended, []
-        return ended
+        """Run the functions until one or more finish; return their results, or [] when none is left."""
+        while self._waiting and not self._finished:
+            self._resume_ready()
+        finished, self._finished = self._finished, []
+        return finished
 
     def close(self) -> None:
-        """End what has not ended, as when whoever waits is ended itself."""
-        for attempt, _ in list(self._parked.values()):
-            attempt.throw()
+        """End the functions that have not finished, as when the caller of `wait` fails."""
+        for task, _ in list(self._waiting.values()):
+            task.throw()
 
-    def park(self, attempt: "_Attempt", descriptor: int, event: int, deadline: float) -> bool:
-        """Give way; whether the descriptor became ready before the deadline."""
-        self._parked[descriptor] = attempt, deadline
+    def wait_for(self, task: "_Task", descriptor: int, event: int, deadline: float) -> bool:
+        """Let the others run; whether the descriptor became ready before the deadline."""
+        self._waiting[descriptor] = task, deadline
         try:
             self._poll.register(descriptor, event)
-            return bool(attempt.parent.switch())
+            return bool(task.parent.switch())
         finally:
-            del self._parked[descriptor]
+            del self._waiting[descriptor]
             with suppress(KeyError):  # it was never registered
                 self._poll.unregister(descriptor)
 
-    def _turn(self) -> None:
-        left = min(deadline for _, deadline in self._parked.values()) - time.monotonic()
-        for descriptor, ready in self._poll.poll(max(left, 0.0) * 1000):
-            self._parked[descriptor][0].switch(ready)
+    def _resume_ready(self) -> None:
+        remaining = min(deadline for _, deadline in self._waiting.values()) - time.monotonic()
+        for descriptor, ready in self._poll.poll(max(remaining, 0.0) * 1000):
+            self._waiting[descriptor][0].switch(ready)
         now = time.monotonic()
-        for attempt in [attempt for attempt, deadline in self._parked.values() if deadline <= now]:
-            attempt.switch(0)
+        for task in [task for task, deadline in self._waiting.values() if deadline <= now]:
+            task.switch(0)
 
 
-class _Attempt(greenlet):  # type: ignore[misc,unused-ignore]
+class _Task(greenlet):  # type: ignore[misc,unused-ignore]
     def __init__(self, run: Callable[[], None], hub: Hub[Any]) -> None:
         super().__init__(run)
         self.hub = hub
@@ -77,11 +77,11 @@ def until(descriptor: int, event: int, seconds: float) -> None:
     """Return when the descriptor is ready. In a hub the other attempts go on meanwhile; elsewhere a thread waits.
 
     Raises:
-        TimeoutError: it was not within that time.
+        TimeoutError: it was not ready within that time.
     """
-    here = getcurrent()
-    if isinstance(here, _Attempt):
-        ready = here.hub.park(here, descriptor, event, time.monotonic() + seconds)
+    current = getcurrent()
+    if isinstance(current, _Task):
+        ready = current.hub.wait_for(current, descriptor, event, time.monotonic() + seconds)
     else:
         ready = _poll(descriptor, event, seconds)
     if not ready:
@@ -89,16 +89,20 @@ def until(descriptor: int, event: int, seconds: float) -> None:
 
 
 def result(future: Future[T], seconds: float) -> T:
-    """What a thread makes of the future, waited for in the same way."""
-    ear, bell = socket.socketpair()
-    with ear:
-        # Only the future closes the bell, which may be after nobody listens any more.
-        future.add_done_callback(lambda _: bell.close())
-        until(ear.fileno(), READ, seconds)
+    """The result of a thread's future, which is waited for in the same way.
+
+    Raises:
+        TimeoutError: there was none within that time.
+    """
+    reader, writer = socket.socketpair()
+    with reader:
+        # Closing the writer makes the reader ready. Only the future does so, which may be after the wait is over.
+        future.add_done_callback(lambda _: writer.close())
+        until(reader.fileno(), READ, seconds)
     return future.result(0)
 
 
 def _poll(descriptor: int, event: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, event)
-    return bool(poll.poll(max(seconds, 0.0) * 1000))  # a negative timeout would be none
+    return bool(poll.poll(max(seconds, 0.0) * 1000))  # poll takes a negative timeout for none

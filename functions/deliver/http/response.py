@@ -1,10 +1,10 @@
-"""What came of an attempt: an answer, or none and why."""
+"""The outcome of a POST: a response, or a send failure with its reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-KEPT_BYTES = 1024  # of the answer's body, for the log
+KEPT_BYTES = 1024  # of a response's body, for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class SendFailure:
-    """No response came. `refused` is set where it was our guard that refused to ask."""
+    """No response came. `refused` says that our guard did not let the request go out."""
 
     kind: str  # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed
     detail: str

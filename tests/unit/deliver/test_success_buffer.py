@@ -16,8 +16,8 @@ class Process:
         self.now = 0.0
         self.buffer = SuccessBuffer(lambda: self.now)
 
-    def batch(self, app: str = "pager", day: date = DAY, **counts: int) -> list[OutcomeDelta]:
-        return self.buffer.due([OutcomeDelta(app, "acme", 1, day, **counts)])
+    def batch(self, app: str = "pager", day: date = DAY, success: int = 0, error: int = 0) -> list[OutcomeDelta]:
+        return self.buffer.due([OutcomeDelta(app, "acme", 1, day, success, error)])
 
 
 def test_the_first_success_of_an_apps_day_is_written_at_once() -> None:

@@ -1,9 +1,10 @@
-"""What the template deploys, read from its translation: SAM hides too much to trust the source alone."""
+"""What the template deploys. It is read from SAM's translation, because the source alone hides too much."""
 
 import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from samtranslator.yaml_helper import yaml_parse
 import deliver.app
 import health.dependencies
 import notify.app
+from bellhop import settings
+from bellhop.outcomes import OutcomeDay
+from deliver.batch import MARGIN_SECONDS
+from deliver.http.adapter import CONNECTIONS_PER_HOST
+from deliver.http.guard import EndpointPolicy
 from tests.conftest import MODELS
 
 ROOT = Path(__file__).parents[3]
@@ -43,7 +49,7 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def value(reference: Any, profile: str = "default") -> Any:
-    """What a reference comes to with the parameters' defaults, under a profile."""
+    """The value of a reference, with the parameters' defaults and under a profile."""
     match reference:
         case {"Ref": name}:
             return parameters()[name]["Default"]
@@ -53,13 +59,18 @@ def value(reference: Any, profile: str = "default") -> Any:
 
 
 def attribute(reference: Any) -> str:
-    """The logical id behind a !GetAtt or !Ref."""
+    """The logical id in a !GetAtt or !Ref."""
     target = reference.get("Fn::GetAtt") or reference["Ref"]
     return str(target[0] if isinstance(target, list) else target)
 
 
 QUEUES = ["IssueEvents", "Deliveries", "Retries", "Transitions"]
-FUNCTIONS = ["NotifyFunction", "DeliverFunction", "HealthFunction"]
+SETTINGS: dict[str, type[Any]] = {
+    "NotifyFunction": notify.app.Settings,
+    "DeliverFunction": deliver.app.Settings,
+    "HealthFunction": health.dependencies.Settings,
+}
+FUNCTIONS = list(SETTINGS)
 # Before a stack is reached: it gives them other names.
 TABLES = {model.Meta.table_name: model for model in MODELS}
 
@@ -69,30 +80,30 @@ def mappings() -> list[dict[str, Any]]:
 
 
 def sources() -> set[str]:
-    """The queues that functions work off."""
+    """The queues that functions read."""
     return {attribute(m["EventSourceArn"]) for m in mappings()} & set(resources("AWS::SQS::Queue"))
 
 
 def dead_letter_queues() -> set[str]:
-    """Where queues, streams, rules and schedules leave what they give up."""
+    """The queues to which queues, streams, rules and schedules send what they give up."""
     queues, rules = resources("AWS::SQS::Queue").values(), resources("AWS::Events::Rule").values()
     scheduling = resources("AWS::Lambda::Function")["DeliverFunction"]["Environment"]["Variables"]
-    left_at = [
+    targets = [
         *(queue["RedrivePolicy"]["deadLetterTargetArn"] for queue in queues if "RedrivePolicy" in queue),
         *(m["DestinationConfig"]["OnFailure"]["Destination"] for m in mappings() if "DestinationConfig" in m),
         *(target["DeadLetterConfig"]["Arn"] for rule in rules for target in rule["Targets"]),
         scheduling["SCHEDULES_DEAD_LETTERS_ARN"],
     ]
-    return set(map(attribute, left_at))
+    return set(map(attribute, targets))
 
 
-def test_every_queue_is_worked_off_or_takes_dead_letters_and_none_does_both() -> None:
+def test_every_queue_is_read_by_a_function_or_is_a_dead_letter_queue_and_none_is_both() -> None:
     assert sources() == set(QUEUES)
     assert dead_letter_queues().isdisjoint(QUEUES)
     assert dead_letter_queues() | set(QUEUES) == set(resources("AWS::SQS::Queue"))
 
 
-def test_every_queue_that_is_worked_off_has_a_dead_letter_queue_after_at_least_ten_receives() -> None:
+def test_every_queue_that_a_function_reads_has_a_dead_letter_queue_after_at_least_ten_receives() -> None:
     for name in QUEUES:
         redrive = resources("AWS::SQS::Queue")[name]["RedrivePolicy"]
         assert redrive["maxReceiveCount"] >= 10
@@ -104,10 +115,10 @@ def test_what_a_rule_cannot_deliver_goes_to_the_dead_letter_queue_of_its_target(
     [statement] = policy["PolicyDocument"]["Statement"]
     for rule in resources("AWS::Events::Rule").values():
         for target in rule["Targets"]:
-            ends = [attribute(target["Arn"]), attribute(target["DeadLetterConfig"]["Arn"])]
-            assert ends[1] == f"{ends[0]}DeadLetters"
-            assert [attribute(queue) for queue in policy["Queues"]] == ends
-            assert [attribute(arn) for arn in statement["Resource"]] == ends
+            queues = [attribute(target["Arn"]), attribute(target["DeadLetterConfig"]["Arn"])]
+            assert queues[1] == f"{queues[0]}DeadLetters"
+            assert [attribute(queue) for queue in policy["Queues"]] == queues
+            assert [attribute(arn) for arn in statement["Resource"]] == queues
 
 
 def test_every_queue_is_encrypted_and_keeps_messages_for_fourteen_days() -> None:
@@ -131,6 +142,100 @@ def test_a_function_has_time_for_its_attempts() -> None:
     assert value({"Ref": "DeliverTimeoutSeconds"}) >= 2 * value({"Ref": "DeliveryDeadlineSeconds"})
 
 
+# ---- Values of the template that the code pairs with values of its own
+
+
+def variables(function: str) -> dict[str, str]:
+    """What the template puts into a function's environment: parameters' defaults, what is not known as a word."""
+    given = resources("AWS::Lambda::Function")[function]["Environment"]["Variables"]
+
+    def known(reference: Any) -> Any:
+        match reference:
+            case {"Ref": parameter} if "Default" in parameters().get(parameter, {}):
+                return value(reference)
+            case str() | int():
+                return reference
+        return "reference"
+
+    return {name: str(known(reference)) for name, reference in given.items()}
+
+
+def of_function(function: str) -> list[dict[str, Any]]:
+    return [m for m in mappings() if attribute(m["FunctionName"]) == function]
+
+
+def batch_sizes(function: str) -> set[int]:
+    profiles = translated()["Mappings"]["Profiles"]
+    return {int(value(m["BatchSize"], profile)) for m in of_function(function) for profile in profiles}
+
+
+@pytest.mark.parametrize("name", ["NotifyFunction", "DeliverFunction", "HealthFunction"])
+def test_every_setting_can_be_read_from_what_the_template_gives_by_default(name: str) -> None:
+    assert settings.load(SETTINGS[name], variables(name))
+
+
+def test_deliver_keeps_as_many_connections_to_a_host_as_its_largest_batch_may_open() -> None:
+    assert max(batch_sizes("DeliverFunction")) == CONNECTIONS_PER_HOST
+
+
+def test_deliver_has_time_for_an_attempt_and_for_writing_its_result() -> None:
+    timeout = value(resources("AWS::Lambda::Function")["DeliverFunction"]["Timeout"])
+    assert timeout >= float(variables("DeliverFunction")["DEADLINE_SECONDS"]) + MARGIN_SECONDS
+
+
+def test_a_claim_lasts_as_long_as_the_function_that_made_it_and_ends_before_its_message_comes_back() -> None:
+    function = resources("AWS::Lambda::Function")["DeliverFunction"]
+    assert function["Environment"]["Variables"]["LEASE_SECONDS"] == function["Timeout"]
+    for mapping in of_function("DeliverFunction"):
+        queue = resources("AWS::SQS::Queue")[attribute(mapping["EventSourceArn"])]
+        assert value(queue["VisibilityTimeout"]) > value(function["Timeout"])
+
+
+def test_health_knows_the_deadline_and_the_timeout_of_deliver() -> None:
+    functions = resources("AWS::Lambda::Function")
+    deliver_function, health_function = functions["DeliverFunction"], functions["HealthFunction"]
+    known = health_function["Environment"]["Variables"]
+    assert known["DEADLINE_SECONDS"] == deliver_function["Environment"]["Variables"]["DEADLINE_SECONDS"]
+    assert known["DELIVER_TIMEOUT_SECONDS"] == deliver_function["Timeout"]
+
+
+def test_every_function_caches_the_registry_for_the_same_time() -> None:
+    functions = resources("AWS::Lambda::Function").values()
+    cached = [f["Environment"]["Variables"].get("CACHE_SECONDS", {"Ref": "CacheSeconds"}) for f in functions]
+    assert cached == [{"Ref": "CacheSeconds"}] * 3
+
+
+def test_a_batch_of_more_than_ten_has_the_window_that_lambda_asks_for() -> None:
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html
+    for mapping in mappings():
+        for profile in translated()["Mappings"]["Profiles"]:
+            if attribute(mapping["EventSourceArn"]) in QUEUES and value(mapping["BatchSize"], profile) > 10:
+                assert value(mapping["MaximumBatchingWindowInSeconds"], profile) >= 1
+
+
+def test_the_ports_of_endpoints_are_by_default_those_that_the_code_assumes() -> None:
+    chosen = settings.load(deliver.app.Settings, variables("DeliverFunction"))
+    assert chosen.endpoints == EndpointPolicy()
+
+
+def test_the_attribute_that_the_stream_is_filtered_by_is_one_that_outcomes_are_written_with() -> None:
+    [stream] = [m for m in mappings() if attribute(m["EventSourceArn"]) == "Outcomes"]
+    [found] = stream["FilterCriteria"]["Filters"]
+    image = json.loads(found["Pattern"])["dynamodb"]["NewImage"]
+    assert set(image) == {OutcomeDay.has_failure.attr_name}
+
+
+def test_alarms_watch_only_metrics_that_the_code_counts_in_the_namespace_that_it_is_given() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    namespaces = {variables(name)["POWERTOOLS_METRICS_NAMESPACE"] for name in FUNCTIONS}
+    alarms = [
+        r["Properties"] for r in yaml_parse(ALARMS.read_text())["Resources"].values() if "Alarm" in r["Type"]
+    ]
+    ours = [alarm["MetricName"] for alarm in alarms if {alarm.get("Namespace")} == namespaces]
+    assert len(ours) >= 4
+    assert [name for name in ours if f'count("{name}"' not in code] == []
+
+
 def test_every_source_reports_partial_batches() -> None:
     assert len(mappings()) == 5
     assert all(m["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for m in mappings())
@@ -141,7 +246,7 @@ def test_every_queue_source_is_limited_in_concurrency() -> None:
     assert all(value(m["ScalingConfig"]["MaximumConcurrency"]) >= 2 for m in queued)
 
 
-def test_the_stream_bisects_retries_finitely_and_tells_where_it_gave_up() -> None:
+def test_the_stream_bisects_retries_finitely_and_reports_what_it_gave_up() -> None:
     [stream] = [m for m in mappings() if attribute(m["EventSourceArn"]) == "Outcomes"]
     assert stream["BisectBatchOnFunctionError"] is True
     assert 0 < stream["MaximumRetryAttempts"] < 100
@@ -222,7 +327,7 @@ def test_no_queue_policy_has_a_wildcard() -> None:
 
 
 def test_the_only_stars_in_resources_are_a_streams_label_and_a_schedules_name() -> None:
-    # A stream's label is chosen by DynamoDB when it is made; schedules are made under names of their own.
+    # DynamoDB chooses a stream's label when it creates it; each schedule has a name of its own.
     starred = [s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])]
     assert [s["Fn::Sub"].rpartition("/")[0].rpartition(":")[2] for s in starred] == [
         "schedule/${Schedules}",
@@ -238,7 +343,7 @@ def test_only_the_scheduler_may_assume_the_schedules_role_and_only_deliver_may_p
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
 
 
-def test_only_its_own_rule_may_put_what_ses_says_on_the_transitions_queue() -> None:
+def test_only_the_rule_for_ses_events_may_send_to_the_transitions_queue() -> None:
     [policy] = resources("AWS::SQS::QueuePolicy").values()
     [statement] = policy["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
@@ -246,7 +351,7 @@ def test_only_its_own_rule_may_put_what_ses_says_on_the_transitions_queue() -> N
 
 
 def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
-    # Lambda ends a chain of messages between a queue and a function after 16 rounds unless it is told otherwise.
+    # Unless it is allowed, Lambda ends a chain of messages between a queue and a function after 16 rounds.
     functions = resources("AWS::Lambda::Function")
     assert {name for name, f in functions.items() if f.get("RecursiveLoop") == "Allow"} == {
         "DeliverFunction",
@@ -255,8 +360,8 @@ def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
 
 
 def test_addresses_that_bounced_or_complained_are_suppressed() -> None:
-    [settings] = resources("AWS::SES::ConfigurationSet").values()
-    assert settings["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
+    [configuration] = resources("AWS::SES::ConfigurationSet").values()
+    assert configuration["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
 
 
 def test_retries_go_on_for_about_three_days() -> None:
@@ -280,10 +385,9 @@ def test_only_deliver_reads_secrets_and_notify_neither_outcomes_nor_deliveries()
 
 
 def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
-    declared = (notify.app.Settings, deliver.app.Settings, health.dependencies.Settings)
-    for name, settings in zip(FUNCTIONS, declared, strict=True):
+    for name, declared in SETTINGS.items():
         given = set(resources("AWS::Lambda::Function")[name]["Environment"]["Variables"])
-        wanted = {field.upper() for field in settings.__dataclass_fields__}
+        wanted = {field.name.upper() for field in fields(declared)}
         ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_"))}
         assert ours == wanted
 
@@ -318,19 +422,19 @@ def test_every_alarm_names_its_section_of_the_runbook() -> None:
         assert f"## {section}\n" in runbook
 
 
-UNFIT = {
-    "ES1001": "asks a mapping for a dead-letter queue; of an SQS source it belongs to the queue",
+IGNORED_RULES = {
+    "ES1001": "asks each mapping for a dead-letter queue; that of an SQS source belongs to the queue",
     "ES6000": "asks for a dead-letter queue of each dead-letter queue",
     "WS1000": "tracing needs a policy on every resource, and its SDK is in maintenance",
-    "WS1004": "looks for log groups by the function's name; these are explicit, a test above holds them",
+    "WS1004": "expects log groups named after the function; ours are explicit, and a test above checks them",
 }
 
 
-def test_cfn_lint_is_content_with_the_source_and_with_the_translation(tmp_path: Path) -> None:
+def test_cfn_lint_accepts_the_source_and_the_translation(tmp_path: Path) -> None:
     flat = tmp_path / "translated.json"
     flat.write_text(json.dumps(translated(), default=str))
     command = [str(Path(sys.executable).with_name("cfn-lint")), "-a", "cfn_lint_serverless.rules"]
-    for rule in UNFIT:
+    for rule in IGNORED_RULES:
         command += ["-i", rule]
     for template in (ROOT / "template.yaml", flat, ALARMS):
         done = subprocess.run([*command, "--", str(template)], capture_output=True, text=True, check=False)

@@ -1,0 +1,90 @@
+"""Apps that end-to-end tests have switched off: their endpoint, their mails, what health still has to do."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bellhop import attempts
+from bellhop.registry import App, AuditEntry, find
+from health import messages
+from health.messages import FollowUp, Probe
+from infra.local.receiver import PlannedResponse, Receiver
+from infra.local.registering import Hook
+from tests.e2e.conftest import Tenant, eventually
+
+BELLHOP = Path(sys.executable).with_name("bellhop")
+
+
+class RepairableEndpoint:
+    """An endpoint's behaviour: it responds with 410 until its `status` is changed."""
+
+    def __init__(self) -> None:
+        self.status = 410
+
+    def __call__(self, _: int) -> PlannedResponse:
+        return PlannedResponse(self.status)
+
+
+def bellhop(*arguments: object) -> Any:
+    """Run the operator's command and return its JSON output."""
+    command = [str(BELLHOP), *map(str, arguments), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=os.environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def state(hook: Hook) -> tuple[str, int]:
+    """The app's state and generation."""
+    app = find(App, hook.app_id, consistent=True)
+    assert app
+    return app.state, int(app.generation)
+
+
+def finished_entry(hook: Hook, action: str) -> AuditEntry | None:
+    """The newest audit entry of this action whose follow-up is finished."""
+    entries = [
+        e for e in AuditEntry.query(hook.app_id, consistent_read=True) if e.finished_at and e.action == action
+    ]
+    return entries[-1] if entries else None
+
+
+def disable_app(tenant: Tenant) -> tuple[Hook, Receiver, RepairableEndpoint]:
+    """Register an app, and wait until its 410 has switched it off and its owners have been told."""
+    behaviour = RepairableEndpoint()
+    hook, endpoint = tenant.app(behaviour)
+    tenant.publish(tenant.event("last"))
+    eventually(lambda: finished_entry(hook, "app.disabled"), "the app is switched off and its owners know")
+    return hook, endpoint, behaviour
+
+
+def replayable_deliveries(hook: Hook) -> list[str]:
+    """The ids of the app's replayable deliveries, oldest first."""
+    found: list[str] = []
+    after = None
+    while page := attempts.replayable(hook.app_id, after, 500):
+        found += [record.delivery_id for record in page]
+        after = page[-1].replayable_at
+    return found
+
+
+def mails_by_owner(tenant: Tenant, hook: Hook, subject: str) -> Counter[str]:
+    """How many mails about the app, with `subject` in their subject, each owner got."""
+    mails = [m for m in tenant.stack.mails() if hook.url in m["BodyText"] and subject in m["Subject"]]
+    return Counter(owner for mail in mails for owner in mail["To"])
+
+
+def send_to_health(tenant: Tenant, message: FollowUp | Probe) -> None:
+    url = tenant.stack.outputs["TransitionsQueueUrl"]
+    tenant.stack.client("sqs").send_message(QueueUrl=url, MessageBody=messages.encode(message))
+
+
+def unfinished_follow_ups(tenant: Tenant) -> int:
+    """How many messages are on the Transitions queue or being worked on."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    url = tenant.stack.outputs["TransitionsQueueUrl"]
+    found = tenant.stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(number) for number in found.values())

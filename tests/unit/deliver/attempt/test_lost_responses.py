@@ -1,0 +1,68 @@
+"""A write to the log whose response was lost: the SDK repeats it, and finds its own."""
+
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from bellhop import circuits, deliveries
+from bellhop.attempts import DeliveryRecord
+from bellhop.deliveries import Retry
+from bellhop.registry import App
+from deliver.dependencies import DeliverDependencies
+from tests.support.endpoint import Announced, Endpoint, counters, record, response, retries, run
+from tests.support.fakes import app, delivery, sqs_record
+
+ID = delivery().delivery_id
+
+
+@pytest.fixture
+def queue(queue: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every write to the delivery log is made twice, and only the second one's response arrives."""
+    call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def twice(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation in {"PutItem", "UpdateItem"} and arguments["TableName"] == DeliveryRecord.Meta.table_name:
+            call(client, operation, arguments)
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", twice)
+    return queue
+
+
+def test_a_first_attempts_result_is_followed_by_its_retry(deps: DeliverDependencies, queue: str) -> None:
+    assert run(deps, Endpoint(response(500)), sqs_record(delivery())) == []
+    assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 1, 1)
+    [message] = retries(queue)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2)
+    assert counters()["error"] == 1
+
+
+def test_a_retrys_claim_is_ours_and_its_result_is_followed_by_the_next_retry(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    endpoint = Endpoint(response(500))
+    run(deps, endpoint, sqs_record(delivery()))
+    assert run(deps, endpoint, *retries(queue)) == []
+    assert len(endpoint.posted) == 2
+    assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 2, 2)
+    [message] = retries(queue)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 3)
+
+
+def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str, bus: Announced) -> None:
+    endpoint = Endpoint(response(500))
+    run(deps, endpoint, sqs_record(delivery()))
+    for _ in deps.policy.delays:
+        run(deps, endpoint, *retries(queue))
+    assert (record().state, len(record().attempts)) == ("exhausted", 3)
+    assert [event_id for _, event_id, _ in bus.events] == [f"{ID}-3"]
+
+
+def test_a_delivery_of_a_switched_off_app_is_parked_and_counted(
+    deps: DeliverDependencies, apps: dict[str, App], queue: str
+) -> None:
+    apps["pager"] = app(state="disabled", generation=2)
+    assert run(deps, Endpoint(response(200)), sqs_record(delivery())) == []
+    assert record().state == "parked"
+    assert circuits.load("pager").parked == 1

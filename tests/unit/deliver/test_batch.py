@@ -1,0 +1,54 @@
+"""A batch: its posts side by side, each fault its own message's, everything written when all have ended."""
+
+from typing import Any
+
+import pytest
+
+from bellhop import attempts
+from deliver.attempt import signing
+from deliver.dependencies import DeliverDependencies
+from tests.support.endpoint import Endpoint, record, response, retries, run
+from tests.support.fakes import delivery, sqs_record
+
+
+def batch(number: int) -> list[dict[str, Any]]:
+    return [sqs_record(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(number)]
+
+
+def test_a_fault_while_signing_brings_back_its_own_message_and_no_other(
+    deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = signing.headers
+
+    def faulty(delivery: Any, *args: Any) -> dict[str, str]:
+        if delivery.delivery_id == "msg_1":
+            raise ZeroDivisionError
+        return sign(delivery, *args)
+
+    monkeypatch.setattr(signing, "headers", faulty)
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, *batch(3)) == ["m1"]
+    assert len(endpoint.posted) == 2
+
+
+def test_nothing_is_written_while_attempts_still_run(
+    deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, posted = Endpoint(response(500)), list[int]()
+    write = attempts.open_record
+
+    def noted(*args: Any) -> Any:
+        posted.append(len(endpoint.posted))
+        return write(*args)
+
+    monkeypatch.setattr(attempts, "open_record", noted)
+    run(deps, endpoint, *batch(8))
+    assert posted == [8] * 8
+    assert record("msg_7").state == "retrying"
+
+
+def test_a_batch_of_one_app_is_posted_whole_and_defers_nothing(deps: DeliverDependencies, queue: str) -> None:
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, *batch(100)) == []
+    assert len(endpoint.posted) == 100
+    assert retries(queue) == []
