@@ -63,4 +63,6 @@ def test_successes_that_cannot_be_logged_stay_done_and_are_counted(
     assert run(deps, Endpoint(response(200)), *batch) == []
     assert counters()["success"] == 3
     assert recorded(deps).counts["SuccessesNotLogged"] == 1
-    assert recorded(deps).said("successes not logged: they are missing from the delivery log, the deliveries stay done") == [{"number": 3}]
+    assert recorded(deps).said(
+        "successes not logged: they are missing from the delivery log, the deliveries stay done"
+    ) == [{"number": 3}]
