@@ -8,6 +8,7 @@ import pytest
 from botocore.client import BaseClient
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
+from moto.backends import get_backend
 
 from bellhop import aws as aws_session
 from bellhop import tables
@@ -24,6 +25,8 @@ settings.load_profile("bellhop")
 
 pytest_plugins = ["tests.support.tenant"]  # here, so that the whole session shares one stack
 
+ACCOUNT, REGION = "123456789012", "eu-west-1"  # of moto, and of the tests
+
 MODELS = [
     Organization,
     App,
@@ -35,26 +38,43 @@ MODELS = [
     SuccessPack,
     Circuit,
 ]
+NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a model to another table
+
+
+@pytest.fixture(scope="module")
+def aws_in_memory() -> Iterator[None]:
+    """AWS in memory for one file of tests, with every table: to make them for each test takes most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [n for n in os.environ if n.startswith("AWS_")]:
+            patch.delenv(name)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        aws_session.core.cache_clear()  # its credentials and its mock may be those of another file
+        serialize_calls(patch)
+        with mock_aws():
+            bind_models()
+            for model in MODELS:
+                model.create_table(billing_mode="PAY_PER_REQUEST")
+            yield
+        aws_session.core.cache_clear()
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """AWS in memory, with every table of the template."""
-    for name in [n for n in os.environ if n.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    aws_session.core.cache_clear()  # its credentials and its mock may be those of another test
-    _serialize_calls(monkeypatch)
-    with mock_aws():
-        tables.bind(tables.connect(retries=0), {model: model.Meta.table_name for model in MODELS})
-        for model in MODELS:
-            model.create_table(billing_mode="PAY_PER_REQUEST")
-        yield
+def aws(aws_in_memory: None) -> None:
+    """AWS as each test finds it: the tables are empty, and nothing else is there."""
+    for table in get_backend("dynamodb")[ACCOUNT][REGION].tables.values():
+        table.items.clear()
+    for service in ("sqs", "scheduler"):
+        get_backend(service)[ACCOUNT][REGION].reset()
+    bind_models()
 
 
-def _serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+def bind_models() -> None:
+    tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS})
+
+
+def serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     # Calls to AWS are atomic. Calls to moto are not: threads would see its data half changed.
     lock, call = threading.RLock(), vars(BaseClient)["_make_api_call"]
 

@@ -31,6 +31,7 @@ DELIVERED = "delivered"
 EXHAUSTED = "exhausted"  # the last retry failed
 STOPPED = "stopped"  # never to be tried again: the endpoint asked for that, or our guard refused its address
 PARKED = "parked"  # the app is switched off
+WITHDRAWN = "withdrawn"  # the installation is gone, or its hook does not want the event any more
 
 REPLAYABLE = (PARKED, EXHAUSTED)  # kept until it is replayed
 
@@ -72,6 +73,7 @@ class DeliveryRecord(Model):
     installation_id = UnicodeAttribute()
     event_id = UnicodeAttribute()
     event = UnicodeAttribute()
+    project_id = UnicodeAttribute(null=True)
     state = UnicodeAttribute()
     attempts_made = NumberAttribute(default=0)
     next_attempt_at = NumberAttribute(default=0)
@@ -95,6 +97,7 @@ class DeliveryRecord(Model):
             app_id=self.app_id,
             organization_id=self.organization_id,
             installation_id=self.installation_id,
+            project_id=self.project_id,
             body=zlib.decompress(self.body),
         )
 
@@ -162,6 +165,7 @@ def open_record(
         installation_id=delivery.installation_id,
         event_id=delivery.event_id,
         event=delivery.event,
+        project_id=delivery.project_id,
         state=next_state.state,
         attempts_made=_spent(next_state),
         next_attempt_at=next_state.next_attempt_at,
@@ -194,7 +198,9 @@ def claim(
     actions = LEASE.take(now.timestamp() + seconds, lease)
     if replay:
         actions += [row.state.set(RETRYING), *unlisted()]
-    taken = change(record, actions, state & (row.attempts_made == number - 1) & free)
+    # DynamoDB deletes what has expired hours or days late.
+    due = state & (row.attempts_made == number - 1) & (row.expires_at > int(now.timestamp()))
+    taken = change(record, actions, due & free)
     return record if taken else None
 
 
@@ -213,6 +219,19 @@ def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool
     else:
         actions += unlisted()
     return _owned(record, actions)
+
+
+def park(record: DeliveryRecord, now: datetime) -> bool:
+    """Park a delivery that is retrying and that nobody is attempting; False when it is not so any more."""
+    row = DeliveryRecord
+    actions = [
+        row.state.set(PARKED),
+        row.replayable_for.set(record.app_id),
+        row.replayable_at.set(_moment(now, record.delivery_id)),
+        *LEASE.release(),
+    ]
+    as_read = (row.state == RETRYING) & (row.attempts_made == record.attempts_made)
+    return change(record, actions, as_read & LEASE.free(now.timestamp()))
 
 
 def give_back(record: DeliveryRecord) -> bool:

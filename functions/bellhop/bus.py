@@ -1,4 +1,4 @@
-"""Events about Bellhop itself, on an EventBridge bus: for whoever automates on what happens in it."""
+"""Events about Bellhop itself, on an EventBridge bus, for automation."""
 
 import json
 from collections.abc import Callable
@@ -12,30 +12,29 @@ SOURCE = "bellhop"
 
 
 class BusError(Exception):
-    """The bus did not take an event; what is published again is the same event, by its `id`."""
+    """The bus did not take an event. Publishing it again is safe: its `id` stays the same."""
 
 
 @dataclass(frozen=True)
 class Bus:
-    """An event bus. `client` is made when it is first needed: most processes never do."""
+    """An event bus. `client` is called when it is first needed, because most processes never publish."""
 
     client: Callable[[], "EventBridgeClient"]
     name: str
 
     def publish(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
-        """Publish `kind`, such as "bellhop.app.disabled". It may arrive twice; `event_id`, in the detail, tells.
+        """Publish an event of a `kind` such as "bellhop.app.disabled". It may arrive twice, with the same `id`.
 
         Raises:
-            BusError: the bus refused it, for now or for good.
+            BusError: the bus refused it.
         """
-        # At most 256 KiB: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
-        entry = {"id": event_id} | detail
+        # An entry has at most 256 KiB: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
         response = self.client().put_events(
             Entries=[
                 {
                     "Source": SOURCE,
                     "DetailType": kind,
-                    "Detail": json.dumps(entry, ensure_ascii=False),
+                    "Detail": json.dumps({"id": event_id} | detail, ensure_ascii=False),
                     "EventBusName": self.name,
                 }
             ]

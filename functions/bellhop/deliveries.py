@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 VERSION = 1
@@ -17,7 +17,8 @@ UNCOUNTED_RESOURCES = frozenset({"event_alert", "metric_alert", "ping"})
 class Delivery:
     """A webhook to send; `body` is what goes over the wire, byte for byte, on every attempt.
 
-    A `ping` checks whether the endpoint responds. It is sent once, also to an app that is off; see bellhop.pings.
+    `enqueued_at` (Unix seconds) is when notify enqueued it, 0 where that is not known. A `ping` checks whether the
+    endpoint responds. It is sent once, also to an app that is off; see bellhop.pings.
     """
 
     delivery_id: str
@@ -28,6 +29,8 @@ class Delivery:
     installation_id: str
     body: bytes
     ping: bool = False
+    project_id: str | None = None
+    enqueued_at: float = 0.0
 
     @property
     def resource(self) -> str:
@@ -70,7 +73,7 @@ def encode(message: Delivery | Retry) -> str:
         return json.dumps({"v": VERSION, "kind": "retry"} | _set(asdict(message), "replay"))
     # Compressed and base64: no character is doubled by escaping on its way through the queue.
     body = base64.b64encode(zlib.compress(message.body)).decode()
-    return json.dumps({"v": VERSION} | _set(asdict(message), "ping") | {"body": body})
+    return json.dumps({"v": VERSION} | _set(asdict(message), "ping", "project_id", "enqueued_at") | {"body": body})
 
 
 def decode(text: str) -> Delivery | Retry:
@@ -79,13 +82,20 @@ def decode(text: str) -> Delivery | Retry:
     Raises:
         ValueError, KeyError: not a message of this version. Only a fault of ours can put one on the queue.
     """
-    fields = json.loads(text)
-    if fields.pop("v") != VERSION:
+    values = json.loads(text)
+    if values.pop("v") != VERSION:
         raise ValueError("a delivery message of another version; deploy notify and deliver together")
-    if fields.pop("kind", None) == "retry":
-        return Retry(**fields)
-    return Delivery(body=zlib.decompress(base64.b64decode(fields.pop("body"))), **fields)
+    if values.pop("kind", None) == "retry":
+        return Retry(**_known(Retry, values))
+    body = zlib.decompress(base64.b64decode(values.pop("body")))
+    return Delivery(body=body, **_known(Delivery, values))
 
 
-def _set(fields: dict[str, Any], flag: str) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name != flag or value}
+def _set(values: dict[str, Any], *optional: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in optional or value}
+
+
+def _known(kind: type[Delivery | Retry], values: dict[str, Any]) -> dict[str, Any]:
+    # A field that a newer version added is ignored: after a roll-back its messages are still there.
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

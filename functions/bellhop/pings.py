@@ -1,4 +1,4 @@
-"""Pings: deliveries that ask whether an app's endpoint answers, also while the app is off."""
+"""Pings: deliveries that test whether an app's endpoint responds, also while the app is off."""
 
 import json
 
@@ -9,11 +9,11 @@ from bellhop.registry import App
 EVENT = "ping.test"
 
 _ACTOR = {"type": "application", "id": "bellhop", "name": "Bellhop"}
-_MESSAGE = "Bellhop asks whether this endpoint answers. Nothing happened; a 2xx is all that is wanted."
+_MESSAGE = "Bellhop is testing this endpoint. Nothing happened; please respond with any 2xx status."
 
 
 def make(app: App, token: str) -> Delivery:
-    """A ping of `app`; of two with the same `token` only one is sent, whose record is under the delivery's id."""
+    """A ping of `app`. Of two with the same `token` only one is sent; its record is under the delivery's id."""
     organization_id, event_id = app.organization_id or "", f"ping_{token}"
     return Delivery(
         delivery_id=deliveries.delivery_id(organization_id, event_id, app.app_id),
@@ -21,7 +21,7 @@ def make(app: App, token: str) -> Delivery:
         event=EVENT,
         app_id=app.app_id,
         organization_id=organization_id,
-        installation_id=app.app_id,  # it concerns the app, wherever that is installed
+        installation_id=app.app_id,  # it concerns the app itself, not one installation
         body=_body(app),
         ping=True,
     )

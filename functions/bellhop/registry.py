@@ -1,6 +1,6 @@
 """The registry: organisations, apps, installations with their hooks, audit entries.
 
-notify and deliver read it through a cache, so what changes in it takes effect within the cache's lifetime.
+notify and deliver read it through a cache, so a change takes effect within the cache's lifetime.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,8 @@ from pynamodb.attributes import (
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from bellhop.lease import Lease
+
 INTERNAL, UNPUBLISHED, PUBLISHED = "internal", "unpublished", "published"
 ENABLED, DISABLED = "enabled", "disabled"
 INSTALLED, PENDING, UNINSTALLED = "installed", "pending", "uninstalled"
@@ -27,9 +29,9 @@ T = TypeVar("T")
 
 
 class Organization(Model):
-    """A customer: `owners` are the addresses that get mail when an app of theirs is switched off.
+    """A customer: `owners` are the addresses that get mail when one of its apps is switched off.
 
-    `warnings` says whether they also want to be told before that.
+    `warnings` says whether the owners also want mail before that happens.
     """
 
     class Meta:
@@ -52,10 +54,10 @@ class _Directory(GlobalSecondaryIndex["App"]):  # type: ignore[no-untyped-call]
 
 
 class App(Model):
-    """An app: its endpoint, what it may listen to, and whether deliveries go out or are parked.
+    """An app: its endpoint, the events it may get, and whether its deliveries go out or are parked.
 
-    `generation` counts the times it was switched off or on; outcomes are counted per generation, so raising it clears
-    the buffer that health judges by.
+    `generation` counts how often the app was switched off or on. Outcomes are counted per generation, so health
+    starts from zero after each switch.
     """
 
     class Meta:
@@ -68,11 +70,13 @@ class App(Model):
     organization_id = UnicodeAttribute(null=True)
     url = UnicodeAttribute()
     events: ListAttribute[str] = ListAttribute(default=list)
-    headers: JSONAttribute = JSONAttribute(null=True)  # sent with every webhook, under ours
+    headers: JSONAttribute = JSONAttribute(null=True)  # sent with every webhook; ours win
     max_per_second: NumberAttribute = NumberAttribute(null=True)  # None: no limit
     state = UnicodeAttribute(default=ENABLED)
     generation = NumberAttribute(default=1)
-    auto_enable = BooleanAttribute(null=True)  # while it is off, probe it and switch it on when it is well
+    auto_enable = BooleanAttribute(
+        null=True
+    )  # while it is off, check its endpoint and switch it on when that works again
     directory = _Directory()
 
 
@@ -86,7 +90,7 @@ class _ByApp(GlobalSecondaryIndex["Installation"]):  # type: ignore[no-untyped-c
 
 
 class Installation(Model):
-    """An app installed in an organisation, with its hook: the events it wants and from which projects."""
+    """An app installed in an organisation, with its hook: which events it wants, from which projects."""
 
     class Meta:
         table_name = "installations"
@@ -101,18 +105,18 @@ class Installation(Model):
 
 
 class AuditEntry(Model):
-    """A transition of an app: what happened and why, and how far its consequences have come.
+    """A transition of an app: what happened and why, and how far what follows it has come.
 
-    `entry` is `<generation>#<what>`, so one generation can end only once. `mails` holds, for each owner's address, the state
-    of the one mail they get, `done` the other steps that were made; `lease_until` (Unix seconds) keeps workers
-    from making them at the same time.
+    `transition_id` is `<generation>#<what>`, so that a generation can end only once. `mails` has, for each owner's
+    address, the state of the one mail that the owner gets; `done` names the other steps that are done. While a
+    worker does them, it has the lease until `lease_until` (Unix seconds). The other times are ISO 8601, in UTC.
     """
 
     class Meta:
         table_name = "audit"
 
     app_id = UnicodeAttribute(hash_key=True)
-    entry = UnicodeAttribute(range_key=True)
+    transition_id = UnicodeAttribute(range_key=True)
     organization_id = UnicodeAttribute()
     action = UnicodeAttribute()
     actor = UnicodeAttribute()
@@ -125,19 +129,27 @@ class AuditEntry(Model):
     finished_at = UnicodeAttribute(null=True)
 
 
+FOLLOW_UP_LEASE = Lease(AuditEntry.lease_until)
+
+
 class Registry:
-    """Cached reads of organisations, apps and installations; absence is cached too."""
+    """Cached reads of organisations, apps and installations, each for `seconds`; absence is cached too."""
 
     def __init__(self, seconds: float, clock: Callable[[], float], size: int = 10_000) -> None:
         self._cache: TTLCache[tuple[str, str], object] = TTLCache(size, seconds, timer=clock)
 
     def organization(self, organization_id: str) -> Organization | None:
-        """The organisation, or None when there is none of that id."""
+        """The organisation, or None if there is none with that id."""
         return self._cached("organization", organization_id, lambda: find(Organization, organization_id))
 
     def app(self, app_id: str) -> App | None:
-        """The app, or None when there is none of that id."""
+        """The app, or None if there is none with that id."""
         return self._cached("app", app_id, lambda: find(App, app_id))
+
+    def installation(self, organization_id: str, installation_id: str) -> Installation | None:
+        """One installation, or None if there is none with that id."""
+        key = f"{organization_id}#{installation_id}"
+        return self._cached("installation", key, lambda: find(Installation, organization_id, installation_id))
 
     def installations(self, organization_id: str) -> list[Installation]:
         """Every installation in the organisation, whatever its status."""

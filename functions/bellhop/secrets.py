@@ -1,15 +1,16 @@
-"""Signing secrets, in a table of their own that only deliver and the operator read."""
+"""Signing secrets, in a table of their own that only deliver and the operator can read."""
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.models import Model
 
-MIN_BYTES, MAX_BYTES = 24, 64  # of Standard Webhooks
+# https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+MIN_BYTES, MAX_BYTES = 24, 64
 
 
 class SigningSecret(Model):
-    """An app's key: text whose ASCII bytes key both signature schemes.
+    """An app's secret: text whose ASCII bytes are the key of both signature schemes.
 
-    While two overlap, until `previous_until` (Unix seconds), `previous` is the one before.
+    After a rotation two secrets overlap: `previous` stays valid until `previous_until` (Unix seconds).
     """
 
     class Meta:
@@ -21,7 +22,7 @@ class SigningSecret(Model):
     previous_until = NumberAttribute(null=True)
 
     def live_previous(self, now: float) -> str | None:
-        """The secret before this one while it is still good; `now` in Unix seconds."""
+        """The previous secret while it is still valid at `now` (Unix seconds), else None."""
         return self.previous if self.previous_until and float(self.previous_until) > now else None
 
     def __repr__(self) -> str:

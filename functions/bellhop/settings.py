@@ -1,7 +1,7 @@
-"""Settings from the environment: each function declares a frozen dataclass, `load` fills it.
+"""Settings from the environment: each function declares a frozen dataclass, and `load` fills it.
 
-A field `retries_queue_url: str` is the variable RETRIES_QUEUE_URL. This is the only place that reads the
-environment's values.
+The field `retries_queue_url: str` is filled from the variable RETRIES_QUEUE_URL. Nothing else reads the
+environment.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class SettingsError(Exception):
-    """A variable is missing or malformed; the message names it and says what it should be."""
+    """A variable is missing or malformed; the message names it and says what it must be."""
 
 
 def on_lambda(environ: Mapping[str, str]) -> bool:
-    """Whether this is a Lambda function's process, rather than a test or a tool."""
+    """Whether this process is a Lambda function, rather than a test or a tool."""
     return "AWS_LAMBDA_FUNCTION_NAME" in environ
 
 

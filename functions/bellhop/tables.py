@@ -1,4 +1,4 @@
-"""Binding the pynamodb models to the tables of a stack."""
+"""Binding the pynamodb models to a stack's tables, and conditional writes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from botocore.session import Session
 from pynamodb.connection import Connection
-from pynamodb.exceptions import PynamoDBException, UpdateError
+from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.models import Model
 
 from bellhop import aws
@@ -15,12 +15,12 @@ from bellhop import aws
 class _Connection(Connection):
     @property
     def session(self) -> Session:
-        """The process's own: pynamodb would make another for every connection."""
+        """The process's own session; pynamodb would make one for every connection."""
         return aws.core()
 
 
-def connect(*, retries: int = 3) -> Connection:
-    """A connection to DynamoDB whose calls fail within a function's timeout, unlike pynamodb's default."""
+def connect(*, retries: int = 1) -> Connection:
+    """A connection to DynamoDB. Unlike pynamodb's default, its calls fail within seconds."""
     return _Connection(
         connect_timeout_seconds=aws.CONNECT_SECONDS,
         read_timeout_seconds=aws.READ_SECONDS,
@@ -31,7 +31,7 @@ def connect(*, retries: int = 3) -> Connection:
 def bind(connection: Connection, names: Mapping[type[Model], str]) -> None:
     """Let each model reach the table of that name over `connection`.
 
-    Models share a connection because each of pynamodb's own costs a client: a TLS handshake and its CPU.
+    The models share one connection, because each of pynamodb's own costs a client, a TLS handshake and its CPU.
     """
     for model, name in names.items():
         model.Meta.table_name = name
@@ -56,7 +56,9 @@ def change(item: Model, actions: list[Any], condition: Any) -> bool:
 
 
 def lost_condition(error: PynamoDBException) -> bool:
-    """Whether a write failed because its condition did not hold, rather than for a fault."""
+    """Whether a write, or a transaction, failed because a condition did not hold, rather than for a fault."""
+    if isinstance(error, TransactWriteError):
+        return any(reason and reason.code == "ConditionalCheckFailed" for reason in error.cancellation_reasons)
     return error.cause_response_code == "ConditionalCheckFailedException"
 
 

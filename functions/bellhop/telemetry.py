@@ -1,4 +1,4 @@
-"""Structured logs and metrics, passed to whoever decides something that somebody may ask about."""
+"""Structured logs and metrics, handed to all code that decides something."""
 
 from collections import Counter
 from typing import Any, Protocol
@@ -8,16 +8,16 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 
 class Telemetry(Protocol):
-    """One line per decision, which names what it is about; counts become CloudWatch metrics."""
+    """One log line per decision, with the ids it is about. Counts become CloudWatch metrics."""
 
     def info(self, message: str, **fields: Any) -> None:
-        """A decision as it should be."""
+        """A decision as expected."""
 
     def warning(self, message: str, **fields: Any) -> None:
-        """A decision that a person may have to look at."""
+        """A decision that a person may have to look into."""
 
     def error(self, message: str, **fields: Any) -> None:
-        """A fault of ours; the traceback is added where one is being handled."""
+        """A fault of ours, with its traceback if an exception is being handled."""
 
     def count(self, name: str, number: int = 1) -> None:
         """Add to a metric."""
@@ -27,7 +27,7 @@ class PowertoolsTelemetry:
     """Telemetry to CloudWatch: JSON lines, and metrics in the embedded metric format."""
 
     def __init__(self) -> None:
-        self._logger = Logger(location=None)  # it would be this file for every line
+        self._logger = Logger(location=None)  # would be this file in every line
         self._metrics = Metrics()
         self._counted: Counter[str] = Counter()
 
@@ -45,14 +45,14 @@ class PowertoolsTelemetry:
 
     def count(self, name: str, number: int = 1) -> None:
         """See Telemetry."""
-        self._counted[name] += number  # Powertools would write each, and by itself after a hundred
+        self._counted[name] += number  # Powertools would keep each one, and flush by itself after a hundred
 
     def begin(self, context: Any) -> None:
-        """Let the invocation's lines carry its request id."""
+        """Give the invocation's log lines its request id."""
         self._logger.append_keys(aws_request_id=context.aws_request_id)
 
     def flush(self) -> None:
-        """Write what was counted in this invocation, if anything was."""
+        """Write the counts of this invocation, if there are any."""
         if self._counted:
             for name, number in self._counted.items():
                 self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)

@@ -1,10 +1,10 @@
-"""Text that others wrote, made fit for a header, a line of text or a cell: one line, bounded, without tricks."""
+"""Text that others wrote, made safe for a header, a mail or a terminal: bounded and without hidden tricks."""
 
 import re
 import unicodedata
 from itertools import takewhile
 
-# Joiners: without them emoji families fall apart, and Persian and Indic words are spelled wrongly.
+# Zero-width joiners: without them emoji families fall apart, and Persian and Indic words are misspelled.
 _JOINERS = "\u200c\u200d"
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 _LINKABLE = re.compile(r"(?<=\w)(?=[.@]\w|://)")
@@ -12,37 +12,42 @@ _LINKABLE = re.compile(r"(?<=\w)(?=[.@]\w|://)")
 
 def one_line(text: object, limit: int) -> str:
     """`text` on one line of at most `limit` characters, without control, bidi or other invisible characters."""
-    return cut(" ".join("".join(map(_harmless, str(text))).split()), limit)
+    return cut(" ".join("".join(map(_sanitize, str(text))).split()), limit)
 
 
-def first_line(text: object, limit: int) -> str:
-    """The first line of `text` that says anything, as `one_line` makes it; empty when none does."""
-    return next(filter(None, (one_line(line, limit) for line in str(text).splitlines())), "")
+def first_line(text: object) -> str:
+    """The first line of `text` with anything visible on it, otherwise unchanged; empty if there is none."""
+    return next((line.strip() for line in str(text).splitlines() if one_line(line, 1)), "")
+
+
+def printable(text: object) -> str:
+    """`text` for a terminal or a log: each control, invisible or direction-changing character as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` code points, ending in an ellipsis, no character of several code points split."""
+    """`text` cut to `limit` code points, ending in an ellipsis; an emoji or an accented letter stays whole."""
     if len(text) <= limit:
         return text
     end = limit - 1
     while end and _inside(text, end):
         end -= 1
-    return text[: end or limit - 1].rstrip() + "…"  # nothing but marks: splitting them harms nobody
+    return text[: end or limit - 1].rstrip() + "…"  # nothing but marks: they may be split
 
 
-def apart(text: str) -> str:
-    """`text` for plain text: isolated when it runs from right to left, so that it cannot reorder its sentence."""
+def bidi_isolate(text: str) -> str:
+    """`text` for a sentence in plain text: isolated if it runs from right to left, so as not to reorder it."""
     if any(unicodedata.bidirectional(c) in _RIGHT_TO_LEFT for c in text):
         return f"\u2068{text}\u2069"
     return text
 
 
-def unlinked(text: str) -> str:
-    """`text` for HTML, so that mail clients make no links of it: whoever answers must not point our readers."""
+def defang_links(text: str) -> str:
+    """`text` for HTML, so that mail clients make no links of it: an endpoint must not lead our readers."""
     return _LINKABLE.sub("\u200b", text)
 
 
-def _harmless(character: str) -> str:
+def _sanitize(character: str) -> str:
     category = unicodedata.category(character)
     if category in {"Cc", "Zl", "Zp", "Zs"}:
         return " "

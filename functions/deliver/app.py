@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from bellhop import aws, partial_batch, settings, tables
 from bellhop.attempts import DeliveryRecord
 from bellhop.backoff import Backoff
+from bellhop.budget import Budget
 from bellhop.bus import Bus
 from bellhop.circuits import Circuit
 from bellhop.clock import utc_now
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
-from bellhop.registry import App, Registry
+from bellhop.registry import App, Installation, Registry
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessPack
 from bellhop.telemetry import PowertoolsTelemetry, Telemetry
@@ -45,6 +46,7 @@ class Settings:
     schedule_role_arn: str
     schedules_dead_letters_arn: str
     apps_table: str
+    installations_table: str
     secrets_table: str
     outcomes_table: str
     attempts_table: str
@@ -53,6 +55,7 @@ class Settings:
     cache_seconds: float
     deadline_seconds: float
     lease_seconds: float
+    fresh_seconds: float
     retry_delays_seconds: tuple[int, ...]
     parked_per_app: int
     event_bus: str
@@ -64,7 +67,9 @@ class Settings:
     def endpoints(self) -> EndpointPolicy:
         """Which endpoints this deployment allows."""
         return EndpointPolicy.from_parameters(
-            http=self.allow_http, private=self.allow_private_addresses, ports=self.allowed_ports
+            allow_http=self.allow_http,
+            allow_private_addresses=self.allow_private_addresses,
+            allowed_ports=self.allowed_ports,
         )
 
 
@@ -73,8 +78,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     telemetry, deps = _telemetry(), _dependencies()
     telemetry.begin(context)
     try:
-        invocation = Invocation(context.get_remaining_time_in_millis)
-        return partial_batch.response(batch.process(event["Records"], deps, invocation))
+        invocation = Invocation(context.get_remaining_time_in_millis, _budget())
+        with invocation.budget.invocation(context.get_remaining_time_in_millis):
+            return partial_batch.response(batch.process(event["Records"], deps, invocation))
     finally:
         telemetry.flush()
 
@@ -83,14 +89,14 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
     """What the function works with, once per process."""
     _bind(chosen)
     return DeliverDependencies(
-        registry=Registry(chosen.cache_seconds, time.monotonic),
-        secrets=Keyring(chosen.cache_seconds, time.monotonic, time.time),
+        registry=Registry(chosen.cache_seconds, time.time),
+        secrets=Keyring(chosen.cache_seconds, time.time, time.time),
         scheduler=_scheduler(chosen, aws.client("sqs")),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         transport=Transport(chosen.endpoints, tls_context()),
         deadline=chosen.deadline_seconds,
-        policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds),
-        buffer=SuccessBuffer(time.monotonic),
+        policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
+        buffer=SuccessBuffer(time.time),
         window=FailureWindow(time.time),
         parking=Parking(chosen.parked_per_app, telemetry),
         telemetry=telemetry,
@@ -118,6 +124,7 @@ def _bind(chosen: Settings) -> None:
         tables.connect(),
         {
             App: chosen.apps_table,
+            Installation: chosen.installations_table,
             SigningSecret: chosen.secrets_table,
             DeliveryRecord: chosen.attempts_table,
             SuccessPack: chosen.successes_table,
@@ -134,7 +141,15 @@ def _telemetry() -> PowertoolsTelemetry:
 
 
 @cache
+def _budget() -> Budget:
+    budget = Budget()
+    budget.watch(aws.core())
+    return budget
+
+
+@cache
 def _dependencies() -> DeliverDependencies:
+    _budget()  # before the first client is made, so that it watches them all
     return build(settings.load(Settings, os.environ), _telemetry())
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from bellhop import deliveries, outcomes, successes
 from bellhop.attempts import Attempt
+from bellhop.aws import TRY_SECONDS
+from bellhop.budget import END_SECONDS
 from bellhop.deliveries import Delivery, Retry
 from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import DISABLED
@@ -22,7 +24,10 @@ from deliver.dependencies import DeliverDependencies, InternalError, Invocation,
 from deliver.http.hub import Hub
 from deliver.http.response import SendFailure
 
-MARGIN_SECONDS = 3.0  # of the invocation's time, kept for writing the results after the last POST
+# What is kept of the invocation after the last POST, for each step in turn: the records and next retries, which
+# decide; the counters; the log of successes. In each, one operation may be silent for a whole try.
+COUNT_SECONDS = LOG_SECONDS = TRY_SECONDS
+MARGIN_SECONDS = TRY_SECONDS + COUNT_SECONDS + LOG_SECONDS + END_SECONDS
 LOGGED = ("event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
 
 
@@ -72,19 +77,14 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     successes cannot be written, the deliveries stay done: sending webhooks twice would be worse.
     """
     batch = Batch()
-    begun = _begin_all(_read_all(messages, deps, batch), deps, batch)
-    for message_id, pending, result in _post_all(begun, deps, invocation):
-        try:
-            _write_result(pending, result, deps, batch)
-        except Exception:  # noqa: BLE001 - the record boundary
-            deps.telemetry.error(
-                "attempt not finished: the queue will deliver its message again",
-                message_id=message_id,
-                **pending.names(),
-            )
-            batch.returned.append(message_id)
-    deps.parking.count()
-    _count(deps.buffer.due(batch.deltas), deps)
+    with invocation.budget.keeping(deps.deadline + MARGIN_SECONDS - END_SECONDS):
+        begun = _begin_all(_read_all(messages, deps, batch), deps, batch)
+    finished = _post_all(begun, deps, invocation)
+    with invocation.budget.keeping(COUNT_SECONDS + LOG_SECONDS):
+        _write_results(finished, deps, batch)
+    with invocation.budget.keeping(LOG_SECONDS):
+        deps.parking.count()
+        _count(deps.buffer.due(batch.deltas), deps)
     _log_successes(batch.successes, deps)
     return sorted(batch.returned)
 
@@ -198,6 +198,19 @@ def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invoca
 # ---- Write: the records, the next attempts, the counters and the log of successes
 
 
+def _write_results(finished: Iterable[Finished], deps: DeliverDependencies, batch: Batch) -> None:
+    for message_id, pending, result in finished:
+        try:
+            _write_result(pending, result, deps, batch)
+        except Exception:  # noqa: BLE001 - the record boundary
+            deps.telemetry.error(
+                "attempt not finished: the queue will deliver its message again",
+                message_id=message_id,
+                **pending.names(),
+            )
+            batch.returned.append(message_id)
+
+
 def _write_result(
     pending: PendingAttempt, result: PostResult | Exception | None, deps: DeliverDependencies, batch: Batch
 ) -> None:
@@ -243,6 +256,7 @@ def _count(deltas: Sequence[OutcomeDelta], deps: DeliverDependencies) -> None:
     for delta in deltas:
         try:
             row = outcomes.add(delta, deps.backoff)
+            deps.buffer.written(delta)
         except Exception:  # noqa: BLE001 - see the policy of process()
             deps.telemetry.error(
                 "outcomes not counted: they are lost to the app's health, the deliveries stay done",

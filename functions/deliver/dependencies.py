@@ -1,13 +1,14 @@
 """What deliver's code is handed, and the attempt that it makes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from bellhop.attempts import DeliveryRecord
+from bellhop.budget import Budget
 from bellhop.deliveries import Delivery, Retry
-from bellhop.registry import App
+from bellhop.registry import App, Installation
 from bellhop.telemetry import Telemetry
 from deliver.attempt.signing import Keys
 from deliver.circuit.parking import Parking
@@ -22,10 +23,14 @@ class InternalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on. `delays`: seconds before each retry; `lease`: seconds a claim or a trial may take."""
+    """How long to go on, in seconds. `delays`: before each retry; `lease`: what a claim or a trial may take.
+
+    `fresh`: a first attempt's message that was enqueued longer ago may have been delivered before.
+    """
 
     delays: tuple[int, ...]
     lease: float
+    fresh: float = 0.0
 
     @property
     def span(self) -> float:
@@ -38,6 +43,9 @@ class Apps(Protocol):
 
     def app(self, app_id: str) -> App | None:
         """The app, or None when it is not registered."""
+
+    def installation(self, organization_id: str, installation_id: str) -> Installation | None:
+        """The installation, or None when it is gone."""
 
 
 class Secrets(Protocol):
@@ -98,6 +106,7 @@ class Invocation:
     """One call of the function by Lambda, which ends it when its time is up."""
 
     remaining_milliseconds: Callable[[], int]
+    budget: Budget = field(default_factory=Budget)
 
     def time_left(self) -> float:
         """Seconds until Lambda ends the invocation."""

@@ -32,13 +32,16 @@ class SuccessBuffer:
         now = [self._take(delta) for delta in merge(deltas)]
         return [delta for delta in now if delta] + self._overdue()
 
+    def written(self, delta: OutcomeDelta) -> None:
+        """Say that `delta` was written. Until then the next success of its row is written at once."""
+        if delta.success:
+            self._known[_key(delta)] = True
+
     def _take(self, delta: OutcomeDelta) -> OutcomeDelta | None:
-        key = (delta.app_id, delta.organization_id, delta.generation, delta.day)
+        key = _key(delta)
         since, buffered = self._buffered.pop(key, (self.clock(), None))
         whole = buffered + delta if buffered else delta
         if delta.has_failure or key not in self._known:
-            if whole.success:
-                self._known[key] = True
             return whole
         self._buffered[key] = (since, whole)
         return None
@@ -46,3 +49,7 @@ class SuccessBuffer:
     def _overdue(self) -> list[OutcomeDelta]:
         old = [key for key, (since, _) in self._buffered.items() if since <= self.clock() - BUFFERED_SECONDS]
         return [self._buffered.pop(key)[1] for key in old]
+
+
+def _key(delta: OutcomeDelta) -> Key:
+    return delta.app_id, delta.organization_id, delta.generation, delta.day

@@ -1,105 +1,105 @@
-"""The health function: the Outcomes stream wakes it to judge, the Transitions queue to follow up."""
+"""The health function: the Outcomes stream wakes it to review apps, the Transitions queue to do what follows."""
 
 import os
-from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
-from bellhop import partial_batch, settings
+from bellhop import aws, partial_batch, settings
+from bellhop.budget import Budget
+from bellhop.telemetry import PowertoolsTelemetry
 from health import follow_up, messages, recovery, replay
 from health.dependencies import HealthDependencies, Settings, build
 from health.mail import mailer
-from health.messages import FollowUp, MailEvent, Probe, Replay
+from health.messages import FollowUp, MailEvent, RecoveryCheck, Replay
 from health.review import Scope, review
-
-T = TypeVar("T")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Entry point for both sources; a batch is always of one of them."""
-    deps = _open()
-    deps.telemetry.begin(context)
-    records = event["Records"]
+    """Entry point for both event sources; a batch always comes from one of them."""
+    deps, telemetry = _open()
+    telemetry.begin(context)
+    batch = event["Records"]
     try:
-        if records[0]["eventSource"] == "aws:dynamodb":
-            return _failures(_review_stream(records, deps))
-        return _failures(_each(records, _message_id, _message, lambda message: act(message, deps), deps))
+        from_stream = batch[0]["eventSource"] == "aws:dynamodb"
+        with _budget().invocation(context.get_remaining_time_in_millis):
+            return partial_batch.response(_from_stream(batch, deps) if from_stream else _from_queue(batch, deps))
     finally:
-        deps.telemetry.flush()
+        telemetry.flush()
 
 
-def _review_stream(records: Iterable[dict[str, Any]], deps: HealthDependencies) -> list[str]:
-    # Counters only grow, so one look at a scope does for all of the batch's records of it: the first.
-    firsts: dict[Scope, dict[str, Any]] = {}
-    for record in records:
-        firsts.setdefault(_scope(record), record)
-
-    def judge(scope: Scope) -> None:
-        review(scope, deps.thresholds, deps.transitions)
-
-    failed = _each(firsts.values(), _sequence_number, _scope, judge, deps)
-    return failed[:1]  # a stream goes on from the first that failed; what is judged again does no harm
-
-
-def act(message: messages.Message, deps: HealthDependencies) -> None:
+def handle(message: messages.Message, deps: HealthDependencies) -> None:
     """Do what a message on the Transitions queue asks for."""
     match message:
         case FollowUp():
-            follow_up.follow_up(message, deps.follow_up)
+            follow_up.follow_up(message, deps)
         case Replay():
-            replay.step(message, deps.replay)
-        case Probe():
-            recovery.step(message, deps.probing)
+            replay.step(message, deps)
+        case RecoveryCheck():
+            recovery.step(message, deps)
         case MailEvent():
-            mailer.note(message, deps.follow_up.post)
+            mailer.record_event(message, deps)
 
 
-def _each(
-    records: Iterable[dict[str, Any]],
-    identify: Callable[[dict[str, Any]], str],
-    read: Callable[[dict[str, Any]], T],
-    act: Callable[[T], None],
-    deps: HealthDependencies,
-) -> list[str]:
-    """Act on what each record says; return which must come back. Policy: a fault is one record's own."""
-    failed = []
-    for record in records:
-        said = None
+def _from_stream(changes: list[dict[str, Any]], deps: HealthDependencies) -> list[str]:
+    """Review each scope whose counters changed; return the change that the stream must go on from, if any.
+
+    Counters only grow, so one review covers all of a scope's changes in the batch. Policy: one scope's failure
+    does not stop the others; the stream delivers again from the first change that failed, and a second review does
+    no harm.
+    """
+    failed: list[str] = []
+    reviewed: set[Scope] = set()
+    for change in changes:
+        scope = None
         try:
-            said = read(record)
-            act(said)
+            scope = _scope(change)
+            if scope not in reviewed:
+                reviewed.add(scope)
+                review(scope, deps.thresholds, deps)
         except Exception:  # noqa: BLE001 - the record boundary
-            names = {name: getattr(said, name) for name in ("app_id", "entry") if hasattr(said, name)}
-            deps.telemetry.error("record kept", record=identify(record), **names)
-            failed.append(identify(record))
+            failed.append(change["dynamodb"]["SequenceNumber"])
+            names = {"app_id": scope.app_id} if scope else {}
+            deps.telemetry.error(
+                "review failed: it will be retried by the stream", sequence_number=failed[-1], **names
+            )
+    return failed[:1]
+
+
+def _from_queue(batch: list[dict[str, Any]], deps: HealthDependencies) -> list[str]:
+    """Handle each message; return the ids of those that failed. Policy: the queue delivers these again."""
+    failed: list[str] = []
+    for queue_message in batch:
+        message = None
+        try:
+            message = messages.decode(queue_message["body"])
+            handle(message, deps)
+        except Exception:  # noqa: BLE001 - the record boundary
+            failed.append(queue_message["messageId"])
+            names = {n: getattr(message, n) for n in ("app_id", "transition_id") if hasattr(message, n)}
+            deps.telemetry.error(
+                "message not handled: it will be retried by the queue", message_id=failed[-1], **names
+            )
     return failed
 
 
-def _scope(record: dict[str, Any]) -> Scope:
-    image = record["dynamodb"]["NewImage"]
+def _scope(change: dict[str, Any]) -> Scope:
+    image = change["dynamodb"]["NewImage"]
     return Scope(image["app_id"]["S"], image["organization_id"]["S"], int(image["generation"]["N"]))
 
 
-def _message(record: dict[str, Any]) -> messages.Message:
-    return messages.decode(record["body"])
-
-
-def _sequence_number(record: dict[str, Any]) -> str:
-    return str(record["dynamodb"]["SequenceNumber"])
-
-
-def _message_id(record: dict[str, Any]) -> str:
-    return str(record["messageId"])
-
-
-def _failures(identifiers: list[str]) -> dict[str, Any]:
-    return partial_batch.response(identifiers)
+@cache
+def _budget() -> Budget:
+    budget = Budget()
+    budget.watch(aws.core())
+    return budget
 
 
 @cache
-def _open() -> HealthDependencies:
-    return build(settings.load(Settings, os.environ))
+def _open() -> tuple[HealthDependencies, PowertoolsTelemetry]:
+    _budget()  # before the first client is made, so that it watches them all
+    telemetry = PowertoolsTelemetry()
+    return build(settings.load(Settings, os.environ), telemetry), telemetry
 
 
-if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there
+if settings.on_lambda(os.environ):  # initialisation has a whole processor and is not billed: build there
     _open()

@@ -1,11 +1,9 @@
-"""What the health function is built of, once per process."""
+"""What the health function's code is handed, and how it is built, once per process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING
-
-from pynamodb.connection import Connection
 
 from bellhop import aws, deliveries, tables
 from bellhop.attempts import DeliveryRecord
@@ -17,22 +15,22 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.registry import App, AuditEntry, Organization
-from bellhop.telemetry import PowertoolsTelemetry
-from health import follow_up, messages, recovery, replay, transitions
-from health.mail import mailer
+from bellhop.telemetry import Telemetry
+from health import messages
 from health.mail.content import Links
-from health.messages import FollowUp, Probe, Replay
+from health.messages import FollowUp, RecoveryCheck, Replay
 from health.rules import Thresholds
+from health.transitions import TransitionDependencies
 
 if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sesv2 import SESV2Client
 
-PING_SECONDS = 20.0  # that a ping needs through the queue, beside its deadline
+PING_QUEUE_SECONDS = 20.0  # what a ping spends in the queue, beside its deadline
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the health function is told by its environment."""
+    """The health function's environment."""
 
     transitions_queue_url: str
     deliveries_queue_url: str
@@ -66,75 +64,81 @@ class Queues:
     deliveries: Queue
     retries: Queue
 
-    def announce(self, message: FollowUp | Replay | Probe, delay: int = 0) -> None:
-        """Put a message on the Transitions queue."""
+    def announce(self, message: FollowUp | Replay | RecoveryCheck, delay: int = 0) -> None:
+        """Put a message on the Transitions queue, to arrive `delay` seconds later."""
         self.transitions.send(OutgoingMessage(messages.encode(message), delay=delay))
 
     def ping(self, delivery: Delivery) -> None:
         """Have deliver send a ping."""
         self.deliveries.send(OutgoingMessage(deliveries.encode(delivery), delivery.app_id))
 
-    def remind(self, reminders: Sequence[OutgoingMessage]) -> set[int]:
-        """Put reminders on the Retries queue; the positions of those it did not take."""
-        return self.retries.send_all(reminders, Backoff(0.05))
+    def retry(self, retries: Sequence[OutgoingMessage]) -> set[int]:
+        """Put messages on the Retries queue; return the positions of those that SQS did not take."""
+        return self.retries.send_all(retries, Backoff(0.05))
 
 
 @dataclass(frozen=True)
-class HealthDependencies:
-    """What is built once per process."""
+class HealthDependencies(TransitionDependencies):
+    """Everything that health's code is handed; a transition needs only the part that it shares with the command.
+
+    `send_later`, `ping` and `retry` are those of Queues. `ses` must not retry by itself. `ping_seconds` is the
+    longest that a ping takes when nothing is in its way; `settle_seconds` is how long after a switching on a
+    process may still park deliveries; `lease_seconds` is how long one worker has a transition to itself.
+    """
 
     thresholds: Thresholds
-    transitions: transitions.TransitionDependencies
-    follow_up: follow_up.FollowUpDependencies
-    replay: replay.ReplayDependencies
-    probing: recovery.RecoveryDependencies
-    telemetry: PowertoolsTelemetry
+    send_later: Callable[[Replay | RecoveryCheck, int], None]
+    ping: Callable[[Delivery], None]
+    retry: Callable[[Sequence[OutgoingMessage]], set[int]]
+    bus: Bus
+    ses: "SESV2Client"
+    mail_from: str
+    mail_configuration_set: str
+    links: Links
+    replay_per_second: float
+    ping_seconds: float
+    settle_seconds: float
+    lease_seconds: float
 
 
-def build(chosen: Settings) -> HealthDependencies:
+def build(chosen: Settings, telemetry: Telemetry) -> HealthDependencies:
     """Connect to everything."""
     connection = tables.connect()
-    _bind(connection, chosen)
-    telemetry = PowertoolsTelemetry()
-    sqs: SQSClient = aws.client("sqs")
-    urls = (chosen.transitions_queue_url, chosen.deliveries_queue_url, chosen.retries_queue_url)
-    queues = Queues(*(Queue(sqs, url) for url in urls))
-    switching = transitions.TransitionDependencies(connection, queues.announce, telemetry, utc_now)
-    answers_within = chosen.deadline_seconds + PING_SECONDS
-    return HealthDependencies(
-        Thresholds(chosen.broken_timeouts_per_day, chosen.broken_error_days, chosen.broken_pause_hours),
-        switching,
-        _follow_up(chosen, queues, telemetry),
-        replay.ReplayDependencies(queues.remind, queues.announce, telemetry, utc_now),
-        recovery.RecoveryDependencies(queues.ping, queues.announce, answers_within, switching, telemetry, utc_now),
-        telemetry,
+    tables.bind(
+        connection,
+        {
+            Organization: chosen.organizations_table,
+            App: chosen.apps_table,
+            AuditEntry: chosen.audit_table,
+            OutcomeDay: chosen.outcomes_table,
+            DeliveryRecord: chosen.attempts_table,
+            Circuit: chosen.circuits_table,
+        },
     )
-
-
-def _follow_up(chosen: Settings, queues: Queues, telemetry: PowertoolsTelemetry) -> follow_up.FollowUpDependencies:
-    # Retrying a send whose answer got lost could mail an owner twice.
-    ses = aws.client("sesv2", attempts=1, read_seconds=10)
-    links = Links(chosen.dashboard_url, chosen.unsubscribe_url)
-    return follow_up.FollowUpDependencies(
-        bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
-        post=mailer.MailDependencies(ses, chosen.mail_from, chosen.mail_configuration_set, links, telemetry),
-        send=queues.announce,
-        rate=chosen.replay_per_second,
-        # No process parks any more: what they knew has expired, and what they had begun has ended.
-        settle=chosen.cache_seconds + chosen.deliver_timeout_seconds,
-        lease=chosen.lease_seconds,
+    sqs = aws.client("sqs")
+    queues = Queues(
+        transitions=Queue(sqs, chosen.transitions_queue_url),
+        deliveries=Queue(sqs, chosen.deliveries_queue_url),
+        retries=Queue(sqs, chosen.retries_queue_url),
+    )
+    return HealthDependencies(
+        connection=connection,
+        announce=queues.announce,
         telemetry=telemetry,
         now=utc_now,
+        thresholds=Thresholds(chosen.broken_timeouts_per_day, chosen.broken_error_days, chosen.broken_pause_hours),
+        send_later=queues.announce,
+        ping=queues.ping,
+        retry=queues.retry,
+        bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
+        # One call only: repeating a send whose response was lost could mail an owner twice.
+        ses=aws.client("sesv2", attempts=1, read_seconds=10),
+        mail_from=chosen.mail_from,
+        mail_configuration_set=chosen.mail_configuration_set,
+        links=Links(chosen.dashboard_url, chosen.unsubscribe_url),
+        replay_per_second=chosen.replay_per_second,
+        ping_seconds=chosen.deadline_seconds + PING_QUEUE_SECONDS,
+        # By then every process has read the registry again, and every batch begun before that has ended.
+        settle_seconds=chosen.cache_seconds + chosen.deliver_timeout_seconds,
+        lease_seconds=chosen.lease_seconds,
     )
-
-
-def _bind(connection: Connection, chosen: Settings) -> None:
-    names = {
-        Organization: chosen.organizations_table,
-        App: chosen.apps_table,
-        AuditEntry: chosen.audit_table,
-        OutcomeDay: chosen.outcomes_table,
-        DeliveryRecord: chosen.attempts_table,
-        Circuit: chosen.circuits_table,
-    }
-    tables.bind(connection, names)

@@ -1,99 +1,99 @@
-"""What follows a transition: an event on the bus, the replay or the probing, the mail. Each step is made once.
+"""What follows a transition: an event on the bus, a replay or recovery checks, the mail. Each step is done once.
 
-The audit entry remembers the steps that were made. A step that fails keeps none of the others waiting; the message
-comes back until all are made. Policy: an event may be published twice, under the same id; a replay may be started
-twice, which sends nothing twice; a mail is never sent twice.
+The audit entry remembers which steps are done. A step that fails does not stop the others; the message comes back
+until all are done. Policy: an event may be published twice, under the same id; a replay may be started twice,
+which sends nothing twice; a mail is never sent twice.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
 from bellhop import queues
-from bellhop.bus import Bus, BusError
-from bellhop.registry import App, AuditEntry, find
+from bellhop.bus import BusError
+from bellhop.registry import FOLLOW_UP_LEASE, App, AuditEntry, find
 from bellhop.tables import change
-from bellhop.telemetry import Telemetry
 from health import recovery, transitions
+from health.dependencies import HealthDependencies
 from health.mail import mailer
 from health.mail.mailer import MailRefusedError
-from health.messages import FollowUp, Probe, Replay
+from health.messages import FollowUp, Replay
 
 MAX_REASON = 200  # characters of a person's words in an event
 
+Step = Callable[[AuditEntry, HealthDependencies], None]
+
+
+def steps(action: str) -> dict[str, Step]:
+    """The steps that follow a transition, in order, under the names that its audit entry remembers them by."""
+    by_action: dict[str, dict[str, Step]] = {
+        transitions.WARN.action: {"event": _publish_event, "mail": _mail_warning},
+        transitions.DISABLE.action: {
+            "event": _publish_event,
+            "recovery_check": _start_recovery_checks,
+            "mail": mailer.send_mails,
+        },
+        transitions.ENABLE.action: {"event": _publish_event, "replay": _start_replay, "mail": mailer.send_mails},
+    }
+    return by_action[action]
+
 
 class FollowUpError(Exception):
-    """A step could not be made for now; the message must come back."""
+    """Not every step is done yet; the message must come back."""
 
 
-@dataclass(frozen=True)
-class FollowUpDependencies:
-    """What following up works with. `lease`: seconds that one worker may take; `settle`: see Replay."""
-
-    bus: Bus
-    post: mailer.MailDependencies
-    send: Callable[[Replay | Probe, int], None]  # onto the Transitions queue, so many seconds later
-    rate: float
-    settle: float
-    lease: float
-    telemetry: Telemetry
-    now: Callable[[], datetime]
-
-
-Step = Callable[[AuditEntry, FollowUpDependencies], None]
-
-
-def follow_up(message: FollowUp, deps: FollowUpDependencies) -> None:
-    """Do what is left to do after a transition. Safe to repeat, at the same time too.
+def follow_up(message: FollowUp, deps: HealthDependencies) -> None:
+    """Do what is left to do after a transition. Safe to repeat, also at the same time.
 
     Raises:
-        FollowUpError: at least one step is still to be made, or another worker is at it.
+        FollowUpError: at least one step is not done yet, or another worker has the transition.
     """
-    entry = find(AuditEntry, message.app_id, message.entry, consistent=True)
+    entry = find(AuditEntry, message.app_id, message.transition_id, consistent=True)
     if entry is None:
-        deps.telemetry.warning("transition gone: no audit entry", app_id=message.app_id, entry=message.entry)
+        deps.telemetry.warning(
+            "follow-up dropped: the transition has no audit entry",
+            app_id=message.app_id,
+            transition_id=message.transition_id,
+        )
     elif entry.finished_at:
-        deps.telemetry.info("transition already finished", **_names(entry))
-    elif not _take(entry, deps):
-        # Perhaps for this message, received twice, or by a write of ours whose answer was lost: let it come back.
-        raise FollowUpError("another worker has this transition, for as long as its lease")
+        deps.telemetry.info("follow-up already finished: nothing is left to do", **_names(entry))
+    elif not _take_lease(entry, deps):
+        # Perhaps this very message, received twice, or a write of ours whose response was lost: let it come back.
+        raise FollowUpError("another worker has this transition until its lease ends")
     else:
-        _work(entry, deps)
+        _complete(entry, deps)
 
 
-def _work(entry: AuditEntry, deps: FollowUpDependencies) -> None:
-    failed = [name for name, step in STEPS[entry.action].items() if not _made(name, step, entry, deps)]
-    row = AuditEntry
-    if not failed:
-        at = deps.now().isoformat(timespec="seconds")
-        entry.update(actions=[row.finished_at.set(at), row.lease_until.remove()], condition=row.app_id.exists())
-        return
-    entry.update(actions=[row.lease_until.remove()], condition=row.app_id.exists())
-    raise FollowUpError(f"to be made again: {', '.join(failed)}")
+def _take_lease(entry: AuditEntry, deps: HealthDependencies) -> bool:
+    now = deps.now().timestamp()
+    free = AuditEntry.finished_at.does_not_exist() & FOLLOW_UP_LEASE.free(now)
+    return change(entry, FOLLOW_UP_LEASE.take(now + deps.lease_seconds), free)
 
 
-def _made(name: str, step: Step, entry: AuditEntry, deps: FollowUpDependencies) -> bool:
+def _complete(entry: AuditEntry, deps: HealthDependencies) -> None:
+    failed = [name for name, step in steps(entry.action).items() if not _complete_step(name, step, entry, deps)]
+    finished = [] if failed else [AuditEntry.finished_at.set(deps.now().isoformat(timespec="seconds"))]
+    entry.update(actions=[*finished, *FOLLOW_UP_LEASE.release()], condition=AuditEntry.app_id.exists())
+    if failed:
+        raise FollowUpError(f"steps that failed and will be repeated: {', '.join(failed)}")
+
+
+def _complete_step(name: str, step: Step, entry: AuditEntry, deps: HealthDependencies) -> bool:
     if name in (entry.done or ()):
         return True
     try:
         step(entry, deps)
     except (BusError, MailRefusedError, ClientError, BotoCoreError, PynamoDBException) as error:
-        deps.telemetry.warning("step put off", **_names(entry), step=name, reason=str(error))
+        deps.telemetry.warning(
+            "follow-up step failed: it will be retried by the queue", **_names(entry), step=name, reason=str(error)
+        )
         return False
     entry.update(actions=[AuditEntry.done.add({name})])
     return True
 
 
-def _take(entry: AuditEntry, deps: FollowUpDependencies) -> bool:
-    row, now = AuditEntry, deps.now().timestamp()
-    free = row.lease_until.does_not_exist() | (row.lease_until < now)
-    return change(entry, [row.lease_until.set(now + deps.lease)], row.finished_at.does_not_exist() & free)
-
-
-def _publish(entry: AuditEntry, deps: FollowUpDependencies) -> None:
+def _publish_event(entry: AuditEntry, deps: HealthDependencies) -> None:
     known = {name: entry.evidence.get(name) for name in ("rule", "since", "warning")}
     detail = {
         "app_id": entry.app_id,
@@ -103,50 +103,40 @@ def _publish(entry: AuditEntry, deps: FollowUpDependencies) -> None:
         "at": entry.at,
         "reason": str(entry.evidence.get("reason") or "")[:MAX_REASON],
     }
-    deps.bus.publish(f"bellhop.{entry.action}", f"{entry.app_id}#{entry.entry}", detail | known)
+    deps.bus.publish(f"bellhop.{entry.action}", f"{entry.app_id}#{entry.transition_id}", detail | known)
 
 
-def _mail(entry: AuditEntry, deps: FollowUpDependencies) -> None:
-    mailer.send_mails(entry, deps.post)
-
-
-def _warn(entry: AuditEntry, deps: FollowUpDependencies) -> None:
+def _mail_warning(entry: AuditEntry, deps: HealthDependencies) -> None:
     app = find(App, entry.app_id, consistent=True)
-    if app and not entry.entry.startswith(transitions.warned(app)):
-        deps.telemetry.info("warning skipped: a transition overtook it", **_names(entry))
+    if app and not entry.transition_id.startswith(transitions.warning_prefix(app)):
+        deps.telemetry.info("warning not mailed: the app has been switched since", **_names(entry))
         mailer.skip_mails(entry)
     else:
-        _mail(entry, deps)
+        mailer.send_mails(entry, deps)
 
 
-def _probe(entry: AuditEntry, deps: FollowUpDependencies) -> None:
+def _start_recovery_checks(entry: AuditEntry, deps: HealthDependencies) -> None:
     app = find(App, entry.app_id, consistent=True)
-    by_hand = entry.evidence["rule"] == transitions.BY_HAND  # then a person switches it on again too
-    if app and app.auto_enable and not by_hand:
+    by_person = entry.evidence["rule"] == transitions.BY_PERSON  # then a person switches it on again too
+    if app and app.auto_enable and not by_person:
         now = deps.now().timestamp()
-        probe = recovery.begin(entry.app_id, _generation(entry) + 1, now)
-        deps.send(probe, queues.delay(probe.due - now))
+        check = recovery.first_check(entry.app_id, _generation(entry) + 1, now)
+        deps.send_later(check, queues.delay(check.due - now))
 
 
-def _replay(entry: AuditEntry, deps: FollowUpDependencies) -> None:
+def _start_replay(entry: AuditEntry, deps: HealthDependencies) -> None:
     wanted = entry.evidence.get("replay")
     if wanted:
         now = deps.now().timestamp()
-        rate = float(wanted.get("rate") or deps.rate)
+        rate = float(wanted.get("rate") or deps.replay_per_second)
         states = tuple(wanted["states"])
-        deps.send(Replay(entry.app_id, _generation(entry) + 1, states, rate, now + deps.settle, now), 0)
+        replay = Replay(entry.app_id, _generation(entry) + 1, states, rate, now + deps.settle_seconds, now)
+        deps.send_later(replay, 0)
 
 
 def _generation(entry: AuditEntry) -> int:
-    return int(entry.entry.partition("#")[0])
+    return int(entry.transition_id.partition("#")[0])
 
 
 def _names(entry: AuditEntry) -> dict[str, object]:
-    return {"app_id": entry.app_id, "entry": entry.entry}
-
-
-STEPS: dict[str, dict[str, Step]] = {
-    transitions.WARN.action: {"event": _publish, "mail": _warn},
-    transitions.DISABLE.action: {"event": _publish, "probe": _probe, "mail": _mail},
-    transitions.ENABLE.action: {"event": _publish, "replay": _replay, "mail": _mail},
-}
+    return {"app_id": entry.app_id, "transition_id": entry.transition_id}

@@ -1,4 +1,4 @@
-"""What stands on the Transitions queue: the follow-up of a transition, the steps of a replay and of a probe."""
+"""The messages on the Transitions queue: follow-ups, the steps of replays and recovery checks, SES events."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,19 +7,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """Do what is left to do after the transition of that audit entry."""
+    """Do what is left to do after that transition."""
 
     app_id: str
-    entry: str
+    transition_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Send the next page of what an app's deliveries hold, oldest first.
+    """Send the next page of an app's replayable deliveries, oldest first.
 
-    `states` are replayed, `rate` of them a second. `after` is the cursor, None at the beginning of a pass that
-    began at `began` and has `found` so many. The replay ends with an empty pass that began at or after
-    `settles_at`: by then nobody parks any more. Times are Unix seconds; `sent` is for the log.
+    Those in one of `states` are sent, `rate` of them per second. `after` is the cursor, None at the beginning of a
+    pass; this pass began at `began` and has sent `found` so far. The replay ends with an empty pass that began at
+    or after `settles_at`, when nobody parks deliveries any more. Times are Unix seconds. `sent`, over all passes,
+    is for the log.
     """
 
     app_id: str
@@ -34,12 +35,12 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """Look whether a disabled app's endpoint is well again.
+class RecoveryCheck:
+    """Check whether a switched-off app's endpoint works again.
 
-    `number` counts the probes since it was switched off at `since`, and goes on counting where a probe switched it
-    on in vain; the next step is due at `due`, both Unix seconds. `ping` is the delivery whose answer is waited
-    for, None before it is sent.
+    `number` counts the checks since the app was switched off at `since`; where a check switched an app on and it
+    did not last, the count goes on. The next step is due at `due`. Both times are Unix seconds. `ping` is the id
+    of the delivery whose result is awaited, None before it is sent.
     """
 
     app_id: str
@@ -52,28 +53,32 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class MailEvent:
-    """SES's word on a mail after it took it: `kind` is "Bounce", "Complaint" or "Reject"."""
+    """What SES reports about a mail after taking it: `kind` is "Bounce", "Complaint" or "Reject"."""
 
     kind: str
     detail: str
     recipients: tuple[str, ...]
     app_id: str
-    entry: str
+    transition_id: str
 
 
-Message = FollowUp | Replay | Probe | MailEvent
+Message = FollowUp | Replay | RecoveryCheck | MailEvent
 
-_KINDS: dict[str, type[FollowUp | Replay | Probe]] = {"follow_up": FollowUp, "replay": Replay, "probe": Probe}
+_KINDS: dict[str, type[FollowUp | Replay | RecoveryCheck]] = {
+    "follow_up": FollowUp,
+    "replay": Replay,
+    "recovery_check": RecoveryCheck,
+}
 
 
-def encode(message: FollowUp | Replay | Probe) -> str:
-    """The message as the text of a queue message."""
-    [kind] = [name for name, made in _KINDS.items() if isinstance(message, made)]
+def encode(message: FollowUp | Replay | RecoveryCheck) -> str:
+    """The message as the body of a queue message: JSON with its `kind`."""
+    [kind] = [name for name, message_type in _KINDS.items() if isinstance(message, message_type)]
     return json.dumps({"kind": kind} | asdict(message))
 
 
 def decode(text: str) -> Message:
-    """The inverse of `encode`; also reads what EventBridge forwards of SES.
+    """The inverse of `encode`; also reads the SES events that EventBridge forwards.
 
     Raises:
         ValueError, KeyError, TypeError: none of these messages. Only a fault of ours can put one on the queue.
@@ -86,25 +91,29 @@ def decode(text: str) -> Message:
     return _KINDS[fields.pop("kind")](**fields)
 
 
-def tags(app_id: str, entry: str) -> dict[str, str]:
-    """What a mail carries so that SES's word on it finds its audit entry; SES allows no `#` in a tag."""
-    return {"app": app_id.encode().hex(), "entry": entry.encode().hex()}
+def tags(app_id: str, transition_id: str) -> dict[str, str]:
+    """The tags of a mail, from which SES's later events are matched to its transition.
+
+    In hexadecimal, because SES allows only letters, digits, `_` and `-` in a tag.
+    Source: https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html
+    """
+    return {"app": app_id.encode().hex(), "transition": transition_id.encode().hex()}
 
 
 def _mail_event(detail: dict[str, Any]) -> MailEvent:
     # https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
     kind = detail["eventType"]
-    said = detail.get(kind.lower(), {})
-    reasons = (said.get(name) for name in ("bounceType", "bounceSubType", "complaintFeedbackType", "reason"))
-    carried = {name: bytes.fromhex(values[0]).decode() for name, values in _carried(detail).items()}
+    report = detail.get(kind.lower(), {})
+    reasons = (report.get(name) for name in ("bounceType", "bounceSubType", "complaintFeedbackType", "reason"))
     return MailEvent(
         kind,
         " ".join(filter(None, reasons)),
         tuple(detail["mail"]["destination"]),
-        carried["app"],
-        carried["entry"],
+        _tag(detail, "app"),
+        _tag(detail, "transition"),
     )
 
 
-def _carried(detail: dict[str, Any]) -> dict[str, list[str]]:
-    return {name: detail["mail"]["tags"][name] for name in ("app", "entry")}
+def _tag(detail: dict[str, Any], name: str) -> str:
+    [value] = detail["mail"]["tags"][name]
+    return bytes.fromhex(value).decode()

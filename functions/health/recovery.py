@@ -1,127 +1,118 @@
-"""Looking whether a disabled app's endpoint is well again, for apps that asked for it (`auto_enable`).
+"""Recovery checks: does a switched-off app's endpoint work again? For apps that ask for them (`auto_enable`).
 
-A chain of messages on the Transitions queue: wait, have deliver send a ping, look at its record, wait longer. The
-ping's id is made of the generation and the probe's number: a step that is repeated after a crash sends nothing twice.
+A chain of messages on the Transitions queue: wait, have deliver send a ping, read its result, wait longer. A
+ping's id comes from the generation and the check's number, so a step that is repeated after a crash sends nothing
+twice.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from bellhop import attempts, pings, queues
 from bellhop.attempts import DELIVERED, PARKED, RETRYING
-from bellhop.deliveries import Delivery
 from bellhop.registry import DISABLED, App, AuditEntry, find
-from bellhop.telemetry import Telemetry
 from health import transitions
-from health.messages import Probe
+from health.dependencies import HealthDependencies
+from health.messages import RecoveryCheck
 
-FIRST_INTERVAL = 900  # seconds; doubled after each probe that failed
+FIRST_INTERVAL = 900  # seconds before the first check; doubled after each one that failed
 LONGEST_INTERVAL = 86_400
-LASTING = 86_400.0  # seconds on, after which a probe that switched on is believed
-GIVEN_UP = 30 * 86_400.0  # what was parked first has expired by then
-BY_PROBE = "probe"  # the rule of a transition that a probe made
-OVERDUE = 900.0  # a ping without a record that long after it was sent counts as failed
+STABLE_AFTER = 86_400.0  # seconds that an app stays on before the check that switched it on counts as right
+GIVE_UP_AFTER = 30 * 86_400.0  # seconds off; by then the first parked deliveries have expired
+PING_OVERDUE = 900.0  # seconds after which a ping that has no result counts as failed
+BY_RECOVERY_CHECK = "recovery_check"  # the rule and the actor of a transition that a check made
 
 
-@dataclass(frozen=True)
-class RecoveryDependencies:
-    """What probing works with. `answers_within`: seconds a ping needs at most, when nothing is in its way."""
+def first_check(app_id: str, generation: int, now: float) -> RecoveryCheck:
+    """The first check of an app that was switched off just now, which began `generation`.
 
-    ping: Callable[[Delivery], None]
-    send: Callable[[Probe, int], None]
-    answers_within: float
-    transitions: transitions.TransitionDependencies
-    telemetry: Telemetry
-    now: Callable[[], datetime]
-
-
-def begin(app_id: str, generation: int, now: float) -> Probe:
-    """The probe of an app that has just been switched off, and so is in `generation`.
-
-    Policy: an endpoint that answers pings and refuses webhooks must not go on and off four times an hour. Where a
-    probe switched the app on and that did not last, the intervals go on growing.
+    Policy: an endpoint that accepts pings and refuses webhooks must not be switched on and off four times an hour.
+    Where a check switched the app on and that did not last, the intervals go on growing.
     """
-    before = find(AuditEntry, app_id, transitions.enabled_entry(generation - 2), consistent=True)
+    before = find(AuditEntry, app_id, transitions.enabled_id(generation - 2), consistent=True)
     number = 1
-    if before and before.evidence["rule"] == BY_PROBE and now - _moment(before.at) < LASTING:
-        number = int(before.evidence["probe"]) + 1
-    return Probe(app_id, generation, now, now + interval(number), number)
-
-
-def step(probe: Probe, deps: RecoveryDependencies) -> None:
-    """Make the step that is due; the chain ends when the app is not off any more, or not to be probed."""
-    app = find(App, probe.app_id, consistent=True)
-    now = deps.now().timestamp()
-    if app is None or app.state != DISABLED or int(app.generation) != probe.generation or not app.auto_enable:
-        _end(probe, deps)
-    elif now < probe.due:
-        _wait(probe, deps)
-    elif now - probe.since > GIVEN_UP:
-        deps.telemetry.warning("probing given up", app_id=probe.app_id, probes=probe.number - 1)
-    elif probe.ping is None:
-        _ask(app, probe, deps)
-    else:
-        _look(app, probe, probe.ping, deps)
-
-
-def _end(probe: Probe, deps: RecoveryDependencies) -> None:
-    # It may have been this chain that switched the app on, and died before it could say so.
-    key = transitions.enabled_entry(probe.generation)
-    transitions.resume(find(AuditEntry, probe.app_id, key, consistent=True), deps.transitions)
-    deps.telemetry.info("probing ended: the app is on, gone, or not to be probed", app_id=probe.app_id)
+    if before and before.evidence["rule"] == BY_RECOVERY_CHECK and now - _unix(before.at) < STABLE_AFTER:
+        number = int(before.evidence["recovery_check"]) + 1
+    return RecoveryCheck(app_id, generation, now, now + interval(number), number)
 
 
 def interval(number: int) -> int:
-    """Seconds before probe `number`, from 1."""
+    """Seconds to wait before check `number`, counted from 1."""
     return min(LONGEST_INTERVAL, FIRST_INTERVAL << min(number - 1, 20))
 
 
-def _ask(app: App, probe: Probe, deps: RecoveryDependencies) -> None:
-    ping = pings.make(app, f"{probe.generation}-{probe.number}")
+def step(check: RecoveryCheck, deps: HealthDependencies) -> None:
+    """Take the step that is due. The chain ends when the app is not off any more, or does not ask for checks."""
+    app = find(App, check.app_id, consistent=True)
+    now = deps.now().timestamp()
+    if app is None or app.state != DISABLED or int(app.generation) != check.generation or not app.auto_enable:
+        _end_chain(check, deps)
+    elif now < check.due:
+        _send_when_due(check, deps)
+    elif now - check.since > GIVE_UP_AFTER:
+        deps.telemetry.warning(
+            "recovery checks given up: the app stays off until a person switches it on",
+            app_id=check.app_id,
+            checks=check.number - 1,
+        )
+    elif check.ping is None:
+        _send_ping(app, check, deps)
+    else:
+        _read_result(app, check, check.ping, deps)
+
+
+def _end_chain(check: RecoveryCheck, deps: HealthDependencies) -> None:
+    # Perhaps this chain switched the app on, and its worker died before it could announce that.
+    transition_id = transitions.enabled_id(check.generation)
+    transitions.resume(find(AuditEntry, check.app_id, transition_id, consistent=True), deps)
+    deps.telemetry.info("recovery checks ended: the app is on, was deleted, or asks for none", app_id=check.app_id)
+
+
+def _send_ping(app: App, check: RecoveryCheck, deps: HealthDependencies) -> None:
+    ping = pings.make(app, f"{check.generation}-{check.number}")
     deps.ping(ping)
-    _wait(replace(probe, ping=ping.delivery_id, due=deps.now().timestamp() + deps.answers_within), deps)
+    _send_when_due(replace(check, ping=ping.delivery_id, due=deps.now().timestamp() + deps.ping_seconds), deps)
 
 
-def _look(app: App, probe: Probe, ping: str, deps: RecoveryDependencies) -> None:
+def _read_result(app: App, check: RecoveryCheck, ping: str, deps: HealthDependencies) -> None:
     record = attempts.load(ping)
     now = deps.now().timestamp()
-    if record is None or record.state == RETRYING:
-        if now < probe.due + OVERDUE:
-            _go_round(probe, deps.answers_within, deps)
-            return
-    elif record.state == DELIVERED:
-        _enable(app, probe, record.attempts[-1], deps)
-        return
-    deps.telemetry.info("probe failed", app_id=probe.app_id, number=probe.number)
-    following = probe.number + 1
-    _wait(replace(probe, number=following, ping=None, due=now + interval(following)), deps)
+    unknown = record is None or record.state == RETRYING
+    if record is not None and record.state == DELIVERED:
+        _switch_on(app, check, record.attempts[-1], deps)
+    elif unknown and now < check.due + PING_OVERDUE:
+        _send_later(check, deps.ping_seconds, deps)
+    else:
+        deps.telemetry.info(
+            "recovery check failed: the next one is scheduled", app_id=check.app_id, number=check.number
+        )
+        number = check.number + 1
+        _send_when_due(replace(check, number=number, ping=None, due=now + interval(number)), deps)
 
 
-def _enable(app: App, probe: Probe, answered: dict[str, object], deps: RecoveryDependencies) -> None:
+def _switch_on(app: App, check: RecoveryCheck, attempt: dict[str, object], deps: HealthDependencies) -> None:
     off = transitions.last_disabled(app)
-    shown: dict[str, Any] = {
-        "rule": BY_PROBE,
-        "probe": probe.number,
+    evidence: dict[str, Any] = {
+        "rule": BY_RECOVERY_CHECK,
+        "recovery_check": check.number,
         "url": app.url,
         "off_since": off.at if off else None,
-        "response": {name: answered.get(name) for name in ("status", "ms")},
+        "response": {name: attempt.get(name) for name in ("status", "ms")},
         "replay": {"states": [PARKED]},
         "days": [],
     }
-    made = transitions.enable(app, "probe", shown, deps.transitions, tell_owners=True)
-    if made is None:
-        deps.telemetry.info("probing ended: somebody was quicker", app_id=app.app_id)
+    if transitions.enable(app, BY_RECOVERY_CHECK, evidence, deps, tell_owners=True) is None:
+        deps.telemetry.info("recovery checks ended: somebody else switched the app first", app_id=app.app_id)
 
 
-def _moment(at: str) -> float:
+def _send_when_due(check: RecoveryCheck, deps: HealthDependencies) -> None:
+    _send_later(check, check.due - deps.now().timestamp(), deps)
+
+
+def _send_later(check: RecoveryCheck, seconds: float, deps: HealthDependencies) -> None:
+    deps.send_later(check, max(1, queues.delay(seconds)))
+
+
+def _unix(at: str) -> float:
     return datetime.fromisoformat(at).timestamp()
-
-
-def _wait(probe: Probe, deps: RecoveryDependencies) -> None:
-    _go_round(probe, probe.due - deps.now().timestamp(), deps)
-
-
-def _go_round(probe: Probe, seconds: float, deps: RecoveryDependencies) -> None:
-    deps.send(probe, max(1, queues.delay(seconds)))

@@ -1,1 +1,1 @@
-"""notify: an issue event in, one delivery for each hook that wants it out."""
+"""notify: takes an issue event, enqueues one delivery for each hook that wants it."""

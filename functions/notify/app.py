@@ -1,4 +1,4 @@
-"""The notify function: SQS batch in, deliveries out, partial failures back to the queue."""
+"""The notify function: a batch of issue events in, deliveries out, what failed back to the queue."""
 
 import os
 import time
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bellhop import aws, partial_batch, settings, tables
 from bellhop.backoff import Backoff
+from bellhop.budget import Budget
 from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Organization, Registry
 from bellhop.telemetry import PowertoolsTelemetry
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the notify function is told by its environment."""
+    """The notify function's environment."""
 
     deliveries_queue_url: str
     events_dead_letters_url: str
@@ -31,16 +32,19 @@ class Settings:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Entry point for the IssueEvents queue."""
-    deps, telemetry = _open()
+    deps, telemetry, budget = _open()
     telemetry.begin(context)
     try:
-        return partial_batch.response(process(event["Records"], deps))
+        with budget.invocation(context.get_remaining_time_in_millis):
+            return partial_batch.response(process(event["Records"], deps))
     finally:
         telemetry.flush()
 
 
 @cache
-def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry]:
+def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry, Budget]:
+    budget = Budget()
+    budget.watch(aws.core())  # before the first client is made
     chosen = settings.load(Settings, os.environ)
     tables.bind(
         tables.connect(),
@@ -53,14 +57,15 @@ def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry]:
     telemetry = PowertoolsTelemetry()
     sqs: SQSClient = aws.client("sqs")
     deps = NotifyDependencies(
-        hooks=Registry(chosen.cache_seconds, time.monotonic),
+        hooks=Registry(chosen.cache_seconds, time.time),
         deliveries=Queue(sqs, chosen.deliveries_queue_url),
         dead_letters=Queue(sqs, chosen.events_dead_letters_url),
         telemetry=telemetry,
         backoff=Backoff(0.1),
+        now=time.time,
     )
-    return deps, telemetry
+    return deps, telemetry, budget
 
 
-if settings.on_lambda(os.environ):  # a function starts with a whole processor and without a bill: build there
+if settings.on_lambda(os.environ):  # initialisation has a whole processor and is not billed: build there
     _open()

@@ -1,36 +1,38 @@
-"""A batch of queue messages on its way through notify: each event is enqueued, dead-lettered or skipped."""
+"""A batch of queue messages: each event is fanned out into deliveries, dead-lettered or skipped."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bellhop import deliveries, events
-from bellhop.deliveries import Delivery
+from bellhop import events
+from bellhop.deliveries import Delivery, encode
 from bellhop.events import IssueEvent, MalformedEventError
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
 from notify.fanout import FanOut, Hooks, fan_out
 
-SHOWN = 20  # installations named per reason in a log line
+MAX_NAMED = 20  # installations in a log line, for each reason
+MAX_ATTRIBUTE = 1000  # characters of a dead letter's attribute
 
 
 @dataclass(frozen=True)
 class NotifyDependencies:
-    """What notify is handed: the registry, the queues it sends to, and what it reports to."""
+    """What notify's code is handed; `backoff` sleeps before SQS is called again."""
 
     hooks: Hooks
     deliveries: Queue
     dead_letters: Queue
     telemetry: Telemetry
     backoff: Callable[[int], None]
+    now: Callable[[], float]  # Unix seconds
 
 
 def process(messages: Iterable[dict[str, Any]], deps: NotifyDependencies) -> list[str]:
     """Handle a batch; return the ids of the messages that the queue is to deliver again.
 
-    Policy: when the registry or a queue does not respond, only the messages it concerns come back. What of them
-    was enqueued already is enqueued once more, under the same webhook-id.
+    Policy: when the registry or a queue does not respond, only the messages concerned come back. Those of their
+    deliveries that were already enqueued are enqueued again, under the same webhook-id.
     """
     failed: list[str] = []
     outgoing: list[tuple[str, Delivery]] = []
@@ -49,7 +51,7 @@ def process(messages: Iterable[dict[str, Any]], deps: NotifyDependencies) -> lis
 
 
 def _read(message: dict[str, Any], deps: NotifyDependencies) -> IssueEvent | None:
-    """The event; None when it is malformed, and dead-lettered."""
+    """The event; None if it was malformed and is now in the dead-letter queue."""
     try:
         return events.parse(message["body"])
     except MalformedEventError as error:
@@ -66,8 +68,8 @@ def _deliveries(event: IssueEvent | None, deps: NotifyDependencies) -> list[Deli
 
 
 def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: NotifyDependencies) -> None:
-    # The body itself stays out of the log: it is the customer's.
-    attributes = {"field": _plain(error.field), "reason": _plain(error.reason)}
+    # The body stays out of the log, because it is the customer's data.
+    attributes = {"field": _attribute(error.field), "reason": _attribute(error.reason)}
     deps.dead_letters.send(OutgoingMessage(message["body"], attributes=attributes))
     deps.telemetry.warning(
         "event malformed: it was sent to the dead-letter queue",
@@ -79,9 +81,9 @@ def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: Noti
     deps.telemetry.count("EventMalformed")
 
 
-def _plain(text: str) -> str:
-    # SQS refuses a message whose attributes hold control characters, and these quote the publisher.
-    return text.encode("unicode_escape").decode()
+def _attribute(text: str) -> str:
+    # SQS refuses an attribute that is empty or has control characters, and these quote what the publisher wrote.
+    return text.encode("unicode_escape").decode()[:MAX_ATTRIBUTE] or '""'
 
 
 def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:
@@ -90,12 +92,14 @@ def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:
     if not result.skipped and result.deliveries:
         return
     telemetry.info(
-        "event fanned out" if result.deliveries else "event skipped",
+        "event fanned out, but not to every installation"
+        if result.deliveries
+        else "event skipped: no installation gets it",
         event_id=event.event_id,
         organization_id=event.organization_id,
         event_name=event.name,
         deliveries=len(result.deliveries),
-        skipped={reason: ids[:SHOWN] for reason, ids in result.skipped.items()},
+        skipped={reason: ids[:MAX_NAMED] for reason, ids in result.skipped.items()},
     )
     for reason, ids in result.skipped.items():
         telemetry.count("Skipped_" + reason, max(1, len(ids)))
@@ -104,7 +108,8 @@ def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:
 
 
 def _enqueue(outgoing: list[tuple[str, Delivery]], deps: NotifyDependencies) -> set[str]:
-    messages = [OutgoingMessage(deliveries.encode(d), group=d.app_id) for _, d in outgoing]
+    now = deps.now()
+    messages = [OutgoingMessage(encode(replace(d, enqueued_at=now)), group=d.app_id) for _, d in outgoing]
     try:
         rejected = deps.deliveries.send_all(messages, deps.backoff)
     except Exception:  # noqa: BLE001 - SQS did not respond: every event of the batch goes back to its queue
@@ -115,7 +120,7 @@ def _enqueue(outgoing: list[tuple[str, Delivery]], deps: NotifyDependencies) -> 
     for number in sorted(rejected):
         message_id, delivery = outgoing[number]
         deps.telemetry.warning(
-            "delivery rejected by the queue: its event will be retried",
+            "delivery rejected by its queue: its event will be retried by the queue",
             message_id=message_id,
             event_id=delivery.event_id,
             delivery_id=delivery.delivery_id,
@@ -125,8 +130,8 @@ def _enqueue(outgoing: list[tuple[str, Delivery]], deps: NotifyDependencies) -> 
 
 
 def _report_enqueued(enqueued: Iterable[Delivery], deps: NotifyDependencies) -> None:
-    # One line for the batch, with the number of each event's deliveries: a line for each event would cost as much
-    # as its place on the queue.
+    # One line for the batch, with the number of deliveries for each event: a line for each event would cost as
+    # much as sending it through the queue.
     counted = Counter(delivery.event_id for delivery in enqueued)
     if counted:
         deps.telemetry.info("deliveries enqueued", events=dict(counted))

@@ -1,32 +1,65 @@
-"""The webhook's body, frozen as bytes once: every attempt sends the same."""
+"""The webhook's body, frozen as bytes once, so that every attempt sends the same.
+
+`issue`, `data` and `user` are the publisher's: numbers, strings and order go into the body as they were written.
+"""
 
 import json
-from typing import Any
+from functools import cached_property
 
 from bellhop.events import IssueEvent
+from bellhop.json_text import members
 
 SYSTEM = {"type": "application", "id": "sentry", "name": "Sentry"}
 
 
-def freeze(event: IssueEvent, action: str, installation_id: str) -> bytes:
-    """The body: action, installation, data with the issue in it, actor."""
-    body = {
-        "action": action,
-        "installation": {"uuid": installation_id},
-        "data": _data(event),
-        "actor": _actor(event),
-    }
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+class Payload:
+    """What the bodies of one event's deliveries have in common."""
+
+    def __init__(self, event: IssueEvent) -> None:
+        self._event = event
+
+    def body(self, action: str, installation_id: str) -> bytes:
+        """The body as UTF-8 JSON: `action`, `installation`, `data` with the issue in it, `actor`, `occurred_at`.
+
+        `occurred_at` is there only if the event has one.
+        """
+        fields = {
+            "action": json.dumps(action),
+            "installation": _object({"uuid": json.dumps(installation_id)}),
+            "data": self._data,
+            "actor": self._actor,
+        }
+        if self._event.occurred_at:
+            fields["occurred_at"] = self._event.texts["occurred_at"]
+        return _object(fields).encode()
+
+    @cached_property
+    def _data(self) -> str:
+        event = self._event
+        parts = [str(m) for m in members(event.texts["data"]) if m.name != "issue"] if event.data else []
+        if event.issue:
+            parts.append(f'"issue":{_with_id_as_text(event.texts["issue"])}')
+        elif event.data and "issue" in event.data:
+            parts.append(next(str(m) for m in members(event.texts["data"]) if m.name == "issue"))
+        return "{" + ",".join(parts) + "}"
+
+    @cached_property
+    def _actor(self) -> str:
+        if self._event.user is None:
+            return json.dumps(SYSTEM, separators=(",", ":"))
+        written = {m.name: m.value_text for m in members(self._event.texts["user"])}
+        return _object({"type": written.get("type", '"user"'), "id": written["id"], "name": written["name"]})
 
 
-def _data(event: IssueEvent) -> dict[str, Any]:
-    data = dict(event.data or {})
-    if event.issue:
-        data["issue"] = event.issue | {"id": str(event.issue["id"])}  # receivers know issue ids as strings
-    return data
+def _with_id_as_text(issue: str) -> str:
+    """The issue with its id as a string, which is what receivers expect."""
+    parts = [f"{m.name_text}:{_quoted(m.value_text)}" if m.name == "id" else str(m) for m in members(issue)]
+    return "{" + ",".join(parts) + "}"
 
 
-def _actor(event: IssueEvent) -> dict[str, Any]:
-    if event.user is None:
-        return SYSTEM
-    return {"type": event.user.get("type", "user"), "id": event.user["id"], "name": event.user["name"]}
+def _quoted(value: str) -> str:
+    return value if value.startswith('"') else f'"{value}"'
+
+
+def _object(fields: dict[str, str]) -> str:
+    return "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"

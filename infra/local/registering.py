@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bellhop import aws
 from bellhop.registry import INTERNAL, App, Installation, Organization
 from bellhop.secrets import SigningSecret
-from infra.console import stack as console
+from infra.cli import stack as cli_stack
 from infra.local.stack import Stack
 
 EVENTS = ("issue.created", "issue.resolved", "issue.assigned")
@@ -29,7 +29,7 @@ def use_stack(stack: Stack, environ: MutableMapping[str, str]) -> None:
         del environ[name]
     environ.update(stack.env)
     aws.core.cache_clear()  # it has the credentials of the stack that this process used before
-    console.bind(console.Stack(stack.name, stack.outputs, {}))
+    cli_stack.bind(cli_stack.Stack(stack.name, stack.outputs, {}))
 
 
 def register(organization_id: str, owners: Sequence[str], hooks: Sequence[Hook]) -> None:

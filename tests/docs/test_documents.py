@@ -12,7 +12,7 @@ import typer.main
 from samtranslator.yaml_helper import yaml_parse
 from typer.core import TyperGroup
 
-from infra.console.main import app as command_line
+from infra.cli.main import app as command_line
 from tests.docs.pages import DOCS, ROOT, RUNBOOK, anchors, blocks, headings, links, name, pages, rows, spans
 
 README = ROOT / "README.md"

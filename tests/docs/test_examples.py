@@ -221,7 +221,8 @@ def test_a_malformed_event_is_refused_with_the_reason_on_the_page(row: list[str]
 
 
 def test_every_reason_to_skip_an_event_is_explained() -> None:
-    source = (ROOT / "functions" / "notify" / "fanout.py").read_text()
+    files = (ROOT / "functions" / "notify" / "fanout.py", ROOT / "functions" / "bellhop" / "subscription.py")
+    source = "".join(file.read_text() for file in files)
     explained = {reason.strip("` ") for row in rows(PUBLISHERS, "reason") for reason in row[0].split(",")}
     in_code = {reason for reason in explained if f'"{reason}"' in source}
     statuses = {"installation_pending", "installation_uninstalled"}

@@ -13,6 +13,7 @@ from bellhop.registry import App, Installation
 from deliver.attempt import signing
 from deliver.attempt.signing import Keys
 from notify import fanout
+from notify.payload import Payload
 from tests.docs.pages import DOCS, blocks
 
 PUBLISHERS, APP_AUTHORS = DOCS / "publishers.md", DOCS / "app-authors.md"
@@ -41,7 +42,7 @@ def webhook(timestamp: int = TIMESTAMP, request_id: str = REQUEST_ID) -> Webhook
     installation = Installation(
         "acme", "5d2c6e0a-9f57-4c57-8f19-0c2f6f0b7f11", app_id="deploy-bot", events=["issue.resolved"]
     )
-    delivery = fanout.decide(event, installation, app)
+    delivery = fanout.decide(event, Payload(event), installation, app)
     assert isinstance(delivery, Delivery)
     headers = signing.headers(delivery, Keys(SECRET), request_id, timestamp)
     return Webhook(headers | {"Content-Length": str(len(delivery.body))}, delivery.body)

@@ -39,7 +39,7 @@ def test_no_mail_is_lost_or_sent_twice_while_ses_refuses(tenant: Tenant) -> None
     hook, _ = tenant.app(RepairableEndpoint())
     with ses_refusing(tenant):
         tenant.publish(tenant.event("last"))
-        eventually(lambda: steps_done(hook) == {"event", "probe"}, "all but the mail is done")
+        eventually(lambda: steps_done(hook) == {"event", "recovery_check"}, "all but the mail is done")
         assert mails_by_owner(tenant, hook, "Action required") == {}
         assert state(hook) == (DISABLED, 2)
     eventually(lambda: finished_entry(hook, "app.disabled"), "the mail is sent when the message comes back")
@@ -59,7 +59,7 @@ def test_the_follow_up_of_an_app_that_is_deleted_before_its_mail_is_sent_ends_wi
     hook, _ = tenant.app(RepairableEndpoint())
     with ses_refusing(tenant):
         tenant.publish(tenant.event("last"))
-        eventually(lambda: steps_done(hook) == {"event", "probe"}, "all but the mail is done")
+        eventually(lambda: steps_done(hook) == {"event", "recovery_check"}, "all but the mail is done")
         App(hook.app_id).delete()
     eventually(lambda: finished_entry(hook, "app.disabled"), "the follow-up ends")
     assert mails_by_owner(tenant, hook, "Action required") == {}

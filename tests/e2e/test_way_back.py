@@ -15,7 +15,7 @@ from bellhop import attempts, outcomes
 from bellhop.deliveries import delivery_id
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import DISABLED, ENABLED, App
-from health.messages import FollowUp, Probe
+from health.messages import FollowUp, RecoveryCheck
 from infra.local.registering import Hook
 from tests.e2e.conftest import Tenant, eventually
 from tests.e2e.disabled_app import (
@@ -103,7 +103,7 @@ def test_a_recovery_check_that_succeeds_enables_the_app_and_its_owners_are_told(
     App(hook.app_id).update(actions=[App.auto_enable.set(True)])
     behaviour.status = 200
     now = time.time()
-    send_to_health(tenant, Probe(hook.app_id, 2, since=now, due=now))
+    send_to_health(tenant, RecoveryCheck(hook.app_id, 2, since=now, due=now))
     eventually(lambda: finished_entry(hook, "app.enabled"), "the app is on again")
     assert state(hook) == (ENABLED, 3)
     assert json.loads(endpoint.received[-1].body)["action"] == "test"

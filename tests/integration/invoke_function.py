@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from bellhop.deliveries import Delivery
@@ -47,10 +48,10 @@ def sequence(position: int) -> str:
 
 
 def delivery(tenant: Tenant, hook: Hook, event_id: str) -> Delivery:
-    """The delivery that notify makes of an event for this app."""
+    """The delivery that notify makes of an event for this app, enqueued just now."""
     fanned_out = fan_out(parse(json.dumps(tenant.event(event_id))), Registry(0, time.monotonic))
     [for_app] = [delivery for delivery in fanned_out.deliveries if delivery.app_id == hook.app_id]
-    return for_app
+    return replace(for_app, enqueued_at=time.time())
 
 
 def sent_to(queue: str, tenant: Tenant, hook: Hook) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ def announced(tenant: Tenant, hook: Hook) -> list[str]:
 
 
 def entries(hook: Hook) -> list[str]:
-    return [entry.entry for entry in AuditEntry.query(hook.app_id, consistent_read=True)]
+    return [entry.transition_id for entry in AuditEntry.query(hook.app_id, consistent_read=True)]
 
 
 def switched_off(tenant: Tenant) -> tuple[Hook, str]:

@@ -53,7 +53,7 @@ def allowed(call: Callable[..., object], **arguments: Any) -> bool:
     ("role", "reads", "puts"),
     [
         ("NotifyRole", {"Organizations", "Apps"}, set()),
-        ("DeliverRole", {"Apps", "Secrets", "Attempts", "Circuits"}, {"Attempts", "Successes"}),
+        ("DeliverRole", {"Apps", "Installations", "Secrets", "Attempts", "Circuits"}, {"Attempts", "Successes"}),
         ("HealthRole", {"Organizations", "Apps", "Audit", "Attempts", "Circuits"}, {"Audit"}),
     ],
 )

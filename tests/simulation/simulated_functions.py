@@ -19,16 +19,14 @@ from deliver import batch
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.response import Response, SendFailure
-from health import follow_up, recovery, replay, transitions
 from health import messages as health_messages
-from health.app import act
+from health.app import handle
 from health.dependencies import HealthDependencies, Queues
-from health.mail import mailer
 from health.review import Scope, review
 from health.rules import Thresholds
 from notify import intake
 from tests.support.endpoint import Clock, Endpoint, dependencies
-from tests.support.fakes import Recorder, sqs_record
+from tests.support.fakes import Recorder, queue_message
 from tests.support.ses import LINKS, Ses
 
 DELAYS = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -100,7 +98,7 @@ class Fleet:
         self.clock.now = until
 
     def _work(self, batch: list[tuple[datetime, int, str, str, int]]) -> None:
-        messages = [sqs_record(body, str(number), received) for _, number, _, body, received in batch]
+        messages = [queue_message(body, str(number), received) for _, number, _, body, received in batch]
         returned = self._queues[batch[0][2]](messages)
         for _, number, queue, body, received in batch:
             if str(number) in returned:
@@ -114,12 +112,12 @@ class Fleet:
 
     def _followed_up(self, messages: list[dict[str, Any]]) -> list[str]:
         for message in messages:
-            act(health_messages.decode(message["body"]), self._health)
+            handle(health_messages.decode(message["body"]), self._health)
         return []
 
     def _reviewed(self, messages: list[dict[str, Any]]) -> list[str]:
         for message in messages:
-            review(Scope(*json.loads(message["body"])), self._health.thresholds, self._health.transitions)
+            review(Scope(*json.loads(message["body"])), self._health.thresholds, self._health)
         return []
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
@@ -140,7 +138,7 @@ class Fleet:
     def _notify_dependencies(self) -> intake.NotifyDependencies:
         hooks = Registry(CACHE_SECONDS, self.seconds)
         return intake.NotifyDependencies(
-            hooks, self.queue(DELIVERIES), self.queue("dead"), self.telemetry, lambda _: None
+            hooks, self.queue(DELIVERIES), self.queue("dead"), self.telemetry, lambda _: None, self.seconds
         )
 
     def _deliver_dependencies(self) -> DeliverDependencies:
@@ -152,29 +150,30 @@ class Fleet:
         return replace(
             deps,
             transport=self,
-            policy=RetryPolicy(DELAYS, lease=30),
+            policy=RetryPolicy(DELAYS, lease=30, fresh=190),
             uniform=lambda low, high: low,
         )
 
     def _health_dependencies(self) -> HealthDependencies:
         queues = self.queues()
-        switching = transitions.TransitionDependencies(
-            tables.connect(), queues.announce, self.telemetry, self.clock
-        )
-        mailing = mailer.MailDependencies(self.ses, "bellhop@tracker.example", "settings", LINKS, self.telemetry)  # type: ignore[arg-type]
-        bus = Bus(lambda: self, "default")  # type: ignore[arg-type,return-value]
-        following = follow_up.FollowUpDependencies(
-            bus, mailing, queues.announce, 10.0, CACHE_SECONDS + 30, 60.0, self.telemetry, self.clock
-        )
         return HealthDependencies(
-            Thresholds(1000, 7, 72),
-            switching,
-            following,
-            replay.ReplayDependencies(queues.remind, queues.announce, self.telemetry, self.clock),
-            recovery.RecoveryDependencies(
-                queues.ping, queues.announce, 30.0, switching, self.telemetry, self.clock
-            ),
-            self.telemetry,  # type: ignore[arg-type]
+            connection=tables.connect(),
+            announce=queues.announce,
+            telemetry=self.telemetry,
+            now=self.clock,
+            thresholds=Thresholds(1000, 7, 72),
+            send_later=queues.announce,
+            ping=queues.ping,
+            retry=queues.retry,
+            bus=Bus(lambda: cast("Any", self), "default"),
+            ses=cast("Any", self.ses),
+            mail_from="bellhop@tracker.example",
+            mail_configuration_set="settings",
+            links=LINKS,
+            replay_per_second=10.0,
+            ping_seconds=30.0,
+            settle_seconds=CACHE_SECONDS + 30,
+            lease_seconds=60.0,
         )
 
 

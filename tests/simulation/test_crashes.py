@@ -15,8 +15,8 @@ from deliver.batch import process
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
-from tests.support.endpoint import TIMEOUT, Announced, Apps, Clock, Endpoint, dependencies, record, response
-from tests.support.fakes import NOW, app, delivery, sqs_record
+from tests.support.endpoint import TIMEOUT, Apps, Clock, Endpoint, FakeBus, dependencies, record, response
+from tests.support.fakes import NOW, app, delivery, queue_message
 
 DELAYS = (5, 60, 300)
 ALL = 1 + len(DELAYS)  # attempts
@@ -37,7 +37,7 @@ class World:
     endpoint: Endpoint
     clock: Clock = dataclasses.field(default_factory=Clock)
     queue: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    bus: Announced = dataclasses.field(default_factory=Announced)
+    bus: FakeBus = dataclasses.field(default_factory=FakeBus)
     app: App = dataclasses.field(default_factory=app)
     effects: int = 0
     died: bool = False
@@ -60,7 +60,7 @@ class World:
     # What the function is handed, each call an effect.
 
     def send(self, retry: Retry, seconds: int) -> None:
-        message = sqs_record(deliveries.encode(retry), f"m{len(self.queue)}-{seconds}")
+        message = queue_message(deliveries.encode(retry), f"m{len(self.queue)}-{seconds}")
         self.effect(self.queue.append)(message)
 
     def publish(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class World:
                 self.died, returned = True, [message["messageId"]]
             if returned:
                 count = int(message["attributes"]["ApproximateReceiveCount"]) + 1
-                self.queue.append(sqs_record(message["body"], message["messageId"], count))
+                self.queue.append(queue_message(message["body"], message["messageId"], count))
 
 
 def simulate(world: World, monkeypatch: pytest.MonkeyPatch, *messages: Delivery | Retry) -> None:
@@ -96,7 +96,7 @@ def simulate(world: World, monkeypatch: pytest.MonkeyPatch, *messages: Delivery 
         buffer=SuccessBuffer(lambda: 0.0),
     )
     deps.parking.limit = 10
-    world.queue += [sqs_record(message, f"first-{n}") for n, message in enumerate(messages)]
+    world.queue += [queue_message(message, f"first-{n}") for n, message in enumerate(messages)]
     world.run(deps)
     monkeypatch.undo()
 

@@ -14,7 +14,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.bus import BusError
 from bellhop.deliveries import Retry
 from bellhop.outcomes import OutcomeDay
-from bellhop.registry import App
+from bellhop.registry import App, Installation
 from deliver.attempt.signing import Keys
 from deliver.batch import process
 from deliver.circuit.parking import Parking
@@ -22,7 +22,7 @@ from deliver.circuit.window import FailureWindow
 from deliver.dependencies import DeliverDependencies, Invocation, Poster, Publisher, RetryPolicy, Scheduler
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
-from tests.support.fakes import NOW, SECRET, Recorder, delivery, sqs_record
+from tests.support.fakes import NOW, SECRET, Recorder, delivery, installation, queue_message
 
 TIMEOUT = SendFailure("timeout", "no response")
 
@@ -32,7 +32,7 @@ def response(status: int, body: bytes = b"", headers: Mapping[str, str] | None =
 
 
 class Endpoint:
-    """Responds in turn, with the last one for ever; remembers what was posted."""
+    """Gives each of its responses once, then the last one for ever. Records every request."""
 
     def __init__(self, *responses: Response | SendFailure) -> None:
         self.responses = list(responses)
@@ -44,7 +44,7 @@ class Endpoint:
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -56,8 +56,8 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-class Announced:
-    """A bus that remembers what was published, once it takes it."""
+class FakeBus:
+    """An event bus that records what is published, and fails while it is `down`."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
@@ -70,13 +70,18 @@ class Announced:
 
 
 class Apps:
-    """A registry of apps in memory."""
+    """A registry of apps in memory, with one installation."""
 
     def __init__(self, apps: Mapping[str, App]) -> None:
         self.apps = apps
+        hook = installation()
+        self.installed = {(hook.organization_id, hook.installation_id): hook}
 
     def app(self, app_id: str) -> App | None:
         return self.apps.get(app_id)
+
+    def installation(self, organization_id: str, installation_id: str) -> Installation | None:
+        return self.installed.get((organization_id, installation_id))
 
 
 class Secrets:
@@ -111,7 +116,7 @@ def dependencies(
         bus=bus,
         transport=Endpoint(TIMEOUT),
         deadline=10.0,
-        policy=RetryPolicy(delays=(0, 0), lease=30),
+        policy=RetryPolicy(delays=(0, 0), lease=30, fresh=190),
         buffer=SuccessBuffer(lambda: clock().timestamp()),
         window=FailureWindow(lambda: clock().timestamp()),
         parking=Parking(100_000, telemetry),
@@ -140,7 +145,7 @@ def run(
 def retries(url: str) -> list[dict[str, Any]]:
     """The messages on the Retries queue, delayed or not; taken off it."""
     backend = sqs_backends[DEFAULT_ACCOUNT_ID]["eu-west-1"].queues[url.rpartition("/")[2]]
-    found = [sqs_record(message.body, message.id) for message in backend._messages]
+    found = [queue_message(message.body, message.id) for message in backend._messages]
     backend._messages.clear()
     return found
 

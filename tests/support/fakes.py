@@ -36,8 +36,6 @@ class Recorder:
         """The fields of each log line with this message."""
         return [fields for _, text, fields in self.lines if text == message]
 
-    said = logged
-
     def everything(self) -> str:
         return repr(self.lines)
 
@@ -112,6 +110,7 @@ def delivery(**changes: Any) -> Delivery:
         "organization_id": "acme",
         "installation_id": "in-pager",
         "body": b'{"action":"created"}',
+        "enqueued_at": NOW.timestamp(),
     }
     return Delivery(**values | changes)
 
@@ -126,7 +125,3 @@ def queue_message(body: Any, message_id: str = "m1", receive_count: int = 1) -> 
         "body": body if isinstance(body, str) else json.dumps(body),
         "attributes": {"ApproximateReceiveCount": str(receive_count)},
     }
-
-
-Hooks = FakeRegistry
-sqs_record = queue_message

@@ -46,8 +46,12 @@ def warned(rule: str = "timeouts", reached: int = 512, limit: int = 1000) -> Aud
 
 
 def enabled(**changes: Any) -> AuditEntry:
-    probe = {"rule": "probe", "off_since": "2026-11-20T08:00:00+00:00", "response": {"status": 200, "ms": 12}}
-    return entry(ENABLED, **probe | {"days": [], "last_failure": None, "since": None} | changes)
+    evidence = {
+        "rule": "recovery_check",
+        "off_since": "2026-11-20T08:00:00+00:00",
+        "response": {"status": 200, "ms": 12},
+    }
+    return entry(ENABLED, **evidence | {"days": [], "last_failure": None, "since": None} | changes)
 
 
 def mail(
@@ -68,7 +72,8 @@ class Read(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, tuple[str, ...]]] = []
-        self.text, self.links = "", []
+        self.text = ""
+        self.links: list[str | None] = []
         self.feed(html)
         self.close()
 

@@ -109,6 +109,3 @@ def certificates() -> tuple[ssl.SSLContext, str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     return context, authority.cert_pem.bytes().decode()
-
-
-answers = responds_with

@@ -1,4 +1,4 @@
-"""An SES that takes mail or fails as told, and the switching off whose mail it is."""
+"""An SES that accepts mail or fails as told, and the transition that the mail is about."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from botocore.exceptions import ClientError
 
 from bellhop.registry import AuditEntry
 from health.mail.content import Links
-from health.transitions import disabled_entry
+from health.transitions import disabled_id
 
 ADA, BOB = "ada@acme.example", "bob@acme.example"
-KEY = disabled_entry(1)
+TRANSITION_ID = disabled_id(1)
 LINKS = Links("https://t.example/{organization}/{app}/", "https://t.example/unsubscribe/{owner}")
 EVIDENCE = {
     "rule": "fatal",
@@ -25,7 +25,7 @@ EVIDENCE = {
 
 @dataclass
 class Ses:
-    """Takes a mail unless it is told to fail."""
+    """Accepts every mail, unless it is told to fail."""
 
     sent: list[dict[str, Any]] = field(default_factory=list)
     fail: Callable[[], Exception] | None = None
@@ -45,7 +45,7 @@ def refusal(status: int = 400) -> Callable[[], Exception]:
     return lambda: ClientError(response, "SendEmail")  # type: ignore[arg-type]
 
 
-def disabled(key: str = KEY, **changes: Any) -> AuditEntry:
+def disabled(transition_id: str = TRANSITION_ID, **changes: Any) -> AuditEntry:
     values = {
         "organization_id": "acme",
         "action": "app.disabled",
@@ -54,12 +54,12 @@ def disabled(key: str = KEY, **changes: Any) -> AuditEntry:
         "evidence": EVIDENCE,
         "mails": {ADA: "pending", BOB: "pending"},
     }
-    return AuditEntry("pager", key, **values | changes)
+    return AuditEntry("pager", transition_id, **values | changes)
 
 
-def entry(key: str = KEY) -> AuditEntry:
-    return AuditEntry.get("pager", key, consistent_read=True)
+def entry(transition_id: str = TRANSITION_ID) -> AuditEntry:
+    return AuditEntry.get("pager", transition_id, consistent_read=True)
 
 
-def mails(key: str = KEY) -> dict[str, str]:
-    return dict(entry(key).mails.attribute_values)
+def mails(transition_id: str = TRANSITION_ID) -> dict[str, str]:
+    return dict(entry(transition_id).mails.attribute_values)

@@ -7,7 +7,7 @@ from bellhop.queues import Queue
 from bellhop.registry import App
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.dependencies import DeliverDependencies
-from tests.support.endpoint import Announced, Apps, Clock, dependencies
+from tests.support.endpoint import Apps, Clock, FakeBus, dependencies
 from tests.support.fakes import app
 
 
@@ -22,12 +22,12 @@ def apps() -> dict[str, App]:
 
 
 @pytest.fixture
-def bus() -> Announced:
-    return Announced()
+def bus() -> FakeBus:
+    return FakeBus()
 
 
 @pytest.fixture
-def deps(queue: str, clock: Clock, apps: dict[str, App], bus: Announced) -> DeliverDependencies:
+def deps(queue: str, clock: Clock, apps: dict[str, App], bus: FakeBus) -> DeliverDependencies:
     retries = Queue(boto3.client("sqs"), queue)
     scheduler = RetryScheduler(retries, "arn", lambda: cast("Any", None), "g", "role", "dead", clock)
     return dependencies(Apps(apps), scheduler, bus, clock)

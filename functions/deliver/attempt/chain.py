@@ -8,9 +8,10 @@ record ahead.
 """
 
 from bellhop import attempts
-from bellhop.attempts import EXHAUSTED, RETRYING, STOPPED, DeliveryRecord, NextState
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, STOPPED, WITHDRAWN, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import App
+from bellhop.subscription import refusal
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, names
 
@@ -42,12 +43,24 @@ def first_attempt(delivery: Delivery, app: App | None, deps: DeliverDependencies
 
 
 def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) -> DeliveryRecord | None:
-    """Write a delivery's next state; None when another copy or worker is ahead, and this one does not count."""
+    """Write a delivery's next state; None when another copy or worker is ahead, and this one does not count.
+
+    A first attempt that finds a record goes on from what the record says: its message was redriven, or its event
+    was published again.
+    """
     if pending.record is None:
         record = attempts.open_record(pending.delivery, state, deps.now())
     else:
         record = pending.record if attempts.finish(pending.record, state, deps.now()) else None
-    return record or _already_written(pending, state, deps)
+    if record:
+        return record
+    known = attempts.load(pending.delivery.delivery_id)
+    if known and _is_own_write(known, state):
+        return known
+    deps.telemetry.warning("attempt not recorded: another copy of its message is ahead", **pending.names())
+    if known and pending.record is None:
+        return _go_on(known, state, deps)
+    return None
 
 
 def claim(message: Retry, deps: DeliverDependencies) -> DeliveryRecord | None:
@@ -78,10 +91,11 @@ def give_back(pending: PendingAttempt) -> None:
 def already_recorded(delivery: Delivery, receive_count: int, deps: DeliverDependencies) -> bool:
     """Whether a first attempt has a record already; if so, what it left undone is done.
 
-    It has one only if its result was written, or it was deferred, before. That is worth a read only when SQS
-    delivered the message before.
+    It has one only if its result was written, or it was deferred, before. That is worth a read only when the
+    message may have been delivered before: SQS says so, or it is old. To SQS, a redriven dead letter is a new
+    message.
     """
-    record = attempts.load(delivery.delivery_id) if receive_count > 1 else None
+    record = attempts.load(delivery.delivery_id) if receive_count > 1 or not _fresh(delivery, deps) else None
     if record:
         _resume(record, 1, deps)
     return record is not None
@@ -112,6 +126,11 @@ def _begin_first(
 ) -> PendingAttempt | None:
     if already_recorded(delivery, receive_count, deps):
         return None
+    reason = None if _fresh(delivery, deps) else _refusal(delivery, app, deps)
+    if reason:
+        deps.telemetry.warning(f"delivery skipped: {reason}", **names(delivery))
+        deps.telemetry.count(f"Skipped_{reason}")
+        return None
     return first_attempt(delivery, app, deps)
 
 
@@ -124,9 +143,34 @@ def _begin_retry(message: Retry, app: App | None, deps: DeliverDependencies) -> 
         attempts.finish(record, NextState(STOPPED), deps.now())
         _skip_missing_app(record.delivery, deps)
         return None
+    reason = _refusal(record.delivery, app, deps)
+    if reason:
+        attempts.finish(record, NextState(WITHDRAWN), deps.now())
+        deps.telemetry.info(f"delivery withdrawn: {reason}", **names(record.delivery))
+        deps.telemetry.count("DeliveryWithdrawn")
+        return None
     return PendingAttempt(
         record.delivery, message.next_attempt, app, keys, record, deferred_since=message.deferred_since
     )
+
+
+def _fresh(delivery: Delivery, deps: DeliverDependencies) -> bool:
+    """Whether a first attempt's message comes from notify just now, so that neither it nor its hook is old."""
+    return deps.time() - delivery.enqueued_at < deps.policy.fresh
+
+
+def _refusal(delivery: Delivery, app: App | None, deps: DeliverDependencies) -> str | None:
+    """Why the delivery's installation does not want it any more; None when it does."""
+    installation = deps.registry.installation(delivery.organization_id, delivery.installation_id)
+    return refusal(delivery.event, delivery.project_id, installation, app)
+
+
+def _go_on(known: DeliveryRecord, state: NextState, deps: DeliverDependencies) -> DeliveryRecord | None:
+    """Go on from a record that a first attempt found too late; the record, if it is parked now."""
+    if state.state == PARKED and attempts.park(known, deps.now()):
+        return known
+    _resume(known, 1, deps)
+    return None
 
 
 def _keys(app: App, deps: DeliverDependencies) -> Keys:
@@ -143,7 +187,7 @@ def _skip_missing_app(delivery: Delivery, deps: DeliverDependencies) -> None:
 
 def _claim_refused(message: Retry, deps: DeliverDependencies) -> None:
     record = attempts.load(message.delivery_id)
-    if record is None:
+    if record is None or float(record.expires_at) <= deps.time():
         deps.telemetry.warning("retry dropped: its record has expired", delivery_id=message.delivery_id)
     elif record.state == RETRYING and record.attempts_made < message.next_attempt:
         # Leased by another worker. If that worker dies, this message goes on after its lease.
@@ -160,7 +204,9 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
     If the next attempt is still due, its retry may never have been sent. Sending it once more costs little: the
     one that comes second is dropped here. That the delivery is exhausted may never have been announced.
     """
-    if record.state == RETRYING and record.attempts_made <= number:
+    # A retry that is overdue by more than a lease may be lost too, whichever attempt it was for.
+    overdue = float(record.next_attempt_at) + deps.policy.lease < deps.time()
+    if record.state == RETRYING and (record.attempts_made <= number or overdue):
         wait = max(0, round(float(record.next_attempt_at) - deps.time()))
         deps.scheduler.send(Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1), wait)
         deps.telemetry.info(
@@ -175,15 +221,9 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
         deps.telemetry.count("DuplicateDropped")
 
 
-def _already_written(
-    pending: PendingAttempt, state: NextState, deps: DeliverDependencies
-) -> DeliveryRecord | None:
-    """The record, if it shows our own write: the SDK repeats one whose response is lost, and that one fails."""
-    record = attempts.load(pending.delivery.delivery_id)
-    if record and record.state == state.state and _last_request_id(record) == _request_id(state):
-        return record
-    deps.telemetry.warning("attempt not recorded: another copy of its message is ahead", **pending.names())
-    return None
+def _is_own_write(record: DeliveryRecord, state: NextState) -> bool:
+    """Whether the record shows our own write: the SDK repeats one whose response is lost, and that one fails."""
+    return bool(record.state == state.state and _last_request_id(record) == _request_id(state))
 
 
 def _last_request_id(record: DeliveryRecord) -> str | None:

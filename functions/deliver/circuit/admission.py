@@ -61,8 +61,8 @@ def park(pending: PendingAttempt, deps: DeliverDependencies) -> None:
         return
     if chain.write(pending, NextState(PARKED), deps):
         deps.parking.note(pending.app)
-    deps.telemetry.info("delivery parked: the app is switched off", **pending.names())
-    deps.telemetry.count("DeliveryParked")
+        deps.telemetry.info("delivery parked: the app is switched off", **pending.names())
+        deps.telemetry.count("DeliveryParked")
 
 
 def defer(

@@ -58,13 +58,14 @@ class EndpointPolicy:
     ports: frozenset[int] | None = frozenset({80, 443})
 
     @classmethod
-    def from_parameters(cls, *, http: bool, private: bool, ports: str) -> Self:
-        """The policy that the stack's parameters describe; `ports` is "any" or a list with commas, as "80,443".
+    def from_parameters(cls, *, allow_http: bool, allow_private_addresses: bool, allowed_ports: str) -> Self:
+        """The policy that the stack's parameters describe; `allowed_ports` is "any" or a list such as "80,443".
 
         Raises:
             ValueError: a port is not a number.
         """
-        return cls(http, private, None if ports == "any" else frozenset(map(int, ports.split(","))))
+        ports = None if allowed_ports == "any" else frozenset(map(int, allowed_ports.split(",")))
+        return cls(allow_http, allow_private_addresses, ports)
 
 
 def check_address(address: str, policy: EndpointPolicy) -> None:

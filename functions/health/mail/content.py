@@ -12,18 +12,19 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from bellhop.registry import App, AuditEntry, Organization
-from bellhop.text import apart, cut, first_line, one_line, unlinked
+from bellhop.text import bidi_isolate, cut, defang_links, first_line, one_line
 from health.mail.chart import COLUMNS, chart
-from health.mail.wording import Standing, day, error, moment, reason, standing
+from health.mail.wording import WarningText, day, error, moment, reason, warning_text
+from health.transitions import BY_PERSON
 
-SUBJECT, NAME, URL, ANSWER, REASON = 120, 80, 300, 200, 500  # characters at most
-HEADER = 870  # SES refuses a header's value that is longer
+SUBJECT, NAME, URL, RESPONSE, REASON = 120, 80, 300, 200, 500  # characters at most
+HEADER = 870  # characters; SES refuses a longer header value
 _IN_A_URL = ":/?#[]@!$&'()*+,;=%-._~"
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where a mail leads, as templates: `{organization}` and `{app}`, in `unsubscribe_url` also `{owner}`."""
+    """The links in a mail, with slots: `{organization}` and `{app}`, and in `unsubscribe_url` also `{owner}`."""
 
     dashboard_url: str
     unsubscribe_url: str
@@ -40,7 +41,7 @@ class Mail:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-# Told apart by people who see no red or green too; the words beside them say the same.
+# Also distinct for people who cannot tell red from green; the words beside the colours say the same.
 _LIGHT = {"success": "#2b6cb0", "error": "#c2410c", "timeout": "#a16207", "fatal": "#8a1538"}
 _DARK = {"success": "#63a4e8", "error": "#f97b3d", "timeout": "#e8b64c", "fatal": "#ff6b7f"}
 
@@ -48,13 +49,13 @@ _DARK = {"success": "#63a4e8", "error": "#f97b3d", "timeout": "#e8b64c", "fatal"
 @dataclass(frozen=True, slots=True)
 class _Kind:
     template: str
-    subject: str
-    ending: str
-    optional: bool = False  # who does not want it may say so
+    subject: str  # before the app's name
+    ending: str  # after it
+    optional: bool = False  # owners may unsubscribe from it
 
 
-# A switching off, and its end, are notices one must get: something has happened to the owner's own app, nobody
-# else tells them, and each comes once. Only warnings can be refused.
+# That an app was switched off or on again is a notice that owners must get: it happened to their own app, nobody
+# else tells them, and each comes only once. Only warnings are optional.
 _KINDS = {
     "app.disabled": _Kind("disabled", "Action required: Fix your ", " integration"),
     "app.warned": _Kind("warned", "Your ", " integration is failing", optional=True),
@@ -65,17 +66,17 @@ _KINDS = {
 def compose(recipient: str, entry: AuditEntry, app: App, organization: Organization, links: Links) -> Mail:
     """The mail that tells an owner what happened to their app and what to do."""
     kind = _KINDS[entry.action]
-    near = standing(entry.evidence)
+    warning = warning_text(entry.evidence)
     name = _name(app.name, app.app_id)
     slots = {"organization": organization.slug, "app": app.app_id, "owner": recipient}
-    unsubscribe = _filled(links.unsubscribe_url, slots) if kind.optional else ""
+    unsubscribe = _fill(links.unsubscribe_url, slots) if kind.optional else ""
     values = _facts(entry) | {
-        "subject": _subject(kind, name, near),
+        "subject": _subject(kind, name, warning),
         "name": name,
         "organization": _name(organization.name, organization.slug),
         "app_id": shlex.quote(one_line(app.app_id, NAME)),
-        "near": near,
-        "settings_url": _referred(_filled(links.dashboard_url, slots), f"{kind.template}-app"),
+        "warning": warning,
+        "settings_url": _with_referrer(_fill(links.dashboard_url, slots), f"{kind.template}-app"),
         "unsubscribe_url": unsubscribe,
     }
     return Mail(
@@ -87,8 +88,8 @@ def compose(recipient: str, entry: AuditEntry, app: App, organization: Organizat
     )
 
 
-def _subject(kind: _Kind, name: str, near: Standing | None) -> str:
-    ending = kind.ending + (f": {near.reached}" if kind.optional and near else "")
+def _subject(kind: _Kind, name: str, warning: WarningText | None) -> str:
+    ending = kind.ending + (f": {warning.reached}" if kind.optional and warning else "")
     return kind.subject + cut(name, SUBJECT - len(kind.subject) - len(ending)) + ending
 
 
@@ -98,50 +99,51 @@ def _facts(entry: AuditEntry) -> dict[str, Any]:
     return {
         "at": moment(entry.at),
         "reason": reason(evidence),
-        "by_hand": evidence.get("rule") == "operator",
-        "given": one_line(evidence.get("reason") or "", REASON),
+        "by_person": evidence.get("rule") == BY_PERSON,
+        "given_reason": one_line(evidence.get("reason") or "", REASON),
         "since": day(since, "%a %d %b %Y") if since else "",
         "off_since": moment(off_since) if off_since else "",
-        "probe": _probe(evidence.get("response")),
+        "check_response": _check_response(evidence.get("response")),
         "url": one_line(evidence.get("url") or "", URL),
-        "last": _last(evidence.get("last_failure")),
+        "last_failure": _last_failure(evidence.get("last_failure")),
         "chart": chart(evidence.get("days") or []),
     }
 
 
-def _last(failure: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _last_failure(failure: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not failure:
         return None
     return {
-        # What stands beside an error without an answer is our own finding.
-        "theirs": str(failure.get("error", "")).startswith(("http_", "disable_", "abort_")),
+        # Beside the error of a send failure stands our own finding, not the endpoint's words.
+        "endpoints_words": str(failure.get("error", "")).startswith(("http_", "disable_", "abort_")),
         "error": error(failure.get("error", "")),
         "at": moment(failure.get("at", "")),
         "event": one_line(failure.get("event", ""), NAME),
         "event_id": one_line(failure.get("event_id", ""), NAME),
-        "response": first_line(failure.get("response") or "", ANSWER),
+        "response": one_line(first_line(failure.get("response") or ""), RESPONSE),
     }
 
 
-def _probe(response: Mapping[str, Any] | None) -> str:
+def _check_response(response: Mapping[str, Any] | None) -> str:
     if not response or response.get("status") is None:
         return ""
-    took = response.get("ms")
-    return f"{int(response['status'])}" + (f" in {int(took):,} ms" if took is not None else "")
+    milliseconds = response.get("ms")
+    return f"{int(response['status'])}" + (f" in {int(milliseconds):,} ms" if milliseconds is not None else "")
 
 
 def _name(name: str, key: str) -> str:
     return one_line(name, NAME) or one_line(key, NAME)
 
 
-def _filled(template: str, slots: Mapping[str, str]) -> str:
+def _fill(template: str, slots: Mapping[str, str]) -> str:
     for slot, value in slots.items():
-        # What has no UTF-8 cannot be in a URL; a brace of a value is encoded and so never taken for a slot.
+        # What UTF-8 cannot encode cannot be in a URL; braces in a value are encoded, so they are never read as a
+        # slot.
         template = template.replace(f"{{{slot}}}", quote(value, safe="", errors="replace"))
     return quote(template, safe=_IN_A_URL)
 
 
-def _referred(url: str, referrer: str) -> str:
+def _with_referrer(url: str, referrer: str) -> str:
     parts = urlsplit(url)
     query = f"{parts.query}&" if parts.query else ""
     return urlunsplit(parts._replace(query=f"{query}referrer={referrer}"))
@@ -149,7 +151,7 @@ def _referred(url: str, referrer: str) -> str:
 
 def _wrap(text: str, indent: str = "") -> str:
     wrapper = textwrap.TextWrapper(COLUMNS, initial_indent=indent, subsequent_indent=indent)
-    wrapper.break_long_words = wrapper.break_on_hyphens = False  # half a link or half a name is of no use
+    wrapper.break_long_words = wrapper.break_on_hyphens = False  # half a link or half a name is useless
     return wrapper.fill(text) + "\n"
 
 
@@ -163,5 +165,5 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.globals |= {"light": _LIGHT, "dark": _DARK}
-    templates.filters |= {"apart": apart, "unlinked": unlinked, "wrap": _wrap}
+    templates.filters |= {"bidi_isolate": bidi_isolate, "defang_links": defang_links, "wrap": _wrap}
     return templates

@@ -1,93 +1,77 @@
-"""Sending an audit entry's mails: at most one for each owner, none silently lost.
+"""Sending the mails of a transition: at most one to each owner, and none lost without an alarm.
 
-SES has no idempotency token, so a send whose result is unknown may or may not have arrived. Each mail is
-claimed in the audit entry before it is sent and marked after. A definite refusal goes back to pending and is
-tried again with the message; an unknown result stays unknown, raises an alarm, and only a person resends it.
+SES has no idempotency token, so a send whose result is unknown may have arrived or not. Each mail is claimed in
+the audit entry before it is sent, and its result is recorded afterwards. What SES refused goes back to pending and
+is sent again when the message comes back. An unknown result stays unknown and raises an alarm; only a person
+resends it.
 
-An address that bounced or complained is on SES's suppression list: SES takes a mail to it and does not send it.
-What SES says of a mail after it took it comes back as an event and is noted in the entry and the log.
+An address that bounced or complained is on SES's suppression list: SES accepts a mail to it and does not send it.
+What SES reports about a mail after accepting it comes back as an event, which is recorded in the entry and logged.
 """
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 from pynamodb.expressions.operand import Path
 
-from bellhop.registry import App, AuditEntry, Organization, find
+from bellhop.budget import OutOfBudgetError
+from bellhop.registry import FOLLOW_UP_LEASE, App, AuditEntry, Organization, find
 from bellhop.tables import change
-from bellhop.telemetry import Telemetry
-from health.mail.content import Links, Mail, compose
+from health.dependencies import HealthDependencies
+from health.mail.content import Mail, compose
 from health.messages import MailEvent, tags
 from health.transitions import PENDING
-
-if TYPE_CHECKING:
-    from mypy_boto3_sesv2 import SESV2Client
 
 SENDING, SENT, UNKNOWN, SKIPPED = "sending", "sent", "unknown", "skipped"
 REFUSED_LATER = {"Bounce": "bounced", "Complaint": "complained", "Reject": "rejected"}
 
 
 class MailRefusedError(Exception):
-    """SES refused a mail for now; the transition's message must come back."""
+    """SES refused a mail; the transition's message must come back, so that it is sent again."""
 
 
-@dataclass(frozen=True)
-class MailDependencies:
-    """What the mailing works with. `ses` must not retry by itself."""
-
-    ses: "SESV2Client"
-    mail_from: str
-    configuration_set: str
-    links: Links
-    telemetry: Telemetry
-
-
-def send_mails(entry: AuditEntry, deps: MailDependencies) -> None:
-    """Send what is left to send of an entry's mails. Its caller holds the entry's lease.
+def send_mails(entry: AuditEntry, deps: HealthDependencies) -> None:
+    """Send those of an entry's mails that are not sent yet. The caller has the entry's lease.
 
     Raises:
-        MailRefusedError: at least one owner is still to be mailed.
+        MailRefusedError: SES refused at least one owner's mail.
     """
     if not _owners(entry) and entry.organization_id:
-        deps.telemetry.info("nobody is to be mailed", **_names(entry))
-    refused = [owner for owner in _owners(entry) if not _mail(owner, entry, deps)]
+        deps.telemetry.info("no mail sent: the transition has no owners to tell", **_names(entry))
+    refused = [owner for owner in _owners(entry) if not _mail_owner(owner, entry, deps)]
     if refused:
-        raise MailRefusedError(f"{len(refused)} of the owners' mails were refused for now")
+        raise MailRefusedError(f"SES refused the mails to {len(refused)} of the owners")
 
 
 def skip_mails(entry: AuditEntry) -> None:
-    """Let what is not sent of an entry's mails never be."""
+    """Give up those of an entry's mails that are not sent yet."""
     for owner in _owners(entry):
-        _mark(entry, owner, PENDING, SKIPPED)
+        _change_state(entry, owner, PENDING, SKIPPED)
 
 
-def resend(app_id: str, entry_key: str, owner: str, now: float) -> bool:
-    """Let an owner's mail be sent once more; False when there is none, or a worker is at it for now.
+def resend(app_id: str, transition_id: str, owner: str, now: float) -> bool:
+    """Let an owner's mail be sent once more; False if there is none, or a worker has the entry's lease.
 
-    `now` is in Unix seconds. Whoever calls this then sends the entry's FollowUp.
+    `now` is in Unix seconds. The caller then sends a FollowUp for the entry.
     """
     mail: Path = Path(["mails", owner])
-    row = AuditEntry
-    actions = [mail.set(PENDING), row.finished_at.remove(), row.done.delete({"mail"})]
-    free = row.lease_until.does_not_exist() | (row.lease_until < now)
-    return change(row(app_id, entry_key), actions, mail.exists() & free)
+    actions = [mail.set(PENDING), AuditEntry.finished_at.remove(), AuditEntry.done.delete({"mail"})]
+    return change(AuditEntry(app_id, transition_id), actions, mail.exists() & FOLLOW_UP_LEASE.free(now))
 
 
-def note(event: MailEvent, deps: MailDependencies) -> None:
-    """Note what SES said of a mail that it had taken."""
+def record_event(event: MailEvent, deps: HealthDependencies) -> None:
+    """Record what SES reports about a mail that it had accepted."""
+    names = {"app_id": event.app_id, "transition_id": event.transition_id, "reason": event.detail}
     if event.kind == "Bounce" and not event.detail.startswith("Permanent"):
-        # A full mailbox, an answer from a holiday: the mail may have arrived, and the address stays good.
-        deps.telemetry.info("mail bounced for now", app_id=event.app_id, entry=event.entry, reason=event.detail)
+        # A full mailbox, an out-of-office reply: the mail may have arrived, and the address stays usable.
+        deps.telemetry.info("mail bounced temporarily: it still counts as sent", **names)
         return
-    entry = find(AuditEntry, event.app_id, event.entry, consistent=True)
+    entry = find(AuditEntry, event.app_id, event.transition_id, consistent=True)
     state = REFUSED_LATER[event.kind]
+    effect = "SES did not send it" if event.kind == "Reject" else "SES sends no more mail to this address"
     for owner in event.recipients:
         if entry and owner in entry.mails:
-            _set(entry, owner, state)
-        names = {"app_id": event.app_id, "entry": event.entry, "owner": owner}
-        means = "SES did not send it" if event.kind == "Reject" else "this address gets no more mail"
-        deps.telemetry.warning(f"mail {state}: {means}", **names, reason=event.detail)
+            mail: Path = Path(["mails", owner])
+            entry.update(actions=[mail.set(state)], condition=mail.exists())
+        deps.telemetry.warning(f"mail {state}: {effect}", **names, owner=owner)
         deps.telemetry.count("MailBounced")
 
 
@@ -95,59 +79,63 @@ def _owners(entry: AuditEntry) -> list[str]:
     return sorted(entry.mails.attribute_values)
 
 
-def _mail(owner: str, entry: AuditEntry, deps: MailDependencies) -> bool:
-    """See to one owner's mail; False when it was refused for now."""
+def _mail_owner(owner: str, entry: AuditEntry, deps: HealthDependencies) -> bool:
+    """Bring one owner's mail to its end; False when SES refused it."""
     state = entry.mails[owner]
     if state == SENDING:
-        # A worker died between claim and mark: the mail may have gone out.
-        _mark(entry, owner, SENDING, UNKNOWN)
-        _alarm(entry, owner, "a worker died while sending", deps)
+        # A worker died after the claim: the mail may have gone out.
+        _change_state(entry, owner, SENDING, UNKNOWN)
+        _report_unknown(entry, owner, "a worker died while sending", deps)
     if state != PENDING:
         return True
-    mail = _compose(owner, entry, deps)  # before the claim: when this fails, it is known that nothing was sent
+    mail = _compose(owner, entry, deps)  # before the claim: if this fails, it is certain that nothing was sent
     if mail is None:
-        return _mark(entry, owner, PENDING, SKIPPED)
-    # Nobody else has the entry: a claim that is refused is ours, its answer lost. It comes back, to be alarmed.
-    return _mark(entry, owner, PENDING, SENDING) and _send(mail, entry, deps)
+        return _change_state(entry, owner, PENDING, SKIPPED)
+    # Nobody else has the entry, so a claim that fails is our own whose response was lost. The message comes back,
+    # finds the mail in SENDING, and reports it.
+    return _change_state(entry, owner, PENDING, SENDING) and _send(mail, entry, deps)
 
 
-def _compose(owner: str, entry: AuditEntry, deps: MailDependencies) -> Mail | None:
+def _compose(owner: str, entry: AuditEntry, deps: HealthDependencies) -> Mail | None:
     app = find(App, entry.app_id)
     organization = find(Organization, entry.organization_id)
     if app is None or organization is None:
-        deps.telemetry.warning("mail skipped: app or organisation is gone", **_names(entry))
+        deps.telemetry.warning("mail skipped: the app or its organisation was deleted", **_names(entry))
         return None
     return compose(owner, entry, app, organization, deps.links)
 
 
-def _send(mail: Mail, entry: AuditEntry, deps: MailDependencies) -> bool:
+def _send(mail: Mail, entry: AuditEntry, deps: HealthDependencies) -> bool:
     try:
-        message_id = _to_ses(mail, entry, deps)
-    except (ClientError, BotoCoreError) as error:
-        return _failed(mail, entry, error, deps)
-    _mark(entry, mail.recipient, SENDING, SENT)
+        message_id = _call_ses(mail, entry, deps)
+    except (ClientError, BotoCoreError, OutOfBudgetError) as error:
+        return _handle_failure(mail, entry, error, deps)
+    _change_state(entry, mail.recipient, SENDING, SENT)
     deps.telemetry.info("mail sent", **_names(entry), message_id=message_id)
     deps.telemetry.count("MailSent")
     return True
 
 
-def _failed(mail: Mail, entry: AuditEntry, error: Exception, deps: MailDependencies) -> bool:
-    if not _definite(error):
-        _mark(entry, mail.recipient, SENDING, UNKNOWN)
-        _alarm(entry, mail.recipient, str(error), deps)
+def _handle_failure(mail: Mail, entry: AuditEntry, error: Exception, deps: HealthDependencies) -> bool:
+    if not _nothing_was_sent(error):
+        _change_state(entry, mail.recipient, SENDING, UNKNOWN)
+        _report_unknown(entry, mail.recipient, str(error), deps)
         return True
-    _mark(entry, mail.recipient, SENDING, PENDING)
-    deps.telemetry.warning("mail refused for now", **_names(entry), reason=str(error))
+    _change_state(entry, mail.recipient, SENDING, PENDING)
+    deps.telemetry.warning(
+        "mail refused by SES: it will be retried by the queue", **_names(entry), reason=str(error)
+    )
     deps.telemetry.count("MailRefused")
     return False
 
 
-def _to_ses(mail: Mail, entry: AuditEntry, deps: MailDependencies) -> str:
+def _call_ses(mail: Mail, entry: AuditEntry, deps: HealthDependencies) -> str:
+    carried = tags(entry.app_id, entry.transition_id)
     response = deps.ses.send_email(
         FromEmailAddress=deps.mail_from,
         Destination={"ToAddresses": [mail.recipient]},
-        ConfigurationSetName=deps.configuration_set,
-        EmailTags=[{"Name": name, "Value": value} for name, value in tags(entry.app_id, entry.entry).items()],
+        ConfigurationSetName=deps.mail_configuration_set,
+        EmailTags=[{"Name": name, "Value": value} for name, value in carried.items()],
         Content={
             "Simple": {
                 "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
@@ -162,28 +150,28 @@ def _to_ses(mail: Mail, entry: AuditEntry, deps: MailDependencies) -> str:
     return response["MessageId"]
 
 
-def _definite(error: Exception) -> bool:
-    # A 4xx is SES's own word that it took nothing, and without a connection it was never asked. After a 5xx, or
-    # a connection that ended without a response, nobody knows.
+def _nothing_was_sent(error: Exception) -> bool:
+    # With a 4xx SES itself says that it took nothing, and without a connection it never got the request. After a
+    # 5xx, or a connection that ended without a response, nobody knows.
     if isinstance(error, ClientError):
         return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) < 500  # noqa: PLR2004
-    return isinstance(error, ConnectTimeoutError | EndpointConnectionError)
+    return isinstance(error, ConnectTimeoutError | EndpointConnectionError | OutOfBudgetError)
 
 
-def _alarm(entry: AuditEntry, owner: str, reason: str, deps: MailDependencies) -> None:
-    deps.telemetry.warning("mail result unknown, not sent again", **_names(entry), owner=owner, reason=reason)
+def _report_unknown(entry: AuditEntry, owner: str, reason: str, deps: HealthDependencies) -> None:
+    deps.telemetry.warning(
+        "mail result unknown: it is sent again only by `bellhop mail resend`",
+        **_names(entry),
+        owner=owner,
+        reason=reason,
+    )
     deps.telemetry.count("MailUnknown")
 
 
-def _mark(entry: AuditEntry, owner: str, before: str, after: str) -> bool:
+def _change_state(entry: AuditEntry, owner: str, before: str, after: str) -> bool:
     mail: Path = Path(["mails", owner])
     return change(entry, [mail.set(after)], mail == before)
 
 
-def _set(entry: AuditEntry, owner: str, state: str) -> None:
-    mail: Path = Path(["mails", owner])
-    entry.update(actions=[mail.set(state)], condition=mail.exists())
-
-
 def _names(entry: AuditEntry) -> dict[str, object]:
-    return {"app_id": entry.app_id, "entry": entry.entry}
+    return {"app_id": entry.app_id, "transition_id": entry.transition_id}

@@ -1,4 +1,4 @@
-"""A delivery's record: the list of what is held, who may take from it, and how long it is kept."""
+"""Delivery records: which are replayable, who may claim them, and when they expire."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -84,7 +84,7 @@ def test_an_end_lists_the_record_exactly_when_it_can_be_replayed(aws: None, end:
     assert listed() == (["msg_001"] if end in REPLAYABLE else [])
 
 
-def test_a_claim_that_is_sent_again_because_its_answer_was_lost_is_ours_and_nobody_elses(aws: None) -> None:
+def test_a_claim_that_is_sent_again_because_its_response_was_lost_is_ours_and_nobody_elses(aws: None) -> None:
     opened(1, RETRYING)
     assert claimed(1, lease="ours")
     again = claimed(1, lease="ours")
@@ -99,9 +99,9 @@ def test_a_record_leaves_the_log_thirty_days_after_it_was_opened_whatever_happen
     record = claimed(1)
     assert record
     attempts.finish(record, NextState(EXHAUSTED, attempt=FAILED), NOW + timedelta(days=3))
-    kept = attempts.load("msg_001")
-    assert kept
-    assert datetime.fromtimestamp(int(kept.expires_at), UTC) == NOW + timedelta(days=30)
+    found = attempts.load("msg_001")
+    assert found
+    assert datetime.fromtimestamp(int(found.expires_at), UTC) == NOW + timedelta(days=30)
 
 
 @pytest.mark.parametrize("state", REPLAYABLE)
@@ -110,7 +110,9 @@ def test_a_replay_takes_what_is_held_off_the_list_and_nothing_else_takes_it(aws:
     assert claimed(1) is None
     record = claimed(1, replay=True)
     assert record
-    assert (record.state, record.replayable_for, record.replayable_at, listed()) == (RETRYING, None, None, [])
+    assert record.state == RETRYING
+    assert [record.replayable_for, record.replayable_at] == [None, None]
+    assert listed() == []
 
 
 def test_a_replay_that_died_with_its_claim_can_be_claimed_again_after_its_lease(aws: None) -> None:

@@ -1,9 +1,12 @@
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from bellhop.bus import Bus, BusError
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
 
 
 class Client:
@@ -18,9 +21,13 @@ class Client:
         return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "Throttled", "ErrorMessage": "slow down"}]}
 
 
+def bus(client: Client) -> Bus:
+    return Bus(lambda: cast("EventBridgeClient", client), "default")
+
+
 def test_an_event_carries_its_id_so_that_a_second_copy_is_recognised() -> None:
     client = Client(takes=True)
-    Bus(lambda: client, "default").publish("bellhop.app.disabled", "pager#1", {"app_id": "pager"})
+    bus(client).publish("bellhop.app.disabled", "pager#1", {"app_id": "pager"})
     [entry] = client.entries
     assert (entry["Source"], entry["DetailType"], entry["EventBusName"]) == (
         "bellhop",
@@ -32,4 +39,4 @@ def test_an_event_carries_its_id_so_that_a_second_copy_is_recognised() -> None:
 
 def test_an_event_that_the_bus_refuses_is_a_fault_though_the_call_succeeded() -> None:
     with pytest.raises(BusError, match=r"bellhop\.app\.disabled was refused: Throttled slow down"):
-        Bus(lambda: Client(takes=False), "default").publish("bellhop.app.disabled", "pager#1", {})
+        bus(Client(takes=False)).publish("bellhop.app.disabled", "pager#1", {})

@@ -21,18 +21,26 @@ def test_what_is_decoded_is_what_was_encoded(message: Delivery | Retry) -> None:
 
 
 def test_a_message_of_the_version_before_is_neither_a_replay_nor_a_ping() -> None:
-    old = '{"v": 1, "kind": "retry", "delivery_id": "msg_1", "app_id": "pager", "next_attempt": 2, "deferred_since": null}'
+    fields = {"delivery_id": "msg_1", "app_id": "pager", "next_attempt": 2, "deferred_since": None}
+    old = json.dumps({"v": 1, "kind": "retry"} | fields)
     assert deliveries.decode(old) == Retry("msg_1", "pager", 2)
-    first = json.loads(deliveries.encode(delivery()))
+    plain = delivery(enqueued_at=0.0)
+    first = json.loads(deliveries.encode(plain))
     assert sorted(first) == sorted(
         ["v", "delivery_id", "event_id", "event", "app_id", "organization_id", "installation_id", "body"]
     )
-    assert deliveries.decode(json.dumps(first)) == delivery()
+    assert deliveries.decode(json.dumps(first)) == plain
 
 
 def test_what_is_not_set_is_not_sent_so_that_the_version_before_can_read_it() -> None:
     assert "replay" not in deliveries.encode(Retry("msg_1", "pager", 2))
     assert "ping" not in json.loads(deliveries.encode(delivery()))
+
+
+@pytest.mark.parametrize("message", [delivery(), Retry("msg_1", "pager", 2)])
+def test_a_field_that_a_newer_version_added_is_ignored(message: Delivery | Retry) -> None:
+    newer = json.loads(deliveries.encode(message)) | {"added_later": 1}
+    assert deliveries.decode(json.dumps(newer)) == message
 
 
 def test_another_version_is_refused() -> None:

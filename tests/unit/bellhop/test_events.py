@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.events import MAX_EVENT_BYTES, SCHEMA_PATH, MalformedEventError, parse, subscribed_name
+from bellhop.events import MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA_PATH, MalformedEventError, parse, subscribed_name
 from tests.support.fakes import issue_event
 
 
@@ -143,3 +143,56 @@ def test_archived_is_an_old_name_of_ignored() -> None:
     assert subscribed_name("issue.ignored", ["issue.archived", "issue.ignored"]) == "issue.ignored"
     assert subscribed_name("issue.archived", ["issue.ignored"]) == "issue.ignored"
     assert subscribed_name("issue.resolved", ["issue.ignored"]) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "means"),
+    [("1e999", "1e999 is beyond"), ("-1e999", "-1e999 is beyond"), ("9" * 309, "an integer has 309 digits")],
+)
+def test_a_number_that_receivers_would_read_as_infinite_is_malformed(number: str, means: str) -> None:
+    text = json.dumps(issue_event(data={"n": 0})).replace('"n": 0', f'"n": {number}')
+    with pytest.raises(MalformedEventError, match=means):
+        parse(text)
+
+
+def test_digits_in_a_string_are_no_number() -> None:
+    assert parse(json.dumps(issue_event(data={"n": "9" * 400}))).data == {"n": "9" * 400}
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_an_event_nested_977_deep_is_malformed_on_every_python(opening: str) -> None:
+    closing = {"[": "]", '{"a":': "}"}[opening]
+    nested = opening * 977 + "1" + closing * 977
+    text = json.dumps(issue_event(data={"n": 0})).replace('"n": 0', f'"n": {nested}')
+    with pytest.raises(MalformedEventError, match="body: is nested more than 64 deep"):
+        parse(text)
+
+
+def test_an_event_nested_as_deep_as_allowed_is_read() -> None:
+    nested = "[" * (MAX_DEPTH - 2) + "]" * (MAX_DEPTH - 2)
+    text = json.dumps(issue_event(data={"n": 0})).replace('"n": 0', f'"n": {nested}')
+    assert parse(text).texts["data"] == f'{{"n": {nested}}}'
+
+
+def test_brackets_in_strings_do_not_count_as_nesting() -> None:
+    assert parse(json.dumps(issue_event(data={"n": '["{' * 200})))
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("event_id", '"event_id": "a", "event_id": "b", "issue": {"id": 1}'),
+        ("issue.id", '"event_id": "a", "issue": {"id": 1, "id": 2}'),
+        ("data.x", '"event_id": "a", "issue": {"id": 1}, "data": {"x": 1, "x": 1}'),
+    ],
+)
+def test_a_field_that_is_there_twice_is_malformed(field: str, fields: str) -> None:
+    with pytest.raises(MalformedEventError, match=f"{field}: is there twice"):
+        parse('{"type": "created", "organization_id": "acme", ' + fields + "}")
+
+
+@pytest.mark.parametrize("identifier", ["42.0", "4.2e1", "1.5"])
+def test_an_id_with_a_fraction_or_an_exponent_is_malformed(identifier: str) -> None:
+    text = json.dumps(issue_event(issue={"id": 0})).replace('"id": 0', f'"id": {identifier}')
+    with pytest.raises(MalformedEventError, match=r"issue\.id"):
+        parse(text)

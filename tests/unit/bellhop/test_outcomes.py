@@ -43,7 +43,7 @@ class Table:
 
 @pytest.fixture
 def table(aws: None, monkeypatch: pytest.MonkeyPatch) -> Table:
-    table = Table(BaseClient._make_api_call)
+    table = Table(getattr(BaseClient, "_make_api_call"))  # noqa: B009 - private, so the stubs lack it
 
     def call(client: Any, operation: str, arguments: Any) -> Any:
         return table(client, operation, arguments)
@@ -110,7 +110,7 @@ def test_a_days_counters_are_kept_for_forty_days(table: Table) -> None:
     assert datetime.fromtimestamp(int(row.expires_at), UTC) == datetime(2027, 1, 2, tzinfo=UTC)
 
 
-def test_tallies_of_one_row_are_added_up_and_others_stay_apart() -> None:
+def test_deltas_of_one_row_are_added_up_and_others_stay_apart() -> None:
     others = [
         OutcomeDelta("chat", "acme", 1, DAY, error=1),
         OutcomeDelta("pager", "umbrella", 1, DAY, error=1),

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +26,7 @@ class Sqs:
 
 
 def send(sqs: Sqs, number: int) -> set[int]:
-    return Queue(sqs, "url").send_all([OutgoingMessage("x", "g")] * number, lambda _: None)
+    return Queue(cast("Any", sqs), "url").send_all([OutgoingMessage("x", "g")] * number, lambda _: None)
 
 
 @given(st.lists(st.integers(1, 2000), max_size=50), st.integers(2000, 10_000))

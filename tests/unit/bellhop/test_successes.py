@@ -9,7 +9,7 @@ from bellhop import successes
 from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies
 from tests.support.endpoint import Endpoint, counters, recorded, response, run
-from tests.support.fakes import NOW, delivery, sqs_record
+from tests.support.fakes import NOW, delivery, queue_message
 
 ROWS: list[tuple[str, dict[str, Any]]] = [
     ("pager", {"n": 1, "delivery_id": "msg_1"}),
@@ -59,10 +59,10 @@ def test_successes_that_cannot_be_logged_stay_done_and_are_counted(
         raise ConnectionError("the table does not respond")
 
     monkeypatch.setattr(successes, "pack", down)
-    batch = [sqs_record(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(3)]
+    batch = [queue_message(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(3)]
     assert run(deps, Endpoint(response(200)), *batch) == []
     assert counters()["success"] == 3
     assert recorded(deps).counts["SuccessesNotLogged"] == 1
-    assert recorded(deps).said(
+    assert recorded(deps).logged(
         "successes not logged: they are missing from the delivery log, the deliveries stay done"
     ) == [{"number": 3}]

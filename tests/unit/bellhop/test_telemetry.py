@@ -86,7 +86,7 @@ def test_an_error_says_what_was_raised(capsys: pytest.CaptureFixture[str]) -> No
     try:
         raise ConnectionError("the table does not respond")
     except ConnectionError:
-        telemetry.error("delivery kept", message_id="m1")
+        telemetry.error("delivery not handled", message_id="m1")
     [line] = written(capsys)
     assert (line["level"], line["message_id"], line["exception_name"]) == ("ERROR", "m1", "ConnectionError")
     assert "the table does not respond" in line["exception"]

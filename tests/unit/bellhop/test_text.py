@@ -1,4 +1,4 @@
-"""What others wrote, made fit for a header and a line."""
+"""Text that others wrote, made safe."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.text import apart, cut, first_line, one_line, unlinked
+from bellhop.text import bidi_isolate, cut, defang_links, first_line, one_line, printable
 
 FAMILY, FLAG = "👩‍👩‍👧‍👦", "🇩🇪"
 
@@ -47,17 +47,18 @@ def test_a_cut_splits_no_character(text: str, limit: int, shown: str) -> None:
 
 
 def test_the_first_line_that_says_anything_is_taken() -> None:
-    assert first_line("\r\n \u202e\n<html>\n<body>", 100) == "<html>"
-    assert first_line("\n", 100) == ""
+    assert first_line("\r\n \u202e\n<html>\n<body>") == "<html>"
+    assert first_line("\n") == ""
+    assert first_line(" \x1b[31mred\u202e \n") == "\x1b[31mred\u202e"
 
 
-def test_only_what_runs_from_right_to_left_is_set_apart() -> None:
-    assert apart("Pager 7") == "Pager 7"
-    assert apart("תג 7") == "\u2068תג 7\u2069"
+def test_only_what_runs_from_right_to_left_is_isolated() -> None:
+    assert bidi_isolate("Pager 7") == "Pager 7"
+    assert bidi_isolate("תג 7") == "\u2068תג 7\u2069"
 
 
 def test_nothing_is_left_that_a_mail_client_takes_for_a_link() -> None:
-    assert unlinked("see http://a.example, a@b.example. So.") == (
+    assert defang_links("see http://a.example, a@b.example. So.") == (
         "see http\u200b://a\u200b.example, a\u200b@b\u200b.example. So."
     )
 
@@ -69,3 +70,8 @@ def test_any_text_becomes_one_line_that_is_not_too_long(text: str, limit: int) -
     assert len(shown.splitlines()) <= 1
     assert not any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in shown)
     shown.encode()
+
+
+def test_control_and_invisible_characters_become_escapes() -> None:
+    assert printable("a\x07b\x9bc\u2028d\ud800") == "a\\x07b\\x9bc\\u2028d\\ud800"
+    assert printable("plain é 漢") == "plain é 漢"

@@ -8,11 +8,11 @@ from bellhop import attempts
 from deliver.attempt import signing
 from deliver.dependencies import DeliverDependencies
 from tests.support.endpoint import Endpoint, record, response, retries, run
-from tests.support.fakes import delivery, sqs_record
+from tests.support.fakes import delivery, queue_message
 
 
 def batch(number: int) -> list[dict[str, Any]]:
-    return [sqs_record(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(number)]
+    return [queue_message(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(number)]
 
 
 def test_a_fault_while_signing_brings_back_its_own_message_and_no_other(

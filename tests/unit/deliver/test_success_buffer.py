@@ -17,7 +17,10 @@ class Process:
         self.buffer = SuccessBuffer(lambda: self.now)
 
     def batch(self, app: str = "pager", day: date = DAY, success: int = 0, error: int = 0) -> list[OutcomeDelta]:
-        return self.buffer.due([OutcomeDelta(app, "acme", 1, day, success, error)])
+        due = self.buffer.due([OutcomeDelta(app, "acme", 1, day, success, error)])
+        for delta in due:
+            self.buffer.written(delta)
+        return due
 
 
 def test_the_first_success_of_an_apps_day_is_written_at_once() -> None:
@@ -68,3 +71,12 @@ def test_nothing_is_lost_or_counted_twice_and_no_failure_ever_waits(
     process.now += BUFFERED_SECONDS + 1
     written += process.buffer.due([])
     assert sum(t.success for t in written) == sum(b[1] for b in batches)
+
+
+def test_a_days_first_success_whose_write_failed_is_not_remembered_as_written() -> None:
+    buffer = SuccessBuffer(lambda: 0.0)
+    success = OutcomeDelta("pager", "acme", 1, DAY, success=1)
+    assert buffer.due([success]) == [success]  # and then the write fails
+    assert buffer.due([success]) == [success]
+    buffer.written(success)
+    assert buffer.due([success]) == []

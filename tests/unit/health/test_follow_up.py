@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pynamodb.exceptions import GetError
@@ -13,16 +13,20 @@ from pynamodb.exceptions import GetError
 from bellhop.bus import Bus
 from bellhop.registry import App, AuditEntry
 from health import follow_up, recovery
-from health.follow_up import FollowUpDependencies, FollowUpError
-from health.mail import mailer
-from health.messages import FollowUp, Probe, Replay
-from health.transitions import enabled_entry
+from health.dependencies import HealthDependencies
+from health.follow_up import FollowUpError
+from health.messages import FollowUp, RecoveryCheck, Replay
+from health.transitions import enabled_id
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, organization
-from tests.support.ses import ADA, BOB, KEY, LINKS, Ses, disabled, entry, mails, refusal
+from tests.support.health import health_dependencies
+from tests.support.ses import ADA, BOB, TRANSITION_ID, Ses, disabled, entry, mails, refusal
 
-OFF = FollowUp("pager", KEY)
-ON = FollowUp("pager", enabled_entry(2))
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+OFF = FollowUp("pager", TRANSITION_ID)
+ON = FollowUp("pager", enabled_id(2))
 WARNED = FollowUp("pager", "00000001#warned#timeouts#1#2026-11-23#acme")
 LEASE = 60.0
 
@@ -43,22 +47,26 @@ class Events:
 
 @dataclass
 class World:
-    """Everything that a follow-up reaches."""
+    """Everything that a follow-up uses."""
 
     ses: Ses = field(default_factory=Ses)
     events: Events = field(default_factory=Events)
-    sent: list[tuple[Replay | Probe, int]] = field(default_factory=list)
+    sent: list[tuple[Replay | RecoveryCheck, int]] = field(default_factory=list)
     telemetry: Recorder = field(default_factory=Recorder)
     clock: Clock = field(default_factory=Clock)
 
-    def deps(self) -> FollowUpDependencies:
-        mailing = mailer.MailDependencies(self.ses, "bellhop@tracker.example", "settings", LINKS, self.telemetry)
-        bus = Bus(lambda: self.events, "default")
+    def deps(self) -> HealthDependencies:
+        return health_dependencies(
+            bus=Bus(lambda: cast("EventBridgeClient", self.events), "default"),
+            ses=self.ses,
+            send_later=lambda message, delay: self.sent.append((message, delay)),
+            lease_seconds=LEASE,
+            telemetry=self.telemetry,
+            now=self.clock,
+        )
 
-        def send(message: Replay | Probe, delay: int) -> None:
-            self.sent.append((message, delay))
-
-        return FollowUpDependencies(bus, mailing, send, 10.0, 90.0, LEASE, self.telemetry, self.clock)
+    def replays(self) -> list[Replay]:
+        return [message for message, _ in self.sent if isinstance(message, Replay)]
 
     def work(self, message: FollowUp = OFF) -> None:
         follow_up.follow_up(message, self.deps())
@@ -89,7 +97,7 @@ def test_a_message_for_an_entry_that_is_not_there_is_done(world: World) -> None:
     assert (world.kinds(), world.ses.sent) == ([], [])
 
 
-def test_an_outage_of_ses_keeps_the_event_not_waiting_and_the_mail_follows(world: World) -> None:
+def test_an_outage_of_ses_does_not_delay_the_event_and_the_mail_follows(world: World) -> None:
     world.ses.fail = refusal()
     for _ in range(5):
         with pytest.raises(FollowUpError, match="mail"):
@@ -102,7 +110,7 @@ def test_an_outage_of_ses_keeps_the_event_not_waiting_and_the_mail_follows(world
     assert world.kinds() == ["bellhop.app.disabled"]
 
 
-def test_an_outage_of_the_bus_keeps_the_mail_not_waiting_and_the_event_follows(world: World) -> None:
+def test_an_outage_of_the_bus_does_not_delay_the_mail_and_the_event_follows(world: World) -> None:
     world.events.fails = True
     with pytest.raises(FollowUpError, match="event"):
         world.work()
@@ -113,29 +121,29 @@ def test_an_outage_of_the_bus_keeps_the_mail_not_waiting_and_the_event_follows(w
     assert world.ses.recipients() == [ADA, BOB]
 
 
-def test_a_table_that_fails_in_one_step_keeps_the_others_not_waiting_and_frees_the_entry(
+def test_a_table_that_fails_in_one_step_does_not_delay_the_others_and_frees_the_entry(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> Probe:
+    def broken(*_: Any) -> RecoveryCheck:
         raise GetError("the table does not respond")
 
     app(state="disabled", generation=2, auto_enable=True).save()
     with monkeypatch.context() as fault:
-        fault.setattr(recovery, "begin", broken)
-        with pytest.raises(FollowUpError, match="probe"):
+        fault.setattr(recovery, "first_check", broken)
+        with pytest.raises(FollowUpError, match="recovery_check"):
             world.work()
     assert world.ses.recipients() == [ADA, BOB]
     world.work()
-    assert [type(message) for message, _ in world.sent] == [Probe]
+    assert [type(message) for message, _ in world.sent] == [RecoveryCheck]
     assert entry().finished_at
 
 
 def test_twenty_workers_at_once_mail_each_owner_once(world: World) -> None:
     world.work(FollowUp("pager", "nothing"))  # opens the connection before the threads share it
-    begun = threading.Barrier(20)
+    start = threading.Barrier(20)
 
     def work(_: int) -> None:
-        begun.wait()
+        start.wait()
         with suppress(FollowUpError):  # another has it: the message comes back
             world.work()
 
@@ -201,14 +209,14 @@ def test_while_one_worker_follows_up_another_leaves_it_alone(world: World) -> No
     assert mails() == {ADA: "unknown"}
 
 
-def test_an_app_that_asked_for_it_is_probed_a_quarter_of_an_hour_later(world: World) -> None:
+def test_an_app_that_asks_for_recovery_checks_gets_the_first_a_quarter_of_an_hour_later(world: World) -> None:
     app(state="disabled", generation=2, auto_enable=True).save()
     world.work()
     now = NOW.timestamp()
-    assert world.sent == [(Probe("pager", 2, now, now + 900), 900)]
+    assert world.sent == [(RecoveryCheck("pager", 2, now, now + 900), 900)]
 
 
-def test_an_app_that_a_person_switched_off_is_not_probed(world: World) -> None:
+def test_an_app_that_a_person_switched_off_gets_no_recovery_checks(world: World) -> None:
     app(state="disabled", generation=2, auto_enable=True).save()
     disabled(evidence=disabled().evidence | {"rule": "operator", "reason": "it floods us"}).save()
     world.work()
@@ -218,8 +226,13 @@ def test_an_app_that_a_person_switched_off_is_not_probed(world: World) -> None:
 
 def switched_on(replay: dict[str, Any] | None) -> None:
     app(generation=3).save()
-    evidence = {"rule": "operator", "url": "https://hooks.example/in", "days": [], "replay": replay}
-    disabled(ON.entry, action="app.enabled", evidence=evidence, mails={}).save()
+    evidence: dict[str, Any] = {
+        "rule": "operator",
+        "url": "https://hooks.example/in",
+        "days": [],
+        "replay": replay,
+    }
+    disabled(ON.transition_id, action="app.enabled", evidence=evidence, mails={}).save()
 
 
 def test_a_switching_on_replays_what_was_parked_and_mails_nobody(world: World) -> None:
@@ -233,7 +246,7 @@ def test_a_switching_on_replays_what_was_parked_and_mails_nobody(world: World) -
 def test_a_replay_goes_at_the_rate_that_was_asked_for_or_not_at_all(world: World) -> None:
     switched_on({"states": ["parked", "exhausted"], "rate": 200})
     world.work(ON)
-    assert [(m.rate, m.states) for m, _ in world.sent] == [(200.0, ("parked", "exhausted"))]
+    assert [(m.rate, m.states) for m in world.replays()] == [(200.0, ("parked", "exhausted"))]
     world.sent.clear()
     switched_on(None)
     world.work(ON)
@@ -243,7 +256,7 @@ def test_a_replay_goes_at_the_rate_that_was_asked_for_or_not_at_all(world: World
 def warning() -> None:
     app(generation=1).save()
     told = {"level": 1, "reached": 500, "limit": 1000}
-    disabled(WARNED.entry, action="app.warned", evidence=disabled().evidence | {"warning": told}).save()
+    disabled(WARNED.transition_id, action="app.warned", evidence=disabled().evidence | {"warning": told}).save()
 
 
 def test_a_warning_is_published_and_mailed(world: World) -> None:
@@ -254,13 +267,13 @@ def test_a_warning_is_published_and_mailed(world: World) -> None:
     assert ("List-Unsubscribe" in str(world.ses.sent[0])) is True
 
 
-def test_a_warning_that_waited_until_the_app_was_off_is_not_mailed_any_more(world: World) -> None:
+def test_a_warning_is_not_mailed_once_the_app_has_been_switched_off(world: World) -> None:
     warning()
     App("pager").update(actions=[App.generation.set(2), App.state.set("disabled")])
     world.work(WARNED)
     assert world.ses.sent == []
-    assert entry(WARNED.entry).finished_at
-    assert mails(WARNED.entry) == {ADA: "skipped", BOB: "skipped"}
+    assert entry(WARNED.transition_id).finished_at
+    assert mails(WARNED.transition_id) == {ADA: "skipped", BOB: "skipped"}
 
 
 def test_an_app_that_was_deleted_meanwhile_ends_the_follow_up(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The health function's batches: what of them is looked at, and what comes back."""
+"""The health function's batches: what is handled, and what comes back."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -9,12 +9,12 @@ import pytest
 from health import app, follow_up, messages
 from health.messages import FollowUp
 from health.review import Scope
-from tests.support.fakes import Recorder, sqs_record
+from tests.support.fakes import Recorder, queue_message
 
 
 @dataclass
-class Looks:
-    """Whose health was looked at; of the `broken` ones it cannot be."""
+class Handled:
+    """The apps that were handled; those in `broken` fail."""
 
     broken: set[str] = field(default_factory=set)
     seen: list[str] = field(default_factory=list)
@@ -34,10 +34,11 @@ class Telemetry(Recorder):
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
-    made = Looks()
-    office = SimpleNamespace(telemetry=Telemetry(), thresholds=None, transitions=None, follow_up=None)
-    monkeypatch.setattr(app, "_open", lambda: office)
+def handled(monkeypatch: pytest.MonkeyPatch) -> Handled:
+    made = Handled()
+    telemetry = Telemetry()
+    deps = SimpleNamespace(telemetry=telemetry, thresholds=None)
+    monkeypatch.setattr(app, "_open", lambda: (deps, telemetry))
     monkeypatch.setattr(app, "review", made)
     monkeypatch.setattr(follow_up, "follow_up", made)
     return made
@@ -51,40 +52,42 @@ def stream(*app_ids: str) -> list[dict[str, Any]]:
 
 
 def queue(*bodies: str) -> list[dict[str, Any]]:
-    return [sqs_record(body, f"m{n}") for n, body in enumerate(bodies, 1)]
+    return [queue_message(body, f"m{n}") for n, body in enumerate(bodies, 1)]
 
 
-def kept(records: list[dict[str, Any]]) -> list[str]:
-    """What comes back of a batch."""
-    [(name, failures)] = app.handler({"Records": records}, None).items()
+def failed(records: list[dict[str, Any]]) -> list[str]:
+    """The ids that come back from a batch."""
+    [(name, failures)] = app.handler(
+        {"Records": records}, SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+    ).items()
     assert name == "batchItemFailures"
     return [failure["itemIdentifier"] for failure in failures]
 
 
-def test_the_stream_goes_on_from_the_first_record_that_failed(looks: Looks) -> None:
-    looks.broken = {"b", "d"}
-    assert kept(stream("a", "b", "c", "d")) == ["2"]
-    assert looks.seen == ["a", "b", "c", "d"]
+def test_the_stream_goes_on_from_the_first_change_that_failed(handled: Handled) -> None:
+    handled.broken = {"b", "d"}
+    assert failed(stream("a", "b", "c", "d")) == ["2"]
+    assert handled.seen == ["a", "b", "c", "d"]
 
 
-def test_a_message_that_fails_comes_back_alone(looks: Looks) -> None:
-    looks.broken = {"b"}
+def test_a_message_that_fails_comes_back_alone(handled: Handled) -> None:
+    handled.broken = {"b"}
     bodies = [messages.encode(FollowUp(app_id, "00000001#disabled")) for app_id in "abc"]
-    assert kept(queue(*bodies)) == ["m2"]
-    assert looks.seen == ["a", "b", "c"]
+    assert failed(queue(*bodies)) == ["m2"]
+    assert handled.seen == ["a", "b", "c"]
 
 
-def test_a_message_that_cannot_be_read_comes_back_alone(looks: Looks) -> None:
-    assert kept(queue("no message of ours", messages.encode(FollowUp("a", "00000001#disabled")))) == ["m1"]
-    assert looks.seen == ["a"]
+def test_a_message_that_cannot_be_read_comes_back_alone(handled: Handled) -> None:
+    assert failed(queue("no message of ours", messages.encode(FollowUp("a", "00000001#disabled")))) == ["m1"]
+    assert handled.seen == ["a"]
 
 
-def test_ten_records_of_one_app_are_judged_once(looks: Looks) -> None:
-    assert kept(stream(*["a"] * 10)) == []
-    assert looks.seen == ["a"]
+def test_ten_changes_of_one_app_are_reviewed_once(handled: Handled) -> None:
+    assert failed(stream(*["a"] * 10)) == []
+    assert handled.seen == ["a"]
 
 
-def test_of_records_of_one_app_that_cannot_be_judged_the_first_comes_back(looks: Looks) -> None:
-    looks.broken = {"a"}
-    assert kept(stream("b", "a", "b", "a")) == ["2"]
-    assert looks.seen == ["b", "a"]
+def test_of_an_apps_changes_that_cannot_be_reviewed_the_first_comes_back(handled: Handled) -> None:
+    handled.broken = {"a"}
+    assert failed(stream("b", "a", "b", "a")) == ["2"]
+    assert handled.seen == ["b", "a"]

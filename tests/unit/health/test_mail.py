@@ -1,4 +1,4 @@
-"""The mails an owner acts on: case 103, and what each must say and lead to."""
+"""The mails that owners act on: what each must say, and where it must lead."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def test_the_subject_says_what_happened_to_the_app_named_as_it_is_written(entry:
             warned(),
             (
                 "Webhooks to Pager are failing",
-                "512 requests got no answer in time so far",
+                "512 requests got no response in time so far",
                 "At 1,000 timeouts in one UTC day the app is switched off.",
                 "Nothing changes yet. Failed deliveries are being retried.",
                 "bellhop ping pager",
@@ -70,7 +70,7 @@ def test_the_subject_says_what_happened_to_the_app_named_as_it_is_written(entry:
             enabled(),
             (
                 "Webhooks to Pager are on again",
-                "It answered 200 in 12 ms",
+                "It responded with 200 in 12 ms",
                 "Fri 20 Nov 2026, 08:00 UTC",
                 "is being sent now, oldest first",
             ),
@@ -98,7 +98,7 @@ def test_the_chart_in_html_has_header_cells_for_its_columns_and_days() -> None:
 
 @pytest.mark.parametrize("part", ["text", "html"])
 def test_days_without_deliveries_are_told_in_words(part: str) -> None:
-    assert "Nothing was delivered in these days" in said(entry(days=days()), part)
+    assert "Nothing was delivered on these days" in said(entry(days=days()), part)
 
 
 @pytest.mark.parametrize("part", ["text", "html"])
@@ -119,7 +119,7 @@ def test_an_app_that_a_person_switched_off_gets_the_reason_and_no_order_to_repai
 
 @pytest.mark.parametrize("part", ["text", "html"])
 @pytest.mark.parametrize("action", [DISABLED, WARNED, ENABLED])
-@pytest.mark.parametrize("rule", [None, "fatal", "timeouts", "errors", "pause", "operator", "probe"])
+@pytest.mark.parametrize("rule", [None, "fatal", "timeouts", "errors", "pause", "operator", "recovery_check"])
 def test_an_entry_with_hardly_any_evidence_still_makes_a_whole_mail(part: str, action: str, rule: str) -> None:
     bare = AuditEntry("pager", "1", action=action, at="2026-11-23T12:00:00+00:00", evidence={"rule": rule})
     shown = said(bare, part)

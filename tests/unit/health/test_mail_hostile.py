@@ -1,4 +1,4 @@
-"""Mails about apps whose names and whose endpoints' answers mean harm."""
+"""Mails about apps whose names, or whose endpoints' responses, are hostile."""
 
 import unicodedata
 from collections.abc import Callable
@@ -28,7 +28,7 @@ HOSTILE = st.text(max_size=400) | st.text(
 )
 
 
-def test_markup_in_names_and_answers_is_shown_and_not_obeyed() -> None:
+def test_markup_in_names_and_responses_is_shown_and_not_obeyed() -> None:
     evil = '<script>alert(1)</script> "x"'
     composed = mail(entry(last_failure=FAILURE | {"response": evil}), name=evil)
     assert "<script>" not in composed.html
@@ -36,7 +36,7 @@ def test_markup_in_names_and_answers_is_shown_and_not_obeyed() -> None:
     assert composed.text.count(evil) >= 3
 
 
-def test_an_answer_cannot_put_a_link_into_the_mail() -> None:
+def test_a_response_cannot_put_a_link_into_the_mail() -> None:
     html = mail(
         entry(last_failure=FAILURE | {"response": "log in at https://evil.example/in or a@evil.example"})
     ).html
@@ -62,7 +62,7 @@ def test_a_name_of_which_nothing_is_left_gives_way_to_the_apps_id() -> None:
 
 
 @given(HOSTILE, HOSTILE, HOSTILE, st.sampled_from([DISABLED, WARNED, ENABLED]))
-def test_no_name_and_no_answer_can_break_a_mail(name: str, company: str, response: str, action: str) -> None:
+def test_no_name_and_no_response_can_break_a_mail(name: str, company: str, response: str, action: str) -> None:
     plain = mail(entry(action))
     composed = mail(entry(action, last_failure=FAILURE | {"response": "a" + response}), name, company=company)
     assert not any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in composed.subject)
@@ -76,7 +76,7 @@ def test_no_name_and_no_answer_can_break_a_mail(name: str, company: str, respons
 
 
 @given(st.text("\u202a\u202b\u202d\u202e\u2066\u2067\u2069\u200eא", min_size=1))
-def test_no_name_and_no_answer_can_turn_the_text_around(hostile: str) -> None:
+def test_no_name_and_no_response_can_turn_the_text_around(hostile: str) -> None:
     composed = mail(entry(last_failure=FAILURE | {"response": hostile}), name=hostile)
     assert not {"\u202a", "\u202b", "\u202d", "\u202e", "\u2066", "\u2067"} & {*composed.text, *composed.html}
     assert composed.text.count("\u2068") == composed.text.count("\u2069")

@@ -14,11 +14,13 @@ from botocore.exceptions import (
 )
 
 from bellhop.registry import App, AuditEntry, Organization
+from health.dependencies import HealthDependencies
 from health.mail import mailer
-from health.mail.mailer import MailDependencies, MailRefusedError
+from health.mail.mailer import MailRefusedError
 from health.messages import MailEvent, decode, tags
 from tests.support.fakes import NOW, Recorder, app, organization
-from tests.support.ses import ADA, BOB, KEY, LINKS, Ses, disabled, entry, mails, refusal
+from tests.support.health import health_dependencies
+from tests.support.ses import ADA, BOB, TRANSITION_ID, Ses, disabled, entry, mails, refusal
 
 
 @pytest.fixture
@@ -27,24 +29,29 @@ def ses() -> Ses:
 
 
 @pytest.fixture
-def deps(aws: None, ses: Ses) -> MailDependencies:
+def telemetry() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def deps(aws: None, ses: Ses, telemetry: Recorder) -> HealthDependencies:
     app(state="disabled", generation=2).save()
     organization().save()
     disabled().save()
-    return MailDependencies(ses, "bellhop@tracker.example", "mail-settings", LINKS, Recorder())
+    return health_dependencies(ses=ses, telemetry=telemetry)
 
 
-def send(deps: MailDependencies) -> None:
+def send(deps: HealthDependencies) -> None:
     mailer.send_mails(entry(), deps)
 
 
-def test_each_owner_gets_one_mail_of_their_own(deps: MailDependencies, ses: Ses) -> None:
+def test_each_owner_gets_one_mail_of_their_own(deps: HealthDependencies, ses: Ses) -> None:
     send(deps)
     assert ses.recipients() == [ADA, BOB]
     assert mails() == {ADA: "sent", BOB: "sent"}
 
 
-def test_a_repeated_message_mails_nobody_again(deps: MailDependencies, ses: Ses) -> None:
+def test_a_repeated_message_mails_nobody_again(deps: HealthDependencies, ses: Ses) -> None:
     for _ in range(3):
         send(deps)
     assert len(ses.sent) == 2
@@ -61,7 +68,7 @@ def test_a_repeated_message_mails_nobody_again(deps: MailDependencies, ses: Ses)
     ],
 )
 def test_a_definite_refusal_is_tried_again_with_the_message(
-    deps: MailDependencies, ses: Ses, fail: Callable[[], Exception]
+    deps: HealthDependencies, ses: Ses, fail: Callable[[], Exception]
 ) -> None:
     ses.fail = fail
     with pytest.raises(MailRefusedError):
@@ -72,7 +79,7 @@ def test_a_definite_refusal_is_tried_again_with_the_message(
     assert ses.recipients() == [ADA, BOB]
 
 
-def test_one_refused_owner_does_not_keep_the_others_waiting(deps: MailDependencies, ses: Ses) -> None:
+def test_one_refused_mail_does_not_delay_the_others(deps: HealthDependencies, ses: Ses) -> None:
     refused = iter([True, False])
     ses.fail = None
     original = ses.send_email
@@ -93,44 +100,44 @@ def test_one_refused_owner_does_not_keep_the_others_waiting(deps: MailDependenci
     "fail",
     [
         pytest.param(refusal(500), id="a 500"),
-        pytest.param(lambda: ReadTimeoutError(endpoint_url="https://ses"), id="no answer in time"),
-        pytest.param(lambda: ConnectionClosedError(endpoint_url="https://ses"), id="closed without an answer"),
+        pytest.param(lambda: ReadTimeoutError(endpoint_url="https://ses"), id="no response in time"),
+        pytest.param(lambda: ConnectionClosedError(endpoint_url="https://ses"), id="closed without a response"),
     ],
 )
 def test_an_unknown_result_is_alarmed_and_never_sent_again_by_itself(
-    deps: MailDependencies, ses: Ses, fail: Callable[[], Exception]
+    deps: HealthDependencies, ses: Ses, fail: Callable[[], Exception], telemetry: Recorder
 ) -> None:
     ses.fail = fail
     send(deps)
     assert mails() == {ADA: "unknown", BOB: "unknown"}
-    assert deps.telemetry.counts["MailUnknown"] == 2
+    assert telemetry.counts["MailUnknown"] == 2
     ses.fail = None
     send(deps)
     assert ses.sent == []
 
 
 def test_a_worker_that_died_between_claim_and_mark_leaves_an_unknown_result(
-    deps: MailDependencies, ses: Ses
+    deps: HealthDependencies, ses: Ses, telemetry: Recorder
 ) -> None:
     entry().update(actions=[AuditEntry.mails.set({ADA: "sending", BOB: "pending"})])
     send(deps)
     assert mails() == {ADA: "unknown", BOB: "sent"}
     assert ses.recipients() == [BOB]
-    assert deps.telemetry.counts["MailUnknown"] == 1
+    assert telemetry.counts["MailUnknown"] == 1
 
 
 def test_an_organisation_without_owners_is_mailed_nothing_and_the_log_says_so(
-    deps: MailDependencies, ses: Ses
+    deps: HealthDependencies, ses: Ses, telemetry: Recorder
 ) -> None:
     entry().update(actions=[AuditEntry.mails.set({})])
     send(deps)
     assert ses.sent == []
-    assert deps.telemetry.said("nobody is to be mailed")
+    assert telemetry.logged("no mail sent: the transition has no owners to tell")
 
 
 @pytest.mark.parametrize("gone", [App, Organization])
 def test_an_app_or_organisation_deleted_meanwhile_ends_the_mailing(
-    deps: MailDependencies, ses: Ses, gone: Any
+    deps: HealthDependencies, ses: Ses, gone: Any
 ) -> None:
     (gone("pager") if gone is App else gone("acme")).delete()
     send(deps)
@@ -138,20 +145,20 @@ def test_an_app_or_organisation_deleted_meanwhile_ends_the_mailing(
     assert mails() == {ADA: "skipped", BOB: "skipped"}
 
 
-def test_a_mail_says_which_settings_and_which_transition_it_belongs_to(deps: MailDependencies, ses: Ses) -> None:
+def test_a_mail_says_which_settings_and_which_transition_it_belongs_to(deps: HealthDependencies, ses: Ses) -> None:
     send(deps)
     mail = ses.sent[0]
     assert mail["ConfigurationSetName"] == "mail-settings"
-    assert {t["Name"]: t["Value"] for t in mail["EmailTags"]} == tags("pager", KEY)
+    assert {t["Name"]: t["Value"] for t in mail["EmailTags"]} == tags("pager", TRANSITION_ID)
     # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html
     assert all(re.fullmatch("[A-Za-z0-9_-]{1,256}", t["Value"]) for t in mail["EmailTags"])
 
 
-NO_MORE = "this address gets no more mail"
+NO_MORE = "SES sends no more mail to this address"
 
 
 def event(kind: str, **said: Any) -> dict[str, Any]:
-    carried = {name: [value] for name, value in tags("pager", KEY).items()}
+    carried = {name: [value] for name, value in tags("pager", TRANSITION_ID).items()}
     mail = {"destination": [ADA], "tags": carried | {"ses:configuration-set": ["mail-settings"]}}
     return {"source": "aws.ses", "detail": {"eventType": kind, kind.lower(): said, "mail": mail}}
 
@@ -166,69 +173,73 @@ def event(kind: str, **said: Any) -> dict[str, Any]:
     ids=["bounce", "complaint", "reject"],
 )
 def test_what_ses_says_of_a_mail_later_is_noted_in_the_entry_and_the_log(
-    deps: MailDependencies, said: dict[str, Any], state: str, means: str
+    deps: HealthDependencies, said: dict[str, Any], state: str, means: str, telemetry: Recorder
 ) -> None:
     send(deps)
     read = decode(json.dumps(said))
     assert isinstance(read, MailEvent)
-    mailer.note(read, deps)
+    mailer.record_event(read, deps)
     assert mails() == {ADA: state, BOB: "sent"}
-    [line] = deps.telemetry.said(f"mail {state}: {means}")
+    [line] = telemetry.logged(f"mail {state}: {means}")
     assert line["owner"] == ADA
     assert line["reason"]
 
 
-def test_a_bounce_of_a_transition_that_is_not_known_any_more_is_only_logged(deps: MailDependencies) -> None:
-    mailer.note(MailEvent("Bounce", "Permanent", (ADA,), "pager", "gone"), deps)
-    assert deps.telemetry.counts == {"MailBounced": 1}
+def test_a_bounce_of_a_transition_that_is_not_known_any_more_is_only_logged(
+    deps: HealthDependencies, telemetry: Recorder
+) -> None:
+    mailer.record_event(MailEvent("Bounce", "Permanent", (ADA,), "pager", "gone"), deps)
+    assert telemetry.counts == {"MailBounced": 1}
 
 
-def test_a_mail_of_unknown_result_is_sent_again_when_a_person_says_so(deps: MailDependencies, ses: Ses) -> None:
+def test_a_mail_of_unknown_result_is_sent_again_when_a_person_says_so(deps: HealthDependencies, ses: Ses) -> None:
     ses.fail = refusal(500)
     send(deps)
     ses.fail = None
     entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail", "event"})])
-    assert mailer.resend("pager", KEY, ADA, NOW.timestamp())
-    assert (entry().finished_at, entry().done) == (None, {"event"})
+    assert mailer.resend("pager", TRANSITION_ID, ADA, NOW.timestamp())
+    assert not entry().finished_at
+    assert entry().done == {"event"}
     send(deps)
     assert ses.recipients() == [ADA]
     assert mails() == {ADA: "sent", BOB: "unknown"}
 
 
-def test_a_mail_is_not_resent_while_a_worker_is_at_its_transition(deps: MailDependencies) -> None:
+def test_a_mail_is_not_resent_while_a_worker_is_at_its_transition(deps: HealthDependencies) -> None:
     now = NOW.timestamp()
     entry().update(actions=[AuditEntry.mails.set({ADA: "unknown"}), AuditEntry.lease_until.set(now + 1)])
-    assert not mailer.resend("pager", KEY, ADA, now)
-    assert mailer.resend("pager", KEY, ADA, now + 2)
-    assert not mailer.resend("pager", KEY, "nobody@acme.example", now + 2)
+    assert not mailer.resend("pager", TRANSITION_ID, ADA, now)
+    assert mailer.resend("pager", TRANSITION_ID, ADA, now + 2)
+    assert not mailer.resend("pager", TRANSITION_ID, "nobody@acme.example", now + 2)
     assert not mailer.resend("pager", "nothing", ADA, now + 2)
 
 
-def test_a_mail_left_pending_by_a_finished_transition_is_resent(deps: MailDependencies) -> None:
+def test_a_mail_left_pending_by_a_finished_transition_is_resent(deps: HealthDependencies) -> None:
     entry().update(actions=[AuditEntry.finished_at.set("then"), AuditEntry.done.add({"mail"})])
-    assert mailer.resend("pager", KEY, ADA, NOW.timestamp())
-    assert (entry().finished_at, entry().done) == (None, None)
+    assert mailer.resend("pager", TRANSITION_ID, ADA, NOW.timestamp())
+    assert not entry().finished_at
+    assert not entry().done
 
 
-def test_a_claim_whose_answer_was_lost_is_alarmed_and_not_forgotten(
-    deps: MailDependencies, ses: Ses, monkeypatch: pytest.MonkeyPatch
+def test_a_claim_whose_response_was_lost_is_alarmed_and_not_forgotten(
+    deps: HealthDependencies, ses: Ses, monkeypatch: pytest.MonkeyPatch, telemetry: Recorder
 ) -> None:
-    mark = mailer._mark
+    change_state = mailer._change_state
 
     def lost(*args: Any) -> bool:
-        mark(*args)
+        change_state(*args)
         return False  # as when the SDK repeats a write that was made
 
     with monkeypatch.context() as patch:
-        patch.setattr(mailer, "_mark", lost)
+        patch.setattr(mailer, "_change_state", lost)
         with pytest.raises(MailRefusedError):
             send(deps)
     send(deps)
     assert (mails(), ses.sent) == ({ADA: "unknown", BOB: "unknown"}, [])
-    assert deps.telemetry.counts["MailUnknown"] == 2
+    assert telemetry.counts["MailUnknown"] == 2
 
 
-def test_a_bounce_that_is_not_for_good_leaves_the_mail_as_sent(deps: MailDependencies) -> None:
+def test_a_bounce_that_is_not_for_good_leaves_the_mail_as_sent(deps: HealthDependencies) -> None:
     send(deps)
-    mailer.note(MailEvent("Bounce", "Transient MailboxFull", (ADA,), "pager", KEY), deps)
+    mailer.record_event(MailEvent("Bounce", "Transient MailboxFull", (ADA,), "pager", TRANSITION_ID), deps)
     assert mails() == {ADA: "sent", BOB: "sent"}

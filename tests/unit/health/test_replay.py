@@ -1,4 +1,4 @@
-"""Replay: everything that is held goes out again, oldest first, at its rate, and the chain ends when it should."""
+"""Replay: every replayable delivery is sent, oldest first, at its rate, and the chain ends when it should."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,10 +13,12 @@ from bellhop.attempts import EXHAUSTED, PARKED, NextState
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App
 from health import messages
+from health.dependencies import HealthDependencies
 from health.messages import Replay
-from health.replay import ReplayDependencies, ReplayError, next_step, step
+from health.replay import ReplayError, next_step, step
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, delivery
+from tests.support.health import health_dependencies
 
 START = NOW.timestamp()
 SETTLES = START + 90
@@ -24,24 +26,29 @@ FIRST = Replay("pager", 3, (PARKED,), 10.0, SETTLES, START)
 
 
 @dataclass
-class Lane:
-    """The Retries and the Transitions queue; `refuses` positions of the next reminders."""
+class Queues:
+    """The Retries and the Transitions queue; Retries refuses the messages at the positions `refuses`."""
 
     clock: Clock = field(default_factory=Clock)
-    reminders: list[OutgoingMessage] = field(default_factory=list)
+    retries: list[OutgoingMessage] = field(default_factory=list)
     chain: list[tuple[Replay, int]] = field(default_factory=list)
     refuses: set[int] = field(default_factory=set)
     telemetry: Recorder = field(default_factory=Recorder)
 
     def take(self, messages: Any) -> set[int]:
-        self.reminders += [m for n, m in enumerate(messages) if n not in self.refuses]
+        self.retries += [m for n, m in enumerate(messages) if n not in self.refuses]
         return self.refuses
 
-    def deps(self) -> ReplayDependencies:
-        return ReplayDependencies(self.take, lambda m, d: self.chain.append((m, d)), self.telemetry, self.clock)
+    def deps(self) -> HealthDependencies:
+        return health_dependencies(
+            retry=self.take,
+            send_later=lambda message, delay: self.chain.append((message, delay)),
+            telemetry=self.telemetry,
+            now=self.clock,
+        )
 
     def run(self, message: Replay = FIRST) -> None:
-        """Work the chain off, as time passes."""
+        """Follow the chain to its end, as time passes."""
         self.chain.append((message, 0))
         while self.chain:
             following, delay = self.chain.pop(0)
@@ -49,106 +56,108 @@ class Lane:
             step(messages.decode(messages.encode(following)), self.deps())  # type: ignore[arg-type]
 
     def ids(self) -> list[str]:
-        return [deliveries.decode(m.body).delivery_id for m in self.reminders]
+        return [deliveries.decode(m.body).delivery_id for m in self.retries]
 
 
 @pytest.fixture
-def lane(aws: None) -> Lane:
+def queues(aws: None) -> Queues:
     app(generation=3).save()
-    return Lane()
+    return Queues()
 
 
-def hold(number: int, state: str = PARKED, at: float = 0.0) -> str:
+def keep(number: int, state: str = PARKED, at: float = 0.0) -> str:
     name = f"msg_{number:032d}"
     moment = NOW + timedelta(seconds=at or number - 10_000)
     assert attempts.open_record(delivery(delivery_id=name, event_id=f"ev{number}"), NextState(state), moment)
     return name
 
 
-def test_what_is_parked_is_sent_oldest_first_each_once(lane: Lane) -> None:
-    names = [hold(n) for n in range(250)]
-    lane.run()
-    assert lane.ids() == names
-    first = deliveries.decode(lane.reminders[0].body)
+def test_what_is_parked_is_sent_oldest_first_each_once(queues: Queues) -> None:
+    names = [keep(n) for n in range(250)]
+    queues.run()
+    assert queues.ids() == names
+    first = deliveries.decode(queues.retries[0].body)
     assert first == deliveries.Retry(names[0], "pager", 1, replay=True)
-    assert lane.telemetry.counts == {"DeliveryReplayed": 250, "ReplayFinished": 1}
+    assert queues.telemetry.counts == {"DeliveryReplayed": 250, "ReplayFinished": 1}
 
 
-def test_the_page_is_spread_over_the_time_that_its_rate_takes(lane: Lane) -> None:
+def test_the_page_is_spread_over_the_time_that_its_rate_takes(queues: Queues) -> None:
     for n in range(101):
-        hold(n)
-    step(FIRST, lane.deps())
-    assert [m.delay for m in lane.reminders[::20]] == [0, 2, 4, 6, 8]
-    [(following, wait)] = lane.chain
+        keep(n)
+    step(FIRST, queues.deps())
+    assert [m.delay for m in queues.retries[::20]] == [0, 2, 4, 6, 8]
+    [(following, wait)] = queues.chain
     assert (following.sent, wait) == (100, 10)
 
 
-def test_an_app_that_is_slow_by_its_own_limit_is_replayed_at_that(lane: Lane) -> None:
+def test_an_app_that_is_slow_by_its_own_limit_is_replayed_at_that(queues: Queues) -> None:
     app(generation=3, max_per_second=2).save()
     for n in range(4):
-        hold(n)
-    step(FIRST, lane.deps())
-    assert [m.delay for m in lane.reminders] == [0, 0, 1, 1]
+        keep(n)
+    step(FIRST, queues.deps())
+    assert [m.delay for m in queues.retries] == [0, 0, 1, 1]
 
 
-def test_exhausted_deliveries_are_replayed_only_where_they_are_asked_for(lane: Lane) -> None:
-    parked, exhausted = hold(1), hold(2, EXHAUSTED)
-    lane.run()
-    assert lane.ids() == [parked]
-    lane.run(replace(FIRST, states=(PARKED, EXHAUSTED), began=SETTLES))
-    assert lane.ids() == [parked, exhausted]
+def test_exhausted_deliveries_are_replayed_only_where_they_are_asked_for(queues: Queues) -> None:
+    parked, exhausted = keep(1), keep(2, EXHAUSTED)
+    queues.run()
+    assert queues.ids() == [parked]
+    queues.run(replace(FIRST, states=(PARKED, EXHAUSTED), began=SETTLES))
+    assert queues.ids() == [parked, exhausted]
 
 
-def test_what_is_exhausted_again_by_its_replay_is_not_replayed_again(lane: Lane) -> None:
-    hold(1, EXHAUSTED)
-    again = hold(2, EXHAUSTED, at=60)  # held after the replay began
-    lane.run(replace(FIRST, states=(EXHAUSTED,), settles_at=START))
-    assert again not in lane.ids()
-    assert lane.telemetry.counts == {"DeliveryReplayed": 1, "ReplayFinished": 1}
+def test_what_is_exhausted_again_by_its_replay_is_not_replayed_again(queues: Queues) -> None:
+    keep(1, EXHAUSTED)
+    again = keep(2, EXHAUSTED, at=60)  # exhausted after the replay began
+    queues.run(replace(FIRST, states=(EXHAUSTED,), settles_at=START))
+    assert again not in queues.ids()
+    assert queues.telemetry.counts == {"DeliveryReplayed": 1, "ReplayFinished": 1}
 
 
-def test_what_is_parked_while_the_replay_runs_is_sent_too(lane: Lane) -> None:
-    first = hold(1)
-    step(FIRST, lane.deps())
-    late = hold(2, at=5)  # by a process that still knew the app as off
-    message, delay = lane.chain.pop()
-    lane.clock.move(delay)
-    lane.run(message)
-    assert lane.ids() == [first, late]
+def test_what_is_parked_while_the_replay_runs_is_sent_too(queues: Queues) -> None:
+    first = keep(1)
+    step(FIRST, queues.deps())
+    late = keep(2, at=5)  # by a process that still knew the app as off
+    message, delay = queues.chain.pop()
+    queues.clock.move(delay)
+    queues.run(message)
+    assert queues.ids() == [first, late]
 
 
-def test_the_chain_does_not_end_before_nobody_parks_any_more(lane: Lane) -> None:
-    lane.run()
-    assert lane.clock.now.timestamp() >= SETTLES
+def test_the_chain_does_not_end_while_somebody_may_still_park(queues: Queues) -> None:
+    queues.run()
+    assert queues.clock.now.timestamp() >= SETTLES
 
 
-def test_a_page_that_is_sent_again_after_a_crash_leaves_nothing_out(lane: Lane) -> None:
-    names = [hold(n) for n in range(3)]
-    lane.refuses = {1}
+def test_a_page_that_is_sent_again_after_a_crash_leaves_nothing_out(queues: Queues) -> None:
+    names = [keep(n) for n in range(3)]
+    queues.refuses = {1}
     with pytest.raises(ReplayError):
-        step(FIRST, lane.deps())
-    assert (lane.ids(), lane.chain) == ([names[0], names[2]], [])
-    lane.refuses = set()
-    lane.run()
-    assert lane.ids() == [names[0], names[2], names[1]]
+        step(FIRST, queues.deps())
+    assert (queues.ids(), queues.chain) == ([names[0], names[2]], [])
+    queues.refuses = set()
+    queues.run()
+    assert queues.ids() == [names[0], names[2], names[1]]
 
 
 @pytest.mark.parametrize("changed", [{"state": "disabled", "generation": 4}, {"generation": 5}])
 def test_a_replay_ends_when_the_app_is_switched_again_and_keeps_what_is_left(
-    lane: Lane, changed: dict[str, Any]
+    queues: Queues, changed: dict[str, Any]
 ) -> None:
-    hold(1)
+    keep(1)
     app(**{"generation": 3} | changed).save()
-    lane.run()
-    assert lane.reminders == []
+    queues.run()
+    assert queues.retries == []
     assert len(attempts.replayable("pager", None, 10)) == 1
-    assert lane.telemetry.said("replay ended: the app is off again, or gone")
+    assert queues.telemetry.logged(
+        "replay ended: the app was switched again or deleted; the rest stays replayable"
+    )
 
 
-def test_a_replay_of_an_app_that_was_deleted_ends(lane: Lane) -> None:
+def test_a_replay_of_an_app_that_was_deleted_ends(queues: Queues) -> None:
     App("pager").delete()
-    lane.run()
-    assert lane.reminders == []
+    queues.run()
+    assert queues.retries == []
 
 
 @given(st.integers(0, 500), st.integers(0, 100), st.floats(0.1, 1000), st.floats(-200, 200), st.booleans())

@@ -1,4 +1,4 @@
-"""Judging and switching off: the cases of section E that need the tables. Exactly once, whatever is repeated."""
+"""Reviewing and switching off, with tables: exactly once, whatever is repeated."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -30,13 +30,18 @@ def announced() -> list[FollowUp]:
 
 
 @pytest.fixture
-def deps(aws: None, announced: list[FollowUp]) -> TransitionDependencies:
+def telemetry() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def deps(aws: None, announced: list[FollowUp], telemetry: Recorder) -> TransitionDependencies:
     app().save()
     organization(owners=["ada@acme.example", "bob@acme.example"]).save()
     return TransitionDependencies(
         connection=tables.connect(),
         announce=announced.append,
-        telemetry=Recorder(),
+        telemetry=telemetry,
         now=lambda: NOW,
     )
 
@@ -49,6 +54,10 @@ def count(days_ago: int = 0, generation: int = 1, **counts: int) -> None:
 
 def review(scope: Scope, deps: TransitionDependencies) -> None:
     judge(scope, LIMITS, deps)
+
+
+def at(deps: TransitionDependencies, days_ago: int) -> TransitionDependencies:
+    return replace(deps, now=lambda: NOW - timedelta(days=days_ago))
 
 
 def state() -> tuple[str, int]:
@@ -83,7 +92,7 @@ def test_one_error_on_each_of_seven_days_disables_on_the_seventh(deps: Transitio
     assert state() == ("disabled", 2)
 
 
-def test_server_errors_count_so_an_endpoint_that_answers_500_for_ever_is_disabled(
+def test_server_errors_count_so_an_endpoint_that_responds_500_for_ever_is_disabled(
     deps: TransitionDependencies,
 ) -> None:
     for day in range(7):
@@ -109,7 +118,7 @@ def test_the_audit_entry_has_the_evidence_as_it_was_before_the_buffer_was_cleare
         "ada@acme.example": "pending",
         "bob@acme.example": "pending",
     }
-    assert announced == [FollowUp("pager", entry.entry)]
+    assert announced == [FollowUp("pager", entry.transition_id)]
 
 
 def test_after_re_enabling_on_the_same_day_one_timeout_does_not_disable_again(
@@ -139,7 +148,7 @@ def pause(hours: float, generation: int = 1) -> None:
     circuits.open_circuit("pager", generation, NOW.timestamp() - hours * 3600, 0)
 
 
-def test_a_pause_of_72_hours_without_a_successful_probe_disables(deps: TransitionDependencies) -> None:
+def test_a_pause_of_72_hours_without_a_successful_trial_disables(deps: TransitionDependencies) -> None:
     for day in range(4):
         count(day, timeout=1)
     pause(71.9)
@@ -191,14 +200,14 @@ def test_a_pause_of_an_earlier_generation_says_nothing_about_this_one(deps: Tran
 
 @pytest.mark.parametrize("kind", ["published", "unpublished"])
 def test_only_internal_apps_are_disabled_of_others_the_operators_hear_once(
-    deps: TransitionDependencies, kind: str
+    deps: TransitionDependencies, kind: str, telemetry: Recorder
 ) -> None:
     app(kind=kind).save()
     count(fatal=1)
     review(SCOPE, deps)
     assert state() == ("enabled", 1)
     review(SCOPE, deps)
-    assert deps.telemetry.counts == {"AppWarned": 1}
+    assert telemetry.counts == {"AppWarned": 1}
     [entry] = entries("app.warned")
     assert (entry.evidence["rule"], entry.evidence["warning"]["level"]) == ("fatal", BROKEN)
     assert dict(entry.mails.attribute_values) == {}
@@ -222,24 +231,24 @@ def test_an_organisation_without_owners_has_its_app_disabled_and_nobody_mailed(
 
 
 def test_the_same_outcomes_reviewed_ten_times_disable_once(
-    deps: TransitionDependencies, announced: list[FollowUp]
+    deps: TransitionDependencies, announced: list[FollowUp], telemetry: Recorder
 ) -> None:
     count(fatal=1)
     for _ in range(10):
         review(SCOPE, deps)
     assert state() == ("disabled", 2)
     assert len(entries()) == 1
-    assert deps.telemetry.counts["AppDisabled"] == 1
+    assert telemetry.counts["AppDisabled"] == 1
 
 
-def test_twenty_workers_at_once_disable_once(deps: TransitionDependencies) -> None:
+def test_twenty_workers_at_once_disable_once(deps: TransitionDependencies, telemetry: Recorder) -> None:
     count(fatal=1)
     review(replace(SCOPE, app_id="nobody"), deps)  # opens the connection before the threads share it
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda _: review(SCOPE, deps), range(20)))
     assert state() == ("disabled", 2)
     assert len(entries()) == 1
-    assert deps.telemetry.counts["AppDisabled"] == 1
+    assert telemetry.counts["AppDisabled"] == 1
 
 
 def test_a_crash_before_the_announcement_is_made_up_for_by_the_next_review(
@@ -253,7 +262,7 @@ def test_a_crash_before_the_announcement_is_made_up_for_by_the_next_review(
         review(SCOPE, replace(deps, announce=crash))
     assert state() == ("disabled", 2)
     review(SCOPE, deps)
-    assert announced == [FollowUp("pager", transitions.disabled_entry(1))]
+    assert announced == [FollowUp("pager", transitions.disabled_id(1))]
 
 
 def test_an_announced_transition_is_not_announced_again(
@@ -275,17 +284,17 @@ def test_an_operator_who_disables_first_leaves_nothing_to_do(
     assert (entries(), announced) == ([], [])
 
 
-def test_a_race_lost_between_the_look_and_the_transaction_changes_nothing(
+def test_a_race_lost_between_the_read_and_the_transaction_changes_nothing(
     deps: TransitionDependencies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count(fatal=1)
-    write = transitions._write
+    commit = transitions._commit
 
     def meanwhile(*args: Any) -> bool:
         App("pager").update(actions=[App.generation.set(7)])
-        return write(*args)
+        return commit(*args)
 
-    monkeypatch.setattr(transitions, "_write", meanwhile)
+    monkeypatch.setattr(transitions, "_commit", meanwhile)
     review(SCOPE, deps)
     assert state() == ("enabled", 7)
     assert entries() == []
@@ -316,7 +325,7 @@ def test_owners_are_warned_on_the_third_the_fifth_and_the_sixth_failing_day(deps
     given = []
     for day in range(6, -1, -1):
         count(day, error=1)
-        judge(SCOPE, LIMITS, replace(deps, now=lambda d=day: NOW - timedelta(days=d)))
+        judge(SCOPE, LIMITS, at(deps, days_ago=day))
         given.append(len(entries("app.warned")))
     assert given == [0, 0, 1, 1, 2, 3, 3]
     assert state() == ("disabled", 2)
@@ -325,7 +334,7 @@ def test_owners_are_warned_on_the_third_the_fifth_and_the_sixth_failing_day(deps
 def test_a_new_run_of_failing_days_is_a_new_episode(deps: TransitionDependencies) -> None:
     for day in (6, 5, 4, 2, 1, 0):  # day 3 had no failure
         count(day, error=1)
-        judge(SCOPE, LIMITS, replace(deps, now=lambda d=day: NOW - timedelta(days=d)))
+        judge(SCOPE, LIMITS, at(deps, days_ago=day))
     since = [entry.evidence["since"] for entry in entries("app.warned")]
     assert since == [(NOW - timedelta(days=n)).date().isoformat() for n in (6, 2)]
 
@@ -363,7 +372,7 @@ def test_a_warning_whose_maker_died_is_announced_by_the_next_review(
         review(SCOPE, replace(deps, announce=crash))
     for _ in range(3):
         review(SCOPE, deps)
-    assert announced == [FollowUp("pager", entries("app.warned")[0].entry)]
+    assert announced == [FollowUp("pager", entries("app.warned")[0].transition_id)]
 
 
 def test_an_app_of_two_organisations_is_warned_about_in_each(deps: TransitionDependencies) -> None:
@@ -378,11 +387,14 @@ def test_enabling_and_disabling_at_the_same_time_leave_one_history(deps: Transit
     review(SCOPE, deps)
     off = App.get("pager")
     assert transitions.enable(off, "operator:ann", {"rule": "operator"}, deps, tell_owners=False)
-    assert transitions.enable(off, "probe", {"rule": "probe"}, deps, tell_owners=True) is None
+    assert transitions.enable(off, "recovery_check", {"rule": "recovery_check"}, deps, tell_owners=True) is None
     assert transitions.disable(off, "acme", "health", {"rule": "fatal"}, deps) is None
     review(SCOPE, deps)  # a failure of the first generation that was still in flight
     assert state() == ("enabled", 3)
-    assert [entry.entry for entry in AuditEntry.query("pager")] == ["00000001#disabled", "00000002#enabled"]
+    assert [entry.transition_id for entry in AuditEntry.query("pager")] == [
+        "00000001#disabled",
+        "00000002#enabled",
+    ]
 
 
 def test_a_row_of_counters_stays_within_one_write_unit(deps: TransitionDependencies) -> None:

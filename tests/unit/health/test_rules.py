@@ -1,4 +1,4 @@
-"""When an app is broken: the cases of section E that need no table."""
+"""When an app is broken, and when its owners are warned."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -6,7 +6,18 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health.rules import BROKEN, Day, EarlyWarning, Given, Pause, Thresholds, Verdict, evaluate, left_on
+from health.rules import (
+    BROKEN,
+    Day,
+    EarlyWarning,
+    Evaluation,
+    Pause,
+    PriorWarning,
+    Thresholds,
+    evaluate,
+    left_on,
+    sum_by_date,
+)
 
 TODAY = date(2026, 11, 23)
 LIMITS = Thresholds(timeouts_per_day=1000, error_days=7)
@@ -78,7 +89,7 @@ def test_a_day_with_few_timeouts_is_no_error_day() -> None:
     assert rule(*errors(0, 1, 2, 3, 4, 5), ago(6, timeout=5)) is None
 
 
-def test_one_fatal_answer_is_broken_at_once_whatever_else_happened() -> None:
+def test_one_fatal_response_is_broken_at_once_whatever_else_happened() -> None:
     assert rule(ago(0, fatal=1, success=1000)) == "fatal"
     assert rule(ago(6, fatal=1)) == "fatal"
     assert rule(ago(7, fatal=1)) is None
@@ -114,7 +125,7 @@ def test_the_order_of_the_days_never_matters(days: list[Day], random: object) ->
 
 
 @given(DAYS)
-def test_a_success_today_can_only_be_outweighed_by_timeouts_or_a_fatal_answer(days: list[Day]) -> None:
+def test_a_success_today_can_only_be_outweighed_by_timeouts_or_a_fatal_response(days: list[Day]) -> None:
     others = [d for d in days if d.day != TODAY]
     assert rule(*others, ago(0, success=1)) in {None, "timeouts", "fatal"}
 
@@ -162,9 +173,9 @@ def test_what_was_true_yesterday_is_not_warned_of_today() -> None:
 
 
 def test_a_broken_app_is_not_warned_but_said_to_be_broken() -> None:
-    verdict = evaluate([ago(0, timeout=1000)], TODAY, LIMITS)
-    assert verdict.warnings == ()
-    assert left_on(verdict, TODAY) == EarlyWarning("timeouts", BROKEN, 1, 1, TODAY)
+    evaluation = evaluate([ago(0, timeout=1000)], TODAY, LIMITS)
+    assert evaluation.warnings == ()
+    assert left_on(evaluation, TODAY) == EarlyWarning("timeouts", BROKEN, 1, 1, TODAY)
 
 
 def test_the_evidence_says_since_when() -> None:
@@ -182,29 +193,29 @@ def test_an_episode_of_timeouts_ends_with_a_calm_day() -> None:
     def told(yesterday: int) -> bool:
         days = [ago(2, timeout=600), ago(1, timeout=yesterday), ago(0, timeout=600)]
         [warning] = evaluate(days, TODAY, LIMITS).warnings
-        return warning.given_in([Given("timeouts", 1, TODAY - timedelta(days=2))])
+        return warning.was_given([PriorWarning("timeouts", 1, TODAY - timedelta(days=2))])
 
     assert told(yesterday=250)
     assert not told(yesterday=249)
 
 
-def test_a_graver_warning_is_given_after_a_milder_one_and_not_the_other_way_round() -> None:
+def test_a_more_serious_warning_is_given_after_a_milder_one_and_not_the_other_way_round() -> None:
     [grave] = evaluate([ago(0, timeout=900)], TODAY, LIMITS).warnings
-    assert not grave.given_in([Given("timeouts", 2, TODAY), Given("errors", 3, TODAY)])
-    assert grave.given_in([Given("timeouts", 3, TODAY)])
+    assert not grave.was_given([PriorWarning("timeouts", 2, TODAY), PriorWarning("errors", 3, TODAY)])
+    assert grave.was_given([PriorWarning("timeouts", 3, TODAY)])
     [mild] = evaluate([ago(0, timeout=500)], TODAY, LIMITS).warnings
-    assert mild.given_in([Given("timeouts", 3, TODAY)])
+    assert mild.was_given([PriorWarning("timeouts", 3, TODAY)])
 
 
-def warnings_of(timeouts: list[int], limits: Thresholds) -> list[Given]:
+def warnings_of(timeouts: list[int], limits: Thresholds) -> list[PriorWarning]:
     """The warnings of consecutive days, judged after each day and twice."""
-    given: list[Given] = []
+    given: list[PriorWarning] = []
     for today in range(len(timeouts)):
         days = [Day(TODAY + timedelta(days=n), timeout=timeouts[n]) for n in range(today + 1)]
         now = TODAY + timedelta(days=today)
         for _ in range(2):
-            due = [w for w in evaluate(days, now, limits).warnings if not w.given_in(given)]
-            given += [Given(w.rule, w.level, now) for w in due]
+            due = [w for w in evaluate(days, now, limits).warnings if not w.was_given(given)]
+            given += [PriorWarning(w.rule, w.level, now) for w in due]
     return given
 
 
@@ -233,7 +244,13 @@ def test_a_day_that_another_clock_already_has_changes_nothing_today(days: list[D
 
 @given(DAYS)
 def test_a_warning_is_never_beyond_what_switches_off(days: list[Day]) -> None:
-    verdict: Verdict = evaluate(days, TODAY, LIMITS)
-    assert not (verdict.broken and verdict.warnings)
-    assert all(0 < w.reached < w.limit and w.level < BROKEN and w.since <= TODAY for w in verdict.warnings)
-    assert all(count >= 0 for d in verdict.evidence()["days"] for name, count in d.items() if name != "day")
+    evaluation: Evaluation = evaluate(days, TODAY, LIMITS)
+    assert not (evaluation.broken and evaluation.warnings)
+    assert all(0 < w.reached < w.limit and w.level < BROKEN and w.since <= TODAY for w in evaluation.warnings)
+    assert all(count >= 0 for d in evaluation.evidence()["days"] for name, count in d.items() if name != "day")
+
+
+def test_the_days_of_two_organisations_add_up_by_their_date() -> None:
+    acme, globex = [ago(1, error=1), ago(0, success=2)], [ago(0, success=3, timeout=4, fatal=1)]
+    assert sum_by_date([*globex, *acme]) == [ago(1, error=1), ago(0, success=5, timeout=4, fatal=1)]
+    assert sum_by_date([]) == []

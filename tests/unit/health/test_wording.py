@@ -1,10 +1,10 @@
-"""Why an app was switched off and how near another is, in words."""
+"""Why an app was switched off, and how close another is to that, in words."""
 
 from typing import Any
 
 import pytest
 
-from health.mail.wording import counted, day, error, moment, reason, standing
+from health.mail.wording import counted, day, error, moment, reason, warning_text
 
 THRESHOLDS = {"timeouts_per_day": 1000, "error_days": 7, "pause_hours": 72}
 DAYS = [
@@ -16,12 +16,12 @@ DAYS = [
 @pytest.mark.parametrize(
     ("evidence", "words"),
     [
-        ({"rule": "fatal", "last_failure": {"error": "http_410"}}, "answered 410 Gone"),
+        ({"rule": "fatal", "last_failure": {"error": "http_410"}}, "responded with 410 Gone"),
         ({"rule": "fatal", "last_failure": {"error": "disable_requested"}}, "webhook-delivery: disable"),
         ({"rule": "fatal", "last_failure": {"error": "timeout"}}, "gone for good (410), or asked"),
-        ({"rule": "timeouts"}, "1,204 requests got no answer in time on Sun 22 Nov (UTC)"),
+        ({"rule": "timeouts"}, "1,204 requests got no response in time on Sun 22 Nov (UTC)"),
         ({"rule": "timeouts", "thresholds": THRESHOLDS}, "1,000 in one day is the limit"),
-        ({"rule": "timeouts", "days": []}, "too many requests got no answer in time"),
+        ({"rule": "timeouts", "days": []}, "too many requests got no response in time"),
         ({"rule": "errors"}, "each of the last 2 days requests ended in errors and not one was delivered"),
         ({"rule": "errors", "thresholds": THRESHOLDS}, "each of the last 7 days"),
         ({"rule": "pause"}, "were paused for days"),
@@ -43,7 +43,7 @@ def test_each_rule_has_its_reason(evidence: dict[str, Any], words: str) -> None:
             1000,
             (
                 "900 of 1,000 timeouts today",
-                "On Mon 23 Nov (UTC) 900 requests got no answer in time so far.",
+                "On Mon 23 Nov (UTC) 900 requests got no response in time so far.",
                 "At 1,000 timeouts in one UTC day the app is switched off.",
             ),
         ),
@@ -63,30 +63,32 @@ def test_each_rule_has_its_reason(evidence: dict[str, Any], words: str) -> None:
             72,
             (
                 "paused for 36 of 72 hours",
-                "Its deliveries have been paused for 36 hours, and not one probe got through.",
+                "Its deliveries have been paused for 36 hours, and no trial delivery succeeded.",
                 "After 72 hours the app is switched off.",
             ),
         ),
     ],
 )
-def test_a_warning_says_how_near_the_end_is(rule: str, reached: int, limit: int, words: tuple[str, ...]) -> None:
-    near = standing({"rule": rule, "days": DAYS, "warning": {"reached": reached, "limit": limit}})
-    assert near is not None
-    assert (near.reached, near.happened, near.limit) == words
-    assert near.percent == 100 * reached // limit
+def test_a_warning_says_how_close_the_limit_is(
+    rule: str, reached: int, limit: int, words: tuple[str, ...]
+) -> None:
+    warning = warning_text({"rule": rule, "days": DAYS, "warning": {"reached": reached, "limit": limit}})
+    assert warning is not None
+    assert (warning.reached, warning.happened, warning.limit) == words
+    assert warning.percent == 100 * reached // limit
 
 
-def test_no_more_than_all_of_the_way_is_behind_an_app() -> None:
-    near = standing({"rule": "errors", "warning": {"reached": 8, "limit": 7}})
-    assert near is not None
-    assert near.percent == 100
+def test_an_app_beyond_its_limit_shows_a_hundred_percent() -> None:
+    warning = warning_text({"rule": "errors", "warning": {"reached": 8, "limit": 7}})
+    assert warning is not None
+    assert warning.percent == 100
 
 
 @pytest.mark.parametrize(
     "evidence", [{}, {"rule": "errors"}, {"rule": "fatal", "warning": {"reached": 1, "limit": 1}}]
 )
-def test_evidence_that_does_not_say_how_near_makes_no_numbers_up(evidence: dict[str, Any]) -> None:
-    assert standing(evidence) is None
+def test_evidence_that_does_not_say_how_close_makes_no_numbers_up(evidence: dict[str, Any]) -> None:
+    assert warning_text(evidence) is None
 
 
 @pytest.mark.parametrize(

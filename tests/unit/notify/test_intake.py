@@ -8,18 +8,33 @@ from typing import Any
 import boto3
 import pytest
 
-from bellhop.deliveries import decode
+from bellhop.deliveries import Delivery, decode
 from bellhop.queues import Queue
+from bellhop.registry import Organization
 from notify.intake import NotifyDependencies, process
-from tests.support.fakes import Hooks, Recorder, app, installation, issue_event, organization, sqs_record
+from tests.support.fakes import (
+    NOW,
+    FakeRegistry,
+    Recorder,
+    app,
+    installation,
+    issue_event,
+    organization,
+    queue_message,
+)
 
 
 @pytest.fixture
-def deps(queue: str) -> NotifyDependencies:
+def telemetry() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def deps(queue: str, telemetry: Recorder) -> NotifyDependencies:
     sqs = boto3.client("sqs")
     dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
-    hooks = Hooks({"acme": organization()}, {"pager": app()}, [installation()])
-    return NotifyDependencies(hooks, Queue(sqs, queue), Queue(sqs, dead), Recorder(), lambda _: None)
+    hooks = FakeRegistry({"acme": organization()}, {"pager": app()}, [installation()])
+    return NotifyDependencies(hooks, Queue(sqs, queue), Queue(sqs, dead), telemetry, lambda _: None, NOW.timestamp)
 
 
 @dataclass
@@ -34,17 +49,26 @@ class Refuses:
         return dict(self.sqs.send_message_batch(QueueUrl=QueueUrl, Entries=taken)) if taken else {}
 
 
+class Flaky(FakeRegistry):
+    """A registry that does not respond when it is asked for the organisation "other"."""
+
+    def organization(self, organization_id: str) -> Organization | None:
+        if organization_id == "other":
+            raise ConnectionError("no response")
+        return organization()
+
+
 def received(deps: NotifyDependencies, url: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while messages := deps.deliveries.sqs.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
     ).get("Messages"):
-        found += messages
+        found += map(dict, messages)
     return found
 
 
 def test_an_event_becomes_a_delivery_grouped_by_its_app(deps: NotifyDependencies) -> None:
-    assert process([sqs_record(issue_event())], deps) == []
+    assert process([queue_message(issue_event())], deps) == []
     [message] = received(deps, deps.deliveries.url)
     assert decode(message["Body"]).app_id == "pager"
     assert message["Attributes"]["MessageGroupId"] == "pager"
@@ -52,13 +76,14 @@ def test_an_event_becomes_a_delivery_grouped_by_its_app(deps: NotifyDependencies
 
 def test_a_malformed_event_is_dead_lettered_with_field_and_reason_and_its_neighbours_go_on(
     deps: NotifyDependencies,
+    telemetry: Recorder,
 ) -> None:
-    bad = sqs_record(issue_event(project_id=7), "bad")
-    assert process([bad, sqs_record(issue_event(), "good")], deps) == []
+    bad = queue_message(issue_event(project_id=7), "bad")
+    assert process([bad, queue_message(issue_event(), "good")], deps) == []
     [dead] = received(deps, deps.dead_letters.url)
     assert dead["Body"] == bad["body"]
     assert dead["MessageAttributes"]["field"]["StringValue"] == "project_id"
-    [line] = deps.telemetry.said("event malformed: it was sent to the dead-letter queue")
+    [line] = telemetry.logged("event malformed: it was sent to the dead-letter queue")
     assert line["field"] == "project_id"
     assert line["reason"]
     assert len(received(deps, deps.deliveries.url)) == 1
@@ -68,7 +93,7 @@ def test_a_malformed_event_is_dead_lettered_with_field_and_reason_and_its_neighb
 def test_an_event_that_is_malformed_in_its_very_characters_can_be_dead_lettered(
     deps: NotifyDependencies, body: str
 ) -> None:
-    assert process([sqs_record(body)], deps) == []
+    assert process([queue_message(body)], deps) == []
     assert len(received(deps, deps.dead_letters.url)) == 1
 
 
@@ -85,102 +110,116 @@ def test_an_event_of_an_unknown_kind_is_dead_lettered_by_its_field_and_delivered
 ) -> None:
     event = issue_event(**change)
     listed = [f"{event.get('resource', 'issue')}.{event['type']}"]
-    hooks = Hooks({"acme": organization()}, {"pager": app(events=listed)}, [installation(events=listed)])
-    assert process([sqs_record(event)], replace(deps, hooks=hooks)) == []
+    hooks = FakeRegistry({"acme": organization()}, {"pager": app(events=listed)}, [installation(events=listed)])
+    assert process([queue_message(event)], replace(deps, hooks=hooks)) == []
     [dead] = received(deps, deps.dead_letters.url)
     assert dead["MessageAttributes"]["field"]["StringValue"] == field
     assert received(deps, deps.deliveries.url) == []
 
 
-def test_the_log_finds_every_event_by_its_id_whatever_became_of_it(deps: NotifyDependencies) -> None:
+def test_the_log_finds_every_event_by_its_id_whatever_became_of_it(
+    deps: NotifyDependencies, telemetry: Recorder
+) -> None:
     bad = issue_event(event_id="bad", user="Ada")
-    down = Hooks({}, {"pager": app()}, [installation()])
-    records = [sqs_record(issue_event(event_id=name), name) for name in ("ev1", "ev2")]
-    process([*records, sqs_record(bad)], deps)
-    [line] = deps.telemetry.said("deliveries enqueued")
+    records = [queue_message(issue_event(event_id=name), name) for name in ("ev1", "ev2")]
+    process([*records, queue_message(bad)], deps)
+    [line] = telemetry.logged("deliveries enqueued")
     assert line["events"] == {"ev1": 1, "ev2": 1}
-    [line] = deps.telemetry.said("event malformed: it was sent to the dead-letter queue")
+    [line] = telemetry.logged("event malformed: it was sent to the dead-letter queue")
     assert (line["event_id"], line["organization_id"]) == ("bad", "acme")
-
-    def broken(_: str) -> Any:
-        raise ConnectionError("no answer")
-
-    down.organization = broken  # type: ignore[method-assign]
-    process([sqs_record(issue_event(event_id="ev3"))], replace(deps, hooks=down))
-    [line] = deps.telemetry.said("event not handled: it will be retried by the queue")
-    assert (line["event_id"], line["organization_id"]) == ("ev3", "acme")
+    process([queue_message(issue_event(event_id="ev3", organization_id="other"))], replace(deps, hooks=Flaky()))
+    [line] = telemetry.logged("event not handled: it will be retried by the queue")
+    assert (line["event_id"], line["organization_id"]) == ("ev3", "other")
 
 
-def test_an_event_nobody_listens_to_is_done_with_a_named_reason_and_a_metric(deps: NotifyDependencies) -> None:
-    assert process([sqs_record(issue_event(type="ignored"))], deps) == []
-    [line] = deps.telemetry.said("event skipped")
+def test_an_event_nobody_listens_to_is_done_with_a_named_reason_and_a_metric(
+    deps: NotifyDependencies, telemetry: Recorder
+) -> None:
+    assert process([queue_message(issue_event(type="ignored"))], deps) == []
+    [line] = telemetry.logged("event skipped: no installation gets it")
     assert line["skipped"] == {"event_not_in_app": ["in-pager"]}
     assert line["event_id"] == "ev1"
-    assert deps.telemetry.counts["Skipped_event_not_in_app"] == 1
+    assert telemetry.counts["Skipped_event_not_in_app"] == 1
     assert received(deps, deps.dead_letters.url) == []
     assert received(deps, deps.deliveries.url) == []
 
 
 def test_an_event_of_an_organisation_without_installations_is_done_and_delivered_to_nobody(
     deps: NotifyDependencies,
+    telemetry: Recorder,
 ) -> None:
-    alone = replace(deps, hooks=Hooks({"acme": organization()}, {"pager": app()}))
-    assert process([sqs_record(issue_event())], alone) == []
-    assert deps.telemetry.counts["EventSkipped"] == 1
+    alone = replace(deps, hooks=FakeRegistry({"acme": organization()}, {"pager": app()}))
+    assert process([queue_message(issue_event())], alone) == []
+    assert telemetry.counts["EventSkipped"] == 1
     assert received(deps, deps.deliveries.url) == []
 
 
-def test_a_registry_that_does_not_answer_keeps_only_the_events_it_was_asked_for(deps: NotifyDependencies) -> None:
-    class Flaky(Hooks):
-        def organization(self, organization_id: str) -> Any:
-            if organization_id == "other":
-                raise ConnectionError("no answer")
-            return organization()
-
+def test_a_registry_that_does_not_respond_fails_only_the_events_it_was_asked_for(deps: NotifyDependencies) -> None:
     flaky = replace(deps, hooks=Flaky(apps={"pager": app()}, installed=[installation()]))
-    records = [sqs_record(issue_event(organization_id="other"), "m1"), sqs_record(issue_event(), "m2")]
+    records = [queue_message(issue_event(organization_id="other"), "m1"), queue_message(issue_event(), "m2")]
     assert process(records, flaky) == ["m1"]
     assert len(received(deps, deps.deliveries.url)) == 1
 
 
-def test_a_queue_that_does_not_answer_keeps_every_event(deps: NotifyDependencies) -> None:
+def test_a_queue_that_does_not_respond_fails_every_event(deps: NotifyDependencies) -> None:
     nowhere = replace(deps, deliveries=Queue(deps.deliveries.sqs, deps.deliveries.url + "-nowhere"))
-    assert process([sqs_record(issue_event(), "m1"), sqs_record(issue_event(event_id="e2"), "m2")], nowhere) == [
+    assert process(
+        [queue_message(issue_event(), "m1"), queue_message(issue_event(event_id="e2"), "m2")], nowhere
+    ) == [
         "m1",
         "m2",
     ]
 
 
-def test_an_event_of_which_the_queue_refuses_a_delivery_is_kept_and_its_neighbours_are_done(
+def test_an_event_of_which_the_queue_refuses_a_delivery_is_retried_and_its_neighbours_are_done(
     deps: NotifyDependencies,
 ) -> None:
     apps = {"a": app("a"), "b": app("b", events=["issue.created"])}
     refusing = replace(
         deps,
-        hooks=Hooks({"acme": organization()}, apps, [installation("a"), installation("b")]),
+        hooks=FakeRegistry({"acme": organization()}, apps, [installation("a"), installation("b")]),
         deliveries=Queue(Refuses(deps.deliveries.sqs, "b"), deps.deliveries.url),  # type: ignore[arg-type]
     )
     neighbours = [issue_event(event_id=name, type="resolved") for name in ("before", "after")]
     records = [
-        sqs_record(neighbours[0], "m1"),
-        sqs_record(issue_event(event_id="both"), "m2"),
-        sqs_record(neighbours[1], "m3"),
+        queue_message(neighbours[0], "m1"),
+        queue_message(issue_event(event_id="both"), "m2"),
+        queue_message(neighbours[1], "m3"),
     ]
     assert process(records, refusing) == ["m2"]
     sent = [decode(message["Body"]) for message in received(deps, deps.deliveries.url)]
-    assert {(delivery.event_id, delivery.app_id) for delivery in sent} == {
+    assert {(delivery.event_id, delivery.app_id) for delivery in sent if isinstance(delivery, Delivery)} == {
         ("before", "a"),
         ("both", "a"),
         ("after", "a"),
     }
 
 
-def test_a_dead_letter_queue_that_does_not_answer_keeps_the_malformed_event(deps: NotifyDependencies) -> None:
+def test_a_dead_letter_queue_that_does_not_respond_fails_the_malformed_event(deps: NotifyDependencies) -> None:
     nowhere = replace(deps, dead_letters=Queue(deps.dead_letters.sqs, deps.dead_letters.url + "-nowhere"))
-    assert process([sqs_record("{", "bad")], nowhere) == ["bad"]
+    assert process([queue_message("{", "bad")], nowhere) == ["bad"]
 
 
-def test_what_the_customer_wrote_stays_out_of_the_log(deps: NotifyDependencies) -> None:
-    process([sqs_record(issue_event(issue={"id": "1", "title": "hunter2"}, user="hunter2"))], deps)
-    process([sqs_record(json.dumps(issue_event(issue={"id": "1", "title": "hunter2"})))], deps)
-    assert "hunter2" not in deps.telemetry.everything()
+def test_what_the_customer_wrote_stays_out_of_the_log(deps: NotifyDependencies, telemetry: Recorder) -> None:
+    process([queue_message(issue_event(issue={"id": "1", "title": "hunter2"}, user="hunter2"))], deps)
+    process([queue_message(json.dumps(issue_event(issue={"id": "1", "title": "hunter2"})))], deps)
+    assert "hunter2" not in telemetry.everything()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (json.dumps(issue_event() | {"": 1}), "body"),
+        ('{"": 1, "": 2, "event_id": "ev1"}', None),
+        ('{"' + "x" * 200_000 + '": "\\ud800"}', None),
+    ],
+)
+def test_a_malformed_event_whose_field_has_an_empty_or_an_endless_name_is_dead_lettered(
+    deps: NotifyDependencies, body: str, field: str | None
+) -> None:
+    assert process([queue_message(body)], deps) == []
+    [dead] = received(deps, deps.dead_letters.url)
+    name = dead["MessageAttributes"]["field"]["StringValue"]
+    assert 0 < len(name) <= 1000
+    assert field is None or name == field
+    assert dead["Body"] == body

@@ -71,7 +71,7 @@ SETTINGS: dict[str, type[Any]] = {
     "HealthFunction": health.dependencies.Settings,
 }
 FUNCTIONS = list(SETTINGS)
-# Before a stack is reached: it gives them other names.
+# Computed at import: a stack gives the tables other names.
 TABLES = {model.Meta.table_name: model for model in MODELS}
 
 
@@ -139,7 +139,7 @@ def test_a_message_stays_invisible_for_six_timeouts_and_the_batching_window(name
 
 
 def test_a_function_has_time_for_its_attempts() -> None:
-    assert value({"Ref": "DeliverTimeoutSeconds"}) >= 2 * value({"Ref": "DeliveryDeadlineSeconds"})
+    assert value({"Ref": "DeliverTimeoutSeconds"}) >= value({"Ref": "DeliveryDeadlineSeconds"}) + 15
 
 
 # ---- Values of the template that the code pairs with values of its own

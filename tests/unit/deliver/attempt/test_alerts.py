@@ -8,7 +8,7 @@ from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response, SendFailure
 from tests.support.endpoint import TIMEOUT, Endpoint, response, retries, run
-from tests.support.fakes import delivery, sqs_record
+from tests.support.fakes import delivery, queue_message
 
 ALERTS = [
     "event_alert.triggered",
@@ -39,7 +39,9 @@ def logged() -> dict[str, list[str]]:
 def test_no_response_to_an_alert_is_counted_and_every_attempt_is_logged(
     deps: DeliverDependencies, queue: str, outcome: Response | SendFailure, results: list[str]
 ) -> None:
-    due = [sqs_record(delivery(delivery_id=f"msg_{event}", event=event), event) for event in ALERTS]
+    deps.registry.app("pager").events = ALERTS  # type: ignore[union-attr]
+    deps.registry.installation("acme", "in-pager").events = ALERTS  # type: ignore[union-attr]
+    due = [queue_message(delivery(delivery_id=f"msg_{event}", event=event), event) for event in ALERTS]
     for _ in range(1 + len(deps.policy.delays)):
         assert run(deps, Endpoint(outcome), *due) == []
         due = retries(queue)

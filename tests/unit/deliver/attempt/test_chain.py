@@ -25,7 +25,7 @@ from tests.support.endpoint import (
     retries,
     run,
 )
-from tests.support.fakes import NOW, SECRET, app, delivery, sqs_record
+from tests.support.fakes import NOW, SECRET, app, delivery, queue_message
 
 
 def claimed(number: int, lease: str, now: datetime, seconds: float) -> DeliveryRecord:
@@ -36,7 +36,7 @@ def claimed(number: int, lease: str, now: datetime, seconds: float) -> DeliveryR
 
 def test_a_success_is_counted_and_packed_and_leaves_no_record(deps: DeliverDependencies, queue: str) -> None:
     endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, sqs_record(delivery())) == []
+    assert run(deps, endpoint, queue_message(delivery())) == []
     assert counters() == {"success": 1, "error": 0, "timeout": 0, "fatal": 0}
     [packed] = SuccessPack.scan()
     assert packed.apps == ["pager"]
@@ -46,7 +46,7 @@ def test_a_success_is_counted_and_packed_and_leaves_no_record(deps: DeliverDepen
 
 
 def test_a_failure_opens_a_record_and_sends_the_retry_by_reference(deps: DeliverDependencies, queue: str) -> None:
-    assert run(deps, Endpoint(response(500, b"boom\nmore")), sqs_record(delivery())) == []
+    assert run(deps, Endpoint(response(500, b"boom\nmore")), queue_message(delivery())) == []
     assert (record().state, record().attempts_made) == ("retrying", 1)
     assert record().attempts[0]["response"] == "boom\nmore"
     [message] = retries(queue)
@@ -58,7 +58,7 @@ def test_a_retry_sends_the_same_bytes_under_the_same_id_with_a_new_request_id(
     deps: DeliverDependencies, queue: str
 ) -> None:
     endpoint = Endpoint(response(500), response(200))
-    run(deps, endpoint, sqs_record(delivery()))
+    run(deps, endpoint, queue_message(delivery()))
     run(deps, endpoint, *retries(queue))
     (_, first, body), (_, second, again) = endpoint.posted
     assert body == again
@@ -72,31 +72,31 @@ def test_the_last_retry_ends_exhausted_and_stays_in_the_log_with_its_body(
     deps: DeliverDependencies, queue: str
 ) -> None:
     endpoint = Endpoint(TIMEOUT)
-    run(deps, endpoint, sqs_record(delivery()))
+    run(deps, endpoint, queue_message(delivery()))
     for _ in deps.policy.delays:
         run(deps, endpoint, *retries(queue))
     assert len(endpoint.posted) == 1 + len(deps.policy.delays)
     assert record().state == "exhausted"
-    assert record().delivery == delivery()
+    assert record().delivery == delivery(enqueued_at=0.0)
     assert retries(queue) == []
     assert counters()["timeout"] == 3
 
 
 def test_a_410_stops_the_chain_and_counts_as_fatal(deps: DeliverDependencies, queue: str) -> None:
-    run(deps, Endpoint(response(410)), sqs_record(delivery()))
+    run(deps, Endpoint(response(410)), queue_message(delivery()))
     assert record().state == "stopped"
     assert counters()["fatal"] == 1
     assert retries(queue) == []
 
 
 def test_429_is_retried_but_not_counted(deps: DeliverDependencies) -> None:
-    run(deps, Endpoint(response(429)), sqs_record(delivery()))
+    run(deps, Endpoint(response(429)), queue_message(delivery()))
     assert counters()["error"] == 0
     assert record().state == "retrying"
 
 
 def test_a_batch_adds_once_per_app_organisation_generation_and_day(deps: DeliverDependencies) -> None:
-    batch = [sqs_record(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(5)]
+    batch = [queue_message(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(5)]
     run(deps, Endpoint(response(200), response(500)), *batch)
     [row] = OutcomeDay.scan()
     assert (row.success, row.error, row.has_failure) == (1, 4, True)
@@ -106,7 +106,7 @@ def test_a_batch_adds_once_per_app_organisation_generation_and_day(deps: Deliver
 
 
 def test_a_success_wakes_nobody(deps: DeliverDependencies) -> None:
-    run(deps, Endpoint(response(200)), sqs_record(delivery()))
+    run(deps, Endpoint(response(200)), queue_message(delivery()))
     [row] = OutcomeDay.scan()
     assert row.has_failure is False
 
@@ -114,16 +114,16 @@ def test_a_success_wakes_nobody(deps: DeliverDependencies) -> None:
 def test_a_delivery_for_a_disabled_app_is_parked_with_its_body_and_not_sent(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
     off = dataclasses.replace(deps, registry=Apps({"pager": app(state="disabled")}))
-    assert run(off, endpoint, sqs_record(delivery())) == []
+    assert run(off, endpoint, queue_message(delivery())) == []
     assert endpoint.posted == []
     assert (record().state, record().attempts_made) == ("parked", 0)
-    assert record().delivery == delivery()
+    assert record().delivery == delivery(enqueued_at=0.0)
 
 
 def test_a_retry_for_a_disabled_app_is_parked_with_its_budget_untouched(
     deps: DeliverDependencies, queue: str
 ) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     off = dataclasses.replace(deps, registry=Apps({"pager": app(state="disabled")}))
     assert run(off, Endpoint(response(200)), *retries(queue)) == []
     assert (record().state, record().attempts_made) == ("parked", 1)
@@ -132,12 +132,12 @@ def test_a_retry_for_a_disabled_app_is_parked_with_its_budget_untouched(
 
 def test_a_missing_app_is_skipped_with_a_named_reason(deps: DeliverDependencies) -> None:
     nobody = dataclasses.replace(deps, registry=Apps({}))
-    assert run(nobody, Endpoint(response(200)), sqs_record(delivery())) == []
+    assert run(nobody, Endpoint(response(200)), queue_message(delivery())) == []
     assert recorded(deps).counts["Skipped_missing_app"] == 1
 
 
 def test_a_retry_whose_app_is_gone_ends_stopped(deps: DeliverDependencies, queue: str) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     gone, endpoint = dataclasses.replace(deps, registry=Apps({})), Endpoint(response(200))
     assert run(gone, endpoint, *retries(queue)) == []
     assert endpoint.posted == []
@@ -150,7 +150,7 @@ def test_a_retry_whose_app_is_gone_ends_stopped(deps: DeliverDependencies, queue
 def test_a_missing_secret_is_our_fault_and_brings_back_the_message(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
     nosecret = dataclasses.replace(deps, secrets=Secrets(None))
-    assert run(nosecret, endpoint, sqs_record(delivery())) == ["m1"]
+    assert run(nosecret, endpoint, queue_message(delivery())) == ["m1"]
     assert endpoint.posted == []
 
 
@@ -162,7 +162,7 @@ def test_a_fault_of_ours_brings_back_one_message_and_counts_nothing_against_the_
 
     monkeypatch.setattr(attempts, "open_record", down)
     endpoint = Endpoint(response(500))
-    assert run(deps, endpoint, sqs_record(delivery())) == ["m1"]
+    assert run(deps, endpoint, queue_message(delivery())) == ["m1"]
     assert counters()["error"] == 0
 
 
@@ -174,8 +174,8 @@ def test_a_retry_that_cannot_be_sent_brings_back_the_message_and_the_attempt_is_
             raise ConnectionError("the scheduler does not respond")
 
     endpoint = Endpoint(response(500))
-    assert run(dataclasses.replace(deps, scheduler=Down()), endpoint, sqs_record(delivery())) == ["m1"]
-    assert run(deps, endpoint, sqs_record(delivery(), receive_count=2)) == []
+    assert run(dataclasses.replace(deps, scheduler=Down()), endpoint, queue_message(delivery())) == ["m1"]
+    assert run(deps, endpoint, queue_message(delivery(), receive_count=2)) == []
     assert counters()["error"] == 1
     assert len(endpoint.posted) == 1
     assert len(retries(queue)) == 1
@@ -188,14 +188,14 @@ def test_counters_that_cannot_be_written_do_not_send_the_webhook_twice(
         raise ConnectionError("the table does not respond")
 
     monkeypatch.setattr("bellhop.outcomes.add", down)
-    assert run(deps, Endpoint(response(200)), sqs_record(delivery())) == []
+    assert run(deps, Endpoint(response(200)), queue_message(delivery())) == []
     assert recorded(deps).counts["OutcomesNotCounted"] == 1
 
 
 def test_without_time_left_nothing_is_attempted_and_the_claim_is_given_back(
     deps: DeliverDependencies, queue: str
 ) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     [again] = retries(queue)
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, again, time_left=False) == [again["messageId"]]
@@ -205,7 +205,7 @@ def test_without_time_left_nothing_is_attempted_and_the_claim_is_given_back(
 
 
 def test_a_garbled_message_comes_back_until_it_is_a_dead_letter(deps: DeliverDependencies) -> None:
-    assert run(deps, Endpoint(response(200)), sqs_record("not json"), sqs_record(delivery(), "m2")) == ["m1"]
+    assert run(deps, Endpoint(response(200)), queue_message("not json"), queue_message(delivery(), "m2")) == ["m1"]
     assert counters()["success"] == 1
 
 
@@ -214,7 +214,7 @@ def test_a_garbled_message_comes_back_until_it_is_a_dead_letter(deps: DeliverDep
 
 def test_a_first_attempt_sent_again_before_its_result_was_written_is_made_again(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
-    run(deps, endpoint, sqs_record(delivery(), receive_count=2))
+    run(deps, endpoint, queue_message(delivery(), receive_count=2))
     assert len(endpoint.posted) == 1
 
 
@@ -222,8 +222,8 @@ def test_a_first_attempt_sent_again_after_its_result_was_written_is_not_made_aga
     deps: DeliverDependencies, queue: str
 ) -> None:
     endpoint = Endpoint(response(500))
-    run(deps, endpoint, sqs_record(delivery()))
-    assert run(deps, endpoint, sqs_record(delivery(), receive_count=2)) == []
+    run(deps, endpoint, queue_message(delivery()))
+    assert run(deps, endpoint, queue_message(delivery(), receive_count=2)) == []
     assert len(endpoint.posted) == 1
     twice = retries(queue)
     assert len(twice) == 2
@@ -239,7 +239,7 @@ def test_a_crash_between_the_record_and_the_retry_sends_the_retry_when_the_messa
     failed = Attempt(1, NOW, 5, "r", "http_500", 500)
     attempts.open_record(delivery(), NextState("retrying", 0, failed), NOW)
     endpoint = Endpoint(response(500))
-    assert run(deps, endpoint, sqs_record(delivery(), receive_count=2)) == []
+    assert run(deps, endpoint, queue_message(delivery(), receive_count=2)) == []
     assert endpoint.posted == []
     assert len(retries(queue)) == 1
 
@@ -247,7 +247,7 @@ def test_a_crash_between_the_record_and_the_retry_sends_the_retry_when_the_messa
 def test_a_retry_sent_again_after_a_crash_before_its_successor_sends_that_again(
     deps: DeliverDependencies, queue: str
 ) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     [second] = retries(queue)
     mine = claimed(2, "w", NOW, 30)
     attempts.finish(mine, NextState("retrying", 0, Attempt(2, NOW, 5, "r", "http_500", 500)), NOW)
@@ -259,7 +259,7 @@ def test_a_retry_sent_again_after_a_crash_before_its_successor_sends_that_again(
 
 
 def test_a_retry_that_another_worker_makes_comes_back_later(deps: DeliverDependencies, queue: str) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     [second] = retries(queue)
     attempts.claim(delivery().delivery_id, 2, "other", NOW, 30)
     endpoint = Endpoint(response(200))
@@ -268,7 +268,7 @@ def test_a_retry_that_another_worker_makes_comes_back_later(deps: DeliverDepende
 
 
 def test_a_dead_workers_lease_ends_and_the_attempt_is_made(deps: DeliverDependencies, queue: str) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     [second] = retries(queue)
     attempts.claim(delivery().delivery_id, 2, "dead", NOW.replace(hour=11), 30)
     endpoint = Endpoint(response(200))
@@ -277,7 +277,7 @@ def test_a_dead_workers_lease_ends_and_the_attempt_is_made(deps: DeliverDependen
 
 
 def test_a_worker_that_lost_its_lease_does_not_write_over_the_one_that_has_it(deps: DeliverDependencies) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     slow = claimed(2, "slow", NOW.replace(hour=11), 30)
     quick = claimed(2, "quick", NOW, 30)
     ended = Attempt(2, NOW, 5, "r", "http_200", 200)
@@ -288,20 +288,26 @@ def test_a_worker_that_lost_its_lease_does_not_write_over_the_one_that_has_it(de
 
 def test_a_duplicate_event_that_fails_too_does_not_fork_the_chain(deps: DeliverDependencies, queue: str) -> None:
     endpoint = Endpoint(response(500))
-    run(deps, endpoint, sqs_record(delivery(), "m1"))
-    run(deps, endpoint, sqs_record(delivery(), "m2"))
-    assert len(retries(queue)) == 1
+    run(deps, endpoint, queue_message(delivery(), "m1"))
+    run(deps, endpoint, queue_message(delivery(), "m2"))
     assert len(record().attempts) == 1
+    messages = retries(queue)  # the first retry may have been lost, so it was scheduled again
+    assert len(messages) == 2
+    posted = len(endpoint.posted)
+    for message in messages:
+        assert run(deps, endpoint, message) == []
+    assert len(endpoint.posted) == posted + 1
+    assert len(record().attempts) == 2
 
 
 def test_secrets_reach_neither_the_log_nor_the_queue(deps: DeliverDependencies, queue: str) -> None:
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     assert SECRET not in recorded(deps).everything()
     assert all(SECRET not in message["body"] for message in retries(queue))
 
 
 def test_the_evidence_of_a_failure_is_one_bounded_line(deps: DeliverDependencies) -> None:
-    run(deps, Endpoint(response(500, "€".encode() * 200 + b"\nmore")), sqs_record(delivery()))
+    run(deps, Endpoint(response(500, "€".encode() * 200 + b"\nmore")), queue_message(delivery()))
     [row] = OutcomeDay.scan()
     said = json.loads(row.last_failure)["response"]
     assert said == "€" * 53

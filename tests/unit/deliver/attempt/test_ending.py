@@ -10,7 +10,7 @@ from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response, SendFailure
 from tests.support.endpoint import TIMEOUT, Endpoint, counters, record, response, retries, run
-from tests.support.fakes import app, delivery, sqs_record
+from tests.support.fakes import app, delivery, queue_message
 
 NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
 BROKEN_OFF = SendFailure("connection_error", "ConnectionResetError: reset by peer")
@@ -18,7 +18,7 @@ BROKEN_OFF = SendFailure("connection_error", "ConnectionResetError: reset by pee
 
 def logged_response(deps: DeliverDependencies, body: bytes) -> str:
     """What the log has of a failed attempt's response."""
-    assert run(deps, Endpoint(response(400, body)), sqs_record(delivery())) == []
+    assert run(deps, Endpoint(response(400, body)), queue_message(delivery())) == []
     return str(record().attempts[0]["response"])
 
 
@@ -44,7 +44,7 @@ def test_a_failure_of_an_app_of_any_kind_is_logged_counted_and_retried_to_the_en
 ) -> None:
     outcome, result, counter = failure
     apps["pager"] = app(kind=kind)
-    due, sent = [sqs_record(delivery())], []
+    due, sent = [queue_message(delivery())], []
     for _ in range(1 + len(deps.policy.delays)):
         assert run(deps, Endpoint(outcome), *due) == []
         due = retries(queue)
@@ -59,7 +59,7 @@ def test_a_success_of_an_app_of_any_kind_is_logged_and_counted(
     deps: DeliverDependencies, apps: dict[str, App], queue: str, kind: str
 ) -> None:
     apps["pager"] = app(kind=kind)
-    assert run(deps, Endpoint(response(200)), sqs_record(delivery())) == []
+    assert run(deps, Endpoint(response(200)), queue_message(delivery())) == []
     assert [entry["result"] for entry in packed()] == ["http_200"]
     assert counters() == NOTHING | {"success": 1}
     assert retries(queue) == []
@@ -70,7 +70,7 @@ def test_two_apps_that_both_respond_with_404_are_both_attempted_each_at_its_own_
 ) -> None:
     apps["pager"], apps["chat"] = app(url="https://pager.example/"), app("chat", url="https://chat.example/")
     endpoint = Endpoint(response(404))
-    batch = [sqs_record(delivery(delivery_id=f"msg_{name}", app_id=name), name) for name in apps]
+    batch = [queue_message(delivery(delivery_id=f"msg_{name}", app_id=name), name) for name in apps]
     assert run(deps, endpoint, *batch) == []
     posted = {url: headers["webhook-id"] for url, headers, _ in endpoint.posted}
     assert posted == {"https://pager.example/": "msg_pager", "https://chat.example/": "msg_chat"}
@@ -99,20 +99,20 @@ def test_a_timeout_is_logged_without_a_status_counted_once_and_leaves_the_app_on
     deps: DeliverDependencies,
 ) -> None:
     endpoint = Endpoint(TIMEOUT, response(200))
-    run(deps, endpoint, sqs_record(delivery()))
+    run(deps, endpoint, queue_message(delivery()))
     [entry] = record().attempts
     assert (entry["result"], "status" in entry) == ("timeout", False)
     assert counters() == NOTHING | {"timeout": 1}
-    run(deps, endpoint, sqs_record(delivery(delivery_id="msg_next")))
+    run(deps, endpoint, queue_message(delivery(delivery_id="msg_next")))
     assert len(endpoint.posted) == 2
     assert circuits.load("pager").paused_since is None
 
 
 def test_the_log_has_the_request_id_that_each_attempt_was_sent_with(deps: DeliverDependencies, queue: str) -> None:
     endpoint = Endpoint(TIMEOUT, response(500), response(200))
-    run(deps, endpoint, sqs_record(delivery()))
+    run(deps, endpoint, queue_message(delivery()))
     run(deps, endpoint, *retries(queue))
-    run(deps, endpoint, sqs_record(delivery(delivery_id="msg_other")))
+    run(deps, endpoint, queue_message(delivery(delivery_id="msg_other")))
     first, second, other = (headers["Request-ID"] for _, headers, _ in endpoint.posted)
     assert [entry["request_id"] for entry in record().attempts] == [first, second]
     assert [entry["request_id"] for entry in packed()] == [other]

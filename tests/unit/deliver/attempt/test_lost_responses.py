@@ -10,8 +10,8 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.deliveries import Retry
 from bellhop.registry import App
 from deliver.dependencies import DeliverDependencies
-from tests.support.endpoint import Announced, Endpoint, counters, record, response, retries, run
-from tests.support.fakes import app, delivery, sqs_record
+from tests.support.endpoint import Endpoint, FakeBus, counters, record, response, retries, run
+from tests.support.fakes import app, delivery, queue_message
 
 ID = delivery().delivery_id
 
@@ -31,7 +31,7 @@ def queue(queue: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_first_attempts_result_is_followed_by_its_retry(deps: DeliverDependencies, queue: str) -> None:
-    assert run(deps, Endpoint(response(500)), sqs_record(delivery())) == []
+    assert run(deps, Endpoint(response(500)), queue_message(delivery())) == []
     assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 1, 1)
     [message] = retries(queue)
     assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2)
@@ -42,7 +42,7 @@ def test_a_retrys_claim_is_ours_and_its_result_is_followed_by_the_next_retry(
     deps: DeliverDependencies, queue: str
 ) -> None:
     endpoint = Endpoint(response(500))
-    run(deps, endpoint, sqs_record(delivery()))
+    run(deps, endpoint, queue_message(delivery()))
     assert run(deps, endpoint, *retries(queue)) == []
     assert len(endpoint.posted) == 2
     assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 2, 2)
@@ -50,9 +50,9 @@ def test_a_retrys_claim_is_ours_and_its_result_is_followed_by_the_next_retry(
     assert deliveries.decode(message["body"]) == Retry(ID, "pager", 3)
 
 
-def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str, bus: Announced) -> None:
+def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str, bus: FakeBus) -> None:
     endpoint = Endpoint(response(500))
-    run(deps, endpoint, sqs_record(delivery()))
+    run(deps, endpoint, queue_message(delivery()))
     for _ in deps.policy.delays:
         run(deps, endpoint, *retries(queue))
     assert (record().state, len(record().attempts)) == ("exhausted", 3)
@@ -63,6 +63,6 @@ def test_a_delivery_of_a_switched_off_app_is_parked_and_counted(
     deps: DeliverDependencies, apps: dict[str, App], queue: str
 ) -> None:
     apps["pager"] = app(state="disabled", generation=2)
-    assert run(deps, Endpoint(response(200)), sqs_record(delivery())) == []
+    assert run(deps, Endpoint(response(200)), queue_message(delivery())) == []
     assert record().state == "parked"
     assert circuits.load("pager").parked == 1

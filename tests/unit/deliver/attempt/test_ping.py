@@ -27,10 +27,10 @@ from tests.support.endpoint import (
     retries,
     run,
 )
-from tests.support.fakes import NOW, app, delivery, sqs_record
+from tests.support.fakes import NOW, app, delivery, queue_message
 
 PING = pings.make(app(), "1")
-MESSAGE = sqs_record(PING, "ping")
+MESSAGE = queue_message(PING, "ping")
 NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
 
 
@@ -63,7 +63,7 @@ def test_a_2xx_leaves_a_record_with_the_response_for_a_day(deps: DeliverDependen
     entry = made()
     assert (entry["result"], entry["status"], entry["response"]) == ("http_202", 202, "here I am")
     assert dict(entry["headers"]) == {"server": "nginx"}
-    assert recorded(deps).said("ping sent")[0]["status"] == 202
+    assert recorded(deps).logged("ping sent")[0]["status"] == 202
 
 
 BAD = [response(500), response(410), response(302), response(429, headers={"retry-after": "60"}), TIMEOUT]
@@ -78,7 +78,7 @@ def test_whatever_else_comes_of_it_ends_stopped_is_not_tried_again_and_never_cou
     deps: DeliverDependencies, queue: str, bad: Any
 ) -> None:
     endpoint = Endpoint(bad)
-    many = [sqs_record(pings.make(app(), str(n)), f"m{n}") for n in range(12)]
+    many = [queue_message(pings.make(app(), str(n)), f"m{n}") for n in range(12)]
     assert run(deps, endpoint, *many) == []
     assert {record(pings.make(app(), str(n)).delivery_id).state for n in range(12)} == {"stopped"}
     assert counters() == NOTHING
@@ -107,7 +107,7 @@ def test_an_app_that_is_off_is_pinged_and_its_deliveries_beside_it_are_parked(
 ) -> None:
     apps["pager"] = app(state="disabled", generation=2)
     endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, sqs_record(delivery()), MESSAGE) == []
+    assert run(deps, endpoint, queue_message(delivery()), MESSAGE) == []
     assert [body for _, _, body in endpoint.posted] == [PING.body]
     assert record().state == "parked"
     assert record(PING.delivery_id).state == "delivered"
@@ -127,7 +127,7 @@ def test_a_paused_app_is_pinged_without_that_being_its_trial(deps: DeliverDepend
 def test_a_ping_spends_no_pace_of_a_limited_app(deps: DeliverDependencies, apps: dict[str, App]) -> None:
     apps["pager"] = app(max_per_second=1)
     endpoint = Endpoint(response(200))
-    run(deps, endpoint, MESSAGE, sqs_record(pings.make(app(), "2"), "m2"), sqs_record(delivery(), "m3"))
+    run(deps, endpoint, MESSAGE, queue_message(pings.make(app(), "2"), "m2"), queue_message(delivery(), "m3"))
     assert len(endpoint.posted) == 3
     assert circuits.load("pager").tat == NOW.timestamp() + 1
 
@@ -136,14 +136,14 @@ def test_a_ping_spends_no_pace_of_a_limited_app(deps: DeliverDependencies, apps:
 def test_a_ping_whose_record_exists_is_not_sent_again(deps: DeliverDependencies, count: int) -> None:
     endpoint = Endpoint(response(500))
     run(deps, endpoint, MESSAGE)
-    assert run(deps, endpoint, sqs_record(PING, "ping", receive_count=count)) == []
+    assert run(deps, endpoint, queue_message(PING, "ping", receive_count=count)) == []
     assert len(endpoint.posted) == 1
 
 
 def test_a_ping_without_time_left_comes_back(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, MESSAGE, time_left=False) == ["ping"]
-    assert run(deps, endpoint, sqs_record(PING, "ping", receive_count=2)) == []
+    assert run(deps, endpoint, queue_message(PING, "ping", receive_count=2)) == []
     assert record(PING.delivery_id).state == "delivered"
 
 
@@ -158,7 +158,7 @@ def test_an_unknown_app_is_skipped_and_a_missing_secret_brings_back_the_message(
 def test_an_app_of_no_organisation_can_be_pinged(deps: DeliverDependencies, apps: dict[str, App]) -> None:
     apps["pager"] = app(organization_id=None)
     lonely: Delivery = pings.make(apps["pager"], "1")
-    run(deps, Endpoint(response(200)), sqs_record(lonely))
+    run(deps, Endpoint(response(200)), queue_message(lonely))
     assert (record(lonely.delivery_id).state, record(lonely.delivery_id).organization_id) == ("delivered", "")
 
 

@@ -23,9 +23,9 @@ from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies, RetryPolicy
 from tests.support.endpoint import (
     TIMEOUT,
-    Announced,
     Clock,
     Endpoint,
+    FakeBus,
     counters,
     record,
     recorded,
@@ -33,7 +33,7 @@ from tests.support.endpoint import (
     retries,
     run,
 )
-from tests.support.fakes import NOW, app, delivery, sqs_record
+from tests.support.fakes import NOW, app, delivery, queue_message
 
 ID = delivery().delivery_id
 T0 = NOW.timestamp()
@@ -46,14 +46,14 @@ def deps(deps: DeliverDependencies) -> DeliverDependencies:
 
 def record_as(state: str = PARKED, attempt: int = 0) -> None:
     """A delivery in that state after so many attempts, taken off the list as a replay does it."""
-    made = attempts.open_record(delivery(), NextState(state), NOW)
+    made = attempts.open_record(delivery(), NextState(state, NOW.timestamp()), NOW)
     assert made
     DeliveryRecord(ID).update(actions=[DeliveryRecord.attempts_made.set(attempt)])
     attempts.unlist(ID, str(made.replayable_at))
 
 
 def replay(attempt: int = 1, **changes: float) -> dict[str, object]:
-    return sqs_record(Retry(ID, "pager", attempt, replay=True, **changes), "replay")
+    return queue_message(Retry(ID, "pager", attempt, replay=True, **changes), "replay")
 
 
 def listed() -> list[str]:
@@ -87,7 +87,7 @@ def test_a_failure_within_the_schedule_goes_on_as_an_ordinary_chain(deps: Delive
 
 
 def test_what_was_exhausted_and_fails_again_is_replayable_and_announced_again(
-    deps: DeliverDependencies, bus: Announced, queue: str
+    deps: DeliverDependencies, bus: FakeBus, queue: str
 ) -> None:
     record_as(EXHAUSTED, 3)
     run(deps, Endpoint(TIMEOUT), replay(4))
@@ -118,21 +118,21 @@ def test_a_record_that_is_not_replayable_at_that_attempt_any_more_is_left_alone(
     assert run(deps, endpoint, replay(1)) == []
     assert endpoint.posted == []
     assert record().serialize() == before
-    assert recorded(deps).said("duplicate message dropped: its record is ahead")
+    assert recorded(deps).logged("duplicate message dropped: its record is ahead")
 
 
 def test_a_record_that_is_gone_is_nothing_to_replay(deps: DeliverDependencies) -> None:
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, replay()) == []
     assert (endpoint.posted, attempts.load(ID)) == ([], None)
-    assert recorded(deps).said("retry dropped: its record has expired")
+    assert recorded(deps).logged("retry dropped: its record has expired")
 
 
 @pytest.mark.parametrize("state", REPLAYABLE)
 def test_an_ordinary_retry_does_not_take_what_is_replayable(deps: DeliverDependencies, state: str) -> None:
     record_as(state)
     endpoint = Endpoint(response(200))
-    run(deps, endpoint, sqs_record(Retry(ID, "pager", 1)))
+    run(deps, endpoint, queue_message(Retry(ID, "pager", 1)))
     assert endpoint.posted == []
 
 
@@ -195,7 +195,7 @@ def test_replays_beyond_the_apps_rate_are_deferred_and_all_arrive(
     for number in range(6):
         name = f"msg_{number}"
         assert attempts.open_record(delivery(delivery_id=name), NextState(PARKED), NOW)
-        waiting.append(sqs_record(Retry(name, "pager", 1, replay=True), name))
+        waiting.append(queue_message(Retry(name, "pager", 1, replay=True), name))
     endpoint = Endpoint(response(200))
     sent = []
     while waiting:
@@ -209,7 +209,7 @@ def test_replays_beyond_the_apps_rate_are_deferred_and_all_arrive(
 
 @pytest.mark.parametrize("attempt", [0, 3])
 def test_a_replay_that_was_deferred_too_long_ends_exhausted_and_replayable(
-    deps: DeliverDependencies, clock: Clock, queue: str, bus: Announced, attempt: int
+    deps: DeliverDependencies, clock: Clock, queue: str, bus: FakeBus, attempt: int
 ) -> None:
     record_as(EXHAUSTED if attempt else PARKED, attempt)
     circuits.open_circuit("pager", 1, T0, T0 + 10_000)
@@ -243,14 +243,14 @@ def test_a_trial_with_a_replayed_delivery_that_fails_spends_nothing_and_goes_on(
 
 def exhaust(deps: DeliverDependencies, queue: str) -> dict[str, object]:
     """Fail until the last attempt is due; its retry message."""
-    run(deps, Endpoint(response(500)), sqs_record(delivery()))
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
     run(deps, Endpoint(response(500)), *retries(queue))
     [last] = retries(queue)
     return last
 
 
 def test_an_exhausted_delivery_is_announced_with_its_names_and_how_it_ended(
-    deps: DeliverDependencies, queue: str, bus: Announced
+    deps: DeliverDependencies, queue: str, bus: FakeBus
 ) -> None:
     last = exhaust(deps, queue)
     assert bus.events == []
@@ -269,7 +269,7 @@ def test_an_exhausted_delivery_is_announced_with_its_names_and_how_it_ended(
 
 
 def test_a_bus_that_is_down_brings_the_message_back_to_announce_and_not_to_attempt(
-    deps: DeliverDependencies, queue: str, bus: Announced
+    deps: DeliverDependencies, queue: str, bus: FakeBus
 ) -> None:
     last = exhaust(deps, queue)
     endpoint = Endpoint(response(500))
@@ -284,11 +284,11 @@ def test_a_bus_that_is_down_brings_the_message_back_to_announce_and_not_to_attem
 
 
 def test_a_delivery_deferred_too_long_is_announced_also_when_the_bus_was_down(
-    deps: DeliverDependencies, bus: Announced
+    deps: DeliverDependencies, bus: FakeBus
 ) -> None:
     attempts.open_record(delivery(), NextState(RETRYING, attempt=Attempt(1, NOW, 5, "r", "http_500", 500)), NOW)
     circuits.open_circuit("pager", 1, T0, T0 + 10_000)
-    waited = sqs_record(Retry(ID, "pager", 2, T0 - 100), "waited")
+    waited = queue_message(Retry(ID, "pager", 2, T0 - 100), "waited")
     bus.down = True
     assert run(deps, Endpoint(response(200)), waited) == ["waited"]
     bus.down = False
@@ -297,8 +297,8 @@ def test_a_delivery_deferred_too_long_is_announced_also_when_the_bus_was_down(
     assert (event_id, detail["last_result"], record().state) == (f"{ID}-1", "http_500", EXHAUSTED)
 
 
-def test_neither_a_delivery_nor_a_stop_is_announced(deps: DeliverDependencies, queue: str, bus: Announced) -> None:
+def test_neither_a_delivery_nor_a_stop_is_announced(deps: DeliverDependencies, queue: str, bus: FakeBus) -> None:
     last = exhaust(deps, queue)
     run(deps, Endpoint(response(410)), last)
-    run(deps, Endpoint(response(200)), sqs_record(delivery(delivery_id="msg_well")))
+    run(deps, Endpoint(response(200)), queue_message(delivery(delivery_id="msg_well")))
     assert bus.events == []

@@ -14,7 +14,7 @@ from deliver.circuit import rate
 from deliver.circuit.window import FailureWindow
 from deliver.dependencies import DeliverDependencies, RetryPolicy
 from tests.support.endpoint import Clock, Endpoint, counters, record, recorded, response, retries, run
-from tests.support.fakes import NOW, app, delivery, sqs_record
+from tests.support.fakes import NOW, app, delivery, queue_message
 
 T0 = NOW.timestamp()
 
@@ -25,7 +25,7 @@ def deps(deps: DeliverDependencies) -> DeliverDependencies:
 
 
 def batch(number: int, name: str = "msg") -> list[dict[str, Any]]:
-    return [sqs_record(delivery(delivery_id=f"{name}_{n}"), f"{name}{n}") for n in range(number)]
+    return [queue_message(delivery(delivery_id=f"{name}_{n}"), f"{name}{n}") for n in range(number)]
 
 
 def paused(deps: DeliverDependencies) -> None:
@@ -47,7 +47,9 @@ def test_a_circuit_that_cannot_be_written_is_logged_and_not_taken_for_a_lost_cou
     monkeypatch.setattr(circuits, "open_circuit", broken)
     assert run(deps, Endpoint(response(500)), *batch(10)) == []
     assert counters()["error"] == 10
-    [line] = recorded(deps).said("app not paused, its circuit cannot be written: its next failure will try again")
+    [line] = recorded(deps).logged(
+        "app not paused, its circuit cannot be written: its next failure will try again"
+    )
     assert line["app_id"] == "pager"
     assert "OutcomesNotCounted" not in recorded(deps).counts
 
@@ -229,6 +231,6 @@ def test_a_circuit_that_cannot_be_read_brings_back_its_own_apps_messages_alone(
     monkeypatch.setattr(circuits, "load", down)
     apps["pager"], apps["other"] = app(max_per_second=3), app("other")
     endpoint = Endpoint(response(200))
-    good = sqs_record(delivery(app_id="other", delivery_id="msg_x"), "good")
+    good = queue_message(delivery(app_id="other", delivery_id="msg_x"), "good")
     assert run(deps, endpoint, *batch(2), good) == ["msg0", "msg1"]
     assert len(endpoint.posted) == 1

@@ -15,7 +15,7 @@ from bellhop.registry import App
 from deliver.circuit.parking import Parking
 from deliver.dependencies import DeliverDependencies
 from tests.support.endpoint import Endpoint, record, recorded, response, retries, run
-from tests.support.fakes import Recorder, app, delivery, sqs_record
+from tests.support.fakes import Recorder, app, delivery, queue_message
 
 SENT = Endpoint(response(200))
 
@@ -28,7 +28,7 @@ def off(deps: DeliverDependencies, apps: dict[str, App]) -> DeliverDependencies:
 
 
 def batch(first: int, number: int) -> list[dict[str, Any]]:
-    return [sqs_record(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(first, first + number)]
+    return [queue_message(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(first, first + number)]
 
 
 def parked() -> list[str]:
@@ -55,7 +55,7 @@ def test_beyond_the_limit_a_first_attempt_is_skipped_with_a_warning_that_names_i
     run(off, SENT, *batch(0, 3))
     assert run(off, SENT, *batch(3, 1)) == []
     assert parked() == ["msg_0", "msg_1", "msg_2"]
-    [said] = recorded(off).said("delivery skipped: parking is full")
+    [said] = recorded(off).logged("delivery skipped: parking is full")
     assert (said["delivery_id"], said["app_id"], said["limit"]) == ("msg_3", "pager", 3)
     assert recorded(off).counts["ParkingFull"] == 1
     assert attempts.load("msg_3") is None
@@ -65,7 +65,7 @@ def test_a_retry_is_parked_also_beyond_the_limit(
     off: DeliverDependencies, deps: DeliverDependencies, apps: dict[str, App], queue: str
 ) -> None:
     apps["pager"] = app()
-    run(deps, Endpoint(response(500)), sqs_record(delivery(delivery_id="failed")))
+    run(deps, Endpoint(response(500)), queue_message(delivery(delivery_id="failed")))
     apps["pager"] = app(state="disabled", generation=2)
     run(off, SENT, *batch(0, 3))
     assert run(off, SENT, *retries(queue)) == []
@@ -84,7 +84,7 @@ def test_reaching_the_limit_is_logged_once_whichever_process_reaches_it(off: Del
     other = dataclasses.replace(off, parking=Parking(3, off.telemetry))
     for deps, first in [(off, 0), (other, 2), (off, 4)]:
         run(deps, SENT, *batch(first, 2))
-    [said] = recorded(off).said("parking is full: further deliveries of the app are skipped")
+    [said] = recorded(off).logged("parking is full: further deliveries of the app are skipped")
     assert said == {"app_id": "pager", "parked": 4}
 
 
@@ -97,14 +97,14 @@ def test_a_count_that_cannot_be_written_parks_all_the_same(
     monkeypatch.setattr(circuits, "count_parked", down)
     assert run(off, SENT, *batch(0, 5)) == []
     assert len(parked()) == 5
-    assert recorded(off).said("parked deliveries not counted: they stay parked, beyond the limit if need be") == [
-        {"app_id": "pager", "number": 5}
-    ]
+    assert recorded(off).logged(
+        "parked deliveries not counted: they stay parked, beyond the limit if need be"
+    ) == [{"app_id": "pager", "number": 5}]
 
 
 def test_a_message_that_comes_twice_is_parked_and_counted_once(off: DeliverDependencies) -> None:
     run(off, SENT, *batch(0, 1))
-    again = sqs_record(delivery(delivery_id="msg_0"), "m0", receive_count=2)
+    again = queue_message(delivery(delivery_id="msg_0"), "m0", receive_count=2)
     run(off, SENT, again)
     assert circuits.load("pager").parked == 1
 
@@ -113,7 +113,7 @@ def test_a_replay_of_an_app_that_is_off_again_is_parked_again(off: DeliverDepend
     run(off, SENT, *batch(0, 1))
     [row] = attempts.replayable("pager", None, 10)
     attempts.unlist(row.delivery_id, str(row.replayable_at))
-    run(off, SENT, sqs_record(Retry("msg_0", "pager", 1, replay=True)))
+    run(off, SENT, queue_message(Retry("msg_0", "pager", 1, replay=True)))
     assert (record("msg_0").state, parked()) == ("parked", ["msg_0"])
 
 
@@ -162,6 +162,6 @@ def test_reaching_the_limit_is_logged_exactly_once_however_the_batches_fall(size
     for size in sizes:
         total += size
         parking._update("pager", 1, size, total)
-    said = telemetry.said("parking is full: further deliveries of the app are skipped")
+    said = telemetry.logged("parking is full: further deliveries of the app are skipped")
     assert len(said) == (total >= limit)
     assert parking.full(app()) == (total >= limit)

@@ -114,10 +114,10 @@ def test_scheme_and_port_follow_the_policy(scheme: str, port: int, policy: Endpo
 
 @pytest.mark.parametrize(("ports", "allowed"), [("any", None), ("443", {443}), ("80,443,8443", {80, 443, 8443})])
 def test_a_policy_is_read_from_the_stacks_parameters(ports: str, allowed: set[int] | None) -> None:
-    policy = EndpointPolicy.from_parameters(http=True, private=False, ports=ports)
+    policy = EndpointPolicy.from_parameters(allow_http=True, allow_private_addresses=False, allowed_ports=ports)
     assert policy == EndpointPolicy(http=True, private=False, ports=frozenset(allowed) if allowed else None)
 
 
 def test_a_port_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="https"):
-        EndpointPolicy.from_parameters(http=True, private=False, ports="80,https")
+        EndpointPolicy.from_parameters(allow_http=True, allow_private_addresses=False, allowed_ports="80,https")

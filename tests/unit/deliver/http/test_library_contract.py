@@ -31,7 +31,7 @@ from deliver.http.sockets import TlsSocket, tls_context
 from deliver.http.transport import GuardBypassedError, Transport
 from tests.support import servers
 from tests.support.fakes import app
-from tests.support.servers import answers, serve
+from tests.support.servers import responds_with, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SCHEMES = pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_tls_connection_may_be_no_ssl_socket_and_reads_its_socket_by_recv() ->
     context, authority = servers.certificates()
     client = tls_context()
     client.load_verify_locations(cadata=authority)
-    with serve(answers(OK), context) as server, Noted() as plain:
+    with serve(responds_with(OK), context) as server, Noted() as plain:
         plain.connect(("127.0.0.1", server.port))
         tls = client.wrap_socket(plain, server_hostname="localhost")
         assert ssl.SSLSocket not in type(tls).mro()
@@ -205,7 +205,7 @@ def test_http_client_takes_a_header_block_that_was_cut_off_for_a_whole_one() -> 
 
 
 def test_a_body_that_is_read_to_its_end_gives_its_connection_back(transport: Transport) -> None:
-    with serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as server:
         transport.post(server.url, {}, b"{}", 5.0)
         request = requests.PreparedRequest()
         request.url = server.url
@@ -215,7 +215,7 @@ def test_a_body_that_is_read_to_its_end_gives_its_connection_back(transport: Tra
 
 def test_a_transport_that_is_closed_has_closed_its_idle_connections(transport: Transport) -> None:
     request = requests.PreparedRequest()
-    with serve(answers(OK, OK)) as server:
+    with serve(responds_with(OK, OK)) as server:
         request.url = server.url
         transport.post(server.url, {}, b"{}", 5.0)
         pool = transport._adapter.get_connection_with_tls_context(request)
@@ -241,7 +241,7 @@ def test_requests_asks_the_adapter_for_what_ours_does_in_its_own_way(
         return original(*args, **kwargs)
 
     monkeypatch.setattr(Adapter, name, noted)
-    with serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as server:
         transport.post(server.url, {}, b"{}", 5.0)
     assert asked == [name]
 

@@ -19,7 +19,7 @@ from deliver.http.response import KEPT_BYTES, Response, SendFailure
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
 from tests.support import servers
-from tests.support.servers import answers, drips, serve, silent
+from tests.support.servers import drips, responds_with, serve, silent
 
 OPEN = EndpointPolicy(http=True, private=True, ports=None)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -62,14 +62,14 @@ def test_a_response_has_status_headers_and_body(
     transport: Transport, server_context: ssl.SSLContext | None
 ) -> None:
     response = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nwait"
-    with serve(answers(response), server_context) as server:
+    with serve(responds_with(response), server_context) as server:
         outcome = post(transport, server.url)
     assert isinstance(outcome, Response)
     assert (outcome.status, outcome.headers["retry-after"], outcome.body) == (503, "7", b"wait")
 
 
 def test_connections_are_kept_alive(transport: Transport, server_context: ssl.SSLContext | None) -> None:
-    with serve(answers(OK, OK, OK), server_context) as server:
+    with serve(responds_with(OK, OK, OK), server_context) as server:
         assert [post(transport, server.url) for _ in range(3)] == [
             Response(200, {"Content-Length": "2"}, b"ok")
         ] * 3
@@ -106,7 +106,7 @@ def test_a_request_is_one_packet(transport: Transport) -> None:
 def test_a_new_connection_that_dies_is_not_tried_again(
     transport: Transport, server_context: ssl.SSLContext | None
 ) -> None:
-    with serve(answers(b""), server_context) as server:
+    with serve(responds_with(b""), server_context) as server:
         assert kind(post(transport, server.url)) == "connection_error"
         assert server.accepted == 1
 
@@ -196,7 +196,7 @@ def test_no_response_makes_an_attempt_keep_more_than_a_mebibyte(transport: Trans
         while not over.is_set():
             connection.sendall(b"x" * 65_536)
 
-    with serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as server:
         post(transport, server.url)
     with serve(flood) as server:
         tracemalloc.start()
@@ -209,16 +209,16 @@ def test_no_response_makes_an_attempt_keep_more_than_a_mebibyte(transport: Trans
 def test_a_compressed_response_is_never_inflated(transport: Transport) -> None:
     body = b"\x1f\x8b" + b"\0" * 98
     head = b"HTTP/1.1 500 Oops\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n"
-    with serve(answers(head + body)) as server:
+    with serve(responds_with(head + body)) as server:
         outcome = post(transport, server.url)
     assert isinstance(outcome, Response)
     assert outcome.body == body
 
 
 def test_a_redirect_is_a_response_and_not_followed(transport: Transport) -> None:
-    with serve(answers(OK)) as target:
+    with serve(responds_with(OK)) as target:
         response = f"HTTP/1.1 302 Found\r\nLocation: {target.url}\r\nContent-Length: 0\r\n\r\n".encode()
-        with serve(answers(response)) as server:
+        with serve(responds_with(response)) as server:
             outcome = post(transport, server.url)
         assert target.accepted == 0
     assert isinstance(outcome, Response)
@@ -251,17 +251,17 @@ def test_cookies_are_not_kept(transport: Transport) -> None:
 def test_a_header_block_that_is_cut_off_is_no_response(
     transport: Transport, server_context: ssl.SSLContext | None, response: bytes
 ) -> None:
-    with serve(answers(response), server_context) as server:
+    with serve(responds_with(response), server_context) as server:
         assert kind(post(transport, server.url)) == "invalid_response"
 
 
 def test_headers_without_end_are_no_response(transport: Transport) -> None:
-    with serve(answers(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 5000 + b"\r\n")) as server:
+    with serve(responds_with(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 5000 + b"\r\n")) as server:
         assert kind(post(transport, server.url)) == "invalid_response"
 
 
 def test_a_body_that_is_cut_off_lets_the_status_stand(transport: Transport) -> None:
-    with serve(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")) as server:
+    with serve(responds_with(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")) as server:
         outcome = post(transport, server.url)
     assert isinstance(outcome, Response)
     assert outcome.status == 200
@@ -288,7 +288,7 @@ def test_an_unknown_name_is_a_dns_error(transport: Transport) -> None:
 
 def test_a_certificate_of_an_unknown_authority_is_a_tls_error(server_context: ssl.SSLContext | None) -> None:
     strict = Transport(OPEN, tls_context())
-    with serve(answers(OK), servers.certificates()[0]) as server:
+    with serve(responds_with(OK), servers.certificates()[0]) as server:
         assert kind(post(strict, server.url)) == "tls_error"
     strict.close()
 
@@ -296,7 +296,7 @@ def test_a_certificate_of_an_unknown_authority_is_a_tls_error(server_context: ss
 def test_a_certificate_for_another_name_is_a_tls_error(
     transport: Transport, certificates: tuple[ssl.SSLContext, str]
 ) -> None:
-    with serve(answers(OK), certificates[0]) as server:
+    with serve(responds_with(OK), certificates[0]) as server:
         assert kind(post(transport, f"https://127.0.0.1:{server.port}/")) == "tls_error"
 
 
@@ -306,7 +306,7 @@ def test_a_certificate_for_another_name_is_a_tls_error(
 )
 def test_loopback_in_any_spelling_is_refused_without_a_connection(host: str) -> None:
     guarded = Transport(EndpointPolicy(http=True, ports=None), tls_context())
-    with serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as server:
         outcome = post(guarded, f"http://{host}:{server.port}/")
         assert server.accepted == 0
     assert outcome == SendFailure("address_not_allowed", outcome.detail, refused=True)  # type: ignore[union-attr]
@@ -345,7 +345,7 @@ def test_loopback_in_any_spelling_is_refused_without_a_connection(host: str) -> 
 )
 def test_no_spelling_of_a_url_reaches_a_private_address(authority: str) -> None:
     guarded = Transport(EndpointPolicy(http=True, ports=None), tls_context())
-    with serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as server:
         outcome = post(guarded, f"http://{authority.format(server.port)}/hook", seconds=2)
         assert isinstance(outcome, SendFailure)
         assert server.accepted == 0
@@ -382,7 +382,7 @@ def test_a_connection_goes_to_the_address_that_was_checked_though_the_name_has_a
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         reached.append(connection.getsockname()[0])
-        answers(OK, OK)(connection, over)
+        responds_with(OK, OK)(connection, over)
 
     with serve(behave) as server:
         for _ in range(2):  # the second over the kept connection, which is where it was checked
@@ -396,7 +396,7 @@ def test_a_new_connection_has_its_name_looked_up_and_checked_again(
     names = Names("127.0.0.1", "169.254.169.254")
     monkeypatch.setattr(socket, "getaddrinfo", names)
     closing = OK.replace(b"200 OK", b"200 OK\r\nConnection: close")
-    with serve(answers(closing)) as server:
+    with serve(responds_with(closing)) as server:
         url = f"http://rebound.example:{server.port}/"
         assert isinstance(post(transport, url), Response)
         assert kind(post(transport, url)) == "address_not_allowed"
@@ -409,7 +409,7 @@ def test_what_is_not_a_url_is_refused(transport: Transport, url: str) -> None:
 
 
 def test_the_environments_proxy_is_not_used(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(answers(OK)) as proxy, serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as proxy, serve(responds_with(OK)) as server:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         post(transport, server.url)
         assert proxy.accepted == 0
@@ -427,7 +427,7 @@ def test_attempts_side_by_side_do_not_mix_their_deadlines(transport: Transport) 
         return run
 
     side: Hub[Response | SendFailure] = Hub()
-    with serve(silent) as hanging, serve(answers(*[OK] * 20)) as healthy:
+    with serve(silent) as hanging, serve(responds_with(*[OK] * 20)) as healthy:
         for _ in range(3):
             side.start(attempt("hung", hanging.url, 1.0))
         for _ in range(20):
@@ -439,7 +439,7 @@ def test_attempts_side_by_side_do_not_mix_their_deadlines(transport: Transport) 
 
 
 def test_outside_a_hub_a_post_ends_at_its_deadline_too(transport: Transport) -> None:
-    with serve(silent) as hanging, serve(answers(OK)) as healthy:
+    with serve(silent) as hanging, serve(responds_with(OK)) as healthy:
         assert kind(transport.post(hanging.url, {}, b"{}", 0.3)) == "timeout"
         assert isinstance(transport.post(healthy.url, {}, b"{}", 5.0), Response)
 
@@ -452,13 +452,13 @@ def test_an_address_that_fails_at_once_leaves_the_next_one_to_try(
         transport, "_resolve", lambda host, port: [broadcast, (*broadcast[:4], ("127.0.0.1", port))]
     )
     monkeypatch.setattr(module, "check_address", lambda *_: None)
-    with serve(answers(OK)) as server:
+    with serve(responds_with(OK)) as server:
         assert isinstance(post(transport, f"http://localhost:{server.port}/"), Response)
 
 
 def test_more_headers_than_anybody_needs_are_no_response(transport: Transport) -> None:
     many = b"".join(b"X-%d: %s\r\n" % (n, b"a" * 60_000) for n in range(90))
-    with serve(answers(b"HTTP/1.1 200 OK\r\n" + many + b"Content-Length: 0\r\n\r\n")) as server:
+    with serve(responds_with(b"HTTP/1.1 200 OK\r\n" + many + b"Content-Length: 0\r\n\r\n")) as server:
         assert kind(post(transport, server.url)) == "invalid_response"
 
 
@@ -470,7 +470,7 @@ def test_session_tickets_without_end_hold_nobody_beyond_the_deadline(
     certificate.num_tickets = 10_000_000  # OpenSSL sends them all before the server may write anything
     transport._adapter._context.load_verify_locations(cadata=authority)
     monkeypatch.setattr(sockets, "MAX_HEADER_BYTES", allowed or sockets.MAX_HEADER_BYTES)
-    with serve(answers(OK), certificate) as server:
+    with serve(responds_with(OK), certificate) as server:
         assert kind(post(transport, server.url, seconds=1)) == expected
 
 

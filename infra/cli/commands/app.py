@@ -1,0 +1,261 @@
+"""bellhop app: the directory of apps, or one app with its hooks, its last seven days and its audit entries."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from bellhop import circuits, outcomes
+from bellhop.circuits import Circuit
+from bellhop.outcomes import COUNTERS, OutcomeDay
+from bellhop.registry import App, AuditEntry, Installation
+from bellhop.secrets import SigningSecret
+from deliver.circuit.rate import start_rate
+from health.transitions import DISABLE, WARN
+from infra.cli import stack, terminal
+from infra.cli.registry import headers
+from infra.cli.registry.events import collapse
+from infra.cli.terminal import cell, labelled, line, state, table
+from infra.cli.text import iso_time, stored_time, unix_time
+from infra.cli.views import (
+    Replayable,
+    audit_document,
+    count_replayable,
+    directory,
+    load_app,
+    mail_states,
+    organizations,
+    print_auto_enable,
+    print_days,
+    response_suffix,
+    warning_text,
+)
+
+DAYS = 7
+ENTRIES = 20  # of the audit, the newest
+
+
+@dataclass(frozen=True, slots=True)
+class AppView:
+    """An app at the moment `now` (Unix seconds).
+
+    `days` are by organisation, those with counts, oldest first. `rotating_until` (Unix seconds) is the end of the
+    overlap of two signing secrets, None when there is one secret.
+    """
+
+    app: App
+    installations: tuple[Installation, ...]
+    days: dict[str, list[OutcomeDay]]
+    audit: tuple[AuditEntry, ...]
+    circuit: Circuit
+    replayable: Replayable
+    rotating_until: float | None
+    now: float
+
+    @property
+    def paused_since(self) -> float | None:
+        """Since when the app is paused, in Unix seconds; None when it is not."""
+        return circuits.paused_since(self.circuit, int(self.app.generation))
+
+    @property
+    def trial_under_way(self) -> bool:
+        """Whether a worker is trying a delivery of the paused app."""
+        until = self.circuit.trial_lease_until
+        return until is not None and float(until) >= self.now
+
+    @property
+    def start_rate(self) -> float | None:
+        """Deliveries a second in the slow start after a pause; None when there is none, or it is over."""
+        closed_at = self.circuit.closed_at
+        rate = start_rate(None if closed_at is None else float(closed_at), self.now)
+        return None if rate == math.inf else rate
+
+
+def run(stack_name: str, app_id: str | None, *, as_json: bool) -> None:
+    """Read an app, or the directory, and print it."""
+    stack.bind(stack.find(stack_name))
+    if app_id is None:
+        apps = directory()
+        if as_json:
+            terminal.print_json([_names_document(app) for app in apps])
+        else:
+            _print_directory(apps, terminal.console())
+    else:
+        view = read(app_id, datetime.now(UTC))
+        if as_json:
+            terminal.print_json(document(view))
+        else:
+            _print_app(view, terminal.console())
+
+
+def read(app_id: str, now: datetime) -> AppView:
+    """Everything there is to see of an app. Raises like `views.load_app`."""
+    app = load_app(app_id)
+    installations = tuple(Installation.by_app.query(app_id))
+    generation = int(app.generation)
+    return AppView(
+        app=app,
+        installations=installations,
+        days={
+            organization: outcomes.days(app_id, organization, generation, now.date(), DAYS)
+            for organization in organizations(app, installations)
+        },
+        audit=tuple(AuditEntry.query(app_id, scan_index_forward=False, limit=ENTRIES)),
+        circuit=circuits.load(app_id),
+        replayable=count_replayable(app_id),
+        rotating_until=_rotating_until(app_id, now.timestamp()),
+        now=now.timestamp(),
+    )
+
+
+def document(view: AppView) -> dict[str, Any]:
+    """An app as JSON."""
+    app = view.app
+    return {
+        **_names_document(app),
+        "uuid": app.uuid,
+        "url": app.url,
+        "events": app.events,
+        "generation": int(app.generation),
+        "headers": headers.masked(app.headers),
+        "max_per_second": app.max_per_second,
+        "auto_enable": bool(app.auto_enable),
+        "circuit": _circuit_document(view),
+        "replayable": view.replayable.document(),
+        "rotating_until": iso_time(view.rotating_until),
+        "installations": [_installation_document(installation) for installation in view.installations],
+        "days": {organization: [_day_document(row) for row in rows] for organization, rows in view.days.items()},
+        "audit": [audit_document(entry) for entry in view.audit],
+    }
+
+
+def _rotating_until(app_id: str, now: float) -> float | None:
+    try:  # without the secrets themselves
+        row = SigningSecret.get(app_id, consistent_read=True, attributes_to_get=["app_id", "previous_until"])
+    except SigningSecret.DoesNotExist:
+        return None
+    until = float(row.previous_until or 0)
+    return until if until > now else None
+
+
+def _names_document(app: App) -> dict[str, Any]:
+    return {name: getattr(app, name) for name in ("app_id", "kind", "name", "state", "organization_id")}
+
+
+def _circuit_document(view: AppView) -> dict[str, Any]:
+    open_circuit = view.circuit if view.paused_since is not None else Circuit()
+    return {
+        "paused_since": iso_time(view.paused_since),
+        "next_trial_at": iso_time(open_circuit.next_trial_at),
+        "trial_lease_until": iso_time(open_circuit.trial_lease_until),
+        "closed_at": iso_time(view.circuit.closed_at),
+        "slow_start_per_second": view.start_rate,
+    }
+
+
+def _installation_document(installation: Installation) -> dict[str, Any]:
+    names = ("organization_id", "installation_id", "status", "events", "projects")
+    return {name: getattr(installation, name) for name in names}
+
+
+def _day_document(row: OutcomeDay) -> dict[str, Any]:
+    last = json.loads(row.last_failure) if row.last_failure else None
+    return {"day": row.day} | _counts(row) | {"last_failure": last}
+
+
+def _counts(row: OutcomeDay) -> dict[str, int]:
+    return {name: int(getattr(row, name)) for name in COUNTERS}
+
+
+def _print_directory(apps: Sequence[App], console: Console) -> None:
+    rows = [(a.app_id, a.kind, a.name, state(a.state), a.organization_id or "") for a in apps]
+    table(console, ("app", "kind", "name", "state", "organisation"), rows)
+    line(console, f"{len(rows)} apps. Next: bellhop app APP" if rows else "No apps. Next: bellhop apply FILE")
+
+
+def _print_app(view: AppView, console: Console) -> None:
+    app = view.app
+    line(console, f"{app.app_id}: {app.name}", "bold")
+    console.print(cell("    state     "), state(app.state), cell(f"(generation {int(app.generation)})"))
+    labelled(console, "kind", app.kind + (f", of {app.organization_id}" if app.organization_id else ""))
+    labelled(console, "url", app.url)
+    labelled(console, "events", ", ".join(collapse(app.events)))
+    if app.headers:
+        labelled(console, "headers", ", ".join(f"{name}: {headers.MASK}" for name in app.headers))
+    if app.max_per_second is not None:
+        labelled(console, "rate", f"at most {float(app.max_per_second):g} a second")
+    labelled(console, "circuit", _circuit_text(view))
+    labelled(console, "replayable", view.replayable.text())
+    print_auto_enable(app, console)
+    if view.rotating_until is not None:
+        end = unix_time(view.rotating_until)
+        labelled(console, "secret", f"rotating: the one before it signs too, until {end}")
+    _print_installations(view.installations, console)
+    _print_days(view, console)
+    for entry in view.audit:
+        _print_audit_entry(entry, console)
+    line(console, f"Next: bellhop explain {app.app_id}, bellhop log {app.app_id} --failures")
+
+
+def _circuit_text(view: AppView) -> str:
+    circuit = view.circuit
+    if view.paused_since is not None:
+        trial = "a trial is under way" if view.trial_under_way else f"next trial {_next_trial(circuit)}"
+        return f"paused since {unix_time(view.paused_since)}, {trial}"
+    if view.start_rate is not None:
+        began = unix_time(float(circuit.closed_at or 0))
+        return f"starting slowly since {began}, {view.start_rate:.1f} deliveries a second now"
+    return "closed, deliveries go out"
+
+
+def _next_trial(circuit: Circuit) -> str:
+    return unix_time(float(circuit.next_trial_at or 0))
+
+
+def _print_installations(installations: Sequence[Installation], console: Console) -> None:
+    rows = [
+        (
+            installation.organization_id,
+            installation.installation_id,
+            state(installation.status),
+            ", ".join(collapse(installation.events)),
+            "all" if installation.projects is None else ", ".join(installation.projects) or "none",
+        )
+        for installation in installations
+    ]
+    table(console, ("organisation", "installation", "status", "events", "projects"), rows)
+
+
+def _print_days(view: AppView, console: Console) -> None:
+    rows = [
+        (organization, row.day, list(_counts(row).values()))
+        for organization, days in view.days.items()
+        for row in days
+    ]
+    print_days(rows, console)
+    if not rows:
+        line(console, f"Nothing counted in generation {int(view.app.generation)} in these seven days.")
+
+
+def _print_audit_entry(entry: AuditEntry, console: Console) -> None:
+    mails = Counter(mail_states(entry).values())
+    mails_text = ", ".join(f"{number} {mail_state}" for mail_state, number in mails.items()) or "none"
+    owner = f" for {entry.organization_id}" if entry.organization_id else ""
+    what = f"{entry.action} by {entry.actor}{owner}{_reason(entry)}"
+    line(console, f"{stored_time(entry.at)}  {entry.transition_id}: {what}; mails: {mails_text}")
+    last = (entry.evidence or {}).get("last_failure")
+    if last and entry.action == DISABLE.action:
+        line(console, f"    last failure: {last['error']}, event {last['event_id']}{response_suffix(last)}")
+
+
+def _reason(entry: AuditEntry) -> str:
+    evidence = entry.evidence or {}
+    if entry.action == WARN.action:
+        return f": {warning_text(entry)}"
+    rule, reason = evidence.get("rule"), evidence.get("reason")
+    return (f", rule {rule}" if rule else "") + (f": {reason}" if reason else "")

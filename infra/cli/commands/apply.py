@@ -1,0 +1,133 @@
+"""bellhop apply: bring a stack to what a registry file says."""
+
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from deliver.http.guard import EndpointPolicy
+from infra.cli import files, stack, terminal
+from infra.cli.errors import CommandError
+from infra.cli.registry import effects, headers, loading
+from infra.cli.registry.document import RegistryFileError
+from infra.cli.registry.events import collapse
+from infra.cli.registry.plan import Change, Plan, PlanConflictError
+from infra.cli.terminal import line
+from infra.cli.views import print_secret, secret_document
+
+_IN_LABEL = {"app_id", "slug", "installation_id"}
+
+
+def run(
+    stack_name: str,
+    file: str,
+    *,
+    allow_http: bool,
+    allow_private_addresses: bool,
+    any_port: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Plan, show, ask, show the new secrets, write."""
+    content = files.read_text(file)
+    found = stack.find(stack_name)
+    connection = stack.bind(found)
+    ports = None if any_port else frozenset[int]()
+    accepted = EndpointPolicy(http=allow_http, private=allow_private_addresses, ports=ports)
+    plan = _plan(file, content, widen(found.endpoint_policy, accepted))
+    console = terminal.console()
+    if as_json:
+        terminal.print_json({"stack": found.name} | document(plan, with_secrets=yes))
+    else:
+        print_plan(plan, console)
+    if plan.empty:
+        return
+    if not yes:
+        refusal = "nothing is written yet: add --yes to apply these changes"
+        terminal.confirm(f"Apply to {found.name}?", refusal, as_json=as_json)
+    if not as_json:
+        for app_id in sorted(plan.generated):
+            print_secret(app_id, plan.secrets[app_id], console)
+    sys.stdout.flush()  # an operator must have a secret before it is stored
+    effects.execute(plan, connection)
+    if not as_json:
+        line(console, f"Applied to {found.name}. Next: bellhop app")
+
+
+def widen(policy: EndpointPolicy, other: EndpointPolicy) -> EndpointPolicy:
+    """The policy that allows what either of the two allows."""
+    ports = None if policy.ports is None or other.ports is None else policy.ports | other.ports
+    return EndpointPolicy(http=policy.http or other.http, private=policy.private or other.private, ports=ports)
+
+
+def document(plan: Plan, *, with_secrets: bool) -> dict[str, Any]:
+    """A plan as JSON; the new secrets only if they are about to be stored."""
+    shown = sorted(plan.generated) if with_secrets else ()
+    return {
+        "changes": [_change_document(change) for change in plan.changes],
+        "unchanged": plan.unchanged,
+        "stores_secrets_of": sorted(plan.secrets),
+        "new_secrets": {app_id: secret_document(plan.secrets[app_id]) for app_id in shown},
+    }
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print the changes, old -> new by field."""
+    for change in plan.changes:
+        _print_change(change, console)
+    for app_id in plan.secrets:
+        kind = "a new signing secret" if app_id in plan.generated else "the imported signing secret"
+        line(console, f"+ {kind} for {app_id}", "green")
+    created = sum(change.creates for change in plan.changes)
+    updated = len(plan.changes) - created
+    line(console, f"{created} to create, {updated} to update, {plan.unchanged} unchanged.", "bold")
+
+
+def _plan(file: str, content: str, policy: EndpointPolicy) -> Plan:
+    try:
+        return effects.prepare(loading.parse(content, policy, os.environ))
+    except (RegistryFileError, PlanConflictError) as error:
+        raise CommandError(*(f"{file}: {problem}" for problem in error.problems)) from None
+
+
+def _change_document(change: Change) -> dict[str, Any]:
+    fields = {name: _values_document(name, old, new) for name, (old, new) in change.fields.items()}
+    return {"change": "create" if change.creates else "update", "item": change.spec.label, "fields": fields}
+
+
+def _values_document(name: str, old: Any, new: Any) -> dict[str, Any]:
+    if name == "headers":
+        shown = {"old": headers.masked(old), "new": headers.masked(new)}
+        return shown | {"changed": headers.changed(old, new)}
+    return {"old": old, "new": new}
+
+
+def _print_change(change: Change, console: Console) -> None:
+    style = "green" if change.creates else "yellow"
+    line(console, f"{'+' if change.creates else '~'} {change.spec.label}", style)
+    for name, (old, new) in change.fields.items():
+        evident = change.creates and (name in _IN_LABEL or new is None)
+        if not evident:
+            line(console, f"    {name:<16}{_difference(name, old, new, creates=change.creates)}")
+
+
+def _difference(name: str, old: Any, new: Any, *, creates: bool) -> str:
+    if name == "headers":
+        return headers.difference(old, new)
+    shorten = collapse if name == "events" else tuple
+    if creates:
+        return _value(shorten(new) if isinstance(new, tuple) else new)
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        added = shorten(item for item in new if item not in old)
+        removed = shorten(item for item in old if item not in new)
+        return " ".join([*(f"+{item}" for item in added), *(f"-{item}" for item in removed)])
+    return f"{_value(old)} -> {_value(new)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "(none)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "(not set)" if value is None else str(value)

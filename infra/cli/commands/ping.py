@@ -1,0 +1,199 @@
+"""bellhop ping: deliver posts a ping like any other delivery; its response is awaited and shown."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from bellhop import attempts, deliveries, pings
+from bellhop.attempts import DELIVERED, RETRYING, DeliveryRecord
+from bellhop.deliveries import Delivery
+from bellhop.queues import OutgoingMessage, Queue
+from bellhop.registry import App
+from health.mail.wording import error
+from infra.cli import stack, terminal
+from infra.cli.errors import CommandError
+from infra.cli.stack import Stack
+from infra.cli.terminal import labelled, line
+from infra.cli.text import stored_time
+from infra.cli.views import load_app
+
+GRACE_SECONDS = 30.0  # beside the deadline: for the queue, a cold start and the deliveries ahead
+LONGEST_WAIT = timedelta(days=1)
+
+_FIRST_POLL, _SLOWEST_POLL, _SLOWER = 0.5, 3.0, 1.5  # seconds between two reads of the record, and their growth
+_BODY_LINES = 40  # of a response that are shown
+
+_HINTS = {
+    "timeout": "respond first and do the work afterwards; nothing may take longer than DeliveryDeadlineSeconds",
+    "dns_error": "mend its name, or the app's url in the registry file",
+    "tls_error": "its certificate must be valid for the name, in date, with every intermediate sent along",
+    "connection_error": "is it up, and does it let the internet in?",
+    "invalid_response": "is it a web server, and https where the url says so?",
+    "address_not_allowed": "its name must resolve to public addresses only, its port be one of AllowedPorts",
+}
+_STATUS_HINTS: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "does it verify with this app's secret? bellhop rotate-secret makes another",
+    HTTPStatus.FORBIDDEN: "does it verify with this app's secret, is there a firewall in front of it?",
+    HTTPStatus.NOT_FOUND: "there is nothing at this url; mend it in the registry file and apply",
+    HTTPStatus.METHOD_NOT_ALLOWED: "it takes no POST at this url; mend it in the registry file and apply",
+    HTTPStatus.GONE: "it says that it is gone for good: an internal app is switched off at once",
+    HTTPStatus.TOO_MANY_REQUESTS: "it is busy, which counts for nothing; max_per_second helps",
+}
+_CLASS_HINTS = {
+    3: "redirects are never followed; register the url that it leads to",
+    4: "the body of its response may say why",
+    5: "it failed by itself, so its own log says why",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PingResult:
+    """What a ping ended with.
+
+    `body` is the first KiB of the response, or why there was none; then `status` is None.
+    """
+
+    app_id: str
+    url: str
+    delivery_id: str
+    well: bool
+    result: str
+    status: int | None
+    milliseconds: int
+    at: str
+    headers: Mapping[str, str]
+    body: str
+
+    @property
+    def meaning(self) -> str:
+        """What it means, in a sentence."""
+        if _asks_to_be_disabled(self.headers):
+            return "It is not well. It sends the header webhook-delivery: disable, which switches an app off."
+        if self.well:
+            return "It is well: it took the webhook."
+        return f"It is not well. {error(self.result)}: {self._hint()}."
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"headers": dict(self.headers), "meaning": self.meaning}
+
+    def _hint(self) -> str:
+        status = self.status or 0
+        found = _HINTS.get(self.result) or _STATUS_HINTS.get(status) or _CLASS_HINTS.get(status // 100)
+        return found or "nothing else is known of it"
+
+
+def run(stack_name: str, app_id: str, *, wait: str | None, as_json: bool) -> None:
+    """Ping, show the response, exit with 1 when it is not well."""
+    found = stack.find(stack_name)
+    stack.bind(found)
+    result = ping(found, load_app(app_id), wait)
+    if as_json:
+        terminal.print_json(result.document())
+    else:
+        print_result(result, terminal.console())
+    if not result.well:
+        raise typer.Exit(1)
+
+
+def ping(found: Stack, app: App, wait: str | None) -> PingResult:
+    """Ping an app of that stack; `wait` is how long to wait, as typed. Raises like `await_result`."""
+    if wait:
+        seconds = terminal.read_duration("--wait", wait, LONGEST_WAIT).total_seconds()
+    else:
+        seconds = found.deadline_seconds + GRACE_SECONDS
+    sent = send(app, uuid.uuid4().hex, found.queue(stack.DELIVERIES_QUEUE))
+    return await_result(app, sent, seconds, sleep=time.sleep, clock=time.monotonic)
+
+
+def send(app: App, token: str, queue: Queue) -> Delivery:
+    """Put a ping on the Deliveries queue; `token` makes it another than the last."""
+    delivery = pings.make(app, token)
+    queue.send(OutgoingMessage(deliveries.encode(delivery), delivery.app_id))
+    return delivery
+
+
+def await_result(
+    app: App,
+    sent: Delivery,
+    seconds: float,
+    *,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> PingResult:
+    """Wait up to `seconds` for the result of a ping.
+
+    Raises:
+        CommandError: deliver has not made it in time, which is no fault of the endpoint.
+    """
+    end, pause = clock() + seconds, _FIRST_POLL
+    while True:
+        record = attempts.load(sent.delivery_id)
+        if record and record.state != RETRYING and record.attempts:
+            return _result(app, record)
+        left = end - clock()
+        if left <= 0:
+            raise _not_made(app, sent, seconds)
+        sleep(min(pause, left))
+        pause = min(_SLOWEST_POLL, pause * _SLOWER)
+
+
+def print_result(result: PingResult, console: Console) -> None:
+    """Print a ping's result in full."""
+    style = "green" if result.well else "red"
+    line(console, f"{result.app_id}: pinged {result.url}", "bold")
+    status = "" if result.status is None else f" (status {result.status})"
+    labelled(console, "result", f"{result.result}{status}", style)
+    labelled(console, "time", f"{result.milliseconds:,} ms, at {stored_time(result.at)}")
+    for number, (name, value) in enumerate(result.headers.items()):
+        labelled(console, "" if number else "headers", f"{name}: {value}")
+    _print_body(result.body, console)
+    line(console, result.meaning, style)
+
+
+def _result(app: App, record: DeliveryRecord) -> PingResult:
+    row: dict[str, Any] = dict(record.attempts[-1])
+    status, headers = row.get("status"), dict(row.get("headers") or {})
+    return PingResult(
+        app_id=app.app_id,
+        url=app.url,
+        delivery_id=record.delivery_id,
+        well=record.state == DELIVERED and not _asks_to_be_disabled(headers),
+        result=row["result"],
+        status=int(status) if status else None,
+        milliseconds=int(row["ms"]),
+        at=row["at"],
+        headers=headers,
+        body=row.get("response", ""),
+    )
+
+
+def _asks_to_be_disabled(headers: Mapping[str, str]) -> bool:
+    """Whether a response has the header that switches an app off, which is obeyed on any status."""
+    control = {name.lower(): value for name, value in headers.items()}.get("webhook-delivery", "")
+    return control.strip().lower() == "disable"
+
+
+def _not_made(app: App, sent: Delivery, seconds: float) -> CommandError:
+    return CommandError(
+        f"no record of the ping of {app.app_id} within {seconds:g} s: deliver has not made it, which says nothing "
+        "about the endpoint. Look at the age of the oldest message on the Deliveries queue, and in deliver's log "
+        f'for delivery_id = "{sent.delivery_id}"; or wait longer with --wait 5m'
+    )
+
+
+def _print_body(body: str, console: Console) -> None:
+    lines = body.splitlines()
+    if not lines:
+        labelled(console, "body", "(empty)")
+    for number, text in enumerate(lines[:_BODY_LINES]):
+        labelled(console, "" if number else "body", text)
+    if len(lines) > _BODY_LINES:
+        labelled(console, "", f"... and {len(lines) - _BODY_LINES} more lines: --json has them")

@@ -1,0 +1,126 @@
+"""bellhop policy: when a failed delivery is tried again on a stack, and how long that can go on."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+from rich.console import Console
+
+from bellhop import queues
+from deliver.attempt import retry, verdict
+from deliver.circuit import rate
+from deliver.circuit.window import FAILED_SHARE, MIN_ATTEMPTS, WINDOW_SECONDS
+from infra.cli import stack, terminal
+from infra.cli.terminal import line, table
+from infra.cli.text import duration
+
+_COLUMNS = ("attempt", "delay", "with jitter", "after the first, in all")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An attempt, and when it is made, in seconds: after the one before it ended, and after the first ended.
+
+    `delay` is without jitter; the others are the least and the most with it.
+    """
+
+    attempt: int
+    delay: int
+    at_least: int
+    at_most: int
+    total_least: int
+    total_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class PausePolicy:
+    """When an app is paused and how it comes back, as deliver decides it; times in seconds."""
+
+    window: float = WINDOW_SECONDS
+    attempts: int = MIN_ATTEMPTS
+    failed_share: float = FAILED_SHARE
+    first_trial_interval: float = rate.TRIAL_SECONDS
+    longest_trial_interval: float = rate.MAX_TRIAL_SECONDS
+    trial_share: float = rate.TRIAL_SHARE  # of the pause's age, between two trials
+    start_rate: float = rate.START_RATE  # deliveries a second
+    doubling: float = rate.DOUBLING_SECONDS
+    full_rate: float = rate.FULL_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The whole policy, in seconds; after a pause of `broken_pause_hours` an internal app is switched off.
+
+    A delivery is deferred for at most `longest_deferral`, and looked at every `deferral_interval` meanwhile.
+    """
+
+    deadline: int
+    steps: tuple[Step, ...]
+    retry_after_cap: int
+    longest_deferral: int
+    broken_pause_hours: int
+    deferral_interval: int = queues.MAX_DELAY
+    pause: PausePolicy = PausePolicy()
+
+
+def run(stack_name: str, *, as_json: bool) -> None:
+    """Print the policy of a stack."""
+    found = stack.find(stack_name)
+    schedule = schedule_of(found.retry_delays, found.deadline_seconds, found.thresholds.pause_hours)
+    if as_json:
+        terminal.print_json(asdict(schedule))
+    else:
+        _print(schedule, terminal.console())
+
+
+def schedule_of(delays: Sequence[int], deadline: int, broken_pause_hours: int) -> Schedule:
+    """The policy with `delays` seconds before each retry, each attempt taking at most `deadline` seconds."""
+    steps = tuple(_steps(delays))
+    return Schedule(deadline, steps, int(verdict.MAX_RETRY_AFTER), sum(delays), broken_pause_hours)
+
+
+def _steps(delays: Sequence[int]) -> Iterable[Step]:
+    least = most = 0
+    yield Step(1, 0, 0, 0, 0, 0)
+    for ended, seconds in enumerate(delays, 1):
+        shortest = retry.delay(ended, delays, 0.0, lambda low, _: low) or 0
+        longest = retry.delay(ended, delays, 0.0, lambda _, high: high) or 0
+        least, most = least + shortest, most + longest
+        yield Step(ended + 1, seconds, shortest, longest, least, most)
+
+
+def _print(schedule: Schedule, console: Console) -> None:
+    table(console, _COLUMNS, [_row(step) for step in schedule.steps])
+    line(console, f"An attempt ends after {schedule.deadline} s at the latest; only then its delay begins.")
+    cap = duration(schedule.retry_after_cap)
+    line(console, f"Retry-After of a 429 or 503 makes a delay longer, up to {cap}; never shorter.")
+    _print_pause(schedule.pause, console)
+    hours = schedule.broken_pause_hours
+    line(console, f"    After {hours} hours without a successful trial, an internal app is switched off.")
+    longest, interval = duration(schedule.longest_deferral), duration(schedule.deferral_interval)
+    line(
+        console, f"A delivery is deferred for at most {longest}, looked at every {interval}; then it is exhausted."
+    )
+
+
+def _row(step: Step) -> tuple[str, ...]:
+    if step.attempt == 1:
+        return "1", "at once", "", ""
+    jittered = f"{timedelta(seconds=step.at_least)} to {timedelta(seconds=step.at_most)}"
+    total = f"{timedelta(seconds=step.total_least)} to {timedelta(seconds=step.total_most)}"
+    return str(step.attempt), duration(step.delay), jittered, total
+
+
+def _print_pause(pause: PausePolicy, console: Console) -> None:
+    window, share = duration(pause.window), f"{pause.failed_share:.0%}"
+    first, longest = duration(pause.first_trial_interval), duration(pause.longest_trial_interval)
+    doubling = duration(pause.doubling)
+    start = f"{pause.start_rate:g} a second, doubling every {doubling}, up to {pause.full_rate:g}"
+    for text in (
+        f"An app is paused when {share} of at least {pause.attempts} attempts in {window} failed:",
+        "    its deliveries wait, which uses up none of their attempts;",
+        f"    one at a time is a trial, every {first} at first, then every {pause.trial_share:.0%} of the",
+        f"    pause's age, at most {longest} apart; the first that succeeds ends the pause;",
+        f"    then deliveries start slowly: {start}; from there without limit.",
+    ):
+        line(console, text)

@@ -1,0 +1,160 @@
+"""Finding a deployed stack by its CloudFormation outputs, on AWS or at AWS_ENDPOINT_URL."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from pynamodb.connection import Connection
+from pynamodb.models import Model
+
+from bellhop import tables
+from bellhop.attempts import DeliveryRecord
+from bellhop.circuits import Circuit
+from bellhop.outcomes import OutcomeDay
+from bellhop.queues import Queue
+from bellhop.registry import App, AuditEntry, Installation, Organization
+from bellhop.secrets import SigningSecret
+from bellhop.successes import SuccessPack
+from deliver.http.guard import EndpointPolicy
+from health.mail.content import Links
+from health.rules import Thresholds
+from infra.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+
+TABLES: dict[type[Model], str] = {
+    Organization: "OrganizationsTable",
+    App: "AppsTable",
+    Installation: "InstallationsTable",
+    AuditEntry: "AuditTable",
+    SigningSecret: "SecretsTable",
+    OutcomeDay: "OutcomesTable",
+    DeliveryRecord: "AttemptsTable",
+    SuccessPack: "SuccessesTable",
+    Circuit: "CircuitsTable",
+}
+EVENTS_QUEUE = "IssueEventsQueueUrl"
+DELIVERIES_QUEUE = "DeliveriesQueueUrl"
+RETRIES_QUEUE = "RetriesQueueUrl"
+TRANSITIONS_QUEUE = "TransitionsQueueUrl"
+QUEUES = (EVENTS_QUEUE, DELIVERIES_QUEUE, RETRIES_QUEUE, TRANSITIONS_QUEUE)
+SCHEDULE_GROUP = "ScheduleGroup"
+
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The outputs and parameters of a stack, as CloudFormation has them."""
+
+    name: str
+    outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+
+    @property
+    def endpoint_policy(self) -> EndpointPolicy:
+        """The endpoints that its deliver function posts to."""
+        return EndpointPolicy.from_parameters(
+            allow_http=self.parameters.get("AllowHttp") == "true",
+            allow_private_addresses=self.parameters.get("AllowPrivateAddresses") == "true",
+            allowed_ports=self.parameters.get("AllowedPorts", "80,443"),
+        )
+
+    def queue(self, output: str) -> Queue:
+        """The queue whose URL is that output, one of QUEUES."""
+        return Queue(boto3.client("sqs", config=_CONFIG), self.outputs[output])
+
+    @property
+    def retry_delays(self) -> tuple[int, ...]:
+        """Seconds before each retry."""
+        return tuple(map(int, self.parameters["RetryDelaysSeconds"].split(",")))
+
+    @property
+    def deadline_seconds(self) -> int:
+        """The longest that one attempt takes."""
+        return int(self.parameters["DeliveryDeadlineSeconds"])
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """When an internal app is switched off."""
+        names = ("BrokenTimeoutsPerDay", "BrokenErrorDays", "BrokenPauseHours")
+        return Thresholds(*(int(self.parameters[name]) for name in names))
+
+    @property
+    def replay_per_second(self) -> float:
+        """How many deliveries of an app a replay sends per second."""
+        return float(self.parameters["ReplayPerSecond"])
+
+    @property
+    def links(self) -> Links:
+        """The links in its mails."""
+        return Links(self.parameters["DashboardUrl"], self.parameters.get("UnsubscribeUrl", ""))
+
+    @property
+    def cache_seconds(self) -> int:
+        """How long a function may use what it has read from the registry."""
+        return int(self.parameters["CacheSeconds"])
+
+
+def find(name: str) -> Stack:
+    """The stack of that name.
+
+    Raises:
+        CommandError: there is none, it is still being created, or it is not a stack of Bellhop.
+        BotoCoreError, ClientError: the call failed; see `errors.explain`.
+    """
+    try:
+        response = boto3.client("cloudformation", config=_CONFIG).describe_stacks(StackName=name)
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "ValidationError":
+            raise _not_found(name) from None
+        raise
+    found = response["Stacks"][0]
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
+    _complete(name, found["StackStatus"], outputs)
+    return Stack(name, outputs, parameters)
+
+
+def bind(stack: Stack) -> Connection:
+    """Bind the models to the tables of the stack; return the connection, which transactions need."""
+    connection = tables.connect()
+    tables.bind(connection, {model: stack.outputs[output] for model, output in TABLES.items()})
+    return connection
+
+
+def caller() -> str:
+    """Who runs this, as AWS knows them: the last part of their ARN.
+
+    Raises:
+        BotoCoreError, ClientError: the call failed; a local stack may have no STS.
+    """
+    return re.split("[/:]", boto3.client("sts", config=_CONFIG).get_caller_identity()["Arn"])[-1]
+
+
+def scheduler() -> "EventBridgeSchedulerClient":
+    """A client for the stack's schedules."""
+    return boto3.client("scheduler", config=_CONFIG)
+
+
+def _not_found(name: str) -> CommandError:
+    where = os.environ.get("AWS_ENDPOINT_URL") or f"region {boto3.Session().region_name}"
+    return CommandError(
+        f"no stack {name!r} at {where}: deploy it with `make deploy`, or name another with --stack "
+        "or BELLHOP_STACK, or set AWS_REGION"
+    )
+
+
+def _complete(name: str, status: str, outputs: Mapping[str, str]) -> None:
+    missing = {*TABLES.values(), *QUEUES, SCHEDULE_GROUP} - outputs.keys()
+    if missing:
+        raise CommandError(
+            f"stack {name!r} ({status}) has no output {min(missing)}: it is still being created, or it is "
+            "not a stack of Bellhop's template.yaml; name another with --stack"
+        )

@@ -1,0 +1,136 @@
+"""What several commands read and show: apps, what can be replayed, counted days, failures, mails, secrets."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from rich.console import Console
+
+from bellhop import attempts
+from bellhop.attempts import REPLAYABLE
+from bellhop.outcomes import COUNTERS
+from bellhop.registry import INTERNAL, PUBLISHED, UNPUBLISHED, App, AuditEntry, Installation, find
+from infra.cli import signing_secrets
+from infra.cli.errors import CommandError
+from infra.cli.terminal import labelled, line, table
+from infra.cli.text import printable
+
+COUNTED = 10_000  # replayable deliveries at most; of more it is said that there are at least so many
+_PAGE = 1000
+
+
+def directory() -> list[App]:
+    """Every app, by kind and name; only with the attributes that the index has."""
+    return [app for kind in (INTERNAL, UNPUBLISHED, PUBLISHED) for app in App.directory.query(kind)]
+
+
+def load_app(app_id: str) -> App:
+    """The app of that name.
+
+    Raises:
+        CommandError: there is none.
+    """
+    found = find(App, app_id, consistent=True)
+    if found is None:
+        close = get_close_matches(app_id, [known.app_id for known in directory()], n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise CommandError(f"no app {printable(app_id)!r}: {hint}`bellhop app` lists them")
+    return found
+
+
+def organizations(app: App, installations: Iterable[Installation]) -> list[str]:
+    """The organisations in which an app's outcomes are counted: where it is installed, and its own."""
+    found = dict.fromkeys(installation.organization_id for installation in installations)
+    return list(found | {app.organization_id: None} if app.organization_id else found)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayable:
+    """How many deliveries are parked, and how many exhausted; at least so many where it is not `complete`."""
+
+    counts: Mapping[str, int]
+    complete: bool
+
+    def total(self, states: Iterable[str]) -> int:
+        """How many are in one of these states, at least."""
+        return sum(self.counts.get(state, 0) for state in states)
+
+    def text(self, states: Iterable[str] = REPLAYABLE) -> str:
+        """Such as "1,204 parked, 3 exhausted"."""
+        parts = ", ".join(f"{self.total([s]):,} {s}" for s in states if self.total([s])) or "none"
+        return parts if self.complete else f"at least {parts}"
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**self.counts, "complete": self.complete}
+
+
+def count_replayable(app_id: str, most: int = COUNTED) -> Replayable:
+    """Count what can be replayed of an app, the oldest first, up to `most`."""
+    counts: Counter[str] = Counter()
+    after, left = None, most
+    while left:
+        page = attempts.replayable(app_id, after, min(_PAGE, left))
+        counts.update(row.state for row in page)
+        if not page:
+            return Replayable(counts, complete=True)
+        after, left = page[-1].replayable_at, left - len(page)
+    return Replayable(counts, complete=False)
+
+
+def print_days(rows: Iterable[tuple[str, str, Sequence[int]]], console: Console) -> None:
+    """Print counted days, each an organisation, a UTC day and its counts in the order of COUNTERS."""
+    cells = [(organization, day, *(f"{number:,}" for number in counts)) for organization, day, counts in rows]
+    table(console, ("organisation", "day (UTC)", *COUNTERS), cells)
+
+
+def print_auto_enable(app: App, console: Console) -> None:
+    """Print what becomes of an app that health switched off, if it asks to be switched on again."""
+    if app.auto_enable:
+        labelled(console, "back", "once off, it is pinged, and switched on when it responds well (auto_enable)")
+
+
+def response_suffix(failure: Mapping[str, Any]) -> str:
+    """What the endpoint responded, if anything; ends the line of a failure."""
+    return f": {failure['response']}" if failure["response"] else ""
+
+
+def warning_text(entry: AuditEntry) -> str:
+    """What an early warning was about."""
+    warning = entry.evidence.get("warning") or {}
+    rule, reached, limit = entry.evidence.get("rule"), warning.get("reached", 0), warning.get("limit", 0)
+    if not entry.mails.attribute_values and limit == 1:
+        return f"{rule} broken, left on"
+    return f"{rule} {reached:,} of {limit:,}"
+
+
+def mail_states(entry: AuditEntry) -> dict[str, str]:
+    """The state of each owner's mail."""
+    return dict(sorted(entry.mails.attribute_values.items()))
+
+
+def mails_text(entry: AuditEntry) -> str:
+    """Each owner and the state of their mail, on a line."""
+    return ", ".join(f"{owner} {state}" for owner, state in mail_states(entry).items())
+
+
+def audit_document(entry: AuditEntry) -> dict[str, Any]:
+    """An audit entry as JSON."""
+    names = ("action", "actor", "at", "organization_id", "evidence", "announced_at", "finished_at")
+    values = {name: getattr(entry, name) for name in names}
+    return {"transition_id": entry.transition_id} | values | {"mails": mail_states(entry)}
+
+
+def secret_document(secret: str) -> dict[str, str]:
+    """A signing secret in the form of each signature scheme, as JSON."""
+    return {"classic": secret, "standard": signing_secrets.standard_form(secret)}
+
+
+def print_secret(app_id: str, secret: str, console: Console) -> None:
+    """Print a new signing secret, the one time that it is shown."""
+    forms = secret_document(secret)
+    line(console, f"Signing secret of {app_id}, shown only this once:", "bold")
+    line(console, f"    classic header     {forms['classic']}")
+    line(console, f"    Standard Webhooks  {forms['standard']}")

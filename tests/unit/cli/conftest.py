@@ -1,0 +1,31 @@
+from types import SimpleNamespace
+
+import boto3
+import pytest
+
+from infra.cli import stack
+from infra.cli.commands import ping
+from tests.unit.cli.cli_runner import CloudFormation
+from tests.unit.cli.failing_app import Endpoint
+
+
+@pytest.fixture
+def cloudformation(queue: str, monkeypatch: pytest.MonkeyPatch) -> CloudFormation:
+    names = {stack.DELIVERIES_QUEUE: "deliveries", stack.TRANSITIONS_QUEUE: "transitions"}
+    queues = {
+        output: boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"] for output, name in names.items()
+    }
+    known, real = CloudFormation(queue, queues), boto3.client
+    monkeypatch.setattr(
+        boto3,
+        "client",
+        lambda name, **options: known if name == "cloudformation" else real(name, **options),
+    )
+    return known
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+    made = Endpoint()
+    monkeypatch.setattr(ping, "time", SimpleNamespace(sleep=made.sleep, monotonic=made.clock))
+    return made

@@ -1,0 +1,22 @@
+from infra.cli.registry.events import collapse, events_of, expand
+
+
+def test_a_resource_stands_for_every_event_the_schema_gives_it() -> None:
+    assert expand("issue") == (
+        "issue.created",
+        "issue.resolved",
+        "issue.assigned",
+        "issue.archived",
+        "issue.ignored",
+        "issue.unresolved",
+    )
+    assert set(events_of()) == {"issue", "comment", "error", "event_alert", "metric_alert", "installation"}
+    assert all(events_of().values())
+    assert collapse([*events_of()["issue"][::-1], "error.created", "comment.created"]) == (
+        "comment.created",
+        "error",
+        "issue",
+    )
+    assert expand("comment.updated") == ("comment.updated",)
+    assert expand("comment.resolved") is None
+    assert expand("nothing") is None

@@ -1,0 +1,51 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from bellhop import attempts
+from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, NextState
+from bellhop.deliveries import Delivery
+from tests.unit.cli.cli_runner import EXAMPLE, refused, succeed
+
+pytestmark = pytest.mark.usefixtures("cloudformation")
+
+
+def test_log_shows_hostile_responses_as_they_are_written_and_says_how_far_it_looked() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    now = datetime.now(UTC)
+    delivery = Delivery("msg_1", "e-1", "issue.created", "pager", "4501", "i", b"{}")
+    attempt = Attempt(6, now, 31, "r", "http_500", 500, "[red]boom[/red]\x1b]0;owned\x07\nmore")
+    attempts.open_record(delivery, NextState(EXHAUSTED, attempt=attempt), now)
+    shown = succeed("log", "pager")
+    assert "[red]boom[/red]\\x1b]0;owned\\x07" in shown
+    assert "exhausted" in shown
+    assert "1 attempt, all since " in shown
+    read = json.loads(succeed("log", "pager", "--failures", "--since", "2h", "--json"))
+    assert [entry["result"] for entry in read["attempts"]] == ["http_500"]
+    assert "Others: bellhop log pager --failures --since 2h --limit 500" in succeed(
+        "log", "pager", "--limit", "1", "--failures", "--since", "2h"
+    )
+    assert "Further back: bellhop log deploy-bot --since 1d" in succeed("log", "deploy-bot")
+    assert "Further back: bellhop log deploy-bot --since 7d" in succeed("log", "deploy-bot", "--since", "25h")
+    assert "Further back" not in succeed("log", "deploy-bot", "--failures", "--since", "30d")
+
+
+def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    now = datetime.now(UTC)
+    for name, wait in (("msg_1", 7_230), ("msg_2", -5)):
+        delivery = Delivery(name, "e-1", "issue.created", "pager", "4501", "i", b"{}")
+        failed = Attempt(1, now, 31, "r", "http_500", 500)
+        attempts.open_record(delivery, NextState(RETRYING, now.timestamp() + wait, failed), now)
+    second, first = (line.split() for line in succeed("log", "pager").splitlines()[1:3])
+    assert first[-5:] == ["retrying", "in", "2", "h", "msg_1"]
+    assert second[-3:] == ["retrying", "due", "msg_2"]
+    entries = json.loads(succeed("log", "pager", "--json"))["attempts"]
+    assert datetime.fromisoformat(entries[1]["due"]).timestamp() == pytest.approx(now.timestamp() + 7_230, abs=1)
+
+
+def test_log_of_an_unknown_app_suggests_the_one_that_was_meant() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    assert refused("log", "pagr") == "error: no app 'pagr': did you mean pager? `bellhop app` lists them\n"
+    assert "write 90s" in refused("log", "pager", "--since", "soon")

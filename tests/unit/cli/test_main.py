@@ -1,0 +1,69 @@
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.cli_runner import bellhop, succeed
+
+COMMANDS = (
+    *("apply", "publish", "log", "app", "explain", "ping", "enable", "disable", "replay", "retry", "policy"),
+    *("rotate-secret", "mail", "mail show", "mail resend"),
+)
+
+LOADED_BY_HELP = """
+import sys
+sys.argv = ["bellhop", "--help"]
+from infra.cli.main import app
+try:
+    app()
+finally:
+    print(*sorted(name for name in sys.modules if "." not in name), file=sys.stderr)
+"""
+
+MISSPELT = """
+from infra.cli.commands import publish as command
+
+command.run("bellhop", "-", as_jsom=True)
+"""
+
+
+def test_help_says_that_nothing_is_deleted() -> None:
+    assert "Never" in succeed("apply", "--help")
+    assert "deletes" in succeed("apply", "--help")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_fits_a_terminal_of_80_columns(command: str) -> None:
+    result = bellhop(*command.split(), "--help", columns=80)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "[[" not in result.stdout
+
+
+def test_the_summary_of_every_command_is_whole_at_80_columns() -> None:
+    summaries = bellhop("--help", columns=80).stdout.partition("Commands:")[2]
+    assert summaries
+    assert "..." not in summaries
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert succeed("--version") == f"bellhop {version('bellhop')}\n"
+
+
+def test_help_loads_none_of_the_libraries_of_the_commands() -> None:
+    run = subprocess.run([sys.executable, "-c", LOADED_BY_HELP], capture_output=True, text=True, check=True)
+    loaded = set(run.stderr.split())
+    assert "typer" in loaded
+    assert loaded & {"boto3", "botocore", "pynamodb", "jinja2", "requests", "ruamel", "jsonschema"} == set()
+
+
+def test_a_misspelt_keyword_of_a_command_is_a_type_error(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="not installed beside the oldest libraries")
+    source = tmp_path / "misspelt.py"
+    source.write_text(MISSPELT)
+    options = ["--no-incremental", "--follow-imports=silent", "--cache-dir", str(tmp_path / "cache")]
+    command = [sys.executable, "-m", "mypy", *options, str(source)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 'Unexpected keyword argument "as_jsom" for "run"' in run.stdout

@@ -1,0 +1,154 @@
+import json
+
+import pytest
+
+from bellhop import attempts, pings
+from bellhop.attempts import RETRYING, Attempt, NextState
+from infra.cli.commands import ping
+from infra.cli.commands.ping import PingResult
+from infra.cli.errors import CommandError
+from tests.support.fakes import NOW
+from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
+from tests.unit.cli.failing_app import ESCAPED, HOSTILE, Endpoint, register, switch_off
+
+pytestmark = pytest.mark.usefixtures("cloudformation")
+
+
+def test_a_good_response_is_shown_whole_and_ends_with_0(endpoint: Endpoint) -> None:
+    register()
+    shown = succeed("ping", "pager")
+    for part in (
+        "pager: pinged https://hooks.example/in\n",
+        "result     http_200 (status 200)\n",
+        "time       84 ms, at 20",
+        "headers    Content-Type: text/plain\n",
+        "body       ok\n",
+        "It is well",
+    ):
+        assert part in shown
+    (sent,) = endpoint.pinged
+    assert (sent.app_id, sent.ping) == ("pager", True)
+
+
+def test_an_app_that_is_off_is_pinged_too(endpoint: Endpoint) -> None:
+    register()
+    switch_off()
+    assert "It is well" in succeed("ping", "pager")
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (302, "redirects are never followed"),
+        (401, "does it verify with this app's secret?"),
+        (404, "there is nothing at this url"),
+        (410, "gone for good"),
+        (418, "the body of its response may say why"),
+        (500, "its own log says why"),
+        (799, "nothing else is known of it"),
+    ],
+)
+def test_a_bad_response_says_what_it_means_and_ends_with_1(endpoint: Endpoint, status: int, hint: str) -> None:
+    register()
+    endpoint.refuse(status)
+    result = bellhop("ping", "pager")
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert f"http_{status} (status {status})" in result.stdout
+    assert "body       (empty)" in result.stdout
+    assert f"It is not well. http_{status}" in result.stdout
+    assert hint in result.stdout
+
+
+def test_a_send_failure_says_what_to_mend(endpoint: Endpoint) -> None:
+    register()
+    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = "tls_error", None, {}, "expired"
+    shown = bellhop("ping", "pager").stdout
+    assert "result     tls_error\n" in shown
+    assert "its certificate must be valid" in shown
+    assert "headers" not in shown
+
+
+def test_a_success_that_asks_to_be_switched_off_is_not_well(endpoint: Endpoint) -> None:
+    register()
+    endpoint.headers = {"Webhook-Delivery": " Disable"}
+    result = bellhop("ping", "pager")
+    assert result.exit_code == 1
+    assert "http_200 (status 200)" in result.stdout
+    assert "It is not well. It sends the header webhook-delivery: disable" in result.stdout
+
+
+def test_what_an_endpoint_writes_cannot_command_the_terminal(endpoint: Endpoint) -> None:
+    register(url="https://hooks.example/\x1b[2J")
+    endpoint.refuse(500, HOSTILE + "\n" * 900)
+    endpoint.headers = {"X-\x1b[31mEvil": "a\rb\x9b"}
+    shown = bellhop("ping", "pager").stdout
+    assert f"body       {ESCAPED}\n" in shown
+    assert "               more\n" in shown
+    assert "headers    X-\\x1b[31mEvil: a\\rb\\x9b\n" in shown
+    assert "... and 861 more lines: --json has them" in shown
+    assert not any(c in shown for c in "\x1b\x07\r\x9b\u202e")
+
+
+def test_as_json_it_is_the_same_for_a_program(endpoint: Endpoint) -> None:
+    register()
+    endpoint.refuse(503, HOSTILE)
+    result = bellhop("ping", "pager", "--json")
+    response = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (response["well"], response["status"], response["body"]) == (False, 503, HOSTILE)
+    assert response["headers"] == {"Content-Type": "text/plain"}
+    assert response["delivery_id"] == endpoint.pinged[0].delivery_id
+    assert "\x1b" not in result.stdout
+
+
+def test_without_a_record_in_time_it_says_where_to_look(endpoint: Endpoint) -> None:
+    register()
+    endpoint.silent = True
+    said = refused("ping", "pager")
+    assert "no record of the ping of pager within 40 s" in said
+    assert "deliver's log" in said
+    assert "age of the oldest message" in said
+    assert sum(endpoint.slept) == 40
+    assert max(endpoint.slept) <= 3
+
+
+def test_how_long_it_waits_can_be_chosen(endpoint: Endpoint, cloudformation: CloudFormation) -> None:
+    register()
+    endpoint.silent = True
+    assert "within 5 s" in refused("ping", "pager", "--wait", "5s")
+    assert sum(endpoint.slept) == 5
+    assert "--wait 'soon' is not a time" in refused("ping", "pager", "--wait", "soon")
+    endpoint.slept.clear()
+    cloudformation.parameters["DeliveryDeadlineSeconds"] = "20"
+    assert "within 50 s" in refused("ping", "pager")
+
+
+def test_an_attempt_that_deliver_has_only_begun_is_no_result_yet(aws: None) -> None:
+    known, slept = register(), list[float]()
+    sent = pings.make(known, "token")
+    begun = NextState(RETRYING, attempt=Attempt(1, NOW, 5, "r", "http_500", 500))
+    attempts.open_record(sent, begun, NOW)
+    with pytest.raises(CommandError, match="no record"):
+        ping.await_result(known, sent, 2, sleep=slept.append, clock=lambda: sum(slept))
+
+
+def test_of_two_pings_each_is_made(endpoint: Endpoint) -> None:
+    register()
+    succeed("ping", "pager")
+    endpoint.slept.clear()
+    succeed("ping", "pager")
+    first, second = endpoint.pinged
+    assert first.delivery_id != second.delivery_id
+
+
+def test_an_unknown_app_is_not_pinged(endpoint: Endpoint) -> None:
+    register()
+    assert "did you mean pager?" in refused("ping", "pagr")
+    assert endpoint.slept == []
+
+
+def test_every_result_of_deliver_has_a_hint() -> None:
+    results = ("timeout", "dns_error", "tls_error", "connection_error", "invalid_response", "address_not_allowed")
+    for result in results:
+        known = PingResult("pager", "u", "d", False, result, None, 1, "", {}, "")
+        assert "nothing else is known" not in known.meaning

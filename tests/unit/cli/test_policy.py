@@ -1,0 +1,65 @@
+import json
+from functools import partial
+
+import pytest
+
+from bellhop.queues import MAX_DELAY
+from deliver.attempt import retry
+from deliver.attempt.verdict import MAX_RETRY_AFTER
+from deliver.circuit import rate, window
+from deliver.dependencies import RetryPolicy
+from infra.cli.commands.policy import schedule_of
+from tests.unit.cli.cli_runner import CloudFormation, succeed
+
+FULL = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+
+
+def at_share(share: float, low: float, high: float) -> float:
+    return low + share * (high - low)
+
+
+def test_every_attempt_has_its_delay_with_the_jitter_that_deliver_adds() -> None:
+    first, *retries = schedule_of(FULL, 10, 72).steps
+    assert (first.attempt, first.delay, first.total_most) == (1, 0, 0)
+    assert [(step.attempt, step.delay) for step in retries] == list(enumerate(FULL, 2))
+    for step in retries:
+        for share in (0.0, 0.5, 1.0):
+            drawn = retry.delay(step.attempt - 1, FULL, 0.0, partial(at_share, share))
+            assert step.at_least <= (drawn or 0) <= step.at_most
+    assert (retries[0].at_least, retries[0].at_most) == (5, 6)
+    assert (retries[-1].total_least, retries[-1].total_most) == (272_165, 299_382)
+
+
+def test_what_is_shown_of_deferring_is_what_deliver_does() -> None:
+    schedule = schedule_of(FULL, 10, 72)
+    assert schedule.longest_deferral == RetryPolicy(FULL, 30).span
+    assert schedule.deferral_interval == MAX_DELAY
+    assert schedule.retry_after_cap == MAX_RETRY_AFTER
+    assert schedule.pause.window == window.WINDOW_SECONDS
+    assert schedule.pause.longest_trial_interval == rate.MAX_TRIAL_SECONDS
+
+
+def test_the_policy_is_that_of_the_stacks_parameters(cloudformation: CloudFormation) -> None:
+    cloudformation.parameters |= {"RetryDelaysSeconds": "7,7200", "DeliveryDeadlineSeconds": "3"}
+    shown = succeed("policy")
+    rows = [line.split() for line in shown.splitlines()]
+    assert rows[2] == ["2", "7", "s", "0:00:07", "to", "0:00:08", "0:00:07", "to", "0:00:08"]
+    assert rows[3] == ["3", "2", "h", "2:00:00", "to", "2:12:00", "2:00:07", "to", "2:12:08"]
+    for part in (
+        "ends after 3 s at the latest",
+        "up to 1 d; never shorter",
+        "50% of at least 10 attempts in 5 min failed",
+        "every 30 s at first, then every 10% of the",
+        "at most 15 min apart",
+        "1 a second, doubling every 10 s, up to 64",
+        "After 72 hours without a successful trial, an internal app is switched off",
+        "is deferred for at most 2 h, looked at every 15 min; then it is exhausted",
+    ):
+        assert part in shown
+
+
+def test_as_json_the_policy_is_in_seconds(cloudformation: CloudFormation) -> None:
+    read = json.loads(succeed("policy", "--json"))
+    assert [step["delay"] for step in read["steps"]] == [0, 5, 60, 86_400]
+    assert (read["deadline"], read["longest_deferral"], read["retry_after_cap"]) == (10, 86_465, 86_400)
+    assert read["pause"]["failed_share"] == pytest.approx(0.5)
