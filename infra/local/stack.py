@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,11 +81,13 @@ def deployed_stack(
     parameters: Mapping[str, str | int] | None = None,
     host: str = "127.0.0.1",
     on_progress: Callable[[str], None] = lambda _: None,
+    in_front: Callable[[str], AbstractContextManager[str]] = nullcontext,
 ) -> Iterator[Stack]:
     """Build, start the embedded AWS and deploy the template with `PARAMETERS` and, over them, `parameters`.
 
-    `on_progress` is called with a few words before each step. Any number of stacks may run side by side. At the
-    end of the block every process and file of this one is gone.
+    `on_progress` is called with a few words before each step. `in_front` is given the URL of the embedded AWS and
+    yields the one that the functions are to call, such as a proxy's. Any number of stacks may run side by side. At
+    the end of the block every process and file of this one is gone.
     """
     on_progress("building the functions")
     template = built_template()
@@ -93,8 +95,9 @@ def deployed_stack(
     with (
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
         embedded_aws(Path(directory), host) as aws,
+        in_front(aws.endpoint) as endpoint,
     ):
-        chosen = PARAMETERS | {"AwsEndpointUrl": aws.endpoint} | dict(parameters or {})
+        chosen = PARAMETERS | {"AwsEndpointUrl": endpoint} | dict(parameters or {})
         on_progress("deploying template.yaml")
         _deploy(template, aws, chosen)
         stack = Stack(NAME, aws, _outputs(aws))

@@ -1,0 +1,218 @@
+"""Every delivery is accounted for while AWS calls of the deployed functions fail and their workers are killed."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+
+from bellhop import attempts
+from bellhop.deliveries import delivery_id
+from bellhop.outcomes import OutcomeDay
+from bellhop.registry import DISABLED, App, Installation
+from infra.local.receiver import Behaviour, PlannedResponse, Receiver, failing_first, ok
+from infra.local.registering import Hook, use_stack
+from infra.local.stack import Stack, deployed_stack
+from tests.support.fault_proxy import Fault, FaultProxy, Kind, fault_proxy
+from tests.support.tenant import PARAMETERS, Tenant, eventually
+from tests.support.workers import worker_pids
+
+SEED = int(os.environ.get("FAULT_SEED", "1"))
+EVENTS = int(os.environ.get("FAULT_EVENTS", "120"))
+SLICE = 10  # events published between two changes of what fails
+SETTLE_SECONDS = 600.0
+LEAVING_SECONDS = 10.0  # the cache's lifetime, a batch that has begun, and a slow machine
+
+QUEUES = ("IssueEvents", "Deliveries", "Retries", "Transitions")
+OPERATIONS = (
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:Query",
+    "dynamodb:TransactWriteItems",
+    "sqs:SendMessage ",
+    "sqs:SendMessageBatch",
+    "scheduler:CreateSchedule",
+    "events:PutEvents",
+)
+KILLED = ("NotifyFunction", "DeliverFunction", "HealthFunction")
+RETRIES: dict[str, str | int] = {"RetryDelaysSeconds": "1,2,3,5,8,13,21"}
+
+
+@dataclass
+class Faults:
+    """Changes what fails, by seed, and counts the workers killed."""
+
+    proxy: FaultProxy
+    stack: Stack
+    random: Random = field(default_factory=lambda: Random(SEED))
+    killed: Counter[str] = field(default_factory=Counter)
+
+    def change(self) -> None:
+        """Let three operations fail in one way each, a share of the time; kill a worker now and then."""
+        chosen = self.random.sample(OPERATIONS, 3)
+        self.proxy.faults = [
+            Fault(self.random.choice(list(Kind)), name, self.random.choice((0.1, 0.3, 1.0)), seconds=3.0)
+            for name in chosen
+        ]
+        if self.random.random() < 0.5:
+            function = self.random.choice(KILLED)
+            for pid in worker_pids(self.stack, function, self.proxy.url)[:1]:
+                os.kill(pid, signal.SIGKILL)
+                self.killed[function] += 1
+
+    def end(self) -> None:
+        """Let nothing fail any more."""
+        self.proxy.faults = []
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Iterator[tuple[Stack, FaultProxy]]:
+    proxies: list[FaultProxy] = []
+
+    @contextmanager
+    def in_front(upstream: str) -> Iterator[str]:
+        with fault_proxy(upstream, SEED) as proxy:
+            proxies.append(proxy)
+            yield proxy.url
+
+    with deployed_stack(PARAMETERS | RETRIES, in_front=in_front) as stack:
+        yield stack, proxies[0]
+
+
+@pytest.fixture
+def tenant(faulty: tuple[Stack, FaultProxy]) -> Iterator[Tenant]:
+    before = dict(os.environ)
+    use_stack(faulty[0], os.environ)
+    with ExitStack() as exit_stack:
+        yield Tenant(faulty[0], exit_stack)
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def gone_at(number: int) -> Behaviour:
+    """An endpoint that is well until its webhook number `number`, and then gone for good."""
+    seen = Counter[str]()
+
+    def behave(_: int) -> PlannedResponse:
+        seen["all"] += 1
+        return PlannedResponse(410 if seen["all"] > number else 200)
+
+    return behave
+
+
+def failing_now_and_then(first: PlannedResponse) -> Behaviour:
+    """An endpoint that gives `first` to the first attempt of each fifth webhook: too few to be paused for."""
+    fresh = Counter[str]()
+
+    def behave(seen: int) -> PlannedResponse:
+        fresh["webhooks"] += seen == 1
+        return first if seen == 1 and fresh["webhooks"] % 5 == 0 else PlannedResponse(200)
+
+    return behave
+
+
+def redrive(stack: Stack) -> int:
+    """Send every dead letter to its queue again, as an operator does; how many there were."""
+    sqs, moved = stack.client("sqs"), 0
+    for name in QUEUES:
+        source = sqs.get_queue_url(QueueName=stack.resource(name + "DeadLetters").rpartition("/")[2])["QueueUrl"]
+        while messages := sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=10, AttributeNames=["All"]).get(
+            "Messages"
+        ):
+            for message in messages:
+                group = message.get("Attributes", {}).get("MessageGroupId")
+                sqs.send_message(
+                    QueueUrl=stack.resource(name),
+                    MessageBody=message["Body"],
+                    **({"MessageGroupId": group} if group else {}),
+                )
+                sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+                moved += 1
+    return moved
+
+
+def outstanding(stack: Stack) -> int:
+    """How many messages the queues hold, delayed and in flight too."""
+    sqs = stack.client("sqs")
+    names = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
+    total = 0
+    for name in QUEUES:
+        attributes = sqs.get_queue_attributes(QueueUrl=stack.resource(name), AttributeNames=names)["Attributes"]
+        total += sum(int(attributes[n]) for n in names)
+    return total
+
+
+def settled(stack: Stack, redriven: Counter[str]) -> bool:
+    if outstanding(stack):
+        time.sleep(1)
+        return False
+    redriven["messages"] += (moved := redrive(stack))
+    return moved == 0
+
+
+def fate_of(hook: Hook, endpoint: Receiver, tenant: Tenant, event_id: str) -> str:
+    """What became of an event's delivery to an app."""
+    identifier = delivery_id(tenant.organization, event_id, f"installation-{hook.app_id}")
+    if any(r.webhook_id == identifier and r.verified and r.status == 200 for r in endpoint.received):
+        return "delivered"
+    record = attempts.load(identifier)
+    return record.state if record else "lost"
+
+
+def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
+    faulty: tuple[Stack, FaultProxy], tenant: Tenant, note: Callable[[str, object], None]
+) -> None:
+    stack, proxy = faulty
+    healthy = [tenant.app(ok) for _ in range(4)]
+    busy = PlannedResponse(503, headers=(("Retry-After", "1"),))
+    failing = [tenant.app(failing_now_and_then(first)) for first in (PlannedResponse(500), busy)]
+    paused = tenant.app(failing_first(1))
+    retired, retired_endpoint = tenant.app(gone_at(EVENTS // 3))
+    leaver, leaver_endpoint = tenant.app(failing_first(1))
+    everybody = [*healthy, *failing, paused, (retired, retired_endpoint), (leaver, leaver_endpoint)]
+    faults = Faults(proxy, stack)
+    identifiers = [f"event-{number}" for number in range(EVENTS)]
+    left_at = 0.0
+    for start in range(0, EVENTS, SLICE):
+        faults.change()
+        tenant.publish(*(tenant.event(identifier) for identifier in identifiers[start : start + SLICE]))
+        if start >= EVENTS // 2 and not left_at:
+            installation = Installation(tenant.organization, f"installation-{leaver.app_id}")
+            installation.update(actions=[Installation.status.set("uninstalled")])
+            left_at = time.time()
+        time.sleep(1.5)  # faults last for a while; nothing is waited for
+    faults.end()
+    redriven: Counter[str] = Counter()
+    eventually(lambda: settled(stack, redriven), "every queue is empty", SETTLE_SECONDS)
+
+    ends = {
+        hook.app_id: Counter(fate_of(hook, endpoint, tenant, e) for e in identifiers)
+        for hook, endpoint in everybody
+    }
+    note("injected", sum(proxy.injected.values()))
+    note("killed", dict(faults.killed))
+    note("redriven", redriven["messages"])
+    note("deliveries", EVENTS * len(everybody))
+    note("duplicates", sum(n - 1 for _, endpoint in healthy for n in endpoint.copies.values()))
+    for hook, _ in [*healthy, *failing]:
+        assert ends[hook.app_id] == {"delivered": EVENTS}, (hook.app_id, ends[hook.app_id])
+    assert set(ends[paused[0].app_id]) <= {"delivered", "exhausted"}
+    assert set(ends[retired.app_id]) <= {"delivered", "parked", "stopped"}
+    assert App.get(retired.app_id).state == DISABLED
+    assert set(ends[leaver.app_id]) <= {"delivered", "withdrawn", "lost"}  # skipped by notify, they have no record
+    assert [r for r in leaver_endpoint.received if r.at > left_at + LEAVING_SECONDS] == []
+    for hook, endpoint in everybody:
+        rows = list(OutcomeDay.query(f"{hook.app_id}#{tenant.organization}"))
+        assert sum(int(row.success) for row in rows) <= sum(r.status == 200 for r in endpoint.received)
+    mails = Counter(to for mail in stack.mails() for to in mail["To"] if retired.app_id in str(mail))
+    assert all(number == 1 for number in mails.values()), mails
