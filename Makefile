@@ -9,7 +9,7 @@ SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench sam-local build deploy lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench faults sam-local build deploy lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -107,6 +107,9 @@ test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that i
 		if test -n "$$($(call find_python,$$version))" -o "$(origin PYTHONS)" != file; then \
 			echo "Python $$version"; $(MAKE) --no-print-directory unit-$$version || exit; \
 		else echo "Python $$version is neither on the PATH nor under pyenv: skipped."; fi; done
+
+faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes
+	@.venv/bin/pytest tests/faults -q
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
 	@$(PY) -m infra.local.samlocal

@@ -160,7 +160,7 @@ def settled(stack: Stack, redriven: Counter[str]) -> bool:
     return moved == 0
 
 
-def fate_of(hook: Hook, endpoint: Receiver, tenant: Tenant, event_id: str) -> str:
+def end_of(hook: Hook, endpoint: Receiver, tenant: Tenant, event_id: str) -> str:
     """What became of an event's delivery to an app."""
     identifier = delivery_id(tenant.organization, event_id, f"installation-{hook.app_id}")
     if any(r.webhook_id == identifier and r.verified and r.status == 200 for r in endpoint.received):
@@ -196,7 +196,7 @@ def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
     eventually(lambda: settled(stack, redriven), "every queue is empty", SETTLE_SECONDS)
 
     ends = {
-        hook.app_id: Counter(fate_of(hook, endpoint, tenant, e) for e in identifiers)
+        hook.app_id: Counter(end_of(hook, endpoint, tenant, e) for e in identifiers)
         for hook, endpoint in everybody
     }
     note("injected", sum(proxy.injected.values()))
@@ -216,3 +216,22 @@ def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
         assert sum(int(row.success) for row in rows) <= sum(r.status == 200 for r in endpoint.received)
     mails = Counter(to for mail in stack.mails() for to in mail["To"] if retired.app_id in str(mail))
     assert all(number == 1 for number in mails.values()), mails
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["dynamodb:UpdateItem .*Outcomes", "dynamodb:PutItem .*Successes", "dynamodb:PutItem .*Attempts", "events:"],
+)
+def test_a_service_that_never_responds_has_no_webhook_of_a_healthy_app_sent_twice(
+    faulty: tuple[Stack, FaultProxy], tenant: Tenant, call: str
+) -> None:
+    proxy = faulty[1]
+    _, healthy = tenant.app(ok)
+    tenant.app(failing_first(1))
+    names = [f"silent-{number}" for number in range(20)]
+    proxy.faults = [Fault(Kind.SLOW, call, seconds=60.0)]
+    tenant.publish(*(tenant.event(name) for name in names))
+    eventually(lambda: len(healthy.copies) == len(names), "every webhook of the healthy app arrives")
+    time.sleep(2 * int(PARAMETERS["DeliverTimeoutSeconds"]))  # for what a timeout would send again
+    proxy.faults = []
+    assert set(healthy.copies.values()) == {1}
