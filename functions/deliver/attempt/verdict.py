@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 
-from deliver.http.response import Response, SendFailure
+from deliver.http.response import INVALID_HEADER, Response, SendFailure
 
 MAX_RETRY_AFTER = 86_400.0  # seconds; no endpoint can delay a delivery for longer than a day at a time
 
@@ -46,20 +46,22 @@ def judge(outcome: Response | SendFailure, now: datetime) -> Judgement:
     if isinstance(outcome, SendFailure):
         if outcome.refused:
             return Judgement(Verdict.STOP, Counter.ERROR, outcome.kind)
-        return Judgement(Verdict.RETRY, Counter.TIMEOUT, outcome.kind)
+        counter = Counter.ERROR if outcome.kind == INVALID_HEADER else Counter.TIMEOUT
+        return Judgement(Verdict.RETRY, counter, outcome.kind)
     return _judge_response(outcome, now)
 
 
 def _judge_response(response: Response, now: datetime) -> Judgement:
-    control = response.headers.get("webhook-delivery", "").strip().lower()
+    # A header that is sent twice arrives as one, with commas.
+    control = {value.strip() for value in response.headers.get("webhook-delivery", "").lower().split(",")}
     result = f"http_{response.status}"
     if response.status == HTTPStatus.GONE:  # 410
         return Judgement(Verdict.STOP, Counter.FATAL, result)
-    if control == "disable":
+    if "disable" in control:
         return Judgement(Verdict.STOP, Counter.FATAL, "disable_requested")
     if response.ok:
         return Judgement(Verdict.DELIVERED, Counter.SUCCESS, result)
-    if control == "abort-message":
+    if "abort-message" in control:
         return Judgement(Verdict.STOP, Counter.ERROR, "abort_requested")
     wait = retry_after(response.headers.get("retry-after"), now) if response.status in _BUSY else 0.0
     counter = Counter.NONE if response.status == HTTPStatus.TOO_MANY_REQUESTS else Counter.ERROR
@@ -69,15 +71,15 @@ def _judge_response(response: Response, now: datetime) -> Judgement:
 def retry_after(value: str | None, now: datetime) -> float:
     """Seconds that a Retry-After header asks for, within 0 and `MAX_RETRY_AFTER`; 0 where it makes no sense.
 
-    Both forms of RFC 9110 section 10.2.3.
+    Both forms of RFC 9110 section 10.2.3. Of numbers that were sent twice, the longest counts.
     """
     text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:10]), MAX_RETRY_AFTER)
+    numbers = [part.strip() for part in text.split(",")]
+    if text.isascii() and all(number.isdigit() for number in numbers):
+        return min(max(float(number[:10]) for number in numbers), MAX_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        wait = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, OverflowError):  # no date, or one that is not within any calendar
         return 0.0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+    return min(max(wait, 0.0), MAX_RETRY_AFTER)

@@ -21,10 +21,14 @@ class Response:
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
+INVALID_HEADER = "invalid_header"  # one of the app's own headers cannot be sent: its configuration's fault
+
+
 @dataclass(frozen=True, slots=True)
 class SendFailure:
     """No response came. `refused` says that our guard did not let the request go out."""
 
-    kind: str  # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed
+    # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed, invalid_header
+    kind: str
     detail: str
     refused: bool = False

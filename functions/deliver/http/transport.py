@@ -1,10 +1,12 @@
 """One HTTP POST that nothing an endpoint does can prolong: requests over sockets that know the deadline."""
 
+import re
 import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from http.client import HTTPException
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from deliver.http import hub
 from deliver.http.adapter import Adapter
 from deliver.http.guard import AddressNotAllowedError, EndpointPolicy, check_address, check_target
-from deliver.http.response import KEPT_BYTES, Response, SendFailure
+from deliver.http.response import INVALID_HEADER, KEPT_BYTES, Response, SendFailure
 from deliver.http.sockets import Call, TlsContext, connect_first, current_call
 
 DRAINED_BYTES = 65_536  # to read further than that would cost more than a new connection
@@ -37,6 +39,8 @@ class GuardBypassedError(Exception):
 class _DnsError(Exception):
     pass
 
+
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 _NOT_URLS = (
     requests.exceptions.InvalidURL,
@@ -68,6 +72,9 @@ class Transport:
         Raises:
             ResolversBusyError: the name's look-up never began.
         """
+        if name := unsendable(headers):
+            # Without its value, which may be a secret.
+            return SendFailure(INVALID_HEADER, f"the header {name} has a line break or a character beyond Latin-1")
         call = Call(time.monotonic() + seconds)
         current_call.set(call)
         try:
@@ -77,7 +84,11 @@ class Transport:
             return SendFailure("address_not_allowed", str(error), refused=True)
         except _NOT_URLS as error:
             return SendFailure("address_not_allowed", str(error), refused=True)
-        except (_DnsError, OSError, HTTPError) as error:
+        except (_DnsError, OSError, HTTPError, HTTPException) as error:
+            return _failure(error, call)
+        except ValueError as error:
+            if not call.response_began:
+                raise  # ours: no byte of the endpoint's was there to cause it
             return _failure(error, call)
 
     def close(self) -> None:
@@ -132,14 +143,21 @@ class Transport:
             raise _DnsError(str(error)) from error
 
 
+def unsendable(headers: Mapping[str, str]) -> str | None:
+    """The first header that HTTP cannot carry (RFC 9110 section 5.5), by its name; None when there is none."""
+    return next((name for name, value in headers.items() if not _HEADER_VALUE.fullmatch(value)), None)
+
+
 def _read(response: requests.Response, call: Call) -> Response:
     raw = response.raw
     try:
         body = raw.read(DRAINED_BYTES, decode_content=False)
         if raw.read(1, decode_content=False):  # at the end this gives the connection back to its pool
             raw.close()
-    except (OSError, HTTPError):
-        call.remaining()  # a body that ran into the deadline is a timeout; one cut short lets the status stand
+    except (OSError, HTTPError, HTTPException, ValueError):
+        # Policy: a body that ran into the deadline is a timeout. One that is cut short, or is not what its framing
+        # says (a negative chunk size is a ValueError), lets the status stand: the receiver has decided.
+        call.remaining()
         raw.close()
         body = b""
     call.remaining()

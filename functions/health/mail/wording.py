@@ -17,6 +17,7 @@ _ERRORS = {
     "dns_error": "the endpoint's name could not be resolved",
     "tls_error": "no secure connection",
     "connection_error": "the connection failed or broke off",
+    "invalid_header": "one of the app's own headers cannot be sent",
     "invalid_response": "the response was not valid HTTP",
     "address_not_allowed": "the endpoint's address is not allowed",
     "disable_requested": "the endpoint asked to be switched off",

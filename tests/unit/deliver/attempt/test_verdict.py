@@ -115,3 +115,31 @@ def test_every_status_has_a_verdict(status: int) -> None:
 
 def test_every_outcome_counter_can_be_what_a_response_adds_to() -> None:
     assert {counter.value for counter in Counter} == {*COUNTERS, "none"}
+
+
+@pytest.mark.parametrize("control", ["disable, disable", "DISABLE,disable", "abort-message, disable"])
+def test_a_control_header_that_is_sent_twice_is_obeyed(control: str) -> None:
+    assert judge(response(500, webhook_delivery=control), NOW).result == "disable_requested"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("120, 120", 120.0), ("5,60", 60.0), ("60, soon", 0.0), (",", 0.0)]
+)
+def test_of_a_retry_after_that_is_sent_twice_the_longest_counts(value: str, seconds: float) -> None:
+    assert retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize("zone", ["+99999999999999999", "-99999999999999999", "+9999"])
+def test_a_retry_after_beyond_every_calendar_never_raises(zone: str) -> None:
+    judgement = judge(response(503, retry_after=f"26 Nov 2026 13:00:00 {zone}"), NOW)
+    assert (judgement.verdict, judgement.counter) == ("retry", "error")
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "webhook-delivery"]), st.text()), st.integers(100, 999))
+def test_judging_a_response_never_raises(headers: dict[str, str], status: int) -> None:
+    assert judge(Response(status, headers, b""), NOW).result
+
+
+def test_a_header_of_the_app_that_cannot_be_sent_is_retried_and_counted_as_its_error() -> None:
+    judgement = judge(SendFailure("invalid_header", "the header X has a line break"), NOW)
+    assert (judgement.verdict, judgement.counter, judgement.result) == ("retry", "error", "invalid_header")

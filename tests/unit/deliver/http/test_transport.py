@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deliver.http import sockets
 from deliver.http import transport as module
@@ -484,3 +486,43 @@ def test_a_look_up_that_never_began_is_our_fault_and_not_the_endpoints(
     with pytest.raises(module.ResolversBusyError, match=r"slow\.example"):
         post(transport, "http://slow.example/", seconds=0.2)
     over.set()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "body", [b"-1\r\n", b"-ffffffffff\r\nx\r\n", b"zz\r\n", b"1;x\r\n", b"\r\n\r\n", b"5\r\nab\r\n0\r\n\r\n"]
+)
+def test_a_negative_or_senseless_chunk_size_lets_the_status_stand(transport: Transport, body: bytes) -> None:
+    with serve(responds_with(CHUNKED + body)) as server:
+        outcome = post(transport, server.url)
+    assert isinstance(outcome, Response)
+    assert outcome.status == 200
+
+
+@given(head=st.binary(max_size=40), body=st.binary(max_size=60))
+@settings(max_examples=60)
+def test_whatever_bytes_an_endpoint_sends_are_a_response_or_a_send_failure(head: bytes, body: bytes) -> None:
+    fuzzed = Transport(OPEN, tls_context())
+    try:
+        with serve(responds_with(b"HTTP/1.1 200 " + head + b"\r\n" + body + b"\r\n\r\n" + body)) as server:
+            outcome = post(fuzzed, server.url, 0.5)
+    finally:
+        fuzzed.close()
+    assert isinstance(outcome, Response | SendFailure)
+
+
+@pytest.mark.parametrize(
+    "value", ["Bearer top\nsecret", "Bearer top\r\nX: secret", "Bearer \u0142secret", "secret\0"]
+)
+def test_a_header_that_cannot_be_sent_is_named_without_its_value_and_nothing_goes_out(
+    transport: Transport, value: str
+) -> None:
+    with serve(responds_with(OK)) as server:
+        outcome = transport.post(server.url, {"Authorization": value}, b"{}", 5.0)
+        assert server.accepted == 0
+    assert kind(outcome) == "invalid_header"
+    assert isinstance(outcome, SendFailure)
+    assert "Authorization" in outcome.detail
+    assert "secret" not in outcome.detail
