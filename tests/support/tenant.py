@@ -26,10 +26,10 @@ PARAMETERS: dict[str, str | int] = {
     # timeout is enough to keep a slow machine's batch from coming back while it is still worked on.
     "NotifyTimeoutSeconds": 10,
     "NotifyVisibilitySeconds": 20,
-    "DeliverTimeoutSeconds": 20,
-    "DeliverVisibilitySeconds": 40,
-    "HealthTimeoutSeconds": 20,
-    "HealthVisibilitySeconds": 40,
+    "DeliverTimeoutSeconds": 16,
+    "DeliverVisibilitySeconds": 32,
+    "HealthTimeoutSeconds": 15,
+    "HealthVisibilitySeconds": 30,
 }
 LOG = ROOT / ".local" / "e2e.log"  # written when a test failed
 WAIT_SECONDS = 60.0  # most waits end after a few seconds; a busy machine may need more
