@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import ConnectionError as NotConnectedError
 from botocore.exceptions import HTTPClientError
@@ -36,12 +36,14 @@ class Budget:
         self._kept = END_SECONDS
         self._silences: dict[tuple[str, str], int] = {}
 
-    def watch(self, session: "Session") -> None:
-        """Check every try of the clients that `session` makes from now on, pynamodb's among them."""
-        events = session.get_component("event_emitter")
-        events.register("before-parameter-build", self._name_target)
-        events.register("request-created", self._check)  # outside of botocore's retries, before each try
-        events.register("response-received", self._note)
+    @classmethod
+    def watching(cls, session: "Session") -> Self:
+        """A budget that checks every try of the clients that `session` makes from now on, also pynamodb's."""
+        budget, events = cls(), session.get_component("event_emitter")
+        events.register("before-parameter-build", budget._name_target)
+        events.register("request-created", budget._check)  # outside of botocore's retries, before each try
+        events.register("response-received", budget._note)
+        return budget
 
     @contextmanager
     def invocation(self, remaining_milliseconds: Callable[[], int]) -> Iterator[None]:

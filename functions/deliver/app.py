@@ -142,9 +142,7 @@ def _telemetry() -> PowertoolsTelemetry:
 
 @cache
 def _budget() -> Budget:
-    budget = Budget()
-    budget.watch(aws.core())
-    return budget
+    return Budget.watching(aws.core())
 
 
 @cache

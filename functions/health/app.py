@@ -16,12 +16,12 @@ from health.review import Scope, review
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Entry point for both event sources; a batch always comes from one of them."""
-    deps, telemetry = _open()
+    deps, telemetry, budget = _open()
     telemetry.begin(context)
     batch = event["Records"]
     try:
         from_stream = batch[0]["eventSource"] == "aws:dynamodb"
-        with _budget().invocation(context.get_remaining_time_in_millis):
+        with budget.invocation(context.get_remaining_time_in_millis):
             return partial_batch.response(_from_stream(batch, deps) if from_stream else _from_queue(batch, deps))
     finally:
         telemetry.flush()
@@ -88,17 +88,10 @@ def _scope(change: dict[str, Any]) -> Scope:
 
 
 @cache
-def _budget() -> Budget:
-    budget = Budget()
-    budget.watch(aws.core())
-    return budget
-
-
-@cache
-def _open() -> tuple[HealthDependencies, PowertoolsTelemetry]:
-    _budget()  # before the first client is made, so that it watches them all
+def _open() -> tuple[HealthDependencies, PowertoolsTelemetry, Budget]:
+    budget = Budget.watching(aws.core())  # before the first client is made, so that it watches them all
     telemetry = PowertoolsTelemetry()
-    return build(settings.load(Settings, os.environ), telemetry), telemetry
+    return build(settings.load(Settings, os.environ), telemetry), telemetry, budget
 
 
 if settings.on_lambda(os.environ):  # initialisation has a whole processor and is not billed: build there

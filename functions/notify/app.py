@@ -43,8 +43,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @cache
 def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry, Budget]:
-    budget = Budget()
-    budget.watch(aws.core())  # before the first client is made
+    budget = Budget.watching(aws.core())  # before the first client is made, so that it watches them all
     chosen = settings.load(Settings, os.environ)
     tables.bind(
         tables.connect(),

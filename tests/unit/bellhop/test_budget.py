@@ -41,14 +41,17 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 
 @pytest.fixture
-def budget() -> Budget:
-    return Budget()
+def session() -> Session:
+    return Session()
 
 
 @pytest.fixture
-def dynamodb(network: Network, budget: Budget) -> Any:
-    session = Session()
-    budget.watch(session)
+def budget(session: Session) -> Budget:
+    return Budget.watching(session)
+
+
+@pytest.fixture
+def dynamodb(network: Network, session: Session, budget: Budget) -> Any:
     config = Config(
         connect_timeout=aws.CONNECT_SECONDS,
         read_timeout=aws.READ_SECONDS,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bellhop.budget import Budget
 from health import app, follow_up, messages
 from health.messages import FollowUp
 from health.review import Scope
@@ -38,7 +39,7 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> Handled:
     made = Handled()
     telemetry = Telemetry()
     deps = SimpleNamespace(telemetry=telemetry, thresholds=None)
-    monkeypatch.setattr(app, "_open", lambda: (deps, telemetry))
+    monkeypatch.setattr(app, "_open", lambda: (deps, telemetry, Budget()))
     monkeypatch.setattr(app, "review", made)
     monkeypatch.setattr(follow_up, "follow_up", made)
     return made
