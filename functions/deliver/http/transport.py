@@ -40,6 +40,7 @@ class _DnsError(Exception):
     pass
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 _NOT_URLS = (
@@ -72,9 +73,10 @@ class Transport:
         Raises:
             ResolversBusyError: the name's look-up never began.
         """
-        if name := unsendable(headers):
+        name = unsendable(headers)
+        if name is not None:
             # Without its value, which may be a secret.
-            return SendFailure(INVALID_HEADER, f"the header {name} has a line break or a character beyond Latin-1")
+            return SendFailure(INVALID_HEADER, f"the name or the value of the header {name!r:.80} cannot be sent")
         call = Call(time.monotonic() + seconds)
         current_call.set(call)
         try:
@@ -144,8 +146,12 @@ class Transport:
 
 
 def unsendable(headers: Mapping[str, str]) -> str | None:
-    """The first header that HTTP cannot carry (RFC 9110 section 5.5), by its name; None when there is none."""
-    return next((name for name, value in headers.items() if not _HEADER_VALUE.fullmatch(value)), None)
+    """The first header that HTTP cannot carry (RFC 9110 section 5), by its name; None when there is none."""
+    return next((name for name, value in headers.items() if not _sendable(name, value)), None)
+
+
+def _sendable(name: str, value: str) -> bool:
+    return bool(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value))
 
 
 def _read(response: requests.Response, call: Call) -> Response:

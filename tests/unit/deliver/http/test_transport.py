@@ -526,3 +526,13 @@ def test_a_header_that_cannot_be_sent_is_named_without_its_value_and_nothing_goe
     assert isinstance(outcome, SendFailure)
     assert "Authorization" in outcome.detail
     assert "secret" not in outcome.detail
+
+
+@pytest.mark.parametrize("name", ["", "X Team", "X:Team", "X-T\u00e9am", "X\r\nHost", "X\u0142", "x" * 200 + " "])
+def test_a_header_name_that_cannot_be_sent_is_the_configurations_fault(transport: Transport, name: str) -> None:
+    with serve(responds_with(OK)) as server:
+        outcome = transport.post(server.url, {name: "secret"}, b"{}", 5.0)
+        assert server.accepted == 0
+    assert isinstance(outcome, SendFailure)
+    assert outcome.kind == "invalid_header"
+    assert "secret" not in outcome.detail
