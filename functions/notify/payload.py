@@ -36,11 +36,10 @@ class Payload:
     @cached_property
     def _data(self) -> str:
         event = self._event
-        parts = [str(m) for m in members(event.texts["data"]) if m.name != "issue"] if event.data else []
+        written = members(event.texts["data"]) if event.data else ()
+        parts = [str(m) for m in written if m.name != "issue" or not event.issue]
         if event.issue:
             parts.append(f'"issue":{_with_id_as_text(event.texts["issue"])}')
-        elif event.data and "issue" in event.data:
-            parts.append(next(str(m) for m in members(event.texts["data"]) if m.name == "issue"))
         return "{" + ",".join(parts) + "}"
 
     @cached_property
