@@ -15,7 +15,7 @@ from botocore.exceptions import (
 )
 from pynamodb.exceptions import PynamoDBException
 
-from infra.cli.text import printable
+from bellhop.text import printable
 
 _CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
 _HINTS: dict[type[BotoCoreError], str] = {

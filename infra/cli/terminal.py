@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bellhop.text import printable
 from infra.cli.errors import CommandError
-from infra.cli.text import printable
 
 _PIPED_WIDTH = 240  # columns: a pipe has no width, and a row is to stay on its line
 _LABEL_WIDTH = 11

@@ -2,10 +2,7 @@
 
 from datetime import UTC, datetime
 
-
-def printable(text: object) -> str:
-    """`text` with every control, invisible and direction-changing character as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+from bellhop.text import printable
 
 
 def first_line(text: str) -> str:

@@ -12,10 +12,10 @@ from bellhop import attempts
 from bellhop.attempts import REPLAYABLE
 from bellhop.outcomes import COUNTERS
 from bellhop.registry import INTERNAL, PUBLISHED, UNPUBLISHED, App, AuditEntry, Installation, find
+from bellhop.text import printable
 from infra.cli import signing_secrets
 from infra.cli.errors import CommandError
 from infra.cli.terminal import labelled, line, table
-from infra.cli.text import printable
 
 COUNTED = 10_000  # replayable deliveries at most; of more it is said that there are at least so many
 _PAGE = 1000

@@ -16,9 +16,10 @@ from rich.text import Text
 from bellhop import successes
 from bellhop.attempts import DELIVERED, KEPT, PARKED, RETRYING, DeliveryRecord
 from bellhop.successes import SuccessPack
+from bellhop.text import printable
 from infra.cli import stack, terminal
 from infra.cli.terminal import cell, line, state, table
-from infra.cli.text import duration, first_line, printable, utc
+from infra.cli.text import duration, first_line, utc
 from infra.cli.views import load_app
 
 LIMIT = 10_000  # entries at most

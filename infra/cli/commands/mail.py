@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from bellhop.registry import App, AuditEntry, Organization, find
+from bellhop.text import printable
 from health import transitions
 from health.mail import mailer
 from health.mail.content import Links, Mail, compose
@@ -20,7 +21,6 @@ from infra.cli import identity, stack, terminal
 from infra.cli.errors import CommandError
 from infra.cli.identity import TransitionsQueue
 from infra.cli.terminal import line, table
-from infra.cli.text import printable
 from infra.cli.views import load_app, mail_states
 
 # What an owner may not have got. A pending mail is sent by itself, unless its message is a dead letter.

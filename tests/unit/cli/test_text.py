@@ -1,6 +1,7 @@
 import pytest
 
-from infra.cli.text import duration, first_line, printable
+from bellhop.text import printable
+from infra.cli.text import duration, first_line
 
 
 def test_control_and_invisible_characters_become_escapes() -> None:
