@@ -93,7 +93,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         secrets=Keyring(chosen.cache_seconds, time.time, time.time),
         scheduler=_scheduler(chosen, aws.client("sqs")),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
-        transport=Transport(chosen.endpoints, tls_context()),
+        transport=Transport(chosen.endpoints, tls_context(), chosen.cache_seconds, time.time),
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
         buffer=SuccessBuffer(time.time),

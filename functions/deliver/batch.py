@@ -215,6 +215,9 @@ def _write_result(
     pending: PendingAttempt, result: PostResult | Exception | None, deps: DeliverDependencies, batch: Batch
 ) -> None:
     if isinstance(result, Exception):
+        # Policy: no endpoint is to blame. Nothing is counted; the message comes back and finds its attempt free.
+        deps.telemetry.count("OurFault")
+        chain.give_back(pending)
         raise result
     if result is None:
         chain.give_back(pending)

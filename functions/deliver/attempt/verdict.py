@@ -6,10 +6,12 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 
-from deliver.http.response import INVALID_HEADER, Response, SendFailure
+from deliver.http.response import INVALID_HEADER, INVALID_URL, Response, SendFailure
 
 MAX_RETRY_AFTER = 86_400.0  # seconds; no endpoint can delay a delivery for longer than a day at a time
 
+_CONFIGURATION = {INVALID_HEADER, INVALID_URL}  # no endpoint was asked
+_VALUES = 8  # of a Retry-After that are looked at: reading a date takes time
 _BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
@@ -46,7 +48,7 @@ def judge(outcome: Response | SendFailure, now: datetime) -> Judgement:
     if isinstance(outcome, SendFailure):
         if outcome.refused:
             return Judgement(Verdict.STOP, Counter.ERROR, outcome.kind)
-        counter = Counter.ERROR if outcome.kind == INVALID_HEADER else Counter.TIMEOUT
+        counter = Counter.ERROR if outcome.kind in _CONFIGURATION else Counter.TIMEOUT
         return Judgement(Verdict.RETRY, counter, outcome.kind)
     return _judge_response(outcome, now)
 
@@ -71,15 +73,19 @@ def _judge_response(response: Response, now: datetime) -> Judgement:
 def retry_after(value: str | None, now: datetime) -> float:
     """Seconds that a Retry-After header asks for, within 0 and `MAX_RETRY_AFTER`; 0 where it makes no sense.
 
-    Both forms of RFC 9110 section 10.2.3. Of numbers that were sent twice, the longest counts.
+    Both forms of RFC 9110 section 10.2.3. Of values that were sent twice, the longest counts. They arrive with a
+    comma between them, as does the day of the week with its date; a date means the same without it.
     """
-    text = (value or "").strip()
-    numbers = [part.strip() for part in text.split(",")]
-    if text.isascii() and all(number.isdigit() for number in numbers):
-        return min(max(float(number[:10]) for number in numbers), MAX_RETRY_AFTER)
+    values = (value or "").split(",")[:_VALUES]
+    return min(max(_seconds(text.strip(), now) for text in values), MAX_RETRY_AFTER)
+
+
+def _seconds(text: str, now: datetime) -> float:
+    if text.isascii() and text.isdigit():
+        return float(text[:10])
     try:
         moment = parsedate_to_datetime(text)
         wait = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
-    except (ValueError, OverflowError):  # no date, or one that is not within any calendar
+    except (ValueError, TypeError, IndexError, OverflowError):  # no date, or one that is not within any calendar
         return 0.0
-    return min(max(wait, 0.0), MAX_RETRY_AFTER)
+    return max(wait, 0.0)

@@ -4,29 +4,34 @@ The way of one attempt, down through the floors and back up:
 
     Transport.post(url, headers, body, seconds)      a Call with the deadline, in `current_call`
       Adapter.send                                   requests: the pool of the URL's host
-        urllib3 urlopen                              an idle connection of the pool, or a new one
+        urllib3 urlopen                              an idle connection that is not too old, or a new one
           _Connection._new_conn                      only for a new one:
             Transport._connect                         scheme and port allowed? (guard)
-              look-up in a thread                      every address allowed? (guard), before any packet
-              sockets.connect_first                    connects to an address that was checked
+              Resolver.addresses                       look-up in a thread
+              guard                                    every address allowed? before any packet
+              sockets.connect_first                    addresses that were checked, beside one another
             TlsContext.wrap_socket                     https: handshake, certificate (TlsSocket)
           _Connection.request                        headers and body in one write
-          _Connection.getresponse                    status and headers
+          _Connection.getresponse                    status and headers (FieldsResponse)
       _read                                          up to 64 KiB of the body; then the connection goes back to
                                                      its pool, or is closed when more is left
+
+An exception on any of these floors reaches Transport.post, where faults.judge says whose fault it is.
 
 Wherever a socket would block, `hub.until` lets the other attempts go on, for at most what is left of the deadline.
 
 What the sockets and the connection note in the Call while they work:
 
     begin_request   by _Connection.request     reused = this socket served a request before; counting starts anew
-    on_wire         by _Socket                 bytes_on_wire += n, until headers_read; too many is an error
-    on_decrypted    by _Socket or TlsSocket    response_began = a byte came; eof = no more comes
-    headers_read    by _Connection             the status and headers are there
+    on_wire         by Socket                  bytes_on_wire += n; too many are an error, headers_read or not
+    on_decrypted    by Socket or TlsSocket     response_began = a byte came; eof = no more comes
+    end_headers     by _Connection             headers_read: the status and headers are there; counting starts anew
+    unframed        by FieldsResponse          where the body ends is not known: it is not read
+    unread          by FieldsResponse          more came than the response: the connection is not kept
     remaining       by all of them             seconds left; raises TimeoutError when there are none
 
 `reused and not response_began` makes Transport go on with the next connection; `eof` before `headers_read` makes a
-response that was cut off a send failure, as does an exception anywhere.
+response that was cut off a send failure.
 
 Parts of libraries that are private, or public but without a promise, and that this package (and bellhop.tables)
 relies on. Each has a test in test_library_contract.py that fails when an update changes it:
@@ -45,13 +50,19 @@ relies on. Each has a test in test_library_contract.py that fails when an update
               SSLSocket
     urllib3   a body read to its end gives the           transport           connections are not kept alive
               connection back to its pool
+    urllib3   a pool drops an idle connection whose      adapter             a request fails first, and goes out
+              socket can be read                                             again on a new connection
     urllib3   PoolManager.pools: keys(), [key]           adapter             close() leaves connections open
+    urllib3   SSLTransport.sslobj, .incoming             sockets             https fails: every test notices
     requests  init_poolmanager, cert_verify,             adapter             slower, or requests' own behaviour
               get_connection_with_tls_context,                               (proxies, cookies) comes back
               request_url, build_response are called
     requests  HTTPAdapter.send without a Session         transport           posts fail: every test notices
     http.client  takes a header block that was cut off   adapter             nothing: the check on eof is then
               for a whole one                                                superfluous
+    http.client  HTTPConnection.response_class;          fields              odd headers are send failures again
+              begin() reads lines by self.fp.readline()
+    http.client  _close_conn() after a body's last byte  fields              what follows it is not noticed
     socket    SocketIO reads by recv_into()              sockets             the deadline is lost on plain HTTP
     greenlet  a greenlet has its own contextvars         sockets, hub        attempts mix their deadlines
     pynamodb  Model._get_connection, get_meta_table,     bellhop.tables      start fails: every test notices

@@ -22,13 +22,15 @@ class Response:
 
 
 INVALID_HEADER = "invalid_header"  # one of the app's own headers cannot be sent: its configuration's fault
+INVALID_URL = "invalid_url"  # the app's URL cannot be posted to: its configuration's fault
 
 
 @dataclass(frozen=True, slots=True)
 class SendFailure:
     """No response came. `refused` says that our guard did not let the request go out."""
 
-    # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed, invalid_header
+    # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed, invalid_header,
+    # invalid_url: faults.py has the table
     kind: str
     detail: str
     refused: bool = False

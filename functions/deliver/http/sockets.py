@@ -6,22 +6,32 @@ operation gets the time that is left, so the sum is bounded: connect, TLS, heade
 
 import errno
 import os
+import selectors
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import closing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Any, Self
 
 import certifi
 from urllib3.exceptions import ProtocolError
 from urllib3.util.ssltransport import SSLTransport
 
-from deliver.http import hub
+from deliver.http import faults, hub
 
 READS_IN_A_ROW = 8
 MAX_HEADER_BYTES = 131_072  # of one response, with those of the 1xx before it
+# After the headers: four times the body that is read. The rest is what frames it, such as chunk extensions,
+# trailers and TLS records that carry no data.
+MAX_BODY_BYTES = 262_144
+
+NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305 section 5: after which the next address is tried beside the one before
+MAX_ADDRESSES = 8  # of one name: while they are tried, each holds a descriptor
 
 
 @dataclass(slots=True)
@@ -34,26 +44,45 @@ class Call:
     eof: bool = False
     reads: int = 0
     headers_read: bool = False
+    unframed: bool = False
+    peeking: bool = False
+    unread: bool = False
     bytes_on_wire: int = 0
 
     def begin_request(self, *, reused: bool) -> None:
         """Note that a request goes out, on a connection that served one before or not."""
-        self.reused, self.headers_read, self.bytes_on_wire = reused, False, 0
+        self.reused, self.headers_read, self.unframed, self.unread = reused, False, False, False
+        self.bytes_on_wire = 0
+
+    def end_headers(self) -> None:
+        """Note that the status and headers are there."""
+        self.headers_read, self.bytes_on_wire = True, 0
 
     def on_wire(self, count: int) -> None:
         """Note that bytes came over the wire, whatever they were.
 
         Raises:
-            ProtocolError: too many before the headers ended; http.client alone would keep megabytes of them.
+            ProtocolError: too many before the headers ended, or after; http.client alone would keep megabytes.
         """
-        self.bytes_on_wire += 0 if self.headers_read else count
-        if self.bytes_on_wire > MAX_HEADER_BYTES:
+        self.bytes_on_wire += count
+        if self.headers_read and self.bytes_on_wire > MAX_BODY_BYTES:
+            raise ProtocolError(f"more than {MAX_BODY_BYTES} bytes around a body")
+        if not self.headers_read and self.bytes_on_wire > MAX_HEADER_BYTES:
             raise ProtocolError(f"more than {MAX_HEADER_BYTES} bytes before the headers ended")
 
     def on_decrypted(self, count: int) -> None:
         """Note that bytes of a response came; none means that the connection ended."""
         self.response_began = self.response_began or count > 0
         self.eof = count == 0
+
+    def check_reading(self) -> None:
+        """Refuse to read while a reader is asked what it has already.
+
+        Raises:
+            BlockingIOError: it has nothing more, and is not to ask the socket.
+        """
+        if self.peeking:
+            raise BlockingIOError(errno.EAGAIN, "nothing more is there yet")
 
     def remaining(self) -> float:
         """Seconds until the deadline.
@@ -70,7 +99,7 @@ class Call:
 current_call: ContextVar[Call] = ContextVar("current_call")  # each greenlet has a context of its own
 
 
-class _Socket(socket.socket):
+class Socket(socket.socket):
     """A socket that never blocks: every operation waits in the hub, for at most what the current call has left."""
 
     def settimeout(self, _: float | None) -> None:
@@ -78,14 +107,32 @@ class _Socket(socket.socket):
         if self.gettimeout() != 0.0:
             super().settimeout(0.0)
 
-    def connect_within(self, address: Any, seconds: float) -> None:
+    def begin_connect(self, address: Any) -> bool:
+        """Whether the address has accepted already; it may do so later."""
         self.settimeout(0.0)
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         error = self.connect_ex(address)
-        if error == errno.EINPROGRESS:
-            hub.until(self.fileno(), hub.WRITE, seconds)
-            error = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error not in {0, errno.EINPROGRESS}:
+            raise OSError(error, os.strerror(error))
+        return error == 0
+
+    def finish_connect(self) -> None:
+        """Raise what became of a connect that began, unless the address accepted."""
+        error = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error == errno.ENETUNREACH:
+            # A router on the way said so. If it were our own route that is missing, the connect had not begun.
+            error = errno.EHOSTUNREACH
         if error:
             raise OSError(error, os.strerror(error))
+
+    def give_up_unacknowledged_after(self, seconds: float) -> None:
+        """Let the connection fail if the peer's host does not acknowledge for so long what is sent.
+
+        A host acknowledges at once, however long its program takes to respond. So silence says that the network,
+        or the host, has forgotten the connection.
+        """
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere, where nothing is deployed, it has the deadline
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(seconds * 1000)))
 
     def recv(self, *args: Any) -> bytes:
         """How TLS reads."""
@@ -96,6 +143,7 @@ class _Socket(socket.socket):
 
     def recv_into(self, *args: Any) -> int:
         """How a response without TLS is read."""
+        current_call.get().check_reading()
         self._give_way()
         count: int = self._when_ready(hub.READ, super().recv_into, *args)
         current_call.get().on_wire(count)
@@ -132,9 +180,15 @@ class TlsSocket(SSLTransport):
 
     def recv_into(self, *args: Any) -> int:
         """How a response is read."""
+        current_call.get().check_reading()
         count: int = super().recv_into(*args)  # type: ignore[assignment]
         current_call.get().on_decrypted(count)
         return count
+
+    @property
+    def unread(self) -> bool:
+        """Whether bytes came that nobody asked for, and are not in the socket any more, where a poll sees them."""
+        return bool(self.sslobj.pending() or self.incoming.pending)
 
 
 class TlsContext(ssl.SSLContext):
@@ -162,22 +216,86 @@ def tls_context(authorities: str | None = None) -> TlsContext:
     return context
 
 
-def connect_first(addresses: list[Any]) -> socket.socket:
-    """Connect to the first address that accepts, within what the current call has left.
+def connect_first(addresses: list[Any]) -> Socket:
+    """Connect to the addresses of a name beside one another, within what the current call has left (RFC 8305).
+
+    The next address is tried when the one before has failed, or has not accepted for `NEXT_ADDRESS_SECONDS`. The
+    first that accepts wins, and the others are closed. So an address that swallows packets costs a moment.
 
     Raises:
-        OSError: none did; the last one's error.
+        TimeoutError: none accepted before the deadline.
+        OSError: none accepted; the error that says whose fault it is.
     """
-    for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        connection = _Socket(family, kind, protocol)
+    call, waiting = current_call.get(), deque(_alternating(addresses)[:MAX_ADDRESSES])
+    with closing(_Race()) as race:
+        while waiting or race.running:
+            remaining = call.remaining()
+            connection = race.start(waiting.popleft()) if waiting else None
+            if connection is None and race.running:
+                connection = race.wait(min(NEXT_ADDRESS_SECONDS, remaining) if waiting else remaining)
+            if connection:
+                return connection
+        raise faults.deciding(race.errors or [OSError("the name has no addresses")])
+
+
+def _alternating(addresses: list[Any]) -> list[Any]:
+    """The same with the families in turn, beginning with the first one's (RFC 8305 section 4)."""
+    first = [address for address in addresses if address[0] == addresses[0][0]]
+    others = [address for address in addresses if address[0] != addresses[0][0]]
+    return [address for address in chain.from_iterable(zip_longest(first, others)) if address]
+
+
+class _Race:
+    """Connects that have begun. `errors`: what became of the addresses that failed."""
+
+    def __init__(self) -> None:
+        self.running: set[Socket] = set()
+        self.errors: list[OSError] = []
+        self._selector = selectors.DefaultSelector()  # itself a descriptor, so that the hub can wait for them all
+
+    def start(self, address: Any) -> Socket | None:
+        """Begin to connect; the connection if it is there at once."""
+        family, kind, protocol, _, target = address
+        connection = None
         try:
-            # An address that swallows packets leaves time for those after it.
-            connection.connect_within(address, current_call.get().remaining() / (len(addresses) - position))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            connection.close()
-            if position == len(addresses) - 1:
-                raise
+            connection = Socket(family, kind, protocol)
+            if connection.begin_connect(target):
+                return connection
+            self._selector.register(connection, selectors.EVENT_WRITE)
+        except OSError as error:
+            no_route = family == socket.AF_INET6 and error.errno in _NO_ROUTE
+            self._fail(connection, faults.NoIpv6Error(_IPV6_ONLY) if no_route else error)
         else:
-            return connection
-    raise OSError("the name has no addresses")
+            self.running.add(connection)
+        return None
+
+    def wait(self, seconds: float) -> Socket | None:
+        """The first connection that an address accepts; None when one failed instead, or the time is over."""
+        with suppress(TimeoutError):
+            hub.until(self._selector.fileno(), hub.READ, seconds)
+        for key, _ in self._selector.select(0):
+            connection: Any = key.fileobj
+            self._selector.unregister(connection)
+            self.running.remove(connection)
+            try:
+                connection.finish_connect()
+            except OSError as error:
+                self._fail(connection, error)
+            else:
+                return connection  # type: ignore[no-any-return]
+        return None
+
+    def close(self) -> None:
+        """Close all that have not won."""
+        self._selector.close()
+        for connection in self.running:
+            connection.close()
+
+    def _fail(self, connection: Socket | None, error: OSError) -> None:
+        self.errors.append(error)
+        if connection:
+            connection.close()
+
+
+_NO_ROUTE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_IPV6_ONLY = "its name has IPv6 addresses only, and there is no route to them from here: give it an IPv4 address"

@@ -1,66 +1,59 @@
 """One HTTP POST that nothing an endpoint does can prolong: requests over sockets that know the deadline."""
 
 import re
-import socket
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from http.client import HTTPException
 from importlib.metadata import version
-from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationParseError
 
-from deliver.http import hub
-from deliver.http.adapter import Adapter
+from deliver.http import faults
+from deliver.http.adapter import Adapter, KeepAlive
+from deliver.http.faults import InvalidHeaderError, InvalidUrlError
 from deliver.http.guard import AddressNotAllowedError, EndpointPolicy, check_address, check_target
-from deliver.http.response import INVALID_HEADER, KEPT_BYTES, Response, SendFailure
-from deliver.http.sockets import Call, TlsContext, connect_first, current_call
+from deliver.http.resolver import Resolver
+from deliver.http.response import KEPT_BYTES, Response, SendFailure
+from deliver.http.sockets import Call, Socket, TlsContext, connect_first, current_call
 
 DRAINED_BYTES = 65_536  # to read further than that would cost more than a new connection
-
-RESOLVERS = 32  # threads, made when they are needed: a look-up that hangs holds one until the system gives up
+LIFETIME_SECONDS = 60.0  # of a connection, where nothing else is said
 
 # Always refused by the guard. Even if the guard were bypassed no packet would leave: TCP knows no broadcast.
 REFUSED_HOST = "255.255.255.255"
 PROOF_SECONDS = 8.0  # a start on Lambda has ten
 
-
-class ResolversBusyError(Exception):
-    """Other names' look-ups hang, and this one never began. Our fault, not the endpoint's."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class GuardBypassedError(Exception):
     """Connections are made without asking the guard. Nothing may be posted like that."""
 
 
-class _DnsError(Exception):
-    pass
-
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
-_NOT_URLS = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-)
-
-
 class Transport:
     """Posts webhooks over kept-alive connections to addresses the policy allows. Safe to share by threads.
+
+    `lifetime`: the seconds after which a connection is made anew, so that its name is looked up again; by `clock`,
+    which must go on while the function is frozen.
 
     Raises:
         GuardBypassedError: the guard does not sit in the connect that urllib3 calls.
     """
 
-    def __init__(self, policy: EndpointPolicy, context: TlsContext) -> None:
+    def __init__(
+        self,
+        policy: EndpointPolicy,
+        context: TlsContext,
+        lifetime: float = LIFETIME_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._policy = policy
-        self._resolvers = ThreadPoolExecutor(RESOLVERS, "resolve")
-        self._adapter = Adapter(self._connect, context)
+        self._resolver = Resolver()
+        self._adapter = Adapter(self._connect, context, KeepAlive(lifetime, clock))
         for scheme in (
             "http",
             "https",
@@ -70,33 +63,25 @@ class Transport:
     def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
         """POST `body`; whatever the endpoint does, this returns within about `seconds`.
 
+        Policy: every exception is judged by the one table in faults.py, whatever its type. An endpoint can make
+        the libraries raise what nobody thought of, and that must not keep the message.
+
         Raises:
-            ResolversBusyError: the name's look-up never began.
+            OurFaultError: something of ours is missing or broken; the endpoint is not to blame.
         """
-        name = unsendable(headers)
-        if name is not None:
-            # Without its value, which may be a secret.
-            return SendFailure(INVALID_HEADER, f"the name or the value of the header {name!r:.80} cannot be sent")
         call = Call(time.monotonic() + seconds)
         current_call.set(call)
         try:
-            request = _prepare(url, headers, body)
-            return self._send(request, call)
-        except AddressNotAllowedError as error:
-            return SendFailure("address_not_allowed", str(error), refused=True)
-        except _NOT_URLS as error:
-            return SendFailure("address_not_allowed", str(error), refused=True)
-        except (_DnsError, OSError, HTTPError, HTTPException) as error:
-            return _failure(error, call)
-        except ValueError as error:
-            if not call.response_began:
-                raise  # ours: no byte of the endpoint's was there to cause it
-            return _failure(error, call)
+            _check_headers(headers)
+            return self._send(_prepare(url, headers, body), call)
+        except Exception as error:  # noqa: BLE001 - see the policy above
+            in_time = time.monotonic() < call.deadline
+            return faults.judge(error, in_time=in_time, response_began=call.response_began)
 
     def close(self) -> None:
         """Close the kept-alive connections."""
         self._adapter.close()
-        self._resolvers.shutdown(wait=False)
+        self._resolver.close()
 
     def _prove_guard(self, scheme: str) -> None:
         """Connect through the real adapter to an address that the guard always refuses."""
@@ -106,7 +91,7 @@ class Transport:
         except AddressNotAllowedError:
             return
         except (OSError, HTTPError) as error:
-            reason = _reason(error)
+            reason = faults.reason(error)
         else:
             reason = "it connected"
         raise GuardBypassedError(
@@ -126,73 +111,52 @@ class Transport:
                 call.remaining()
                 call.reused = False
 
-    def _connect(self, scheme: str, host: str, port: int) -> socket.socket:
+    def _connect(self, scheme: str, host: str, port: int) -> Socket:
         check_target(scheme, port, self._policy)
-        addresses = self._resolve(host, port)
+        addresses = self._resolver.addresses(host, port)
         for address in addresses:
             check_address(address[4][0], self._policy)  # all before any: one bad address refuses the name
         return connect_first(addresses)
 
-    def _resolve(self, host: str, port: int) -> list[Any]:
-        lookup = self._resolvers.submit(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
-        try:
-            return hub.result(lookup, current_call.get().remaining())
-        except TimeoutError:
-            if lookup.cancel():
-                raise ResolversBusyError(f"no resolver was free for {host}") from None
-            raise
-        except (socket.gaierror, UnicodeError) as error:
-            raise _DnsError(str(error)) from error
 
-
-def unsendable(headers: Mapping[str, str]) -> str | None:
-    """The first header that HTTP cannot carry (RFC 9110 section 5), by its name; None when there is none."""
-    return next((name for name, value in headers.items() if not _sendable(name, value)), None)
-
-
-def _sendable(name: str, value: str) -> bool:
-    return bool(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value))
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse what HTTP cannot carry (RFC 9110 section 5.5): http.client would put the value into its message."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidHeaderError(f"the app's header {name[:80]!a} has a name that HTTP does not allow")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise InvalidHeaderError(
+                f"the app's header {name[:80]} has a line break, another control character or one beyond Latin-1"
+            )
 
 
 def _read(response: requests.Response, call: Call) -> Response:
-    raw = response.raw
+    raw, body = response.raw, b""
     try:
-        body = raw.read(DRAINED_BYTES, decode_content=False)
-        if raw.read(1, decode_content=False):  # at the end this gives the connection back to its pool
+        if not call.unframed:
+            body = raw.read(DRAINED_BYTES, decode_content=False)
+        if call.unframed or raw.read(1, decode_content=False):  # at the end, this gives the connection back
             raw.close()
     except (OSError, HTTPError, HTTPException, ValueError):
         # Policy: a body that ran into the deadline is a timeout. One that is cut short, or is not what its framing
         # says (a negative chunk size is a ValueError), lets the status stand: the receiver has decided.
         call.remaining()
         raw.close()
-        body = b""
     call.remaining()
     return Response(response.status_code, response.headers, body[:KEPT_BYTES])
-
-
-def _failure(error: Exception, call: Call) -> SendFailure:
-    if time.monotonic() >= call.deadline or isinstance(error, TimeoutError):
-        return SendFailure("timeout", "no complete response within the deadline")
-    if isinstance(error, _DnsError):
-        return SendFailure("dns_error", str(error))
-    if isinstance(error, requests.exceptions.SSLError):
-        return SendFailure("tls_error", _reason(error))
-    if isinstance(error, requests.exceptions.Timeout):
-        return SendFailure("timeout", "an address did not accept the connection in time")
-    return SendFailure("invalid_response" if call.response_began else "connection_error", _reason(error))
-
-
-def _reason(error: BaseException) -> str:
-    # requests wraps urllib3's error, which wraps the socket's: the innermost tells what happened.
-    while error.__context__ is not None:
-        error = error.__context__
-    return f"{type(error).__name__}: {error}"[:200]
 
 
 @lru_cache(4096)  # the CPU of a POST without it to that with it (see adapter): 1.08 to 1.10
 def _normal_url(url: str) -> str:
     request = requests.PreparedRequest()
-    request.prepare_url(url, None)
+    try:
+        request.prepare_url(url, None)
+        parts = urlsplit(str(request.url))
+        sendable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except (requests.RequestException, LocationParseError, ValueError) as error:  # UnicodeError is a ValueError
+        raise InvalidUrlError(f"the app's url cannot be posted to ({type(error).__name__})") from None
+    if not sendable:
+        raise InvalidUrlError("the app's url has no host, port or scheme that can be posted to; write https://...")
     return str(request.url)
 
 

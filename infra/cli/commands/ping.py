@@ -36,6 +36,8 @@ _HINTS = {
     "tls_error": "its certificate must be valid for the name, in date, with every intermediate sent along",
     "connection_error": "is it up, and does it let the internet in?",
     "invalid_response": "is it a web server, and https where the url says so?",
+    "invalid_header": "mend the header of the app that is named below, in the registry file, and apply",
+    "invalid_url": "mend the app's url in the registry file and apply",
     "address_not_allowed": "its name must resolve to public addresses only, its port be one of AllowedPorts",
 }
 _STATUS_HINTS: dict[int, str] = {

@@ -57,6 +57,8 @@ def refused(kind: str) -> SendFailure:
         (SendFailure("tls_error", ""), "retry", "timeout", "tls_error"),
         (SendFailure("invalid_response", ""), "retry", "timeout", "invalid_response"),
         (refused("address_not_allowed"), "stop", "error", "address_not_allowed"),
+        (SendFailure("invalid_header", ""), "retry", "error", "invalid_header"),
+        (SendFailure("invalid_url", ""), "retry", "error", "invalid_url"),
     ],
 )
 def test_what_a_response_means(outcome: Response | SendFailure, verdict: str, counter: str, result: str) -> None:
@@ -123,7 +125,16 @@ def test_a_control_header_that_is_sent_twice_is_obeyed(control: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("120, 120", 120.0), ("5,60", 60.0), ("60, soon", 0.0), (",", 0.0)]
+    ("value", "seconds"),
+    [
+        ("120, 120", 120.0),
+        ("5,60", 60.0),
+        ("60, soon", 60.0),
+        (",", 0.0),
+        ("Mon, 23 Nov 2026 12:01:00 GMT, Mon, 23 Nov 2026 12:02:00 GMT", 120.0),
+        ("30, Mon, 23 Nov 2026 12:01:00 GMT", 60.0),
+        (",".join(["0"] * 8 + ["60"]), 0.0),  # the ninth is not looked at
+    ],
 )
 def test_of_a_retry_after_that_is_sent_twice_the_longest_counts(value: str, seconds: float) -> None:
     assert retry_after(value, NOW) == seconds
@@ -135,7 +146,31 @@ def test_a_retry_after_beyond_every_calendar_never_raises(zone: str) -> None:
     assert (judgement.verdict, judgement.counter) == ("retry", "error")
 
 
-@given(st.dictionaries(st.sampled_from(["retry-after", "webhook-delivery"]), st.text()), st.integers(100, 999))
+# What is almost a date: nonsense that gets past the first doors of the parser.
+_DATE_PARTS = [
+    "Mon",
+    "26",
+    "Nov",
+    "2026",
+    "13:00:00",
+    "99999",
+    "GMT",
+    "+9999",
+    "-0000",
+    ":",
+    ".",
+    "-",
+    "(",
+    ")",
+    "\0",
+]
+_DATES = st.lists(st.sampled_from(_DATE_PARTS) | st.text(max_size=3), max_size=9).map(" ".join)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["retry-after", "webhook-delivery"]), st.text() | _DATES),
+    st.sampled_from([429, 503]) | st.integers(100, 999),
+)
 def test_judging_a_response_never_raises(headers: dict[str, str], status: int) -> None:
     assert judge(Response(status, headers, b""), NOW).result
 

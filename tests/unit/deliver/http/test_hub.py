@@ -11,7 +11,7 @@ import pytest
 
 from deliver.http import hub
 from deliver.http.hub import READ, WRITE, Hub
-from deliver.http.sockets import Call, _Socket, current_call
+from deliver.http.sockets import Call, Socket, current_call
 
 Pair = tuple[socket.socket, socket.socket]
 BRIEF, LONG = 0.05, 60.0  # seconds; the long one must never pass
@@ -180,7 +180,7 @@ def test_a_peer_whose_data_never_runs_dry_does_not_hold_up_the_others(pairs: Cal
 
     def flooded() -> str:
         current_call.set(Call(time.monotonic() + LONG))
-        with _Socket(fileno=near.detach()) as flood:
+        with Socket(fileno=near.detach()) as flood:
             flood.settimeout(None)
             for _ in range(1000):
                 flood.recv_into(bytearray(1))

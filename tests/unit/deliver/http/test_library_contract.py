@@ -6,9 +6,12 @@ The table in deliver/http/__init__.py lists them, with what breaks when an updat
 import contextvars
 import http.client
 import inspect
+import io
 import re
+import select
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,8 +146,8 @@ def test_the_pools_that_requests_uses_are_ours(
     assert isinstance(pool.pool, _Idle)
     made = pool._get_conn()
     assert isinstance(made, _Connection)
-    assert isinstance(made, connection)
-    assert made._new_conn.__func__ is _Connection._new_conn  # type: ignore[attr-defined]
+    assert issubclass(type(made), connection)
+    assert type(made)._new_conn is _Connection._new_conn
 
 
 def test_a_pool_manager_makes_pools_of_the_classes_that_it_is_given() -> None:
@@ -202,6 +205,69 @@ def test_http_client_takes_a_header_block_that_was_cut_off_for_a_whole_one() -> 
         response = http.client.HTTPResponse(near)
         response.begin()
         assert response.headers["X-A"] == "b"
+
+
+def test_http_client_begins_a_response_by_reading_lines_of_its_file() -> None:
+    asked: list[int] = []
+
+    class Lines(io.BytesIO):
+        def readline(self, limit: int | None = -1) -> bytes:
+            asked.append(limit or 0)
+            return super().readline(limit)
+
+    near, far = socket.socketpair()
+    with near, far:
+        response = http.client.HTTPResponse(near)
+        response.fp.close()
+        response.fp = Lines(b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n")  # type: ignore[assignment]
+        response.begin()
+        assert response.headers["X-A"] == "b"
+        assert len(asked) == 3
+        response.close()
+
+
+def test_http_client_closes_a_responses_file_after_the_last_byte_of_the_body() -> None:
+    closed: list[int] = []
+
+    class Noted(http.client.HTTPResponse):
+        def _close_conn(self) -> None:
+            closed.append(1)
+            super()._close_conn()  # type: ignore[misc]
+
+    for head in (b"Content-Length: 2\r\n\r\nok", b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"):
+        near, far = socket.socketpair()
+        with near, far:
+            far.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+            response = Noted(near)
+            response.begin()
+            assert closed == []
+            assert response.read() == b"ok"
+            assert closed
+            closed.clear()
+    assert http.client.HTTPConnection.response_class is http.client.HTTPResponse
+
+
+def test_a_pool_drops_an_idle_connection_whose_socket_can_be_read(transport: Transport) -> None:
+    over = threading.Event()
+
+    def says_more(connection: socket.socket, _: threading.Event) -> None:
+        servers.read_request(connection)
+        connection.sendall(OK)
+        over.wait(5)
+        connection.sendall(b"more")
+
+    with serve(says_more) as server:
+        transport.post(server.url, {}, b"{}", 5.0)
+        request = requests.PreparedRequest()
+        request.url = server.url
+        pool = transport._adapter.get_connection_with_tls_context(request)
+        [idle] = pool.pool._connections
+        assert idle.is_connected
+        over.set()
+        idle.sock.setblocking(True)
+        assert select.select([idle.sock], [], [], 5)[0]
+        assert not idle.is_connected
+        assert pool._get_conn().sock is None
 
 
 def test_a_body_that_is_read_to_its_end_gives_its_connection_back(transport: Transport) -> None:
