@@ -33,10 +33,13 @@ def bind(connection: Connection, names: Mapping[type[Model], str]) -> None:
 
     The models share one connection, because each of pynamodb's own costs a client, a TLS handshake and its CPU.
     """
+    shared = set[str]()
     for model, name in names.items():
         model.Meta.table_name = name
         table = model._get_connection()  # noqa: SLF001 - pynamodb offers no public way to share one
-        connection.add_meta_table(table.get_meta_table())
+        if name not in shared:  # two models may be of one table
+            connection.add_meta_table(table.get_meta_table())
+            shared.add(name)
         table.connection = connection
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from bellhop import aws, partial_batch, settings
 from bellhop.budget import Budget
+from bellhop.replays import Replay
 from bellhop.telemetry import PowertoolsTelemetry
 from health import follow_up, messages, recovery, replay
 from health.dependencies import HealthDependencies, Settings, build
 from health.mail import mailer
-from health.messages import FollowUp, MailEvent, RecoveryCheck, Replay
+from health.messages import FollowUp, MailEvent, RecoveryCheck
 from health.review import Scope, review
 
 

@@ -15,10 +15,11 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.registry import App, AuditEntry, Organization
+from bellhop.replays import Replay
 from bellhop.telemetry import Telemetry
 from health import messages
 from health.mail.content import Links
-from health.messages import FollowUp, RecoveryCheck, Replay
+from health.messages import FollowUp, RecoveryCheck
 from health.rules import Thresholds
 from health.transitions import TransitionDependencies
 

@@ -13,12 +13,13 @@ from pynamodb.exceptions import PynamoDBException
 from bellhop import queues
 from bellhop.bus import BusError
 from bellhop.registry import FOLLOW_UP_LEASE, App, AuditEntry, find
+from bellhop.replays import Replay
 from bellhop.tables import change
 from health import recovery, transitions
 from health.dependencies import HealthDependencies
 from health.mail import mailer
 from health.mail.mailer import MailRefusedError
-from health.messages import FollowUp, Replay
+from health.messages import FollowUp
 
 MAX_REASON = 200  # characters of a person's words in an event
 

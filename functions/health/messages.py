@@ -4,6 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bellhop import replays
+from bellhop.replays import Replay
+
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
@@ -11,27 +14,6 @@ class FollowUp:
 
     app_id: str
     transition_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """Send the next page of an app's replayable deliveries, oldest first.
-
-    Those in one of `states` are sent, `rate` of them per second. `after` is the cursor, None at the beginning of a
-    pass; this pass began at `began` and has sent `found` so far. The replay ends with an empty pass that began at
-    or after `settles_at`, when nobody parks deliveries any more. Times are Unix seconds. `sent`, over all passes,
-    is for the log.
-    """
-
-    app_id: str
-    generation: int
-    states: tuple[str, ...]
-    rate: float
-    settles_at: float
-    began: float
-    after: str | None = None
-    found: int = 0
-    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +55,8 @@ _KINDS: dict[str, type[FollowUp | Replay | RecoveryCheck]] = {
 
 def encode(message: FollowUp | Replay | RecoveryCheck) -> str:
     """The message as the body of a queue message: JSON with its `kind`."""
+    if isinstance(message, Replay):
+        return replays.encode(message)
     [kind] = [name for name, message_type in _KINDS.items() if isinstance(message, message_type)]
     return json.dumps({"kind": kind} | asdict(message))
 

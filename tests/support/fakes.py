@@ -117,7 +117,7 @@ def delivery(**changes: Any) -> Delivery:
 
 def queue_message(body: Any, message_id: str = "m1", receive_count: int = 1) -> dict[str, Any]:
     """A message of an SQS event. A `body` that is no text is encoded."""
-    if isinstance(body, Delivery | deliveries.Retry):
+    if isinstance(body, Delivery | deliveries.Retry | deliveries.Trial):
         body = deliveries.encode(body)
     return {
         "messageId": message_id,

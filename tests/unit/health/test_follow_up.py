@@ -12,10 +12,11 @@ from pynamodb.exceptions import GetError
 
 from bellhop.bus import Bus
 from bellhop.registry import App, AuditEntry
+from bellhop.replays import Replay
 from health import follow_up, recovery
 from health.dependencies import HealthDependencies
 from health.follow_up import FollowUpError
-from health.messages import FollowUp, RecoveryCheck, Replay
+from health.messages import FollowUp, RecoveryCheck
 from health.transitions import enabled_id
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, organization
