@@ -91,7 +91,7 @@ def _scope(change: dict[str, Any]) -> Scope:
 def _open() -> tuple[HealthDependencies, PowertoolsTelemetry, Budget]:
     budget = Budget.watching(aws.core())  # before the first client is made, so that it watches them all
     telemetry = PowertoolsTelemetry()
-    return build(settings.load(Settings, os.environ), telemetry), telemetry, budget
+    return build(settings.load(Settings, os.environ), telemetry, budget), telemetry, budget
 
 
 if settings.on_lambda(os.environ):  # initialisation has a whole processor and is not billed: build there

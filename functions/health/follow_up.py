@@ -11,16 +11,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
 from bellhop import queues
+from bellhop.budget import OutOfBudgetError
 from bellhop.bus import BusError
 from bellhop.registry import FOLLOW_UP_LEASE, App, AuditEntry, find
 from bellhop.tables import change
 from health import recovery, transitions
 from health.dependencies import HealthDependencies
 from health.mail import mailer
-from health.mail.mailer import MailRefusedError
+from health.mail.mailer import MailsPendingError
 from health.messages import FollowUp, Replay
 
 MAX_REASON = 200  # characters of a person's words in an event
+
+# A step for which no time is left, or whose service does not respond, must not take the others with it either.
+_STEP_FAILURES = (
+    BusError,
+    MailsPendingError,
+    OutOfBudgetError,
+    ClientError,
+    BotoCoreError,
+    PynamoDBException,
+)
 
 Step = Callable[[AuditEntry, HealthDependencies], None]
 
@@ -59,16 +70,16 @@ def follow_up(message: FollowUp, deps: HealthDependencies) -> None:
     elif entry.finished_at:
         deps.telemetry.info("follow-up already finished: nothing is left to do", **_names(entry))
     elif not _take_lease(entry, deps):
-        # Perhaps this very message, received twice, or a write of ours whose response was lost: let it come back.
+        # Perhaps this very message, received twice: let it come back.
         raise FollowUpError("another worker has this transition until its lease ends")
     else:
         _complete(entry, deps)
 
 
 def _take_lease(entry: AuditEntry, deps: HealthDependencies) -> bool:
-    now = deps.now().timestamp()
-    free = AuditEntry.finished_at.does_not_exist() & FOLLOW_UP_LEASE.free(now)
-    return change(entry, FOLLOW_UP_LEASE.take(now + deps.lease_seconds), free)
+    now, holder = deps.now().timestamp(), deps.token()
+    free = AuditEntry.finished_at.does_not_exist() & FOLLOW_UP_LEASE.free(now, holder)
+    return change(entry, FOLLOW_UP_LEASE.take(now + deps.lease_seconds, holder), free)
 
 
 def _complete(entry: AuditEntry, deps: HealthDependencies) -> None:
@@ -84,7 +95,7 @@ def _complete_step(name: str, step: Step, entry: AuditEntry, deps: HealthDepende
         return True
     try:
         step(entry, deps)
-    except (BusError, MailRefusedError, ClientError, BotoCoreError, PynamoDBException) as error:
+    except _STEP_FAILURES as error:
         deps.telemetry.warning(
             "follow-up step failed: it will be retried by the queue", **_names(entry), step=name, reason=str(error)
         )
