@@ -19,7 +19,7 @@ from health import recovery, transitions
 from health.dependencies import HealthDependencies
 from health.mail import mailer
 from health.mail.mailer import MailsPendingError
-from health.messages import FollowUp, Replay
+from health.messages import FollowUp, Replay, UnknownKindError
 
 MAX_REASON = 200  # characters of a person's words in an event
 
@@ -37,7 +37,11 @@ Step = Callable[[AuditEntry, HealthDependencies], None]
 
 
 def steps(action: str) -> dict[str, Step]:
-    """The steps that follow a transition, in order, under the names that its audit entry remembers them by."""
+    """The steps that follow a transition, in order, under the names that its audit entry remembers them by.
+
+    Raises:
+        UnknownKindError: a newer version made it.
+    """
     by_action: dict[str, dict[str, Step]] = {
         transitions.WARN.action: {"event": _publish_event, "mail": _mail_warning},
         transitions.DISABLE.action: {
@@ -47,6 +51,8 @@ def steps(action: str) -> dict[str, Step]:
         },
         transitions.ENABLE.action: {"event": _publish_event, "replay": _start_replay, "mail": mailer.send_mails},
     }
+    if action not in by_action:
+        raise UnknownKindError(f"transition {action!r}")
     return by_action[action]
 
 
@@ -59,6 +65,7 @@ def follow_up(message: FollowUp, deps: HealthDependencies) -> None:
 
     Raises:
         FollowUpError: at least one step is not done yet, or another worker has the transition.
+        UnknownKindError: a newer version made the transition.
     """
     entry = find(AuditEntry, message.app_id, message.transition_id, consistent=True)
     if entry is None:
@@ -67,13 +74,15 @@ def follow_up(message: FollowUp, deps: HealthDependencies) -> None:
             app_id=message.app_id,
             transition_id=message.transition_id,
         )
-    elif entry.finished_at:
+        return
+    if entry.finished_at:
         deps.telemetry.info("follow-up already finished: nothing is left to do", **_names(entry))
-    elif not _take_lease(entry, deps):
+        return
+    following = steps(entry.action)  # before the lease: what this version cannot do must not keep others from it
+    if not _take_lease(entry, deps):
         # Perhaps this very message, received twice: let it come back.
         raise FollowUpError("another worker has this transition until its lease ends")
-    else:
-        _complete(entry, deps)
+    _complete(entry, following, deps)
 
 
 def _take_lease(entry: AuditEntry, deps: HealthDependencies) -> bool:
@@ -82,8 +91,8 @@ def _take_lease(entry: AuditEntry, deps: HealthDependencies) -> bool:
     return change(entry, FOLLOW_UP_LEASE.take(now + deps.lease_seconds, holder), free)
 
 
-def _complete(entry: AuditEntry, deps: HealthDependencies) -> None:
-    failed = [name for name, step in steps(entry.action).items() if not _complete_step(name, step, entry, deps)]
+def _complete(entry: AuditEntry, following: dict[str, Step], deps: HealthDependencies) -> None:
+    failed = [name for name, step in following.items() if not _complete_step(name, step, entry, deps)]
     finished = [] if failed else [AuditEntry.finished_at.set(deps.now().isoformat(timespec="seconds"))]
     entry.update(actions=[*finished, *FOLLOW_UP_LEASE.release()], condition=AuditEntry.app_id.exists())
     if failed:

@@ -16,7 +16,7 @@ from bellhop.registry import App, AuditEntry
 from health import follow_up, recovery
 from health.dependencies import HealthDependencies
 from health.follow_up import FollowUpError
-from health.messages import FollowUp, RecoveryCheck, Replay
+from health.messages import FollowUp, RecoveryCheck, Replay, UnknownKindError
 from health.transitions import enabled_id
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, organization
@@ -302,6 +302,14 @@ def test_a_warning_is_not_mailed_once_the_app_has_been_switched_off(world: World
     assert world.ses.sent == []
     assert entry(WARNED.transition_id).finished_at
     assert mails(WARNED.transition_id) == {ADA: "skipped", BOB: "skipped"}
+
+
+def test_a_transition_of_a_newer_version_waits_without_a_lease(world: World) -> None:
+    disabled(action="app.from_tomorrow").save()
+    with pytest.raises(UnknownKindError, match="from_tomorrow"):
+        world.work()
+    assert entry().lease_until is None
+    assert (world.kinds(), world.ses.sent) == ([], [])
 
 
 def test_an_app_that_was_deleted_meanwhile_ends_the_follow_up(world: World) -> None:
