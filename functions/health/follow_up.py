@@ -49,6 +49,7 @@ def steps(action: str) -> dict[str, Step]:
             "recovery_check": _start_recovery_checks,
             "mail": mailer.send_mails,
         },
+        transitions.CHANGE_URL.action: {"event": _publish_event, "replay": _start_replay},
         transitions.ENABLE.action: {"event": _publish_event, "replay": _start_replay, "mail": mailer.send_mails},
     }
     if action not in by_action:
