@@ -66,7 +66,8 @@ def execute(plan: Plan, deps: TransitionDependencies, actor: str) -> None:
                 _write(change)
     for app_id, secret in secrets.items():  # of apps that exist without one
         with _unchanged_since_the_plan(f"secret of {app_id}"):
-            SigningSecret(app_id, secret=secret).save(condition=SigningSecret.app_id.does_not_exist())
+            ours = SigningSecret.secret == secret  # written, with its response lost, and repeated by the SDK
+            SigningSecret(app_id, secret=secret).save(condition=SigningSecret.app_id.does_not_exist() | ours)
 
 
 def _current(desired: RegistryFile) -> Current:

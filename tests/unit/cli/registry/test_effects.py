@@ -261,6 +261,11 @@ def test_a_write_whose_response_was_lost_is_not_taken_for_somebody_elses(
     execute(prepare(EXAMPLE.replace("warnings: true", "warnings: false")), connection)
     execute(prepare(EXAMPLE.replace("auto_enable: true", "auto_enable: false")), connection)
     assert App.get("deploy-bot").auto_enable is None
+    SigningSecret.get("pager").delete()
+    plan = prepare(EXAMPLE)
+    monkeypatch.setattr(SigningSecret, "save", _twice(SigningSecret.save))
+    execute(plan, connection)
+    assert SigningSecret.get("pager").secret == plan.secrets["pager"]
 
 
 def _twice(write: Any) -> Any:
