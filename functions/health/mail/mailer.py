@@ -213,16 +213,14 @@ def _nothing_was_sent(error: Exception) -> bool:
 
 
 def _is_final(error: Exception) -> bool:
-    # A request that SES calls malformed stays so; all of it but the address was taken for other owners. What an
-    # operator can mend while the message waits (the sandbox, an identity, a limit) has other names.
+    # Policy: a request that SES calls malformed stays so, however often it is made. What an operator can mend while
+    # the message waits (the sandbox, an identity, a limit) has other names and is sent again.
     # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
     return isinstance(error, ClientError) and error.response["Error"]["Code"] == "BadRequestException"
 
 
-# Reported before it is recorded: a worker that dies in between reports it twice, in the other order perhaps never.
-
-
 def _end_as_refused(entry: AuditEntry, owner: str, before: str, reason: str, deps: HealthDependencies) -> None:
+    # Reported first: a worker that dies in between then reports it twice; in the other order, perhaps never.
     deps.telemetry.warning(
         "mail refused for good: this owner gets none until an operator mends the address; the others get theirs",
         **_names(entry),
@@ -234,6 +232,7 @@ def _end_as_refused(entry: AuditEntry, owner: str, before: str, reason: str, dep
 
 
 def _end_as_unknown(entry: AuditEntry, owner: str, reason: str, deps: HealthDependencies) -> None:
+    # Reported first, as above.
     deps.telemetry.warning(
         "mail result unknown: it is sent again only by `bellhop mail resend`",
         **_names(entry),
