@@ -213,8 +213,8 @@ def _nothing_was_sent(error: Exception) -> bool:
 
 
 def _is_final(error: Exception) -> bool:
-    # Policy: a request that SES calls malformed stays so, however often it is made. What an operator can mend while
-    # the message waits (the sandbox, an identity, a limit) has other names and is sent again.
+    # Policy: a request that SES calls malformed stays so, however often it is made. What an operator can mend
+    # while the message waits (the sandbox, an identity, a limit) has other names and is sent again.
     # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
     return isinstance(error, ClientError) and error.response["Error"]["Code"] == "BadRequestException"
 
