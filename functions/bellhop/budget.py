@@ -63,6 +63,10 @@ class Budget:
         finally:
             self._kept = before
 
+    def fits(self, seconds: float) -> bool:
+        """Whether what takes up to `seconds` fits into what is left, beside what is kept."""
+        return self._remaining is None or seconds <= self._left(self._remaining)
+
     def _name_target(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         target = params.get("TableName") or params.get("QueueUrl") or ""
         context["bellhop_operation"] = (f"{model.service_model.service_name}.{model.name}", target)
@@ -74,11 +78,14 @@ class Budget:
         if self._silences.get(operation, 0) >= SILENCES:
             raise OutOfBudgetError(f"{' '.join(operation)} has stopped responding in this invocation")
         config = request.context["client_config"]
-        left = self._remaining() / 1000 - self._kept
+        left = self._left(self._remaining)
         if left < config.connect_timeout + config.read_timeout:
             raise OutOfBudgetError(
                 f"{' '.join(operation)} does not fit into the {max(0.0, left):.1f} s left for it"
             )
+
+    def _left(self, remaining_milliseconds: Callable[[], int]) -> float:
+        return remaining_milliseconds() / 1000 - self._kept
 
     def _note(self, context: dict[str, Any], exception: Exception | None, **_: Any) -> None:
         operation = context.get("bellhop_operation")

@@ -109,7 +109,8 @@ class AuditEntry(Model):
 
     `transition_id` is `<generation>#<what>`, so that a generation can end only once. `mails` has, for each owner's
     address, the state of the one mail that the owner gets; `done` names the other steps that are done. While a
-    worker does them, it has the lease until `lease_until` (Unix seconds). The other times are ISO 8601, in UTC.
+    worker does them, it has the lease until `lease_until` (Unix seconds); `lease_holder` is the token by which it
+    knows its own writes again. The other times are ISO 8601, in UTC.
     """
 
     class Meta:
@@ -125,11 +126,12 @@ class AuditEntry(Model):
     mails: MapAttribute[str, Any] = MapAttribute(default=dict)  # type: ignore[no-untyped-call]
     announced_at = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)
+    lease_holder = UnicodeAttribute(null=True)
     done: UnicodeSetAttribute = UnicodeSetAttribute(null=True)
     finished_at = UnicodeAttribute(null=True)
 
 
-FOLLOW_UP_LEASE = Lease(AuditEntry.lease_until)
+FOLLOW_UP_LEASE = Lease(AuditEntry.lease_until, AuditEntry.lease_holder)
 
 
 class Registry:

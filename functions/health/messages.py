@@ -1,7 +1,7 @@
 """The messages on the Transitions queue: follow-ups, the steps of replays and recovery checks, SES events."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bellhop import replays
@@ -44,6 +44,8 @@ class MailEvent:
     transition_id: str
 
 
+MAIL_EVENTS = ("Bounce", "Complaint", "Reject")
+
 Message = FollowUp | Replay | RecoveryCheck | MailEvent
 
 _KINDS: dict[str, type[FollowUp | Replay | RecoveryCheck]] = {
@@ -51,6 +53,10 @@ _KINDS: dict[str, type[FollowUp | Replay | RecoveryCheck]] = {
     "replay": Replay,
     "recovery_check": RecoveryCheck,
 }
+
+
+class UnknownKindError(Exception):
+    """A message, or what it names, of a kind that this version does not know; a newer one may."""
 
 
 def encode(message: FollowUp | Replay | RecoveryCheck) -> str:
@@ -62,17 +68,22 @@ def encode(message: FollowUp | Replay | RecoveryCheck) -> str:
 
 
 def decode(text: str) -> Message:
-    """The inverse of `encode`; also reads the SES events that EventBridge forwards.
+    """The inverse of `encode`; also reads the SES events that EventBridge forwards. Ignores unknown fields.
 
     Raises:
+        UnknownKindError: a newer version sent it.
         ValueError, KeyError, TypeError: none of these messages. Only a fault of ours can put one on the queue.
     """
-    fields = json.loads(text)
-    if fields.get("source") == "aws.ses":
-        return _mail_event(fields["detail"])
-    if "states" in fields:
-        fields["states"] = tuple(fields["states"])
-    return _KINDS[fields.pop("kind")](**fields)
+    values = json.loads(text)
+    if values.get("source") == "aws.ses":
+        return _mail_event(values["detail"])
+    if values["kind"] not in _KINDS:
+        raise UnknownKindError(f"message of the kind {values['kind']!r}")
+    kind = _KINDS[values["kind"]]
+    known = {field.name: values[field.name] for field in fields(kind) if field.name in values}
+    if "states" in known:
+        known["states"] = tuple(known["states"])
+    return kind(**known)
 
 
 def tags(app_id: str, transition_id: str) -> dict[str, str]:
@@ -87,6 +98,8 @@ def tags(app_id: str, transition_id: str) -> dict[str, str]:
 def _mail_event(detail: dict[str, Any]) -> MailEvent:
     # https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
     kind = detail["eventType"]
+    if kind not in MAIL_EVENTS:
+        raise UnknownKindError(f"SES event of the kind {kind!r}")
     report = detail.get(kind.lower(), {})
     reasons = (report.get(name) for name in ("bounceType", "bounceSubType", "complaintFeedbackType", "reason"))
     return MailEvent(

@@ -174,6 +174,7 @@ class Fleet:
             ping_seconds=30.0,
             settle_seconds=CACHE_SECONDS + 30,
             lease_seconds=60.0,
+            token=lambda: str(next(self._numbers)),
         )
 
 

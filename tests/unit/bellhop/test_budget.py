@@ -109,3 +109,13 @@ def test_outside_of_an_invocation_every_call_is_made(dynamodb: Any, network: Net
     network.silent.clear()
     put(dynamodb)
     assert network.tries == ["PutItem"]
+
+
+def test_what_fits_is_told_before_it_is_begun() -> None:
+    budget = Budget()
+    assert budget.fits(1_000_000.0)
+    with budget.invocation(lambda: 9_000):
+        assert budget.fits(8.0)
+        with budget.keeping(3.0):
+            assert budget.fits(5.0)
+            assert not budget.fits(5.1)

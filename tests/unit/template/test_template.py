@@ -19,10 +19,12 @@ import deliver.app
 import health.dependencies
 import notify.app
 from bellhop import settings
+from bellhop.budget import END_SECONDS
 from bellhop.outcomes import OutcomeDay
 from deliver.batch import MARGIN_SECONDS
 from deliver.http.adapter import CONNECTIONS_PER_HOST
 from deliver.http.guard import EndpointPolicy
+from health.mail.mailer import MAIL_SECONDS
 from tests.conftest import MODELS
 
 ROOT = Path(__file__).parents[3]
@@ -189,6 +191,19 @@ def test_a_claim_lasts_as_long_as_the_function_that_made_it_and_ends_before_its_
     for mapping in of_function("DeliverFunction"):
         queue = resources("AWS::SQS::Queue")[attribute(mapping["EventSourceArn"])]
         assert value(queue["VisibilityTimeout"]) > value(function["Timeout"])
+
+
+def test_health_has_time_for_a_mail_however_short_its_timeout_may_be_set() -> None:
+    shortest = translated()["Parameters"]["HealthTimeoutSeconds"]["MinValue"]
+    assert shortest >= MAIL_SECONDS + END_SECONDS
+
+
+@pytest.mark.parametrize("name", ["DashboardUrl", "UnsubscribeUrl"])
+def test_a_link_in_mail_can_only_be_a_web_page(name: str) -> None:
+    pattern = translated()["Parameters"][name]["AllowedPattern"]
+    assert re.fullmatch(pattern, "https://tracker.example/{app}")
+    for url in ("javascript:alert(1)", "ftp://tracker.example", "tracker.example", "data:text/html,x"):
+        assert not re.fullmatch(pattern, url)
 
 
 def test_health_knows_the_deadline_and_the_timeout_of_deliver() -> None:
