@@ -354,6 +354,7 @@ def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
     # Unless it is allowed, Lambda ends a chain of messages between a queue and a function after 16 rounds.
     functions = resources("AWS::Lambda::Function")
     assert {name for name, f in functions.items() if f.get("RecursiveLoop") == "Allow"} == {
+        "NotifyFunction",
         "DeliverFunction",
         "HealthFunction",
     }
