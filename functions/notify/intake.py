@@ -23,6 +23,7 @@ TURN = 10  # installations to which an event goes before the next event has its 
 LAST_TURN_SECONDS = 3.0  # of CPU for ten large deliveries, on the share of a processor that notify has
 # A turn begins only if it, its last call, the continuations and the end fit into the time that is left.
 STOP_SECONDS = LAST_TURN_SECONDS + 2 * TRY_SECONDS + END_SECONDS
+STOP_SHARE = 0.75  # of the time, if that is less: with a short timeout, some is left to work in
 TROUBLE_DELAY = 30  # seconds before what SQS refused, or the registry did not tell, is tried again
 MAX_ATTRIBUTE = 1000  # characters of a dead letter's attribute
 
@@ -80,7 +81,8 @@ def process(
     report([work.fan_out for work in works if work.fan_out], deps.telemetry)
     returned = [*_not_begun(works, deps), *_continue(works, deps)]
     received = [w for w in works if w.fan_out and not w.fan_out.resumed and w not in returned]
-    deps.telemetry.count("EventReceived", len(received))
+    if received:
+        deps.telemetry.count("EventReceived", len(received))
     return sorted(work.message_id for work in returned)
 
 
@@ -92,11 +94,12 @@ def _precedence(message: dict[str, Any]) -> tuple[int, int]:
 def _take_turns(works: Sequence[_Work], deps: NotifyDependencies, seconds_left: Callable[[], float]) -> None:
     outbox = Outbox(deps.deliveries, deps.backoff, deps.now, deps.telemetry)
     waiting = deque(works)
+    stop = min(STOP_SECONDS, STOP_SHARE * seconds_left())
     while waiting:
         work = waiting.popleft()
         if _turn(work, outbox, deps):
             waiting.append(work)
-        if outbox.closed or seconds_left() < STOP_SECONDS:
+        if outbox.closed or seconds_left() < stop:
             break  # after a turn, not before, so that each invocation gets something done
     outbox.flush()
 
@@ -166,7 +169,8 @@ def _continue(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:
             refused=len(fan_out.cursor.refused),
             after=fan_out.cursor.after,
         )
-    deps.telemetry.count("EventContinued", len(unfinished) - len(rejected))
+    if len(unfinished) > len(rejected):
+        deps.telemetry.count("EventContinued", len(unfinished) - len(rejected))
     return [unfinished[number][0] for number in rejected]
 
 

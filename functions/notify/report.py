@@ -20,7 +20,8 @@ def report(fan_outs: Iterable[FanOut], telemetry: Telemetry) -> None:
     for record in _records(chosen):
         telemetry.info("deliveries enqueued", events=record)
     for fan_out in chosen:
-        telemetry.count("DeliveryEnqueued", len(fan_out.enqueued))
+        if fan_out.enqueued:
+            telemetry.count("DeliveryEnqueued", len(fan_out.enqueued))
         _report_skipped(fan_out, telemetry)
 
 

@@ -84,6 +84,7 @@ class World:
     hooks: FakeRegistry
     telemetry: Recorder = field(default_factory=Recorder)
     rounds: int = 0
+    timeout: float = TIMEOUT
 
     @property
     def deps(self) -> NotifyDependencies:
@@ -96,7 +97,7 @@ class World:
         """One batch; what comes back has been received once more, or is dead."""
         batch, self.sqs.waiting = self.sqs.waiting[:10], self.sqs.waiting[10:]
         self.rounds += 1
-        end = self.sqs.now + TIMEOUT
+        end = self.sqs.now + self.timeout
         try:
             returned = process(batch, self.deps, lambda: end - self.sqs.now)
         except Crash:
@@ -159,6 +160,16 @@ def test_a_small_event_behind_a_large_one_is_enqueued_in_the_first_invocation() 
     made.run()
     assert made.reached() == everyone(made)
     assert made.sqs.dead == []
+
+
+@pytest.mark.parametrize("timeout", [1, 5, 10, 15])
+def test_a_short_timeout_returns_no_event_that_there_is_time_for(timeout: float) -> None:
+    made = world(1)
+    made.timeout = timeout
+    made.sqs.publish(*(issue_event(event_id=f"ev{n}") for n in range(10)))
+    made.run()
+    assert made.rounds == 1
+    assert len(made.sqs.enqueued) == 10
 
 
 def test_ten_large_events_share_the_time() -> None:

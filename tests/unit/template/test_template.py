@@ -20,6 +20,7 @@ import health.dependencies
 import notify.app
 from bellhop import settings
 from bellhop.outcomes import OutcomeDay
+from bellhop.queues import MAX_BATCH_BYTES
 from deliver.batch import MARGIN_SECONDS
 from deliver.http.adapter import CONNECTIONS_PER_HOST
 from deliver.http.guard import EndpointPolicy
@@ -348,6 +349,14 @@ def test_only_the_rule_for_ses_events_may_send_to_the_transitions_queue() -> Non
     [statement] = policy["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert attribute(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == "MailEventsRule"
+
+
+def test_an_event_can_go_on_by_a_message_on_its_own_queue_and_one_with_the_fullest_cursor_fits() -> None:
+    [policy] = resources("AWS::IAM::Role")["NotifyRole"]["Policies"]
+    sending = [s for s in policy["PolicyDocument"]["Statement"] if s["Action"] == "sqs:SendMessage"]
+    assert "IssueEvents" in {attribute(queue) for s in sending for queue in s["Resource"]}
+    for queue in ("IssueEvents", "IssueEventsDeadLetters"):
+        assert resources("AWS::SQS::Queue")[queue]["MaximumMessageSize"] == MAX_BATCH_BYTES
 
 
 def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
