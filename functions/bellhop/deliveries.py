@@ -77,8 +77,35 @@ def delivery_id(organization_id: str, event_id: str, installation_id: str) -> st
     return "msg_" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def encode(message: Delivery | Retry | Trial) -> str:
-    """The message as the text of a queue message.
+class SharedTail:
+    """What the bodies of one event's deliveries end with, compressed once for all of them.
+
+    A body becomes one ordinary zlib stream: its head in a deflate block of its own that ends at a whole byte, then
+    the tail's blocks, then the checksum of both. So readers need not know that anything is shared.
+    """
+
+    def __init__(self, tail: bytes) -> None:
+        self.tail = tail
+        self._blocks = _deflated(tail, zlib.Z_FINISH)
+
+    def compress(self, body: bytes) -> bytes:
+        """The body, which ends with the tail, as a zlib stream."""
+        if not body.endswith(self.tail):
+            raise ValueError("the body does not end with the tail that it is said to share")
+        head = _deflated(body[: len(body) - len(self.tail)], zlib.Z_SYNC_FLUSH)
+        return _ZLIB_HEADER + head + self._blocks + zlib.adler32(body).to_bytes(4, "big")
+
+
+_ZLIB_HEADER = b"\x78\x9c"  # RFC 1950: deflate with a window of 32 KiB, the default level
+
+
+def _deflated(data: bytes, ending: int) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)  # blocks alone, without header and checksum
+    return packer.compress(data) + packer.flush(ending)
+
+
+def encode(message: Delivery | Retry | Trial, shared: SharedTail | None = None) -> str:
+    """The message as the text of a queue message; `shared` is what its body shares with others of the event.
 
     What is not set is left out: during a deployment the version before must be able to read ordinary messages.
     """
@@ -88,8 +115,12 @@ def encode(message: Delivery | Retry | Trial) -> str:
     if isinstance(message, Trial):
         return json.dumps({"v": VERSION, "kind": "trial"} | asdict(message))
     # Compressed and base64: no character is doubled by escaping on its way through the queue.
-    body = base64.b64encode(zlib.compress(message.body)).decode()
-    return json.dumps({"v": VERSION} | _set(asdict(message), "ping", "project_id", "enqueued_at") | {"body": body})
+    packed = shared.compress(message.body) if shared else zlib.compress(message.body)
+    return json.dumps(
+        {"v": VERSION}
+        | _set(asdict(message), "ping", "project_id", "enqueued_at")
+        | {"body": base64.b64encode(packed).decode()}
+    )
 
 
 def decode(text: str) -> Delivery | Retry | Trial:

@@ -21,6 +21,7 @@ import notify.app
 from bellhop import settings
 from bellhop.budget import END_SECONDS
 from bellhop.outcomes import OutcomeDay
+from bellhop.queues import MAX_BATCH_BYTES
 from deliver.batch import MARGIN_SECONDS
 from deliver.http.adapter import CONNECTIONS_PER_HOST
 from deliver.http.guard import EndpointPolicy
@@ -365,10 +366,19 @@ def test_only_the_rule_for_ses_events_may_send_to_the_transitions_queue() -> Non
     assert attribute(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == "MailEventsRule"
 
 
+def test_an_event_can_go_on_by_a_message_on_its_own_queue_and_one_with_the_fullest_cursor_fits() -> None:
+    [policy] = resources("AWS::IAM::Role")["NotifyRole"]["Policies"]
+    sending = [s for s in policy["PolicyDocument"]["Statement"] if s["Action"] == "sqs:SendMessage"]
+    assert "IssueEvents" in {attribute(queue) for s in sending for queue in s["Resource"]}
+    for queue in ("IssueEvents", "IssueEventsDeadLetters"):
+        assert resources("AWS::SQS::Queue")[queue]["MaximumMessageSize"] == MAX_BATCH_BYTES
+
+
 def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
     # Unless it is allowed, Lambda ends a chain of messages between a queue and a function after 16 rounds.
     functions = resources("AWS::Lambda::Function")
     assert {name for name, f in functions.items() if f.get("RecursiveLoop") == "Allow"} == {
+        "NotifyFunction",
         "DeliverFunction",
         "HealthFunction",
     }
