@@ -9,7 +9,7 @@ SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench faults sam-local build deploy lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench faults sam-local build deploy adopt lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -130,6 +130,9 @@ deploy: .venv/.ready .venv-sam/.ready ## Deploy to an AWS account; ENV=prod has 
 	$(if $(filter command,$(origin RUNTIME)),$(error RUNTIME= is not read: write Runtime = "$(RUNTIME)" into \
 	infra/environments/$(ENV).toml, below [parameters]))
 	@$(PY) -m infra.deploy deploy --env "$(ENV)" $(if $(YES),--yes)
+
+adopt: .venv/.ready ## A new stack takes over what a deleted one left (FROM=its-arn) or what was restored (USE="Apps=name")
+	@$(PY) -m infra.deploy adopt --env "$(ENV)" --left-by "$(FROM)" --use "$(USE)" $(if $(YES),--yes)
 
 # Housekeeping ---------------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from samtranslator.yaml_helper import yaml_parse
+
+from infra.deploy import adoption, parameters
 from infra.deploy import environment as environments
-from infra.deploy import parameters
-from infra.deploy.account import Account, DeployedStack, connect, find_stack, missing_bus, stuck
+from infra.deploy.account import NOTHING_YET, Account, DeployedStack, connect, find_stack, missing_bus, stuck
 from infra.deploy.checks import contradictions
 from infra.deploy.environment import Environment
 from infra.deploy.errors import RefusedError
@@ -41,12 +43,16 @@ class Deployment:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Deploy, or only build; return the exit code."""
     parser = argparse.ArgumentParser(prog="make", description=__doc__)
-    parser.add_argument("command", choices=["build", "deploy"])
+    parser.add_argument("command", choices=["build", "deploy", "adopt"])
     parser.add_argument("--env", default="default")
     parser.add_argument("--yes", action="store_true", help="do not ask before the changes are made")
+    parser.add_argument("--left-by", default="", help="the ARN of a deleted stack")
+    parser.add_argument("--use", default="", help="other resources, such as Apps=restored-apps")
     given = parser.parse_args(arguments)
     try:
         path = environments.path_of(given.env)
+        if given.command == "adopt":
+            return _adopt(path, given.left_by, given.use, yes=given.yes)
         return _build(path) if given.command == "build" else _deploy(path, yes=given.yes)
     except (RefusedError, LocalError) as error:
         print(error, file=sys.stderr)
@@ -81,6 +87,30 @@ def _deploy(path: Path, *, yes: bool) -> int:
     deployment = Deployment(found, values, _target(values, found))
     _announce(deployment, account, declared, stack)
     return _run_sam(deployment, account, yes=yes)
+
+
+def _adopt(path: Path, left_by: str, use: str, *, yes: bool) -> int:
+    declared, found = parameters.declared(TEMPLATE), environments.read(path)
+    if not found.exists:
+        raise RefusedError(f"{path} is not there. Write it first: what is adopted gets its parameters.")
+    replacements = adoption.parse_replacements(use)
+    if not left_by and not replacements:
+        raise RefusedError('Nothing is named. Type make adopt FROM=ARN-OF-A-DELETED-STACK, or USE="Apps=NAME ..."')
+    _refuse(_problems(declared, found), found)
+    account = connect(found)
+    if (stack := find_stack(account, found.stack)) and stack.status == NOTHING_YET:
+        adoption.forget_refused(account, found.stack)
+    elif stack:
+        raise RefusedError(f"The stack {found.stack} is there. Only a new stack can adopt: delete it first.")
+    left = adoption.left_behind(account, left_by) if left_by else {}
+    what = adoption.importing(yaml_parse(TEMPLATE.read_text()), left | replacements)
+    print(f"A new stack, {found.stack}, in account {account.number}, {account.region}, adopts")
+    print("\n".join(f"  {name}: {physical}" for name, physical in what.resources.items()))
+    if not yes and input("Adopt them? [y/N] ").strip().lower() != "y":
+        return 1
+    adoption.run(account, found.stack, what, parameters.chosen(declared, found.parameters))
+    print("Adopted. Nothing runs yet: type make deploy, with the same ENV.")
+    return 0
 
 
 def _refuse_old_settings() -> None:

@@ -13,6 +13,7 @@ from infra.deploy.errors import RefusedError
 
 # Nobody waits long to be refused.
 QUICKLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+NOTHING_YET = "REVIEW_IN_PROGRESS"  # a stack of which there is only a change set
 DELETE = "aws cloudformation delete-stack --stack-name {stack} --region {region}"
 STUCK = {
     "ROLLBACK_COMPLETE": "its first deployment failed, and nothing of it is left. Delete it: " + DELETE,
@@ -106,7 +107,7 @@ def find_stack(account: Account, name: str) -> DeployedStack | None:
 
 def stuck(stack: DeployedStack | None, name: str, region: str) -> list[str]:
     """Why CloudFormation would refuse to update the stack."""
-    if stack is None or stack.status == "REVIEW_IN_PROGRESS":
+    if stack is None or stack.status == NOTHING_YET:
         return []
     if stack.status.endswith("IN_PROGRESS"):
         return [f"The stack {name} is {stack.status}: wait until that has ended, then type the same again."]

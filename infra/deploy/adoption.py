@@ -1,0 +1,158 @@
+"""A new stack takes over what an earlier one left behind, or what was restored: CloudFormation's resource import.
+
+The import has only what is taken over. `make deploy` then adds the rest around it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError, WaiterError
+
+from infra.deploy.account import Account
+from infra.deploy.errors import RefusedError
+
+# The properties by which CloudFormation identifies what it imports. Each is also the physical id.
+IDENTIFIERS = {
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::SQS::Queue": "QueueUrl",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::Scheduler::ScheduleGroup": "Name",
+}
+CHANGE_SET = "adopt"
+EVERY_SECOND = {"Delay": 2, "MaxAttempts": 150}
+
+
+@dataclass(frozen=True)
+class Import:
+    """What CloudFormation is told: the template of the first stage, and which resource is which."""
+
+    template: dict[str, Any]
+    resources: dict[str, str]  # physical ids by logical ones
+
+    def to_import(self) -> list[dict[str, Any]]:
+        """The resources as CreateChangeSet takes them."""
+        declared = self.template["Resources"]
+        return [
+            {
+                "ResourceType": declared[name]["Type"],
+                "LogicalResourceId": name,
+                "ResourceIdentifier": {IDENTIFIERS[declared[name]["Type"]]: physical},
+            }
+            for name, physical in self.resources.items()
+        ]
+
+
+def importing(source: Mapping[str, Any], found: Mapping[str, str]) -> Import:
+    """The import of the resources that were found, from the whole template.
+
+    Raises:
+        RefusedError: one is not in the template, does not survive a stack, or needs one that is not taken over.
+    """
+    declared = source["Resources"]
+    for name in found:
+        if name not in declared or declared[name].get("DeletionPolicy") is None:
+            kept = ", ".join(n for n, r in declared.items() if r.get("DeletionPolicy"))
+            raise RefusedError(f"{name} cannot be adopted. What survives a stack: {kept}")
+    resources = {name: _as_found(declared[name]) for name in declared if name in found}
+    references = set(_references(resources))
+    if missing := sorted((references & set(declared)) - set(found)):
+        raise RefusedError(
+            f"What is adopted refers to {', '.join(missing)}, which would be made anew: adopt them as well, or "
+            "only the tables."
+        )
+    used = {name: p for name, p in source["Parameters"].items() if name in references}
+    template = {"AWSTemplateFormatVersion": "2010-09-09", "Parameters": used, "Resources": resources}
+    return Import(template, {name: found[name] for name in resources})
+
+
+def _as_found(resource: Mapping[str, Any]) -> dict[str, Any]:
+    # A restored table has no point-in-time recovery. CloudFormation does not look: it would believe what the
+    # import says, and change nothing at the deployment. Left out here, it is added there.
+    properties = {n: v for n, v in resource["Properties"].items() if n != "PointInTimeRecoverySpecification"}
+    return {**resource, "Properties": properties}
+
+
+def _references(part: Any) -> Iterator[str]:
+    match part:
+        case {"Ref": str(name)}:
+            yield name
+        case {"Fn::GetAtt": target}:
+            yield target.partition(".")[0] if isinstance(target, str) else target[0]
+        case dict():
+            for value in part.values():
+                yield from _references(value)
+        case list():
+            for value in part:
+                yield from _references(value)
+
+
+def left_behind(account: Account, stack_id: str) -> dict[str, str]:
+    """What a deleted stack left behind: physical ids by logical ones. CloudFormation remembers it for 90 days.
+
+    Raises:
+        RefusedError: there was no such stack, or it left nothing.
+    """
+    cloudformation = account.client("cloudformation")
+    try:
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
+        resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    except ClientError as error:
+        raise RefusedError(f"{stack_id} cannot be looked at: {error}") from None
+    found = {
+        r["LogicalResourceId"]: r["PhysicalResourceId"]
+        for r in resources
+        if r["ResourceStatus"] == "DELETE_SKIPPED"
+    }
+    if not found:
+        raise RefusedError(f"{stack_id} left nothing behind. FROM= takes the ARN of a deleted stack.")
+    return found
+
+
+def parse_replacements(text: str) -> dict[str, str]:
+    """The tables of `USE="Apps=restored-apps Secrets=restored-secrets"`."""
+    pairs = [pair.partition("=") for pair in text.split()]
+    if wrong := [name for name, _, physical in pairs if not physical]:
+        raise RefusedError(f'USE has {", ".join(wrong)} without a name. Write USE="Apps=restored-apps".')
+    return {name: physical for name, _, physical in pairs}
+
+
+def run(account: Account, stack: str, what: Import, values: Mapping[str, str]) -> None:
+    """Make the stack by importing.
+
+    Raises:
+        RefusedError: CloudFormation refuses it; the resources stay as they are.
+    """
+    cloudformation = account.client("cloudformation")
+    change_set = {"StackName": stack, "ChangeSetName": CHANGE_SET}
+    try:
+        cloudformation.create_change_set(
+            **change_set,
+            ChangeSetType="IMPORT",
+            TemplateBody=json.dumps(what.template),
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": values[name]} for name in what.template["Parameters"]
+            ],
+            Capabilities=["CAPABILITY_IAM"],
+            ResourcesToImport=what.to_import(),
+        )
+        cloudformation.get_waiter("change_set_create_complete").wait(**change_set, WaiterConfig=EVERY_SECOND)
+        cloudformation.execute_change_set(**change_set)
+        cloudformation.get_waiter("stack_import_complete").wait(StackName=stack, WaiterConfig=EVERY_SECOND)
+    except (ClientError, WaiterError) as error:
+        reason = _reason(error, cloudformation, stack)
+        raise RefusedError(f"CloudFormation refuses the import: {reason}") from None
+
+
+def forget_refused(account: Account, stack: str) -> None:
+    """Remove what a refused import leaves: a change set, of a stack that has nothing."""
+    account.client("cloudformation").delete_change_set(StackName=stack, ChangeSetName=CHANGE_SET)
+
+
+def _reason(error: Exception, cloudformation: Any, stack: str) -> str:
+    try:
+        found = cloudformation.describe_change_set(StackName=stack, ChangeSetName=CHANGE_SET)
+    except ClientError:  # there is not even a change set: the first error says why
+        return str(error)
+    return str(found.get("StatusReason") or error)
