@@ -13,12 +13,11 @@ from botocore.exceptions import ClientError, WaiterError
 from infra.deploy.account import Account
 from infra.deploy.errors import RefusedError
 
-# The properties by which CloudFormation identifies what it imports. Each is also the physical id.
+# What is taken over, with the property by which CloudFormation identifies it, which is also the physical id. The
+# schedules that are left need no stack: with their role, they send to the retry queue until there are none.
 IDENTIFIERS = {
     "AWS::DynamoDB::Table": "TableName",
     "AWS::SQS::Queue": "QueueUrl",
-    "AWS::IAM::Role": "RoleName",
-    "AWS::Scheduler::ScheduleGroup": "Name",
 }
 CHANGE_SET = "adopt"
 EVERY_SECOND = {"Delay": 2, "MaxAttempts": 150}
@@ -48,13 +47,13 @@ def importing(source: Mapping[str, Any], found: Mapping[str, str]) -> Import:
     """The import of the resources that were found, from the whole template.
 
     Raises:
-        RefusedError: one is not in the template, does not survive a stack, or needs one that is not taken over.
+        RefusedError: one cannot be taken over, or needs one that is not.
     """
     declared = source["Resources"]
     for name in found:
-        if name not in declared or declared[name].get("DeletionPolicy") is None:
-            kept = ", ".join(n for n, r in declared.items() if r.get("DeletionPolicy"))
-            raise RefusedError(f"{name} cannot be adopted. What survives a stack: {kept}")
+        if declared.get(name, {}).get("Type") not in IDENTIFIERS:
+            can = ", ".join(n for n, resource in declared.items() if resource["Type"] in IDENTIFIERS)
+            raise RefusedError(f"{name} cannot be adopted. These can: {can}")
     resources = {name: _as_found(declared[name]) for name in declared if name in found}
     references = set(_references(resources))
     if missing := sorted((references & set(declared)) - set(found)):
@@ -95,16 +94,14 @@ def left_behind(account: Account, stack_id: str) -> dict[str, str]:
         RefusedError: there was no such stack, or it left nothing.
     """
     cloudformation = account.client("cloudformation")
+    found: dict[str, str] = {}
     try:
-        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
-        resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+        for page in cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id):
+            for event in page["StackEvents"]:  # newest first: of a table that was replaced, the last one counts
+                if event["ResourceStatus"] == "DELETE_SKIPPED" and event["ResourceType"] in IDENTIFIERS:
+                    found.setdefault(event["LogicalResourceId"], event["PhysicalResourceId"])
     except ClientError as error:
         raise RefusedError(f"{stack_id} cannot be looked at: {error}") from None
-    found = {
-        r["LogicalResourceId"]: r["PhysicalResourceId"]
-        for r in resources
-        if r["ResourceStatus"] == "DELETE_SKIPPED"
-    }
     if not found:
         raise RefusedError(f"{stack_id} left nothing behind. FROM= takes the ARN of a deleted stack.")
     return found
@@ -134,7 +131,6 @@ def run(account: Account, stack: str, what: Import, values: Mapping[str, str]) -
             Parameters=[
                 {"ParameterKey": name, "ParameterValue": values[name]} for name in what.template["Parameters"]
             ],
-            Capabilities=["CAPABILITY_IAM"],
             ResourcesToImport=what.to_import(),
         )
         cloudformation.get_waiter("change_set_create_complete").wait(**change_set, WaiterConfig=EVERY_SECOND)
