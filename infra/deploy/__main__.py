@@ -142,7 +142,7 @@ def _first_file(declared: dict[str, Parameter], found: Environment, stack: Deplo
     else:
         _target(parameters.chosen(declared, {}), found)  # refused, if it is, before anything is asked
         complete = replace(found, parameters=_ask(declared, found))
-    environments.write(complete)  # even if it is refused below: no answer is lost
+    environments.write(complete)  # even if it is refused below: nothing typed is lost
     print(f"Written: {found.path}. Keep it: whoever deploys this stack next needs it.")
     return complete
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PROBE_SECONDS = 10.0
-PROBE = "import sys, pip; print('python%d.%d' % sys.version_info[:2], sys.executable)"  # sam build runs its pip
+START_SECONDS = 10.0
+WHO_ARE_YOU = (
+    "import sys, pip; print('python%d.%d' % sys.version_info[:2], sys.executable)"  # sam build runs its pip
+)
 ELF_MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
 
 
@@ -28,7 +30,7 @@ class Target:
 def find_interpreter(runtime: str, environ: Mapping[str, str], own: str = sys.executable) -> Path | None:
     """An interpreter of that Python that runs and has pip: this one, one on the PATH, or one of pyenv's."""
     for candidate in _candidates(runtime, environ, own):
-        if (found := _probe(candidate)) and found[0] == runtime:
+        if (found := _identify(candidate)) and found[0] == runtime:
             return Path(found[1])
     return None
 
@@ -41,13 +43,13 @@ def _candidates(runtime: str, environ: Mapping[str, str], own: str) -> Iterator[
     yield from pyenv.glob(f"versions/{runtime.removeprefix('python')}*/bin/{runtime}")
 
 
-def _probe(python: Path) -> list[str] | None:
+def _identify(python: Path) -> list[str] | None:
     # A shim of pyenv's exists for each Python that it knows; whether it runs is seen only by running it.
     if not python.exists():
         return None
     try:
         done = subprocess.run(
-            [str(python), "-c", PROBE], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+            [str(python), "-c", WHO_ARE_YOU], capture_output=True, text=True, timeout=START_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

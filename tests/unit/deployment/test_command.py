@@ -121,7 +121,9 @@ def test_without_a_terminal_it_says_how_not_to_be_asked(
     assert "make deploy YES=1" in capsys.readouterr().err
 
 
-def test_a_new_stack_is_asked_only_for_what_has_no_default_and_its_answers_are_kept(deploying: Deploying) -> None:
+def test_a_new_stack_is_asked_only_for_what_has_no_default_and_what_was_typed_is_kept(
+    deploying: Deploying,
+) -> None:
     deploying.typed = ["nobody", "bellhop@tracker.example", "tracker.example"]
     assert deploying.make("deploy") == 0
     found = environment.read(deploying.path)
@@ -129,7 +131,7 @@ def test_a_new_stack_is_asked_only_for_what_has_no_default_and_its_answers_are_k
     assert (found.stack, found.region, found.account) == ("bellhop-prod", REGION, NUMBER)
 
 
-def test_answers_that_contradict_one_another_are_kept_to_be_mended(
+def test_what_was_typed_is_kept_even_if_it_is_refused(
     deploying: Deploying, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploying.typed = ["bellhop@tracker.example", "other.example"]
