@@ -17,7 +17,16 @@ from samtranslator.yaml_helper import yaml_parse
 
 from infra.deploy import adoption, parameters
 from infra.deploy import environment as environments
-from infra.deploy.account import NOTHING_YET, Account, DeployedStack, connect, find_stack, missing_bus, stuck
+from infra.deploy.account import (
+    NOTHING_YET,
+    Account,
+    DeployedStack,
+    connect,
+    find_stack,
+    missing_bus,
+    missing_topic,
+    stuck,
+)
 from infra.deploy.checks import contradictions
 from infra.deploy.environment import Environment
 from infra.deploy.errors import RefusedError
@@ -83,7 +92,10 @@ def _deploy(path: Path, *, yes: bool) -> int:
     if not found.exists:
         found = _first_file(declared, replace(found, region=account.region, account=account.number), stack)
     values = parameters.chosen(declared, found.parameters)
-    _refuse([*_problems(declared, found), *missing_bus(account, values["EventBusName"])], found)
+    _refuse(_problems(declared, found), found)
+    _refuse(
+        [*missing_bus(account, values["EventBusName"]), *missing_topic(account, values["AlarmTopicArn"])], found
+    )
     deployment = Deployment(found, values, _target(values, found))
     _announce(deployment, account, declared, stack)
     return _run_sam(deployment, account, yes=yes)

@@ -13,6 +13,7 @@ from infra.deploy.errors import RefusedError
 
 # Nobody waits long to be refused.
 QUICKLY = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+ARN_COLONS = 5
 NOTHING_YET = "REVIEW_IN_PROGRESS"  # a stack of which there is only a change set
 DELETE = "aws cloudformation delete-stack --stack-name {stack} --region {region}"
 STUCK = {
@@ -124,4 +125,19 @@ def missing_bus(account: Account, bus: str) -> list[str]:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             create = f"aws events create-event-bus --name {bus} --region {account.region}"
             return [f"EventBusName={bus} does not exist in {account.region}. Create it: {create}"]
+    return []
+
+
+def missing_topic(account: Account, arn: str) -> list[str]:
+    """Why alarms would tell nobody. A caller who may not look is not refused."""
+    if not arn:
+        return []
+    region = arn.split(":")[3] if arn.count(":") >= ARN_COLONS else ""
+    if region != account.region:
+        return [f"AlarmTopicArn={arn} is no topic in {account.region}, where the alarms are: name one that is."]
+    try:
+        account.client("sns").get_topic_attributes(TopicArn=arn)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"NotFound", "NotFoundException"}:
+            return [f"AlarmTopicArn={arn} does not exist. Create it with aws sns create-topic, or leave it out."]
     return []

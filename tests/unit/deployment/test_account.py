@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, ProfileNotFound
 
-from infra.deploy.account import DeployedStack, connect, find_stack, missing_bus, stuck
+from infra.deploy.account import DeployedStack, connect, find_stack, missing_bus, missing_topic, stuck
 from infra.deploy.environment import Environment
 from infra.deploy.errors import RefusedError
 from tests.unit.deployment.fake_account import NUMBER, FakeService, account, refusal, stack
@@ -137,3 +137,22 @@ def test_a_bus_that_does_not_exist_is_refused_and_one_that_may_not_be_looked_at_
     hidden = FakeService(describe_event_bus=refusal("AccessDeniedException"))
     assert missing_bus(account(events=hidden), "ours") == []
     assert missing_bus(account(events=FakeService(describe_event_bus={})), "ours") == []
+
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
+
+
+def test_a_topic_that_does_not_exist_is_refused_and_one_that_may_not_be_looked_at_is_not() -> None:
+    missing = FakeService(get_topic_attributes=refusal("NotFound"))
+    [sentence] = missing_topic(account(sns=missing), TOPIC)
+    assert "does not exist. Create it with aws sns create-topic" in sentence
+    hidden = FakeService(get_topic_attributes=refusal("AuthorizationError"))
+    assert missing_topic(account(sns=hidden), TOPIC) == []
+    assert missing_topic(account(sns=FakeService(get_topic_attributes={})), TOPIC) == []
+    assert missing_topic(account(), "") == []
+
+
+@pytest.mark.parametrize("arn", ["alarms", "arn:aws:sns:us-east-1:123456789012:alarms"])
+def test_a_topic_where_the_alarms_are_not_is_refused(arn: str) -> None:
+    [sentence] = missing_topic(account(), arn)
+    assert "is no topic in eu-west-1" in sentence

@@ -19,6 +19,8 @@ import deliver.app
 import health.dependencies
 import notify.app
 from bellhop import settings
+from bellhop.aws import TRY_SECONDS
+from bellhop.budget import END_SECONDS
 from bellhop.outcomes import OutcomeDay
 from deliver.batch import MARGIN_SECONDS
 from deliver.http.adapter import CONNECTIONS_PER_HOST
@@ -140,6 +142,12 @@ def test_a_message_stays_invisible_for_six_timeouts_and_the_batching_window(name
 
 def test_a_function_has_time_for_its_attempts() -> None:
     assert value({"Ref": "DeliverTimeoutSeconds"}) >= value({"Ref": "DeliveryDeadlineSeconds"}) + 15
+
+
+@pytest.mark.parametrize("function", ["Notify", "Deliver", "Health"])
+def test_no_timeout_is_allowed_in_which_no_call_of_a_function_would_be_made(function: str) -> None:
+    # A call is refused unless its timeouts fit into the invocation: two tries of one, and the end that is kept.
+    assert parameters()[f"{function}TimeoutSeconds"]["MinValue"] >= 2 * TRY_SECONDS + END_SECONDS
 
 
 # ---- Values of the template that the code pairs with values of its own
