@@ -19,6 +19,7 @@ import deliver.app
 import health.dependencies
 import notify.app
 from bellhop import settings
+from bellhop.aws import TRY_SECONDS
 from bellhop.budget import END_SECONDS
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import MAX_BATCH_BYTES
@@ -143,6 +144,12 @@ def test_a_message_stays_invisible_for_six_timeouts_and_the_batching_window(name
 
 def test_a_function_has_time_for_its_attempts() -> None:
     assert value({"Ref": "DeliverTimeoutSeconds"}) >= value({"Ref": "DeliveryDeadlineSeconds"}) + 15
+
+
+@pytest.mark.parametrize("function", ["Notify", "Deliver", "Health"])
+def test_no_timeout_is_allowed_in_which_no_call_of_a_function_would_be_made(function: str) -> None:
+    # A call is refused unless its timeouts fit into the invocation: two tries of one, and the end that is kept.
+    assert parameters()[f"{function}TimeoutSeconds"]["MinValue"] >= 2 * TRY_SECONDS + END_SECONDS
 
 
 # ---- Values of the template that the code pairs with values of its own
@@ -275,14 +282,38 @@ def test_the_stream_wakes_health_only_for_failures() -> None:
     assert json.loads(found["Pattern"]) == {"dynamodb": {"NewImage": {"has_failure": {"BOOL": [True]}}}}
 
 
-def test_every_table_is_encrypted_recoverable_on_demand_and_survives_the_stack() -> None:
+NOT_REPLACEABLE = {"Organizations", "Apps", "Installations", "Audit", "Secrets"}
+STATEFUL = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Scheduler::ScheduleGroup"}
+
+
+def test_every_table_is_on_demand_and_costs_nothing_for_encryption() -> None:
     tables = resources("AWS::DynamoDB::Table")
     assert len(tables) == 9
-    for name, table in tables.items():
-        assert table["SSESpecification"]["SSEEnabled"] is True
-        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    for table in tables.values():
+        assert "SSESpecification" not in table  # with it, DynamoDB takes a key of KMS, which is charged by request
         assert table["BillingMode"] == "PAY_PER_REQUEST"
-        assert translated()["Resources"][name]["DeletionPolicy"] == "Retain"
+
+
+def test_point_in_time_recovery_is_paid_for_only_where_a_loss_cannot_be_made_good() -> None:
+    tables = resources("AWS::DynamoDB::Table")
+    recoverable = {n for n, t in tables.items() if t.get("PointInTimeRecoverySpecification")}
+    assert recoverable == NOT_REPLACEABLE
+    for name in recoverable:
+        assert tables[name]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_what_has_state_survives_the_stack_but_not_a_first_deployment_that_fails() -> None:
+    found = {n: r for n, r in translated()["Resources"].items() if r["Type"] in STATEFUL or n == "ScheduleRole"}
+    assert len(found) == 9 + 9 + 1 + 1
+    for name, resource in found.items():
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate", name
+        assert resource["UpdateReplacePolicy"] == "Retain", name
+
+
+def test_nothing_has_a_fixed_name_that_would_stand_in_the_next_stacks_way() -> None:
+    names = {"TableName", "QueueName", "RoleName", "Name"}
+    for logical_id, resource in translated()["Resources"].items():
+        assert names.isdisjoint(resource.get("Properties", {})), logical_id
 
 
 def test_what_grows_expires_by_the_attribute_that_its_model_writes() -> None:
@@ -326,7 +357,7 @@ def test_no_role_has_a_wildcard_action_or_resource() -> None:
         assert "ManagedPolicyArns" not in role
     for statement in statements():
         assert not [action for action in _list(statement["Action"]) if "*" in action]
-        assert "*" not in _list(statement["Resource"])
+        assert "*" not in _list(statement["Resource"]) or statement["Action"] == "dynamodb:ListStreams"
 
 
 def test_rights_are_given_only_by_the_policies_of_roles_and_of_queues() -> None:
@@ -342,13 +373,13 @@ def test_no_queue_policy_has_a_wildcard() -> None:
             assert "*" not in json.dumps(given)
 
 
-def test_the_only_stars_in_resources_are_a_streams_label_and_a_schedules_name() -> None:
-    # DynamoDB chooses a stream's label when it creates it; each schedule has a name of its own.
-    starred = [s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])]
-    assert [s["Fn::Sub"].rpartition("/")[0].rpartition(":")[2] for s in starred] == [
-        "schedule/${Schedules}",
-        "${Outcomes.Arn}/stream",
-    ]
+def test_the_only_stars_in_resources_are_a_schedules_name_and_that_of_an_action_that_takes_no_other() -> None:
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html: a stream's ARN
+    # grants dynamodb:ListStreams nothing. Each schedule has a name of its own.
+    starred = {json.dumps(s["Action"]): s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])}
+    assert starred.pop('"dynamodb:ListStreams"') == "*"
+    [schedules] = starred.values()
+    assert schedules["Fn::Sub"].endswith(":schedule/${Schedules}/*")
 
 
 def test_only_the_scheduler_may_assume_the_schedules_role_and_only_deliver_may_pass_it() -> None:

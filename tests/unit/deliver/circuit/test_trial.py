@@ -125,7 +125,7 @@ def test_an_app_that_takes_only_alerts_and_hangs_was_attempted_for_ever(deps: De
     assert circuits.load("pager").paused_since == T0
 
 
-def test_an_app_that_answers_429_was_attempted_for_ever(deps: DeliverDependencies) -> None:
+def test_an_app_that_responds_with_429_was_attempted_for_ever(deps: DeliverDependencies) -> None:
     run(deps, Endpoint(response(429)), *batch(10))
     assert circuits.load("pager").paused_since == T0
 
