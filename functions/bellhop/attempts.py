@@ -34,6 +34,7 @@ PARKED = "parked"  # the app is paused or switched off
 WITHDRAWN = "withdrawn"  # the installation is gone, or its hook does not want the event any more
 
 REPLAYABLE = (PARKED, EXHAUSTED)  # kept until it is replayed
+OVER = (DELIVERED, EXHAUSTED, STOPPED, WITHDRAWN)  # no attempt is due any more
 
 
 class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
@@ -57,9 +58,10 @@ class _Replayable(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-un
 class DeliveryRecord(Model):
     """A delivery that did not succeed at once.
 
-    `attempts_made` counts against the retry budget; `next_attempt_at` (Unix seconds) is when the next is due.
-    `lease` and `lease_until` name the worker that makes it. `attempts` has a row for each attempt.
-    `replayable_for` (its app) and `replayable_at` are set only on what can be replayed, so that the index
+    `opened_at` (Unix seconds) is when it was written for the first time, or began anew because its event was
+    published again. `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
+    is when the next is due. `lease` and `lease_until` name the worker that makes it. `attempts` has a row for each
+    attempt. `replayable_for` (its app) and `replayable_at` are set only on what can be replayed, so that the index
     `replayable` lists just that: what is parked in the order in which it is due, then what is exhausted.
     """
 
@@ -69,6 +71,7 @@ class DeliveryRecord(Model):
     delivery_id = UnicodeAttribute(hash_key=True)
     app_id = UnicodeAttribute()
     created_at = UnicodeAttribute()
+    opened_at = NumberAttribute(null=True)
     organization_id = UnicodeAttribute()
     installation_id = UnicodeAttribute()
     event_id = UnicodeAttribute()
@@ -86,6 +89,14 @@ class DeliveryRecord(Model):
     expires_at = NumberAttribute()
     by_app = _ByApp()
     replayable = _Replayable()
+
+    def is_over_before(self, enqueued_at: float) -> bool:
+        """Whether no attempt is due any more, and a message of that time was not what began it.
+
+        So its event was published again, as a second copy of the message that began it is older.
+        """
+        created_at = datetime.fromisoformat(self.created_at.partition("#")[0]).timestamp()
+        return self.state in OVER and enqueued_at > float(self.opened_at or created_at)
 
     @property
     def delivery(self) -> Delivery:
@@ -154,12 +165,16 @@ def load(delivery_id: str) -> DeliveryRecord | None:
 def open_record(
     delivery: Delivery, next_state: NextState, now: datetime, kept: timedelta = KEPT
 ) -> DeliveryRecord | None:
-    """Write a delivery's record for the first time; None when it has one already."""
+    """Write a delivery's record for the first time; None when it has one already.
+
+    One that has expired is none: DynamoDB deletes it hours or days late.
+    """
     place = _place(next_state, now, delivery.delivery_id)
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
         created_at=_moment(now, delivery.delivery_id),
+        opened_at=now.timestamp(),
         organization_id=delivery.organization_id,
         installation_id=delivery.installation_id,
         event_id=delivery.event_id,
@@ -175,12 +190,36 @@ def open_record(
         expires_at=expiry(now, kept),
     )
     try:
-        record.save(condition=DeliveryRecord.delivery_id.does_not_exist())
+        expired = DeliveryRecord.expires_at <= int(now.timestamp())
+        record.save(condition=DeliveryRecord.delivery_id.does_not_exist() | expired)
     except PutError as error:
         if lost_condition(error):
             return None
         raise
     return record
+
+
+def reopen(
+    delivery: Delivery, known: DeliveryRecord, next_state: NextState, now: datetime
+) -> DeliveryRecord | None:
+    """Begin a delivery anew that is over, since its event was published again; None when the record changed.
+
+    Its log goes on; its retry budget is whole again.
+    """
+    row, record = DeliveryRecord, DeliveryRecord(delivery.delivery_id)
+    actions: list[Any] = [
+        row.state.set(next_state.state),
+        row.next_attempt_at.set(next_state.next_attempt_at),
+        row.attempts_made.set(1 if next_state.attempt else 0),
+        row.opened_at.set(now.timestamp()),
+        row.expires_at.set(expiry(now)),
+        row.body.set(zlib.compress(delivery.body)),
+        *_listing(next_state, now, delivery.app_id, delivery.delivery_id),
+    ]
+    if next_state.attempt:
+        actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
+    unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made)
+    return record if change(record, actions, unchanged & LEASE.free(now.timestamp())) else None
 
 
 def claim(

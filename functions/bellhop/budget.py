@@ -27,7 +27,7 @@ class Budget:
 
     Policy: each try of each call is refused unless its timeouts fit into the time that is left, less what is kept
     for later steps. An operation on one table or queue that was silent `SILENCES` times in a row is refused for
-    the rest of the invocation, so that forty deliveries do not each wait for it. A refused call costs what it was
+    the rest of the step, so that forty deliveries do not each wait for it. A refused call costs what it was
     needed for, and nothing else: the record boundary of its caller says what that is.
     """
 
@@ -56,8 +56,11 @@ class Budget:
 
     @contextmanager
     def keeping(self, seconds: float) -> Iterator[None]:
-        """Within: calls leave `seconds` for the steps that follow, and END_SECONDS."""
-        before, self._kept = self._kept, seconds + END_SECONDS
+        """Within, a step: calls leave `seconds` for the steps that follow, and END_SECONDS.
+
+        Each step asks anew what responds: one silent key must not keep what was posted from being written.
+        """
+        before, self._kept, self._silences = self._kept, seconds + END_SECONDS, {}
         try:
             yield
         finally:

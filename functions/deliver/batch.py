@@ -34,7 +34,7 @@ from deliver.dependencies import (
     names,
 )
 from deliver.http.hub import Hub
-from deliver.http.response import SendFailure
+from deliver.http.response import Response, SendFailure
 
 # What is kept of the invocation after the last POST, for each step in turn: the records and next retries, which
 # decide; the counters; the log of successes. In each, one operation may be silent for a whole try.
@@ -63,6 +63,19 @@ class Batch:
     ended: list["Ended"] = field(default_factory=list)
     deltas: list[OutcomeDelta] = field(default_factory=list)
     signs: list[Sign] = field(default_factory=list)
+    slowest: float = 0.0  # seconds that it took to begin an attempt
+
+    def check_time(self, attempts: int, seconds: float) -> None:
+        """Check that so many attempts can be written in `seconds`, each in as long as the slowest was begun.
+
+        What is posted and not written is posted again.
+
+        Raises:
+            InternalError: it may not be.
+        """
+        if attempts * self.slowest > seconds - MARGIN_SECONDS + TRY_SECONDS:
+            raise InternalError("the tables are so slow that this attempt's result might not be written")
+
     successes: list[Success] = field(default_factory=list)
 
 
@@ -91,7 +104,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     """
     batch = Batch()
     with invocation.budget.keeping(deps.deadline + MARGIN_SECONDS - END_SECONDS):
-        begun = _begin_all(_read_all(messages, deps, batch), deps, batch)
+        begun = _begin_all(_read_all(messages, deps, batch), deps, invocation, batch)
     finished = _post_all(begun, deps, invocation)
     with invocation.budget.keeping(COUNT_SECONDS + LOG_SECONDS):
         _write_results(finished, deps, batch)
@@ -124,20 +137,27 @@ def _read_all(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, bat
     return read
 
 
-def _begin_all(messages: Sequence[QueueMessage], deps: DeliverDependencies, batch: Batch) -> list[Begun]:
+def _begin_all(
+    messages: Sequence[QueueMessage], deps: DeliverDependencies, invocation: Invocation, batch: Batch
+) -> list[Begun]:
     # A person waits for a ping, and a trial is what a pause lets go: neither is held against circuit and rate.
     apart = [message for message in messages if message.ping or isinstance(message.content, Trial)]
-    begun = _begin_each(apart, deps, batch)
+    begun = list[Begun]()
+    _begin_each(apart, begun, deps, invocation, batch)
     apps: dict[str, list[QueueMessage]] = {}
     for message in messages:
         if message not in apart:
             apps.setdefault(message.content.app_id, []).append(message)
     for app_id, of_app in apps.items():
-        begun += _begin_app(app_id, of_app, deps, batch)
+        for message in _admitted(app_id, of_app, deps, batch):
+            _begin_each([message], begun, deps, invocation, batch)
     return begun
 
 
-def _begin_app(app_id: str, messages: list[QueueMessage], deps: DeliverDependencies, batch: Batch) -> list[Begun]:
+def _admitted(
+    app_id: str, messages: list[QueueMessage], deps: DeliverDependencies, batch: Batch
+) -> list[QueueMessage]:
+    """The messages of an app whose attempts may be made now; the others are parked or deferred."""
     try:
         app = deps.registry.app(app_id)
         admitted = admission.admit(app, messages, deps)
@@ -153,19 +173,26 @@ def _begin_app(app_id: str, messages: list[QueueMessage], deps: DeliverDependenc
         _park_each(messages, app, admitted.parked_because, deps, batch)
         return []
     _defer_each(admitted, deps, batch)
-    return _begin_each(admitted.go, deps, batch)
+    return admitted.go
 
 
-def _begin_each(messages: Iterable[QueueMessage], deps: DeliverDependencies, batch: Batch) -> list[Begun]:
-    begun = []
+def _begin_each(
+    messages: Iterable[QueueMessage],
+    begun: list[Begun],
+    deps: DeliverDependencies,
+    invocation: Invocation,
+    batch: Batch,
+) -> None:
     for message in messages:
+        before = invocation.time_left()
         try:
+            batch.check_time(len(begun) + 1, before - deps.deadline)
             pending = _begin(message, deps)
         except Exception:  # noqa: BLE001 - the record boundary
             _return("attempt not begun", message, deps, batch)
         else:
             begun += [(message.message_id, pending)] if pending else []
-    return begun
+            batch.slowest = max(batch.slowest, before - invocation.time_left())
 
 
 def _begin(message: QueueMessage, deps: DeliverDependencies) -> PendingAttempt | None:
@@ -238,7 +265,8 @@ def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invoca
 
 
 def _write_results(finished: Iterable[Finished], deps: DeliverDependencies, batch: Batch) -> None:
-    for message_id, pending, result in finished:
+    # What was delivered first: if it is not written, it is delivered twice.
+    for message_id, pending, result in sorted(finished, key=_is_failure):
         try:
             _write_result(message_id, pending, result, deps, batch)
         except Exception:  # noqa: BLE001 - the record boundary
@@ -248,6 +276,11 @@ def _write_results(finished: Iterable[Finished], deps: DeliverDependencies, batc
                 **pending.names(),
             )
             batch.returned.append(message_id)
+
+
+def _is_failure(finished: Finished) -> bool:
+    result = finished[2]
+    return not (isinstance(result, PostResult) and isinstance(result.outcome, Response) and result.outcome.ok)
 
 
 def _write_result(
@@ -274,11 +307,12 @@ def _write_result(
     # Counted before the next retry is sent: if that fails, the message comes back and finds the record ahead, so
     # this is the only chance to count the attempt.
     _take_in(pending, judgement, attempt, deps, batch)
-    following = trial.finish(pending, well=bool(judgement.well), not_before=judgement.not_before, deps=deps)
-    batch.ended.append(Ended(message_id, pending.delivery, next_step, following))
     if judgement.verdict is Verdict.DELIVERED:
         row = attempt.row() | _names(pending.delivery)
         batch.successes.append(Success(pending.delivery.app_id, row, recorded=pending.record is not None))
+    # Last: where the circuit cannot be written, the message comes back for another trial, but this one stands.
+    following = trial.finish(pending, well=bool(judgement.well), not_before=judgement.not_before, deps=deps)
+    batch.ended.append(Ended(message_id, pending.delivery, next_step, following))
 
 
 def _take_in(

@@ -15,6 +15,7 @@ from bellhop.subscription import refusal
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, names
 
+JUST_ENQUEUED_SECONDS = 5.0
 EXHAUSTED_EVENT = "bellhop.delivery.exhausted"
 
 
@@ -57,6 +58,8 @@ def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) 
     known = attempts.load(pending.delivery.delivery_id)
     if known and _is_own_write(known, state):
         return known
+    if known and pending.record is None and known.is_over_before(pending.delivery.enqueued_at):
+        return attempts.reopen(pending.delivery, known, state, deps.now())
     deps.telemetry.warning("attempt not recorded: another copy of its message is ahead", **pending.names())
     if known and pending.record is None:
         _resume(known, 1, deps)
@@ -71,8 +74,10 @@ def park_first(delivery: Delivery, receive_count: int, deps: DeliverDependencies
         return True
     # Its event was published again, its message redriven, or the response to our own write was lost.
     known = attempts.load(delivery.delivery_id)
-    if known is None or (known.state == PARKED and not known.attempts):
-        return True
+    if known is None:
+        raise InternalError(f"the record of {delivery.delivery_id} was neither written nor found")
+    if known.is_over_before(delivery.enqueued_at):
+        return attempts.reopen(delivery, known, NextState(PARKED), deps.now()) is not None
     number = int(known.attempts_made) + 1
     if attempts.park(delivery.app_id, delivery.delivery_id, number, deps.now()):
         return True
@@ -126,9 +131,10 @@ def already_recorded(delivery: Delivery, receive_count: int, deps: DeliverDepend
     message.
     """
     record = attempts.load(delivery.delivery_id) if receive_count > 1 or not _fresh(delivery, deps) else None
-    if record:
-        _resume(record, 1, deps)
-    return record is not None
+    if record is None or record.is_over_before(delivery.enqueued_at):
+        return False
+    _resume(record, 1, deps)
+    return True
 
 
 def next_retry(record: DeliveryRecord) -> Retry:
@@ -162,7 +168,9 @@ def _begin_first(
 ) -> PendingAttempt | None:
     if already_recorded(delivery, receive_count, deps):
         return None
-    reason = None if _fresh(delivery, deps) else _refusal(delivery, app, deps)
+    # notify has just looked at its hook; of one that waited in the queue, it is asked again.
+    just_enqueued = deps.time() - delivery.enqueued_at < JUST_ENQUEUED_SECONDS
+    reason = None if just_enqueued else _refusal(delivery, app, deps)
     if reason:
         deps.telemetry.warning(f"delivery skipped: {reason}", **names(delivery))
         deps.telemetry.count(f"Skipped_{reason}")
@@ -193,7 +201,7 @@ def prepare(record: DeliveryRecord, app: App | None, deps: DeliverDependencies) 
 
 
 def _fresh(delivery: Delivery, deps: DeliverDependencies) -> bool:
-    """Whether a first attempt's message comes from notify just now, so that neither it nor its hook is old."""
+    """Whether a first attempt's message is so young that it cannot have been delivered, and redriven, before."""
     return deps.time() - delivery.enqueued_at < deps.policy.fresh
 
 

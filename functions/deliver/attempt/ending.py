@@ -47,7 +47,8 @@ def _write_failure(
 ) -> NextStep:
     state, wait = _next_state(pending, judgement, attempt, deps)
     record = chain.write(pending, state, deps)
-    _log_failure(pending, attempt, state, deps, wait=wait)
+    if record:
+        _log_failure(pending, attempt, state, deps, wait=wait)
     if record and state.state == RETRYING:
         return NextStep((chain.next_retry(record), wait))
     return NextStep(exhausted=record if state.state == EXHAUSTED else None)

@@ -147,11 +147,14 @@ def _retry(message: QueueMessage, wait: int, deps: DeliverDependencies) -> Retry
         return delivery
     if isinstance(delivery, Trial) or chain.already_recorded(delivery, message.receive_count, deps):
         return None
-    record = attempts.open_record(delivery, NextState(RETRYING, deps.time() + wait), deps.now())
+    deferred = NextState(RETRYING, deps.time() + wait)
+    record = attempts.open_record(delivery, deferred, deps.now())
+    known = None if record else attempts.load(delivery.delivery_id)
+    if known and known.is_over_before(delivery.enqueued_at):
+        record = attempts.reopen(delivery, known, deferred, deps.now())
     if record:
         deps.telemetry.info("delivery deferred: its app is over its rate", **names(delivery), seconds=wait)
         return chain.next_retry(record)
-    known = attempts.load(delivery.delivery_id)
     return chain.next_retry(known) if known and known.state == RETRYING and not known.attempts_made else None
 
 

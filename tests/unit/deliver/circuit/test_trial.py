@@ -478,6 +478,26 @@ def test_a_fault_of_ours_in_a_trial_leaves_it_and_its_delivery_free(
     assert len(endpoint.posted) == 1
 
 
+def test_a_trial_that_succeeded_was_posted_again_each_time_its_circuit_could_not_be_written(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> bool:
+        raise UpdateError("the table does not respond")
+
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    endpoint = Endpoint(response(200))
+    with monkeypatch.context() as patch:
+        patch.setattr(circuits, "close_circuit", broken)
+        assert run(deps, endpoint, trial_message()) == ["trial0"]
+    assert (record("msg_0").state, recorded(deps).counts["DeliverySucceeded"]) == ("delivered", 1)
+    clock.move(31)
+    assert run(deps, endpoint, trial_message(receive_count=2)) == []
+    assert len(endpoint.posted) == 1
+    assert circuits.load("pager").paused_since is None
+
+
 def test_a_trial_whose_message_was_lost_is_sent_again_by_the_next_delivery(
     deps: DeliverDependencies, scheduled: Scheduled, clock: Clock
 ) -> None:
