@@ -17,7 +17,7 @@ from bellhop.budget import END_SECONDS
 from bellhop.deliveries import Delivery, Trial
 from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import App
-from deliver.attempt import chain, ending, ping, signing, verdict
+from deliver.attempt import chain, ending, ping, retry, signing, verdict
 from deliver.attempt.ending import NextStep
 from deliver.attempt.verdict import Judgement, Verdict
 from deliver.circuit import admission, strikes, trial
@@ -33,6 +33,7 @@ from deliver.dependencies import (
     QueueMessage,
     names,
 )
+from deliver.http.faults import OurFaultError
 from deliver.http.hub import Hub
 from deliver.http.response import Response, SendFailure
 
@@ -40,6 +41,7 @@ from deliver.http.response import Response, SendFailure
 # decide; the counters; the log of successes. In each, one operation may be silent for a whole try.
 COUNT_SECONDS = LOG_SECONDS = TRY_SECONDS
 MARGIN_SECONDS = TRY_SECONDS + COUNT_SECONDS + LOG_SECONDS + END_SECONDS
+OUR_FAULT_SECONDS = 60.0  # until an attempt is made that a fault of ours prevented, and as much jitter
 LOGGED = ("event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
 
 
@@ -290,14 +292,16 @@ def _write_result(
     deps: DeliverDependencies,
     batch: Batch,
 ) -> None:
+    if isinstance(result, OurFaultError) and not pending.delivery.ping:
+        # Policy: the attempt was not made and no endpoint is to blame. Nothing is counted, and no budget is spent.
+        # It is made later by a message of its own, so an outage of ours dead-letters nothing, however long it lasts.
+        batch.ended.append(_defer_by_our_fault(message_id, pending, result, deps))
+        return
     if result is None or isinstance(result, Exception):
-        # Policy: no endpoint is to blame. Nothing is counted; the message comes back and finds its attempt free.
+        # Policy: the same, but the message comes back, and finds its attempt free.
         chain.give_back(pending)
         trial.give_back(pending)
-        if result is None:
-            raise InternalError("no time left in this invocation for another attempt")
-        deps.telemetry.count("OurFault")
-        raise result
+        raise result or InternalError("no time left in this invocation for another attempt")
     if pending.delivery.ping:
         ping.write_result(pending, result, deps)
         return
@@ -313,6 +317,23 @@ def _write_result(
     # Last: where the circuit cannot be written, the message comes back for another trial, but this one stands.
     following = trial.finish(pending, well=bool(judgement.well), not_before=judgement.not_before, deps=deps)
     batch.ended.append(Ended(message_id, pending.delivery, next_step, following))
+
+
+def _defer_by_our_fault(
+    message_id: str, pending: PendingAttempt, fault: OurFaultError, deps: DeliverDependencies
+) -> Ended:
+    wait = retry.jittered(OUR_FAULT_SECONDS + deps.uniform(0.0, OUR_FAULT_SECONDS), deps.uniform)
+    deps.telemetry.warning(
+        "attempt not made, by a fault of ours: it will be made later",
+        **pending.names(),
+        reason=str(fault),
+        seconds=wait,
+    )
+    deps.telemetry.count("OurFault")
+    if pending.trial:
+        chain.give_back(pending)
+        return Ended(message_id, pending.delivery, NextStep(), trial.put_off(pending, wait, deps))
+    return Ended(message_id, pending.delivery, ending.defer(pending, wait, deps), Following())
 
 
 def _take_in(

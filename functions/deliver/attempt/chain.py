@@ -265,12 +265,10 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
 
 def _is_own_write(record: DeliveryRecord, state: NextState) -> bool:
     """Whether the record shows our own write: the SDK repeats one whose response is lost, and that one fails."""
-    return bool(record.state == state.state and _last_request_id(record) == _request_id(state))
+    if state.attempt is None:
+        return bool(record.state == state.state and record.next_attempt_at == state.next_attempt_at)
+    return bool(record.state == state.state and _last_request_id(record) == state.attempt.request_id)
 
 
 def _last_request_id(record: DeliveryRecord) -> str | None:
     return record.attempts[-1]["request_id"] if record.attempts else None
-
-
-def _request_id(state: NextState) -> str | None:
-    return state.attempt.request_id if state.attempt else None

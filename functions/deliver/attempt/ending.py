@@ -32,6 +32,12 @@ def write(pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps:
     return NextStep()
 
 
+def defer(pending: PendingAttempt, wait: int, deps: DeliverDependencies) -> NextStep:
+    """Have an attempt that was not made be made after `wait` seconds, with the retry budget untouched."""
+    record = chain.write(pending, NextState(RETRYING, deps.time() + wait), deps)
+    return NextStep((chain.next_retry(record), wait)) if record else NextStep()
+
+
 def outcome_delta(pending: PendingAttempt, judgement: Judgement, attempt: Attempt) -> OutcomeDelta | None:
     """What health is to count of an attempt; None when it does not count."""
     delivery = pending.delivery

@@ -104,6 +104,11 @@ def finish(pending: PendingAttempt, *, well: bool, not_before: float, deps: Deli
     return _put_off(pending.app, pending.trial, wait, deps)
 
 
+def put_off(pending: PendingAttempt, wait: float, deps: DeliverDependencies) -> Following:
+    """Have the next trial come after `wait` seconds, as this one showed nothing."""
+    return _put_off(pending.app, pending.trial, wait, deps) if pending.trial else Following()
+
+
 def give_back(pending: PendingAttempt) -> None:
     """Undo the claim of a trial that was not made."""
     if pending.trial:
@@ -138,13 +143,17 @@ def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAtt
     if old:
         _put_off(app, lease, 0.0, deps).send(deps)  # more of them may be left
         return None
+    taken = 0
     for row in waiting:
         number = int(row.attempts_made) + 1
         record = attempts.claim(row.delivery_id, number, lease.token, deps.now(), deps.policy.lease, replay=True)
         pending = chain.prepare(record, app, deps) if record else None
         if pending:
             return replace(pending, trial=lease)
-    _nothing_due(app, lease, deps).send(deps)
+        taken += record is not None
+    # What nobody wants any more is no trial, however much of it there is: the next ones are looked at right away.
+    following = _put_off(app, lease, 0.0, deps) if taken else _nothing_due(app, lease, deps)
+    following.send(deps)
     return None
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts
+from bellhop import attempts, circuits, deliveries
+from bellhop.deliveries import Retry
 from deliver.attempt import signing
 from deliver.batch import process
 from deliver.dependencies import DeliverDependencies, Invocation
@@ -46,20 +47,30 @@ class Exhausted:
 def test_descriptors_that_ran_out_were_counted_as_the_endpoints_timeout(
     deps: DeliverDependencies, queue: str
 ) -> None:
-    assert run(deps, Exhausted(), *batch(1)) == ["m0"]
-    assert attempts.load("msg_0") is None
+    assert run(deps, Exhausted(), *batch(1)) == []
     assert set(counters().values()) == {0}
     assert recorded(deps).counts == {"OurFault": 1}
+    assert not circuits.load("pager").strikes
 
 
-def test_a_retry_that_failed_by_our_fault_is_made_as_soon_as_its_message_comes_back(
+def test_an_outage_of_ours_that_lasts_longer_than_ten_receives_dead_lettered_what_could_be_tried_later(
     deps: DeliverDependencies, queue: str
 ) -> None:
+    due = batch(1)
+    for _ in range(30):
+        assert run(deps, Exhausted(), *due) == []
+        [message] = due = retries(queue)
+        assert deliveries.decode(message["body"]) == Retry("msg_0", "pager", 1, organization_id="acme")
+    assert (record("msg_0").state, record("msg_0").attempts_made, record("msg_0").attempts) == ("retrying", 0, [])
+    assert run(deps, Endpoint(response(200)), *due) == []
+    assert record("msg_0").state == "delivered"
+
+
+def test_a_retry_that_failed_by_our_fault_spends_no_budget(deps: DeliverDependencies, queue: str) -> None:
     run(deps, Endpoint(response(500)), *batch(1))
-    [retry] = retries(queue)
-    assert run(deps, Exhausted(), retry) == [retry["messageId"]]
+    assert run(deps, Exhausted(), *retries(queue)) == []
     assert record("msg_0").attempts_made == 1
-    assert run(deps, Endpoint(response(200)), retry) == []
+    assert run(deps, Endpoint(response(200)), *retries(queue)) == []
     assert record("msg_0").state == "delivered"
 
 

@@ -329,6 +329,24 @@ def test_a_parked_delivery_whose_hook_is_gone_is_no_trial(deps: DeliverDependenc
     assert record("msg_0").attempts_made == 1
 
 
+def test_trials_were_wasted_on_deliveries_of_an_installation_that_is_gone(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(60, "gone", installation_id="uninstalled"))
+    clock.move(1)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    scheduled.trials = [(Trial("pager", 1, 0), 0)]
+    endpoint = Endpoint(response(200))
+    while scheduled.trials and not endpoint.posted:
+        message, wait = scheduled.trials.pop(0)
+        assert wait == 0
+        run(deps, endpoint, queue_message(message, "trial"))
+    assert record("msg_0").state == "delivered"
+    assert circuits.load("pager").paused_since is None
+
+
 # ---- How it ends
 
 
