@@ -294,7 +294,7 @@ def _write_result(
 ) -> None:
     if isinstance(result, OurFaultError) and not pending.delivery.ping:
         # Policy: the attempt was not made and no endpoint is to blame. Nothing is counted, and no budget is spent.
-        # It is made later by a message of its own, so an outage of ours dead-letters nothing, however long it lasts.
+        # It is made later by a message of its own, so an outage of ours dead-letters nothing, however long.
         batch.ended.append(_defer_by_our_fault(message_id, pending, result, deps))
         return
     if result is None or isinstance(result, Exception):

@@ -118,7 +118,7 @@ def failing_now_and_then(first: PlannedResponse) -> Behaviour:
 
 
 def failing_at_first(number: int) -> Behaviour:
-    """An endpoint that fails its first requests, whatever they are, and then is well: it is paused and recovers."""
+    """An endpoint that fails its first requests, whatever they are: it is paused, and then recovers."""
     seen = Counter[str]()
 
     def behave(_: int) -> PlannedResponse:
