@@ -1,10 +1,12 @@
-"""make bench; and its part that needs no AWS: python -m tests.bench fanout."""
+"""make bench; and its parts on their own: python -m tests.bench fanout, python -m tests.bench hard."""
 
 import sys
 
 if __name__ == "__main__":  # and the imports not before: the measured processes import this module
     if sys.argv[1:] == ["fanout"]:
         from tests.bench.fanout import main
+    elif sys.argv[1:2] == ["hard"]:
+        from tests.bench.hard import main
     else:
         from tests.bench.run import main
 

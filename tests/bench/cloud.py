@@ -19,7 +19,7 @@ from infra.local.embedded import REGION, embedded_aws
 
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
 SECRET = "ab" * 32
-EVENTS = ["issue.created"]
+EVENTS = ["issue.created", "metric_alert.open"]
 TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
 REGISTRY = {

@@ -79,7 +79,7 @@ def _run(
     on_progress(f"isolation: {scenario.name}")
     _register(rig, scenario)
     queue = FairQueue(time.monotonic, scenario.fair)
-    with _working(queue, children):
+    with working(queue, children):
         _send(queue, scenario, scenario.settle)
         rig.receivers.call("take")
         _send(queue, scenario, SECONDS)
@@ -90,7 +90,8 @@ def _run(
 
 
 @contextlib.contextmanager
-def _working(queue: FairQueue, children: Sequence[Child]) -> Iterator[None]:
+def working(queue: FairQueue, children: Sequence[Child]) -> Iterator[None]:
+    """Have the children work on the queue."""
     over = threading.Event()
     workers = [threading.Thread(target=_work, args=(queue, child, over)) for child in children]
     for worker in workers:

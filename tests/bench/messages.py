@@ -63,6 +63,7 @@ def new_delivery(app: str, number: int, **first: Any) -> Delivery:
         organization_id=organization,
         installation_id=f"in-{app}",
         body=body(number, **first),
+        enqueued_at=time.time(),
     )
 
 

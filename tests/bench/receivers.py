@@ -100,6 +100,8 @@ class _Hook(asyncio.Protocol):
     def _choose(self, behaviour: bytes, head: bytes, body: bytes) -> bytes:
         if behaviour == b"close":
             return _CLOSE
+        if behaviour == b"fail":
+            return _FAILED
         name = _ID.search(head)
         if name and _FAILING in body and name[1] not in self._seen.failed:
             self._seen.failed.add(name[1])
