@@ -1,4 +1,4 @@
-"""make bench; and its parts on their own: python -m tests.bench fanout, python -m tests.bench hard."""
+"""make bench; and its parts on their own: python -m tests.bench fanout, hard, waiting."""
 
 import sys
 
@@ -7,6 +7,8 @@ if __name__ == "__main__":  # and the imports not before: the measured processes
         from tests.bench.fanout import main
     elif sys.argv[1:2] == ["hard"]:
         from tests.bench.hard import main
+    elif sys.argv[1:] == ["waiting"]:
+        from tests.bench.waiting import main
     else:
         from tests.bench.run import main
 

@@ -41,7 +41,8 @@ OPERATIONS = (
     "events:PutEvents",
 )
 KILLED = ("NotifyFunction", "DeliverFunction", "HealthFunction")
-RETRIES: dict[str, str | int] = {"RetryDelaysSeconds": "1,2,3,5,8,13,21"}
+# Short at first, and so long in all that nothing is exhausted by waiting for a pause.
+RETRIES: dict[str, str | int] = {"RetryDelaysSeconds": "1,2,3,5,8,13,21,900"}
 
 
 @dataclass
@@ -54,14 +55,13 @@ class Faults:
     killed: Counter[str] = field(default_factory=Counter)
 
     def change(self) -> None:
-        """Let three operations fail in one way each, a share of the time; kill a worker now and then."""
+        """Let three operations fail in one way each, a share of the time; kill some workers."""
         chosen = self.random.sample(OPERATIONS, 3)
         self.proxy.faults = [
             Fault(self.random.choice(list(Kind)), name, self.random.choice((0.1, 0.3, 1.0)), seconds=3.0)
             for name in chosen
         ]
-        if self.random.random() < 0.5:
-            function = self.random.choice(KILLED)
+        for function in self.random.sample(KILLED, 1 + self.random.randrange(len(KILLED))):
             for pid in worker_pids(self.stack, function, self.proxy.url)[:1]:
                 os.kill(pid, signal.SIGKILL)
                 self.killed[function] += 1
@@ -215,6 +215,7 @@ def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
     note("redriven", redriven["messages"])
     note("deliveries", EVENTS * len(everybody))
     note("duplicates", sum(n - 1 for _, endpoint in healthy for n in endpoint.copies.values()))
+    assert sum(faults.killed.values()) >= EVENTS // SLICE // 4
     for hook, _ in [*healthy, *failing]:
         assert ends[hook.app_id] == {"delivered": EVENTS}, (hook.app_id, ends[hook.app_id])
     assert ends[paused[0].app_id] == {"delivered": EVENTS}
