@@ -4,9 +4,10 @@ An app has a row only if its endpoint was unwell, or if it has a rate limit or w
 conditional, so that concurrent functions agree: one of them opens the circuit, one of them makes the trial.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.models import Model
 
 from bellhop.lease import Lease
@@ -55,6 +56,18 @@ class Share(Model):
     parked_generation = NumberAttribute(null=True)
 
 
+class SlowList(Model):
+    """The one list of apps whose endpoints are slow. In the same table."""
+
+    class Meta:
+        table_name = "circuits"
+
+    key = UnicodeAttribute(hash_key=True, attr_name="app_id")
+    apps: UnicodeSetAttribute = UnicodeSetAttribute(null=True)
+
+
+SLOW_KEY = "#slow"  # no app's id has this form
+MOST_SLOW = 2000  # apps on the list: a write of it costs a unit for each kilobyte
 TRIAL_LEASE = Lease(Circuit.trial_lease_until, Circuit.trial_lease)
 
 
@@ -159,6 +172,30 @@ def advance(row: Circuit | Share, before: float | None, after: float) -> bool:
     kind = type(row)
     unmoved = kind.tat.does_not_exist() if before is None else kind.tat == before
     return change(row, [kind.tat.set(after)], unmoved)
+
+
+def slow_apps() -> frozenset[str]:
+    """The apps whose endpoints are slow."""
+    try:
+        return frozenset(SlowList.get(SLOW_KEY).apps or ())
+    except SlowList.DoesNotExist:
+        return frozenset()
+
+
+def list_slow(app_ids: Iterable[str]) -> frozenset[str]:
+    """Put apps on that list; returns it. A list that is full begins anew: those that are still slow come back."""
+    row = SlowList(SLOW_KEY)
+    row.update(actions=[SlowList.apps.add(set(app_ids))])
+    if len(row.apps or ()) > MOST_SLOW:
+        row.update(actions=[SlowList.apps.remove()])
+    return frozenset(row.apps or ())
+
+
+def unlist_slow(app_ids: Iterable[str]) -> frozenset[str]:
+    """Take apps off that list; returns it."""
+    row = SlowList(SLOW_KEY)
+    row.update(actions=[SlowList.apps.delete(set(app_ids))])
+    return frozenset(row.apps or ())
 
 
 def count_parked(app_id: str, organization_id: str, generation: int, number: int) -> int:

@@ -13,7 +13,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.backoff import Backoff
 from bellhop.budget import Budget
 from bellhop.bus import Bus
-from bellhop.circuits import Circuit, Share
+from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.clock import utc_now
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
@@ -27,6 +27,7 @@ from deliver.attempt.keyring import Keyring
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
+from deliver.circuit.slow import SlowApps
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.guard import EndpointPolicy
 from deliver.http.sockets import tls_context
@@ -101,10 +102,12 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         scheduler=_scheduler(chosen, sqs),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         transport=Transport(chosen.endpoints, tls_context(), chosen.cache_seconds, time.time),
+        slow_lane_arn=chosen.retries_queue_arn,
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
         buffer=SuccessBuffer(time.time),
         circuits=KnownCircuits(chosen.cache_seconds, time.time, telemetry),
+        slow=SlowApps(chosen.deadline_seconds, time.time, telemetry),
         releases=Releases(transitions, chosen.replay_per_second, settle_seconds, time.time),
         parking=Parking(chosen.parked_per_app, telemetry),
         telemetry=telemetry,
@@ -124,6 +127,7 @@ def _scheduler(chosen: Settings, sqs: "SQSClient") -> RetryScheduler:
         role_arn=chosen.schedule_role_arn,
         dead_letters_arn=chosen.schedules_dead_letters_arn,
         now=utc_now,
+        backoff=Backoff(0.05),
     )
 
 
@@ -138,6 +142,7 @@ def _bind(chosen: Settings) -> None:
             SuccessPack: chosen.successes_table,
             Circuit: chosen.circuits_table,
             Share: chosen.circuits_table,
+            SlowList: chosen.circuits_table,
         },
     )
     # An ADD whose result is unknown may have counted: nothing below us may repeat it.

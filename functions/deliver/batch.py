@@ -22,6 +22,7 @@ from deliver.attempt.ending import NextStep
 from deliver.attempt.verdict import Judgement, Verdict
 from deliver.circuit import admission, strikes, trial
 from deliver.circuit.admission import Admission
+from deliver.circuit.slow import Pace
 from deliver.circuit.strikes import Sign
 from deliver.circuit.trial import Following
 from deliver.dependencies import (
@@ -65,6 +66,7 @@ class Batch:
     ended: list["Ended"] = field(default_factory=list)
     deltas: list[OutcomeDelta] = field(default_factory=list)
     signs: list[Sign] = field(default_factory=list)
+    paces: list[Pace] = field(default_factory=list)
     slowest: float = 0.0  # seconds that it took to begin an attempt
 
     def check_time(self, attempts: int, seconds: float) -> None:
@@ -114,6 +116,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     with invocation.budget.keeping(LOG_SECONDS):
         _count(deps.buffer.due(batch.deltas), deps)
         trial.take_in(batch.signs, deps)
+        deps.slow.take_in(batch.paces)
         deps.parking.count()
     _log_successes(batch.successes, deps)
     _announce_exhausted(deps, batch)
@@ -129,7 +132,8 @@ def _read_all(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, bat
         message_id = message["messageId"]
         try:
             count = int(message["attributes"]["ApproximateReceiveCount"])
-            read.append(QueueMessage(message_id, count, deliveries.decode(message["body"])))
+            slow_lane = message.get("eventSourceARN") == deps.slow_lane_arn
+            read.append(QueueMessage(message_id, count, deliveries.decode(message["body"]), slow_lane))
         except Exception:  # noqa: BLE001 - the record boundary
             deps.telemetry.error(
                 "message unreadable: the queue will deliver it again, then move it to its dead-letter queue",
@@ -145,6 +149,7 @@ def _begin_all(
     # A person waits for a ping, and a trial is what a pause lets go: neither is held against circuit and rate.
     apart = [message for message in messages if message.ping or isinstance(message.content, Trial)]
     begun = list[Begun]()
+    deps.slow.look()
     _begin_each(apart, begun, deps, invocation, batch)
     apps: dict[str, list[QueueMessage]] = {}
     for message in messages:
@@ -175,6 +180,7 @@ def _admitted(
         _park_each(messages, app, admitted.parked_because, deps, batch)
         return []
     _defer_each(admitted, deps, batch)
+    _hand_over(admitted.slow, deps, batch)
     return admitted.go
 
 
@@ -221,6 +227,19 @@ def _defer_each(admitted: Admission, deps: DeliverDependencies, batch: Batch) ->
             admission.defer(message, seconds, deps, reserved=reserved)
         except Exception:  # noqa: BLE001 - the record boundary
             _return("delivery not deferred", message, deps, batch)
+
+
+def _hand_over(messages: Sequence[QueueMessage], deps: DeliverDependencies, batch: Batch) -> None:
+    # Policy: one that is handed over and comes back all the same may be attempted twice, under one id.
+    if not messages:
+        return
+    try:
+        refused = deps.scheduler.hand_over([m.content for m in messages if isinstance(m.content, Delivery)])
+    except Exception:  # noqa: BLE001 - the record boundary
+        refused = set(range(len(messages)))
+    for position in sorted(refused):
+        _return("delivery not handed over to the slow lane", messages[position], deps, batch)
+    deps.telemetry.count("DeliveryHandedOver", len(messages) - len(refused))
 
 
 def _return(what: str, message: QueueMessage, deps: DeliverDependencies, batch: Batch) -> None:
@@ -342,8 +361,10 @@ def _take_in(
     delta = ending.outcome_delta(pending, judgement, attempt)
     if delta:
         batch.deltas.append(delta)
+    key, seconds = (pending.app.app_id, int(pending.app.generation)), attempt.milliseconds / 1000
+    if judgement.well is not None:
+        batch.paces.append(Pace(pending.app.app_id, seconds))
     if judgement.well is not None and pending.trial is None:
-        key, seconds = (pending.app.app_id, int(pending.app.generation)), attempt.milliseconds / 1000
         batch.signs.append(strikes.sign(*key, well=judgement.well, seconds=seconds, deadline=deps.deadline))
 
 

@@ -1,6 +1,6 @@
 """What deliver's code is handed, and the attempt that it makes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from bellhop.telemetry import Telemetry
 from deliver.attempt.signing import Keys
 from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
+from deliver.circuit.slow import SlowApps
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
 
@@ -61,6 +62,9 @@ class Scheduler(Protocol):
     def send(self, retry: Retry, seconds: int) -> None:
         """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
 
+    def hand_over(self, deliveries: Sequence[Delivery]) -> set[int]:
+        """Have first attempts made in the slow lane; the positions of those that its queue did not take."""
+
     def send_trial(self, trial: Trial, seconds: int) -> None:
         """Have `trial` arrive there, in at most as many seconds as a queue can delay a message."""
 
@@ -95,10 +99,12 @@ class DeliverDependencies:
     scheduler: Scheduler
     bus: Publisher
     transport: Poster
+    slow_lane_arn: str
     deadline: float
     policy: RetryPolicy
     buffer: SuccessBuffer
     circuits: KnownCircuits
+    slow: SlowApps
     releases: Releaser
     parking: Parking
     telemetry: Telemetry
@@ -126,11 +132,12 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """A message of the Deliveries or the Retries queue, parsed."""
+    """A message of the Deliveries queue, or of the Retries queue, which is the `slow_lane`; parsed."""
 
     message_id: str
     receive_count: int
     content: Delivery | Retry | Trial
+    slow_lane: bool = False
 
     @property
     def ping(self) -> Delivery | None:

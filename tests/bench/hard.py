@@ -168,7 +168,7 @@ def _retry(rig: Rig, child: Child, over: threading.Event) -> None:
 
 
 def _handle(child: Child, sqs: Any, url: str, taken: list[dict[str, Any]]) -> None:
-    event = messages.event([messages.queue_message(message["Body"]) for message in taken])
+    event = messages.event([messages.queue_message(message["Body"], queue="Retries") for message in taken])
     call: Callable[..., Any] = child.call
     _, _, [result] = call("run", [event])
     returned = {failure["itemIdentifier"] for failure in result["batchItemFailures"]}

@@ -12,6 +12,7 @@ from bellhop import deliveries
 from bellhop.deliveries import Delivery
 
 BODY_BYTES = 1500
+REGION = "us-east-1"  # of the embedded AWS
 _WORDS = ["error", "module", "handler", "request", "value", "expected", "line", "file", "session", "cache"]
 
 
@@ -67,7 +68,7 @@ def new_delivery(app: str, number: int, **first: Any) -> Delivery:
     )
 
 
-def queue_message(text_: str, receives: int = 1) -> dict[str, Any]:
+def queue_message(text_: str, receives: int = 1, queue: str = "Deliveries") -> dict[str, Any]:
     """A message of an SQS event."""
     return {
         "messageId": str(uuid.uuid4()),
@@ -75,7 +76,7 @@ def queue_message(text_: str, receives: int = 1) -> dict[str, Any]:
         "body": text_,
         "attributes": {"ApproximateReceiveCount": str(receives)},
         "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:Deliveries",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:000000000000:{queue}",
         "awsRegion": "us-east-1",
     }
 

@@ -26,7 +26,7 @@ class Poller:
     def drain(self, child: Child, bill: Bill) -> None:
         """Feed the function."""
         for taken in self._batches(bill):
-            seen = child.call("run", messages.event([_as_lambda_event(message) for message in taken]))
+            seen = child.call("run", messages.event([self._as_lambda_event(message) for message in taken]))
             if seen["result"]["batchItemFailures"]:
                 raise RuntimeError(f"{self.function} returned messages to the queue; see its log")
             bill.add(self.function, seen)
@@ -67,7 +67,7 @@ class Poller:
             )
             bill.units[f"{self.queue}.sqs_requests"] += 1
 
-
-def _as_lambda_event(message: dict[str, Any]) -> dict[str, Any]:
-    receives = int(message["Attributes"]["ApproximateReceiveCount"])
-    return messages.queue_message(message["Body"], receives) | {"messageId": message["MessageId"]}
+    def _as_lambda_event(self, message: dict[str, Any]) -> dict[str, Any]:
+        receives = int(message["Attributes"]["ApproximateReceiveCount"])
+        made = messages.queue_message(message["Body"], receives, self.queue)
+        return made | {"messageId": message["MessageId"]}

@@ -102,7 +102,7 @@ def _park(rig: Rig, deliver: Child, bill: Bill) -> None:
 
 
 def _trial(deliver: Child, number: int, bill: Bill) -> None:
-    message = messages.queue_message(deliveries.encode(Trial(APP, 1, number)))
+    message = messages.queue_message(deliveries.encode(Trial(APP, 1, number)), queue="Retries")
     seen = deliver.call("run", messages.event([message]))
     if seen["result"]["batchItemFailures"]:
         raise RuntimeError("the trial was returned to the queue")

@@ -148,8 +148,9 @@ class Fleet:
         )
 
     def _deliver_dependencies(self) -> DeliverDependencies:
+        aws = cast("Any", self)
         retries = RetryScheduler(
-            self.queue(RETRIES), "arn", lambda: cast("Any", self), "group", "role", "dead", self.clock
+            self.queue(RETRIES), "arn", lambda: aws, "group", "role", "dead", self.clock, lambda _: None
         )
         bus = Bus(lambda: cast("Any", self), "default")
         deps = dependencies(Registry(CACHE_SECONDS, self.seconds), retries, bus, self.clock, self.telemetry)

@@ -1,7 +1,7 @@
 """A worker dies before or after any one effect, and the chain of attempts goes on as if it had not."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -62,6 +62,11 @@ class World:
     def send(self, retry: Retry, seconds: int) -> None:
         message = queue_message(deliveries.encode(retry), f"m{len(self.queue)}-{seconds}")
         self.effect(self.queue.append)(message)
+
+    def hand_over(self, handed: Sequence[Delivery]) -> set[int]:
+        for each in handed:
+            self.effect(self.queue.append)(queue_message(deliveries.encode(each), f"m{len(self.queue)}"))
+        return set()
 
     def send_trial(self, trial: Trial, seconds: int) -> None:
         message = queue_message(deliveries.encode(trial), f"m{len(self.queue)}-{seconds}")

@@ -1,7 +1,7 @@
 """A deliver function with its effects in memory: an endpoint that responds as told, a clock, what came of it."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,17 +12,18 @@ from moto.sqs.models import sqs_backends
 from bellhop import attempts
 from bellhop.attempts import DeliveryRecord
 from bellhop.bus import BusError
-from bellhop.deliveries import Retry, Trial
+from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, Installation
 from deliver.attempt.signing import Keys
 from deliver.batch import process
 from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
+from deliver.circuit.slow import SlowApps
 from deliver.dependencies import DeliverDependencies, Invocation, Poster, Publisher, RetryPolicy, Scheduler
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
-from tests.support.fakes import NOW, SECRET, Recorder, delivery, installation, queue_message
+from tests.support.fakes import NOW, SECRET, SLOW_LANE, Recorder, delivery, installation, queue_message
 
 TIMEOUT = SendFailure("timeout", "no response")
 
@@ -100,9 +101,14 @@ class Scheduled:
     def __init__(self) -> None:
         self.sent: list[tuple[Retry, int]] = []
         self.trials: list[tuple[Trial, int]] = []
+        self.handed: list[Delivery] = []
 
     def send(self, retry: Retry, seconds: int) -> None:
         self.sent.append((retry, seconds))
+
+    def hand_over(self, deliveries: Sequence[Delivery]) -> set[int]:
+        self.handed += deliveries
+        return set()
 
     def send_trial(self, trial: Trial, seconds: int) -> None:
         self.trials.append((trial, seconds))
@@ -129,10 +135,12 @@ def dependencies(
         scheduler=scheduler,
         bus=bus,
         transport=Endpoint(TIMEOUT),
+        slow_lane_arn=SLOW_LANE,
         deadline=10.0,
         policy=RetryPolicy(delays=(0, 0), lease=30, fresh=190),
         buffer=SuccessBuffer(lambda: clock().timestamp()),
         circuits=KnownCircuits(60.0, lambda: clock().timestamp(), telemetry),
+        slow=SlowApps(10.0, lambda: clock().timestamp(), telemetry),
         releases=Released(),
         parking=Parking(100_000, telemetry),
         telemetry=telemetry,

@@ -121,13 +121,19 @@ def delivery(**changes: Any) -> Delivery:
     return Delivery(**values | changes)
 
 
-def queue_message(body: Any, message_id: str = "m1", receive_count: int = 1) -> dict[str, Any]:
-    """A message of an SQS event. A `body` that is no text is encoded."""
+SLOW_LANE = "arn:aws:sqs:eu-west-1:123456789012:retries"
+
+
+def queue_message(
+    body: Any, message_id: str = "m1", receive_count: int = 1, arn: str = "arn:aws:sqs:eu-west-1:123456789012:work"
+) -> dict[str, Any]:
+    """A message of an SQS event, of the queue with that ARN. A `body` that is no text is encoded."""
     if isinstance(body, Delivery | deliveries.Retry | deliveries.Trial):
         body = deliveries.encode(body)
     return {
         "messageId": message_id,
         "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
         "body": body if isinstance(body, str) else json.dumps(body),
         "attributes": {"ApproximateReceiveCount": str(receive_count)},
     }

@@ -29,5 +29,6 @@ def bus() -> FakeBus:
 @pytest.fixture
 def deps(queue: str, clock: Clock, apps: dict[str, App], bus: FakeBus) -> DeliverDependencies:
     retries = Queue(boto3.client("sqs"), queue)
-    scheduler = RetryScheduler(retries, "arn", lambda: cast("Any", None), "g", "role", "dead", clock)
+    none = cast("Any", None)
+    scheduler = RetryScheduler(retries, "arn", lambda: none, "g", "role", "dead", clock, lambda _: None)
     return dependencies(Apps(apps), scheduler, bus, clock)

@@ -1,6 +1,6 @@
 """How a retry arrives at its time: by the queue's own delay, or by a schedule where that is too short."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from bellhop import deliveries
-from bellhop.deliveries import Retry, Trial
+from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.queues import MAX_DELAY, OutgoingMessage, Queue
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class RetryScheduler:
     role_arn: str
     dead_letters_arn: str
     now: Callable[[], datetime]
+    backoff: Callable[[int], None]
 
     def send(self, retry: Retry, seconds: int) -> None:
         """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
@@ -33,6 +34,11 @@ class RetryScheduler:
             self.queue.send(OutgoingMessage(deliveries.encode(retry), retry.app_id, seconds))
         else:
             self._schedule(retry, seconds)
+
+    def hand_over(self, handed: Sequence[Delivery]) -> set[int]:
+        """Have first attempts made by the processes of that queue; the positions of those it did not take."""
+        messages = [OutgoingMessage(deliveries.encode(each), each.app_id) for each in handed]
+        return self.queue.send_all(messages, self.backoff)
 
     def send_trial(self, trial: Trial, seconds: int) -> None:
         """Have `trial` arrive there, in at most `MAX_DELAY` seconds."""

@@ -22,10 +22,14 @@ PAUSED, OFF = "paused", "switched off"
 
 @dataclass(slots=True)
 class Admission:
-    """`waits`: seconds until a message's place, and whether that is reserved. `parked_because`: all are parked."""
+    """`waits`: seconds until a message's place, and whether that is reserved. `parked_because`: all are parked.
+
+    `slow`: to be handed over to the slow lane.
+    """
 
     go: list[QueueMessage] = field(default_factory=list)
     waits: list[tuple[QueueMessage, float, bool]] = field(default_factory=list)
+    slow: list[QueueMessage] = field(default_factory=list)
     parked_because: str | None = None
 
 
@@ -36,12 +40,15 @@ def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDepend
     if app.state == DISABLED:
         return Admission(parked_because=OFF)
     state = deps.circuits.state(app)
-    if state.paused_since is not None:
-        state = deps.circuits.read(app)  # as it is now: the pause may be over
+    if state.paused_since is not None or app.app_id in deps.slow:
+        state = deps.circuits.read(app)  # as it is now: the pause may be over, or have begun
         if state.paused_since is not None:
             trial.recover(app, state, deps)
             return Admission(parked_because=PAUSED)
-    return _paced(app, messages, state, deps)
+    slow = [m for m in messages if app.app_id in deps.slow and not m.slow_lane]
+    admission = _paced(app, [m for m in messages if m not in slow], state, deps)
+    admission.slow = slow
+    return admission
 
 
 def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencies) -> None:

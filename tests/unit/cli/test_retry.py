@@ -73,6 +73,7 @@ def test_what_waits_is_due_now_and_its_schedule_is_gone(retries: RetryQueue) -> 
         ROLE,
         ARN,
         lambda: datetime.now(UTC),
+        lambda _: None,
     )
     scheduled.send(Retry(ID, "pager", 4), 18_000)
     scheduled.send(Retry("msg_other", "pager", 4), 18_000)

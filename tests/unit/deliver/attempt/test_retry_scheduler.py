@@ -42,6 +42,7 @@ def retries_at(queue: str, scheduler: Scheduler) -> RetryScheduler:
         "arn:role",
         "arn:dead",
         lambda: NOW + timedelta(microseconds=1),
+        lambda _: None,
     )
 
 

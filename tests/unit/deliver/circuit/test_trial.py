@@ -28,7 +28,7 @@ from tests.support.endpoint import (
     response,
     run,
 )
-from tests.support.fakes import NOW, app, delivery, queue_message
+from tests.support.fakes import NOW, SLOW_LANE, app, delivery, queue_message
 
 T0 = NOW.timestamp()
 WELL, ILL = Endpoint(response(200)), Endpoint(response(500))
@@ -101,7 +101,8 @@ def test_three_attempts_that_hang_pause_the_app_whichever_processes_make_them(
 ) -> None:
     for number in range(3):
         other = dataclasses.replace(deps, circuits=KnownCircuits(60.0, deps.time, deps.telemetry))
-        run(other, Hangs(clock), *batch(1, f"hung{number}"))
+        [message] = batch(1, f"hung{number}")
+        run(other, Hangs(clock), message | {"eventSourceARN": SLOW_LANE})
     assert circuits.load("pager").paused_since is not None
 
 

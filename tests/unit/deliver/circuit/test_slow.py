@@ -1,0 +1,144 @@
+"""Apps whose endpoints are slow leave the fast lane: the real batch, tables in memory, a clock that is moved."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from pynamodb.exceptions import GetError, UpdateError
+
+from bellhop import attempts, circuits
+from bellhop.registry import App
+from deliver.circuit.slow import SlowApps
+from deliver.dependencies import DeliverDependencies
+from tests.support.endpoint import Clock, Endpoint, Scheduled, record, recorded, response, run
+from tests.support.fakes import NOW, SLOW_LANE, app, delivery, queue_message
+
+WELL = Endpoint(response(200))
+
+
+@pytest.fixture
+def scheduled() -> Scheduled:
+    return Scheduled()
+
+
+@pytest.fixture
+def deps(deps: DeliverDependencies, scheduled: Scheduled) -> DeliverDependencies:
+    return dataclasses.replace(deps, scheduler=scheduled)
+
+
+class Slow(Endpoint):
+    """An endpoint that takes so many seconds."""
+
+    def __init__(self, clock: Clock, seconds: float = 5.0, status: int = 200) -> None:
+        super().__init__(response(status))
+        self.clock, self.seconds = clock, seconds
+
+    def post(self, *call: Any) -> Any:
+        self.clock.move(self.seconds)
+        return super().post(*call)
+
+
+def batch(number: int, name: str = "msg", app_id: str = "pager") -> list[dict[str, Any]]:
+    made = [delivery(delivery_id=f"{name}_{n}", app_id=app_id, enqueued_at=NOW.timestamp()) for n in range(number)]
+    return [queue_message(each, f"{name}{n}") for n, each in enumerate(made)]
+
+
+def other_process(deps: DeliverDependencies) -> DeliverDependencies:
+    return dataclasses.replace(deps, slow=SlowApps(deps.deadline, deps.time, deps.telemetry))
+
+
+def test_an_endpoint_that_hung_held_up_every_process_of_the_fleet_in_turn(
+    deps: DeliverDependencies, apps: dict[str, App], clock: Clock, scheduled: Scheduled
+) -> None:
+    run(deps, Slow(clock, 10.0, 504), *batch(1))
+    apps["quick"] = app("quick")
+    for number in range(3):
+        endpoint = Endpoint(response(200))
+        messages = batch(2, f"later{number}") + batch(1, f"quick{number}", "quick")
+        assert run(other_process(deps), endpoint, *messages) == []
+        assert len(endpoint.posted) == 1
+    assert len(scheduled.handed) == 6
+    assert attempts.load("later0_0") is None  # nothing is written for what is handed over
+    assert recorded(deps).counts["DeliveryHandedOver"] == 6
+
+
+def test_what_is_handed_over_is_attempted_in_the_slow_lane_and_a_quick_response_ends_that(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled
+) -> None:
+    run(deps, Slow(clock), *batch(1))
+    clock.move(3)
+    run(deps, WELL, *batch(1, "handed"))
+    [handed] = scheduled.handed
+    slow, quick = Slow(clock), Endpoint(response(200))
+    assert run(deps, slow, queue_message(handed, arn=SLOW_LANE)) == []
+    assert len(slow.posted) == 1
+    assert circuits.slow_apps() == {"pager"}
+    assert run(deps, quick, queue_message(handed, arn=SLOW_LANE)) == []
+    assert circuits.slow_apps() == frozenset()
+    clock.move(3)
+    run(deps, quick, *batch(1, "fast"))
+    assert len(quick.posted) == 2
+
+
+def test_a_listed_app_that_another_process_paused_just_now_is_parked_and_not_handed_over(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled
+) -> None:
+    run(deps, Slow(clock), *batch(1))
+    circuits.open_circuit("pager", 1, deps.time(), deps.time() + 30)
+    clock.move(3)
+    assert run(deps, WELL, *batch(1, "late")) == []
+    assert (record("late_0").state, scheduled.handed) == ("parked", [])
+
+
+def test_what_the_slow_lane_does_not_take_comes_back(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any) -> set[int]:
+        return {1}
+
+    def down(*_: Any) -> set[int]:
+        raise ConnectionError("the queue does not respond")
+
+    run(deps, Slow(clock), *batch(1))
+    clock.move(3)
+    monkeypatch.setattr(deps.scheduler, "hand_over", refuses)
+    assert run(deps, WELL, *batch(3, "late")) == ["late1"]
+    monkeypatch.setattr(deps.scheduler, "hand_over", down)
+    assert run(deps, WELL, *batch(2, "later")) == ["later0", "later1"]
+
+
+def test_the_list_is_read_every_two_seconds_and_not_for_each_batch(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[float] = []
+    monkeypatch.setattr(circuits, "slow_apps", lambda: reads.append(1) or frozenset())  # type: ignore[func-returns-value]
+    for _ in range(10):
+        run(deps, WELL, *batch(1))
+        clock.move(0.5)
+    assert len(reads) == 3
+
+
+def test_a_list_that_cannot_be_read_or_written_costs_no_delivery(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable() -> None:
+        raise GetError("the table does not respond")
+
+    def unwritable(_: Any) -> None:
+        raise UpdateError("the table does not respond")
+
+    monkeypatch.setattr(circuits, "slow_apps", unreadable)
+    monkeypatch.setattr(circuits, "list_slow", unwritable)
+    endpoint = Slow(clock)
+    assert run(deps, endpoint, *batch(2)) == []
+    assert len(endpoint.posted) == 2
+    assert recorded(deps).logged("list of slow apps not read: what was known of it before holds")
+    assert recorded(deps).logged("list of slow apps not written: the next attempts of these apps try again")
+
+
+def test_a_full_list_begins_anew(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circuits, "MOST_SLOW", 3)
+    circuits.list_slow({"a", "b", "c"})
+    assert circuits.list_slow({"d"}) == frozenset()
+    assert circuits.list_slow({"d"}) == {"d"}
+    assert circuits.unlist_slow({"d", "e"}) == frozenset()
