@@ -214,11 +214,16 @@ def _begin(message: QueueMessage, deps: DeliverDependencies) -> PendingAttempt |
 def _park_each(
     messages: Iterable[QueueMessage], app: App, because: str, deps: DeliverDependencies, batch: Batch
 ) -> None:
+    parked = []
     for message in messages:
         try:
-            admission.park(message, app, because, deps)
+            if admission.park(message, app, because, deps):
+                parked.append(message.delivery_id)
         except Exception:  # noqa: BLE001 - the record boundary
             _return("delivery not parked", message, deps, batch)
+    if parked:  # one line, as waiting is to cost little
+        deps.telemetry.info(f"deliveries parked: their app is {because}", app_id=app.app_id, delivery_ids=parked)
+        deps.telemetry.count("DeliveryParked", len(parked))
 
 
 def _defer_each(admitted: Admission, deps: DeliverDependencies, batch: Batch) -> None:

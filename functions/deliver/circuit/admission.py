@@ -51,8 +51,8 @@ def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDepend
     return admission
 
 
-def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencies) -> None:
-    """Park a delivery, with its budget untouched.
+def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencies) -> bool:
+    """Park a delivery, with its budget untouched; whether that was done.
 
     Policy: for an app that is off, an organisation's first attempts are skipped and logged beyond a limit. A retry
     is always parked: its record is there already. So is everything for an app that is paused, which nobody chose.
@@ -62,18 +62,13 @@ def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencie
         if because == OFF and deps.parking.full(app, content.organization_id):
             deps.telemetry.warning("delivery skipped: parking is full", **names(content), limit=deps.parking.limit)
             deps.telemetry.count("ParkingFull")
-            return
-        known: dict[str, object] = names(content)
+            return False
         parked = chain.park_first(content, message.receive_count, deps)
     else:
-        known = {"delivery_id": message.delivery_id, "app_id": content.app_id}
         parked = isinstance(content, Retry) and chain.park_retry(content, deps)
-    if not parked:
-        return
-    if because == OFF and isinstance(content, Delivery):
+    if parked and because == OFF and isinstance(content, Delivery):
         deps.parking.note(app, content.organization_id)
-    deps.telemetry.info(f"delivery parked: its app is {because}", **known)
-    deps.telemetry.count("DeliveryParked")
+    return parked
 
 
 def defer(message: QueueMessage, seconds: float, deps: DeliverDependencies, *, reserved: bool) -> None:
