@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import time
 import uuid
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         secrets=Keyring(chosen.cache_seconds, time.time, time.time),
         scheduler=_scheduler(chosen, aws.client("sqs")),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
-        transport=Transport(chosen.endpoints, tls_context(), chosen.cache_seconds, time.time),
+        transport=_transport(chosen),
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
         buffer=SuccessBuffer(time.time),
@@ -105,6 +106,11 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         token=lambda: uuid.uuid4().hex,
         backoff=Backoff(0.05),
     )
+
+
+def _transport(chosen: Settings) -> Transport:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Transport(chosen.endpoints, tls_context(), chosen.cache_seconds, time.time, descriptors)
 
 
 def _scheduler(chosen: Settings, sqs: "SQSClient") -> RetryScheduler:

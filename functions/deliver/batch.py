@@ -191,7 +191,9 @@ def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invoca
         return None
     at, request_id = deps.now(), deps.token()
     headers = signing.headers(pending.delivery, pending.keys, request_id, int(at.timestamp()), pending.app.headers)
-    outcome = deps.transport.post(pending.app.url, headers, pending.delivery.body, deps.deadline)
+    outcome = deps.transport.post(
+        pending.app.app_id, pending.app.url, headers, pending.delivery.body, deps.deadline
+    )
     return PostResult(outcome, at, round((deps.now() - at).total_seconds() * 1000), request_id)
 
 

@@ -72,7 +72,9 @@ class Publisher(Protocol):
 class Poster(Protocol):
     """Where webhooks are posted from."""
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+    def post(
+        self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Response | SendFailure:
         """POST `body`; this returns within about `seconds`, whatever the endpoint does."""
 
 

@@ -21,7 +21,7 @@ import notify.app
 from bellhop import settings
 from bellhop.outcomes import OutcomeDay
 from deliver.batch import MARGIN_SECONDS
-from deliver.http.adapter import CONNECTIONS_PER_HOST
+from deliver.http.connections import ATTEMPTS
 from deliver.http.guard import EndpointPolicy
 from tests.conftest import MODELS
 
@@ -175,7 +175,7 @@ def test_every_setting_can_be_read_from_what_the_template_gives_by_default(name:
 
 
 def test_deliver_keeps_as_many_connections_to_a_host_as_its_largest_batch_may_open() -> None:
-    assert max(batch_sizes("DeliverFunction")) == CONNECTIONS_PER_HOST
+    assert max(batch_sizes("DeliverFunction")) == ATTEMPTS
 
 
 def test_deliver_has_time_for_an_attempt_and_for_writing_its_result() -> None:
