@@ -138,6 +138,31 @@ def test_a_threads_result_is_waited_for_while_others_go_on(pairs: Callable[[], P
         assert everything(side) == ["other", "address"]
 
 
+def test_others_go_on_while_one_pauses(pairs: Callable[[], Pair]) -> None:
+    side: Hub[str] = Hub()
+    near, far = pairs()
+
+    def pauses() -> str:
+        hub.pause(BRIEF)
+        far.send(b"!")
+        hub.pause(-1.0)
+        return "paused"
+
+    def other() -> str:
+        hub.until(near.fileno(), READ, LONG)
+        return "other"
+
+    side.start(pauses)
+    side.start(other)
+    assert sorted(everything(side)) == ["other", "paused"]
+
+
+def test_outside_a_hub_a_thread_pauses() -> None:
+    begun = time.monotonic()
+    hub.pause(BRIEF)
+    assert time.monotonic() - begun >= BRIEF / 2
+
+
 def test_a_thread_that_takes_too_long_is_not_waited_for(pairs: Callable[[], Pair]) -> None:
     never: Future[str] = Future()
     with pytest.raises(TimeoutError):
