@@ -2,14 +2,14 @@
 PYTHON  ?= python3
 PYTHONS ?= 3.11 3.12 3.13
 TESTS   ?= tests/unit
-RUNTIME ?= python3.13
+ENV     ?= default
 UV      := .venv-uv/bin/uv
 PY      := .venv/bin/python
 SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench faults sam-local build deploy lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench faults sam-local build deploy adopt lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -122,15 +122,17 @@ run: install ## Show it working on an embedded AWS: webhooks out, a broken app s
 bench: install ## Measure processor time, isolation, AWS cost and cold starts against baselines, in six minutes
 	@$(PY) -m tests.bench
 
-build: install ## Build the functions for AWS, as RUNTIME=python3.13 says, with bytecode
-	@$(RUNTIME) --version >/dev/null 2>&1 || { echo "$(RUNTIME) does not run; sam build needs it on the PATH. \
-	Another one: make $(MAKECMDGOALS) RUNTIME=python3.x" >&2; exit 1; }
-	@$(SAM) build --parameter-overrides Runtime=$(RUNTIME)
-	@for bundle in .aws-sam/build/*Function; do \
-		$(RUNTIME) -m compileall -q -s $$bundle -p /var/task --invalidation-mode unchecked-hash $$bundle || exit; done
+build: .venv/.ready .venv-sam/.ready ## Build the functions for the Python and processor of ENV's stack
+	@$(PY) -m infra.deploy build --env "$(ENV)"
 
-deploy: build ## Deploy to an AWS account; asks for the parameters the first time
-	@$(SAM) deploy $(shell grep -qs '^parameter_overrides' samconfig.toml || echo --guided --parameter-overrides Runtime=$(RUNTIME))
+# Whoever still types RUNTIME= must not believe that it is obeyed.
+deploy: .venv/.ready .venv-sam/.ready ## Deploy to an AWS account; ENV=prod has a file of its own, YES=1 does not ask
+	$(if $(filter command,$(origin RUNTIME)),$(error RUNTIME= is not read: write Runtime = "$(RUNTIME)" into \
+	infra/environments/$(ENV).toml, below [parameters]))
+	@$(PY) -m infra.deploy deploy --env "$(ENV)" $(if $(YES),--yes)
+
+adopt: .venv/.ready ## A new stack takes over what a deleted one left (FROM=its-arn) or what was restored (USE="Apps=name")
+	@$(PY) -m infra.deploy adopt --env "$(ENV)" --left-by "$(FROM)" --use "$(USE)" $(if $(YES),--yes)
 
 # Housekeeping ---------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from moto.backends import get_backend
 from bellhop import aws as aws_session
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
-from bellhop.circuits import Circuit
+from bellhop.circuits import Circuit, Share
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
@@ -71,7 +71,7 @@ def aws(aws_in_memory: None) -> None:
 
 
 def bind_models() -> None:
-    tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS})
+    tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | {Share: NAMES[Circuit]})
 
 
 def serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:

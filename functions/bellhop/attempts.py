@@ -30,10 +30,11 @@ RETRYING = "retrying"  # an attempt failed, another is due
 DELIVERED = "delivered"
 EXHAUSTED = "exhausted"  # the last retry failed
 STOPPED = "stopped"  # never to be tried again: the endpoint asked for that, or our guard refused its address
-PARKED = "parked"  # the app is switched off
+PARKED = "parked"  # the app is paused or switched off
 WITHDRAWN = "withdrawn"  # the installation is gone, or its hook does not want the event any more
 
 REPLAYABLE = (PARKED, EXHAUSTED)  # kept until it is replayed
+OVER = (DELIVERED, EXHAUSTED, STOPPED, WITHDRAWN)  # no attempt is due any more
 
 
 class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
@@ -57,10 +58,11 @@ class _Replayable(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-un
 class DeliveryRecord(Model):
     """A delivery that did not succeed at once.
 
-    `attempts_made` counts against the retry budget; `next_attempt_at` (Unix seconds) is when the next is due.
-    `lease` and `lease_until` name the worker that makes it. `attempts` has a row for each attempt; trials of a
-    paused app are among them without having been counted. `replayable_for` (its app) and `replayable_at` are set
-    only on what can be replayed, so that the index `replayable` lists just that, oldest first.
+    `opened_at` (Unix seconds) is when it was written for the first time, or began anew because its event was
+    published again. `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
+    is when the next is due. `lease` and `lease_until` name the worker that makes it. `attempts` has a row for each
+    attempt. `replayable_for` (its app) and `replayable_at` are set only on what can be replayed, so that the index
+    `replayable` lists just that: what is parked in the order in which it is due, then what is exhausted.
     """
 
     class Meta:
@@ -69,6 +71,7 @@ class DeliveryRecord(Model):
     delivery_id = UnicodeAttribute(hash_key=True)
     app_id = UnicodeAttribute()
     created_at = UnicodeAttribute()
+    opened_at = NumberAttribute(null=True)
     organization_id = UnicodeAttribute()
     installation_id = UnicodeAttribute()
     event_id = UnicodeAttribute()
@@ -86,6 +89,14 @@ class DeliveryRecord(Model):
     expires_at = NumberAttribute()
     by_app = _ByApp()
     replayable = _Replayable()
+
+    def is_over_before(self, enqueued_at: float) -> bool:
+        """Whether no attempt is due any more, and a message of that time was not what began it.
+
+        So its event was published again, as a second copy of the message that began it is older.
+        """
+        created_at = datetime.fromisoformat(self.created_at.partition("#")[0]).timestamp()
+        return self.state in OVER and enqueued_at > float(self.opened_at or created_at)
 
     @property
     def delivery(self) -> Delivery:
@@ -141,7 +152,6 @@ class NextState:
     state: str
     next_attempt_at: float = 0.0
     attempt: Attempt | None = None
-    spends: bool = True  # whether `attempt` counts against the retry budget
 
 
 def load(delivery_id: str) -> DeliveryRecord | None:
@@ -155,33 +165,61 @@ def load(delivery_id: str) -> DeliveryRecord | None:
 def open_record(
     delivery: Delivery, next_state: NextState, now: datetime, kept: timedelta = KEPT
 ) -> DeliveryRecord | None:
-    """Write a delivery's record for the first time; None when it has one already."""
-    listed = next_state.state in REPLAYABLE
+    """Write a delivery's record for the first time; None when it has one already.
+
+    One that has expired is none: DynamoDB deletes it hours or days late.
+    """
+    place = _place(next_state, now, delivery.delivery_id)
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
         created_at=_moment(now, delivery.delivery_id),
+        opened_at=now.timestamp(),
         organization_id=delivery.organization_id,
         installation_id=delivery.installation_id,
         event_id=delivery.event_id,
         event=delivery.event,
         project_id=delivery.project_id,
         state=next_state.state,
-        attempts_made=_spent(next_state),
+        attempts_made=1 if next_state.attempt else 0,
         next_attempt_at=next_state.next_attempt_at,
         attempts=[next_state.attempt.row()] if next_state.attempt else [],
         body=zlib.compress(delivery.body),
-        replayable_for=delivery.app_id if listed else None,
-        replayable_at=_moment(now, delivery.delivery_id) if listed else None,
+        replayable_for=delivery.app_id if place else None,
+        replayable_at=place,
         expires_at=expiry(now, kept),
     )
     try:
-        record.save(condition=DeliveryRecord.delivery_id.does_not_exist())
+        expired = DeliveryRecord.expires_at <= int(now.timestamp())
+        record.save(condition=DeliveryRecord.delivery_id.does_not_exist() | expired)
     except PutError as error:
         if lost_condition(error):
             return None
         raise
     return record
+
+
+def reopen(
+    delivery: Delivery, known: DeliveryRecord, next_state: NextState, now: datetime
+) -> DeliveryRecord | None:
+    """Begin a delivery anew that is over, since its event was published again; None when the record changed.
+
+    Its log goes on; its retry budget is whole again.
+    """
+    row, record = DeliveryRecord, DeliveryRecord(delivery.delivery_id)
+    actions: list[Any] = [
+        row.state.set(next_state.state),
+        row.next_attempt_at.set(next_state.next_attempt_at),
+        row.attempts_made.set(1 if next_state.attempt else 0),
+        row.opened_at.set(now.timestamp()),
+        row.expires_at.set(expiry(now)),
+        row.body.set(zlib.compress(delivery.body)),
+        *_listing(next_state, now, delivery.app_id, delivery.delivery_id),
+    ]
+    if next_state.attempt:
+        actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
+    unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made)
+    return record if change(record, actions, unchanged & LEASE.free(now.timestamp())) else None
 
 
 def claim(
@@ -190,48 +228,52 @@ def claim(
     """Take attempt `number` for this worker for `seconds`; None when it is not to be had.
 
     An expired lease means that its worker died: the attempt may be made a second time, and the webhook may arrive
-    twice. A `replay` also takes what is replayable, which from then on is retrying.
+    twice. A `replay` also takes what is replayable. That stays listed until its attempt has ended, so whatever
+    becomes of the message and the worker, another replay finds it.
     """
-    record, row = DeliveryRecord(delivery_id), DeliveryRecord
-    free = LEASE.free(now.timestamp(), lease)
-    state = row.state.is_in(RETRYING, *REPLAYABLE) if replay else row.state == RETRYING
+    record = DeliveryRecord(delivery_id)
     actions = LEASE.take(now.timestamp() + seconds, lease)
-    if replay:
-        actions += [row.state.set(RETRYING), *unlisted()]
-    # DynamoDB deletes what has expired hours or days late.
-    due = state & (row.attempts_made == number - 1) & (row.expires_at > int(now.timestamp()))
-    taken = change(record, actions, due & free)
-    return record if taken else None
+    due = _due(number, now, replay=replay)
+    return record if change(record, actions, due & LEASE.free(now.timestamp(), lease)) else None
 
 
 def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool:
     """Write how a claim ended; False when the lease was lost meanwhile and another worker decides."""
     row = DeliveryRecord
-    actions = [
-        row.state.set(next_state.state),
-        row.next_attempt_at.set(next_state.next_attempt_at),
-        row.attempts_made.add(_spent(next_state)),
-    ]
+    actions: list[Any] = [row.state.set(next_state.state), row.next_attempt_at.set(next_state.next_attempt_at)]
     if next_state.attempt:
-        actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
-    if next_state.state in REPLAYABLE:
-        actions += [row.replayable_for.set(record.app_id), row.replayable_at.set(_moment(now, record.delivery_id))]
-    else:
-        actions += unlisted()
-    return _owned(record, actions)
+        attempt_row = row.attempts.append([next_state.attempt.row()])
+        actions += [row.attempts_made.add(1), row.attempts.set(attempt_row)]
+    return _owned(record, actions + _listing(next_state, now, record.app_id, record.delivery_id))
 
 
-def park(record: DeliveryRecord, now: datetime) -> bool:
-    """Park a delivery that is retrying and that nobody is attempting; False when it is not so any more."""
-    row = DeliveryRecord
-    actions = [
-        row.state.set(PARKED),
-        row.replayable_for.set(record.app_id),
-        row.replayable_at.set(_moment(now, record.delivery_id)),
-        *LEASE.release(),
-    ]
-    as_read = (row.state == RETRYING) & (row.attempts_made == record.attempts_made)
-    return change(record, actions, as_read & LEASE.free(now.timestamp()))
+def park(app_id: str, delivery_id: str, number: int, now: datetime, *, replay: bool = False) -> bool:
+    """Park a delivery whose attempt `number` is due and that nobody is attempting; False when it is not so.
+
+    A `replay` also parks what is replayable, at its new place.
+    """
+    parked = NextState(PARKED)
+    actions = [DeliveryRecord.state.set(PARKED), *_listing(parked, now, app_id, delivery_id), *LEASE.release()]
+    free = LEASE.free(now.timestamp())
+    return change(DeliveryRecord(delivery_id), actions, _due(number, now, replay=replay) & free)
+
+
+def exhaust(parked: DeliveryRecord, now: datetime) -> DeliveryRecord | None:
+    """Have a row of the list be exhausted at its place; None when it changed, or somebody is attempting it.
+
+    `list_exhausted` moves it to the others that are exhausted, once that is announced.
+    """
+    row, record = DeliveryRecord, DeliveryRecord(parked.delivery_id)
+    unchanged = row.state.is_in(PARKED, EXHAUSTED) & (row.replayable_at == parked.replayable_at)
+    actions = [row.state.set(EXHAUSTED), *LEASE.release()]
+    return record if change(record, actions, unchanged & LEASE.free(now.timestamp())) else None
+
+
+def list_exhausted(app_id: str, row: DeliveryRecord, now: datetime) -> bool:
+    """Move a row of the list, which is exhausted, to the others that are; False when it changed meanwhile."""
+    place = _listing(NextState(EXHAUSTED), now, app_id, row.delivery_id)
+    unchanged = (DeliveryRecord.state == EXHAUSTED) & (DeliveryRecord.replayable_at == row.replayable_at)
+    return change(DeliveryRecord(row.delivery_id), place, unchanged)
 
 
 def give_back(record: DeliveryRecord) -> bool:
@@ -239,31 +281,68 @@ def give_back(record: DeliveryRecord) -> bool:
     return _owned(record, [])
 
 
-def replayable(app_id: str, after: str | None, limit: int) -> list[DeliveryRecord]:
-    """What can be replayed of an app, oldest first, after the `replayable_at` of the last that was seen.
+def replayable(app_id: str, after: str | None, limit: int, *, exhausted: bool = True) -> list[DeliveryRecord]:
+    """What can be replayed of an app after the `replayable_at` of the last that was seen.
 
-    Rows of the index: each has its ids, `replayable_at`, `state` and `attempts_made`. The index lags: what became
-    replayable in the last moments may be missing, and what was taken may still be there.
+    What is parked comes first, oldest first, and then what is `exhausted`, if that is wanted. Rows of the index:
+    each has its ids, `replayable_at`, `state` and `attempts_made`. The index lags: what became replayable in the
+    last moments may be missing, and what was taken may still be there.
     """
-    later = DeliveryRecord.replayable_at > after if after else None
-    rows = list(DeliveryRecord.replayable.query(app_id, later, limit=limit))
+    if not exhausted:
+        return _listed(app_id, DeliveryRecord.replayable_at.between(f"{after or ''}!", EXHAUSTED), limit)
+    return _listed(app_id, DeliveryRecord.replayable_at > after if after else None, limit)
+
+
+def waiting(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:
+    """What was parked of an app and is due until then, oldest first: rows as `replayable` gives them.
+
+    Among them are rows that were exhausted where they stood, and not moved yet.
+    """
+    return _listed(app_id, DeliveryRecord.replayable_at <= _moment(until, "~"), limit)  # no id comes after that
+
+
+def place_at(moment: datetime) -> str:
+    """The cursor before everything that was parked at that moment or later."""
+    return _moment(moment, "")
+
+
+def unlisted() -> list[Any]:
+    """The update that takes a record off the list of what can be replayed."""
+    return [DeliveryRecord.replayable_for.remove(), DeliveryRecord.replayable_at.remove()]
+
+
+def listed_since(row: DeliveryRecord) -> str:
+    """Since when a row of that list is on it, as ISO 8601."""
+    return str(row.replayable_at).removeprefix(f"{EXHAUSTED}#").partition("#")[0]
+
+
+def _listed(app_id: str, condition: Any, limit: int) -> list[DeliveryRecord]:
+    rows = list(DeliveryRecord.replayable.query(app_id, condition, limit=limit))
     for row in rows:
         row.app_id = app_id
     return rows
 
 
-def unlist(delivery_id: str, replayable_at: str) -> bool:
-    """Take a record off the list of what is replayable; False when it was taken, or listed anew, meanwhile."""
-    return change(DeliveryRecord(delivery_id), unlisted(), DeliveryRecord.replayable_at == replayable_at)
+def _listing(next_state: NextState, now: datetime, app_id: str, delivery_id: str) -> list[Any]:
+    """The update that puts a record at its place in the list of what can be replayed, or takes it off."""
+    place = _place(next_state, now, delivery_id)
+    if place is None:
+        return unlisted()
+    return [DeliveryRecord.replayable_for.set(app_id), DeliveryRecord.replayable_at.set(place)]
 
 
-def unlisted() -> list[Any]:
-    """The update that takes a record off that list."""
-    return [DeliveryRecord.replayable_for.remove(), DeliveryRecord.replayable_at.remove()]
+def _place(next_state: NextState, now: datetime, delivery_id: str) -> str | None:
+    if next_state.state == PARKED:
+        due = datetime.fromtimestamp(max(next_state.next_attempt_at, now.timestamp()), UTC)
+        return _moment(due, delivery_id)
+    return f"{EXHAUSTED}#{_moment(now, delivery_id)}" if next_state.state == EXHAUSTED else None
 
 
-def _spent(next_state: NextState) -> int:
-    return 1 if next_state.attempt and next_state.spends else 0
+def _due(number: int, now: datetime, *, replay: bool) -> Any:
+    row = DeliveryRecord
+    state = row.state.is_in(RETRYING, *REPLAYABLE) if replay else row.state == RETRYING
+    # DynamoDB deletes what has expired hours or days late.
+    return state & (row.attempts_made == number - 1) & (row.expires_at > int(now.timestamp()))
 
 
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:

@@ -27,7 +27,7 @@ class Budget:
 
     Policy: each try of each call is refused unless its timeouts fit into the time that is left, less what is kept
     for later steps. An operation on one table or queue that was silent `SILENCES` times in a row is refused for
-    the rest of the invocation, so that forty deliveries do not each wait for it. A refused call costs what it was
+    the rest of the step, so that forty deliveries do not each wait for it. A refused call costs what it was
     needed for, and nothing else: the record boundary of its caller says what that is.
     """
 
@@ -56,12 +56,19 @@ class Budget:
 
     @contextmanager
     def keeping(self, seconds: float) -> Iterator[None]:
-        """Within: calls leave `seconds` for the steps that follow, and END_SECONDS."""
-        before, self._kept = self._kept, seconds + END_SECONDS
+        """Within, a step: calls leave `seconds` for the steps that follow, and END_SECONDS.
+
+        Each step asks anew what responds: one silent key must not keep what was posted from being written.
+        """
+        before, self._kept, self._silences = self._kept, seconds + END_SECONDS, {}
         try:
             yield
         finally:
             self._kept = before
+
+    def fits(self, seconds: float) -> bool:
+        """Whether what takes up to `seconds` fits into what is left, beside what is kept."""
+        return self._remaining is None or seconds <= self._left(self._remaining)
 
     def _name_target(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         target = params.get("TableName") or params.get("QueueUrl") or ""
@@ -74,11 +81,14 @@ class Budget:
         if self._silences.get(operation, 0) >= SILENCES:
             raise OutOfBudgetError(f"{' '.join(operation)} has stopped responding in this invocation")
         config = request.context["client_config"]
-        left = self._remaining() / 1000 - self._kept
+        left = self._left(self._remaining)
         if left < config.connect_timeout + config.read_timeout:
             raise OutOfBudgetError(
                 f"{' '.join(operation)} does not fit into the {max(0.0, left):.1f} s left for it"
             )
+
+    def _left(self, remaining_milliseconds: Callable[[], int]) -> float:
+        return remaining_milliseconds() / 1000 - self._kept
 
     def _note(self, context: dict[str, Any], exception: Exception | None, **_: Any) -> None:
         operation = context.get("bellhop_operation")

@@ -1,7 +1,7 @@
 """The circuit of an app's endpoint: whether it is open, who makes its trial, how fast deliveries may go out.
 
-An app has a row only if it is or was paused or switched off, or has a rate limit. Every change is conditional, so
-that concurrent functions agree: one of them opens the circuit, one of them makes the trial.
+An app has a row only if its endpoint was unwell, or if it has a rate limit or was switched off. Every change is
+conditional, so that concurrent functions agree: one of them opens the circuit, one of them makes the trial.
 """
 
 from typing import Any
@@ -14,12 +14,13 @@ from bellhop.tables import change
 
 
 class Circuit(Model):
-    """All times are Unix seconds.
+    """What all but `tat` says is true in the app's `generation` only. All times are Unix seconds.
 
-    `paused_since`: the circuit is open, as long as the app is in that `generation`. `next_trial_at`: when one
-    delivery may be tried; `trial_lease` and `trial_lease_until` name the worker that tries it. `closed_at`: a
-    trial succeeded and the slow start began. `tat`: the theoretical arrival time of the next delivery, which
-    limits the rate. `parked`: how many deliveries were parked in `parked_generation`.
+    `strikes`: how unwell the endpoint was since it last was well; the last one was at `struck_at`.
+    `paused_since`: the circuit is open.
+    `next_trial_at`: when the trial number `trials` may be made, counted from 0; `trial_lease` and
+    `trial_lease_until` name the worker that makes it. `closed_at`: the last pause ended, and the slow start began.
+    `tat`: in the slow start, the theoretical arrival time of the next delivery.
     """
 
     class Meta:
@@ -27,11 +28,28 @@ class Circuit(Model):
 
     app_id = UnicodeAttribute(hash_key=True)
     generation = NumberAttribute(null=True)
+    strikes = NumberAttribute(null=True)
+    struck_at = NumberAttribute(null=True)
     paused_since = NumberAttribute(null=True)
     next_trial_at = NumberAttribute(null=True)
+    trials = NumberAttribute(null=True)
     trial_lease = UnicodeAttribute(null=True)
     trial_lease_until = NumberAttribute(null=True)
     closed_at = NumberAttribute(null=True)
+    tat = NumberAttribute(null=True)
+
+
+class Share(Model):
+    """What one organisation uses of an app, so that it cannot use up what others need. In the same table.
+
+    `tat`: under the app's rate limit, the theoretical arrival time of the organisation's next delivery. `parked`:
+    how many of its deliveries were parked while the app was off in `parked_generation`.
+    """
+
+    class Meta:
+        table_name = "circuits"
+
+    key = UnicodeAttribute(hash_key=True, attr_name="app_id")
     tat = NumberAttribute(null=True)
     parked = NumberAttribute(null=True)
     parked_generation = NumberAttribute(null=True)
@@ -40,12 +58,21 @@ class Circuit(Model):
 TRIAL_LEASE = Lease(Circuit.trial_lease_until, Circuit.trial_lease)
 
 
-def load(app_id: str) -> Circuit:
+def load(app_id: str, *, consistent: bool = True) -> Circuit:
     """The circuit as it is now; one without a row is closed."""
     try:
-        return Circuit.get(app_id, consistent_read=True)
+        return Circuit.get(app_id, consistent_read=consistent)
     except Circuit.DoesNotExist:
         return Circuit(app_id)
+
+
+def share(app_id: str, organization_id: str) -> Share:
+    """What an organisation uses of an app now."""
+    key = f"{app_id}#{organization_id}"
+    try:
+        return Share.get(key, consistent_read=True)
+    except Share.DoesNotExist:
+        return Share(key)
 
 
 def paused_since(circuit: Circuit, generation: int) -> float | None:
@@ -54,58 +81,103 @@ def paused_since(circuit: Circuit, generation: int) -> float | None:
     return float(circuit.paused_since) if known else None
 
 
+def strike(app_id: str, generation: int, strikes: int, *, now: float, seconds: float) -> Circuit:
+    """Add strikes to those of the last `seconds`; returns the circuit with what all functions added.
+
+    In a newer generation nothing is added.
+    """
+    circuit, this = Circuit(app_id), Circuit.generation == generation
+    old = Circuit.generation.does_not_exist() | (Circuit.generation < generation)
+    struck = Circuit.struck_at.set(now)
+    # The first of a generation begins the count. Where another began it meanwhile, ours are added the second time.
+    for _ in range(2):
+        if change(circuit, [Circuit.strikes.add(strikes), struck], this & (Circuit.struck_at >= now - seconds)):
+            return circuit
+        lapsed = this & Circuit.paused_since.does_not_exist()
+        lapsed &= Circuit.struck_at.does_not_exist() | (Circuit.struck_at < now - seconds)
+        if change(circuit, [Circuit.strikes.set(strikes), struck], lapsed):
+            return circuit
+        gone = [Circuit.paused_since.remove(), Circuit.next_trial_at.remove()]
+        if change(circuit, [*_begun(generation), Circuit.strikes.set(strikes), struck, *gone], old):
+            return circuit
+    return Circuit(app_id)
+
+
+def clear(app_id: str, generation: int) -> None:
+    """Take all strikes back, unless they have opened the circuit: then only a trial closes it."""
+    struck = (Circuit.generation == generation) & Circuit.paused_since.does_not_exist()
+    change(Circuit(app_id), [Circuit.strikes.remove()], struck)
+
+
 def open_circuit(app_id: str, generation: int, now: float, next_trial_at: float) -> bool:
     """Pause the app; False when it is paused already."""
+    begun = [*_begun(generation), Circuit.paused_since.set(now), Circuit.next_trial_at.set(next_trial_at)]
+    closed = Circuit.paused_since.does_not_exist() & ~(Circuit.generation > generation)
+    return change(Circuit(app_id), begun, closed | (Circuit.generation < generation))
+
+
+def claim_trial(app_id: str, generation: int, number: int, lease: str, *, now: float, seconds: float) -> bool:
+    """Take the trial `number` for `seconds`; False when another worker has or had it, or it is too early."""
+    due = Circuit.paused_since.exists() & (Circuit.generation == generation) & (Circuit.next_trial_at <= now)
+    # A circuit that the version before opened does not count its trials.
+    this = Circuit.trials == number if number else (Circuit.trials == 0) | Circuit.trials.does_not_exist()
+    free = TRIAL_LEASE.free(now, lease)
+    return change(Circuit(app_id), TRIAL_LEASE.take(now + seconds, lease), due & this & free)
+
+
+def end_trial(app_id: str, lease: str, number: int, next_trial_at: float) -> bool:
+    """Have the next trial after `number` at that time; False when the lease was lost meanwhile."""
+    actions = [Circuit.trials.set(number + 1), Circuit.next_trial_at.set(next_trial_at), *TRIAL_LEASE.release()]
+    return change(Circuit(app_id), actions, Circuit.trial_lease == lease)
+
+
+def release_trial(app_id: str, lease: str) -> bool:
+    """Undo the claim of a trial; False when the lease was lost meanwhile."""
+    return change(Circuit(app_id), TRIAL_LEASE.release(), Circuit.trial_lease == lease)
+
+
+def postpone_trial(app_id: str, before: float, after: float) -> bool:
+    """Move a trial that nobody makes from `before` to `after`; False when another worker did something first."""
+    unmoved = Circuit.paused_since.exists() & (Circuit.next_trial_at == before)
+    return change(Circuit(app_id), [Circuit.next_trial_at.set(after)], unmoved & TRIAL_LEASE.free(after))
+
+
+def close_circuit(app_id: str, lease: str, now: float, strikes: int = 0) -> bool:
+    """End the pause and begin the slow start, with so many strikes; False when the lease was lost meanwhile."""
+    gone = [Circuit.paused_since, Circuit.next_trial_at, Circuit.trials, Circuit.tat]
     actions = [
-        Circuit.generation.set(generation),
-        Circuit.paused_since.set(now),
-        Circuit.next_trial_at.set(next_trial_at),
-        Circuit.closed_at.remove(),
-        *TRIAL_LEASE.release(),
+        Circuit.closed_at.set(now),
+        Circuit.strikes.set(strikes),
+        Circuit.struck_at.set(now),
+        *(each.remove() for each in gone),
     ]
-    return _update(app_id, actions, Circuit.paused_since.does_not_exist() | (Circuit.generation < generation))
+    return change(Circuit(app_id), [*actions, *TRIAL_LEASE.release()], Circuit.trial_lease == lease)
 
 
-def claim_trial(app_id: str, lease: str, now: float, seconds: float) -> bool:
-    """Take the trial for `seconds`; False when another worker has it, or it is too early."""
-    due = Circuit.paused_since.exists() & (Circuit.next_trial_at <= now)
-    return _update(app_id, TRIAL_LEASE.take(now + seconds, lease), due & TRIAL_LEASE.free(now))
-
-
-def trial_failed(app_id: str, lease: str, next_trial_at: float) -> bool:
-    """Have the next trial later; False when the lease was lost meanwhile."""
-    actions = [Circuit.next_trial_at.set(next_trial_at), *TRIAL_LEASE.release()]
-    return _update(app_id, actions, Circuit.trial_lease == lease)
-
-
-def close_circuit(app_id: str, lease: str, now: float) -> bool:
-    """End the pause and begin the slow start; False when the lease was lost meanwhile."""
-    gone = [Circuit.paused_since.remove(), Circuit.next_trial_at.remove(), *TRIAL_LEASE.release()]
-    return _update(app_id, [Circuit.closed_at.set(now), *gone], Circuit.trial_lease == lease)
-
-
-def advance(app_id: str, before: float | None, after: float) -> bool:
+def advance(row: Circuit | Share, before: float | None, after: float) -> bool:
     """Move the theoretical arrival time from `before` to `after`; False when another worker moved it meanwhile."""
-    unmoved = Circuit.tat.does_not_exist() if before is None else Circuit.tat == before
-    return _update(app_id, [Circuit.tat.set(after)], unmoved)
+    kind = type(row)
+    unmoved = kind.tat.does_not_exist() if before is None else kind.tat == before
+    return change(row, [kind.tat.set(after)], unmoved)
 
 
-def count_parked(app_id: str, generation: int, number: int) -> int:
-    """Count `number` deliveries as parked in `generation`; the total of that generation.
+def count_parked(app_id: str, organization_id: str, generation: int, number: int) -> int:
+    """Count `number` deliveries of an organisation as parked in `generation`; the total of that generation.
 
     When a newer generation has begun, nothing is counted, and the total is `number`.
     """
-    circuit = Circuit(app_id)
-    # The first of a generation begins the count. Where another began it meanwhile, ours is added the second time.
-    for _ in range(2):
-        if change(circuit, [Circuit.parked.add(number)], Circuit.parked_generation == generation):
-            return int(circuit.parked)
-        begun = [Circuit.parked_generation.set(generation), Circuit.parked.set(number)]
-        older = Circuit.parked_generation.does_not_exist() | (Circuit.parked_generation < generation)
-        if change(circuit, begun, older):
+    row = Share(f"{app_id}#{organization_id}")
+    for _ in range(2):  # as in strike()
+        if change(row, [Share.parked.add(number)], Share.parked_generation == generation):
+            return int(row.parked)
+        begun = [Share.parked_generation.set(generation), Share.parked.set(number)]
+        older = Share.parked_generation.does_not_exist() | (Share.parked_generation < generation)
+        if change(row, begun, older):
             return number
     return number
 
 
-def _update(app_id: str, actions: list[Any], condition: Any) -> bool:
-    return change(Circuit(app_id), actions, condition)
+def _begun(generation: int) -> list[Any]:
+    """The update that begins a generation, or a pause: nothing of what was before counts in it."""
+    gone = [Circuit.trials.remove(), Circuit.closed_at.remove(), *TRIAL_LEASE.release()]
+    return [Circuit.generation.set(generation), *gone]

@@ -47,15 +47,28 @@ class Delivery:
 class Retry:
     """A scheduled retry: attempt number `next_attempt` of a delivery is due. Its record holds all that it needs.
 
-    `deferred_since` (Unix seconds) is set while the attempt is deferred, because its app is paused or over its
-    rate; the record is not touched meanwhile. A `replay` may also take what was parked or exhausted.
+    One that is `reserved` waited for its place under the app's rate, and goes out now. A `replay` may also take
+    what was parked or exhausted. `organization_id` is empty where the sender does not know it.
     """
 
     delivery_id: str
     app_id: str
     next_attempt: int
-    deferred_since: float | None = None
+    reserved: bool = False
     replay: bool = False
+    organization_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The trial number `number` of an app that is paused in `generation` is due: one of its parked deliveries."""
+
+    app_id: str
+    generation: int
+    number: int
+
+
+_REFERENCES: dict[Any, type[Retry | Trial]] = {"retry": Retry, "trial": Trial}
 
 
 def delivery_id(organization_id: str, event_id: str, installation_id: str) -> str:
@@ -64,19 +77,53 @@ def delivery_id(organization_id: str, event_id: str, installation_id: str) -> st
     return "msg_" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def encode(message: Delivery | Retry) -> str:
-    """The message as the text of a queue message.
+class SharedTail:
+    """What the bodies of one event's deliveries end with, compressed once for all of them.
+
+    A body becomes one ordinary zlib stream: its head in a deflate block of its own that ends at a whole byte, then
+    the tail's blocks, then the checksum of both. So readers need not know that anything is shared.
+    """
+
+    def __init__(self, tail: bytes) -> None:
+        self.tail = tail
+        self._blocks = _deflated(tail, zlib.Z_FINISH)
+
+    def compress(self, body: bytes) -> bytes:
+        """The body, which ends with the tail, as a zlib stream."""
+        if not body.endswith(self.tail):
+            raise ValueError("the body does not end with the tail that it is said to share")
+        head = _deflated(body[: len(body) - len(self.tail)], zlib.Z_SYNC_FLUSH)
+        return _ZLIB_HEADER + head + self._blocks + zlib.adler32(body).to_bytes(4, "big")
+
+
+_ZLIB_HEADER = b"\x78\x9c"  # RFC 1950: deflate with a window of 32 KiB, the default level
+
+
+def _deflated(data: bytes, ending: int) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)  # blocks alone, without header and checksum
+    return packer.compress(data) + packer.flush(ending)
+
+
+def encode(message: Delivery | Retry | Trial, shared: SharedTail | None = None) -> str:
+    """The message as the text of a queue message; `shared` is what its body shares with others of the event.
 
     What is not set is left out: during a deployment the version before must be able to read ordinary messages.
     """
     if isinstance(message, Retry):
-        return json.dumps({"v": VERSION, "kind": "retry"} | _set(asdict(message), "replay"))
+        optional = _set(asdict(message), "reserved", "replay", "organization_id")
+        return json.dumps({"v": VERSION, "kind": "retry"} | optional)
+    if isinstance(message, Trial):
+        return json.dumps({"v": VERSION, "kind": "trial"} | asdict(message))
     # Compressed and base64: no character is doubled by escaping on its way through the queue.
-    body = base64.b64encode(zlib.compress(message.body)).decode()
-    return json.dumps({"v": VERSION} | _set(asdict(message), "ping", "project_id", "enqueued_at") | {"body": body})
+    packed = shared.compress(message.body) if shared else zlib.compress(message.body)
+    return json.dumps(
+        {"v": VERSION}
+        | _set(asdict(message), "ping", "project_id", "enqueued_at")
+        | {"body": base64.b64encode(packed).decode()}
+    )
 
 
-def decode(text: str) -> Delivery | Retry:
+def decode(text: str) -> Delivery | Retry | Trial:
     """The inverse of `encode`.
 
     Raises:
@@ -85,8 +132,9 @@ def decode(text: str) -> Delivery | Retry:
     values = json.loads(text)
     if values.pop("v") != VERSION:
         raise ValueError("a delivery message of another version; deploy notify and deliver together")
-    if values.pop("kind", None) == "retry":
-        return Retry(**_known(Retry, values))
+    kind = values.pop("kind", None)
+    if kind in _REFERENCES:
+        return _REFERENCES[kind](**_known(_REFERENCES[kind], values))
     body = zlib.decompress(base64.b64decode(values.pop("body")))
     return Delivery(body=body, **_known(Delivery, values))
 
@@ -95,7 +143,7 @@ def _set(values: dict[str, Any], *optional: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in optional or value}
 
 
-def _known(kind: type[Delivery | Retry], values: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Delivery | Retry | Trial], values: dict[str, Any]) -> dict[str, Any]:
     # A field that a newer version added is ignored: after a roll-back its messages are still there.
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in values.items() if name in names}

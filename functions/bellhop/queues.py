@@ -31,6 +31,12 @@ class OutgoingMessage:
     delay: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """Its bytes as SQS counts them: the body, and name, type and value of each attribute."""
+        texts = (text for name, value in self.attributes.items() for text in (name, "String", value))
+        return len(self.body.encode()) + sum(len(text.encode()) for text in texts)
+
 
 def delay(seconds: float) -> int:
     """Whole seconds, rounded up, as far as a queue can delay a message."""
@@ -44,7 +50,7 @@ def batches(
     run: list[tuple[int, OutgoingMessage]] = []
     size = 0
     for number, message in messages:
-        length = len(message.body.encode())
+        length = message.size
         if run and (len(run) == MAX_ENTRIES or size + length > max_bytes):
             yield run
             run, size = [], 0
@@ -76,12 +82,16 @@ class Queue:
             if calls:
                 backoff(calls)
             for batch in batches((number, messages[number]) for number in sorted(unsent)):
-                entries = [_entry(number, message) for number, message in batch]
-                response = self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
-                unsent -= {int(sent["Id"]) for sent in response.get("Successful", [])}
+                unsent -= self.offer(batch)
             if not unsent:
                 break
         return unsent
+
+    def offer(self, batch: Sequence[tuple[int, OutgoingMessage]]) -> set[int]:
+        """Send what one SendMessageBatch may carry, once; return the numbers of the messages that SQS took."""
+        entries = [_entry(number, message) for number, message in batch]
+        response = self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
+        return {int(sent["Id"]) for sent in response.get("Successful", [])}
 
 
 def _entry(number: int, message: OutgoingMessage) -> "SendMessageBatchRequestEntryTypeDef":

@@ -25,6 +25,9 @@ INTERNAL, UNPUBLISHED, PUBLISHED = "internal", "unpublished", "published"
 ENABLED, DISABLED = "enabled", "disabled"
 INSTALLED, PENDING, UNINSTALLED = "installed", "pending", "uninstalled"
 
+PAGE = 100  # installations that are read at once
+CACHED_VALUES = 400_000  # about 40 MB: see _weight
+
 T = TypeVar("T")
 
 
@@ -109,7 +112,8 @@ class AuditEntry(Model):
 
     `transition_id` is `<generation>#<what>`, so that a generation can end only once. `mails` has, for each owner's
     address, the state of the one mail that the owner gets; `done` names the other steps that are done. While a
-    worker does them, it has the lease until `lease_until` (Unix seconds). The other times are ISO 8601, in UTC.
+    worker does them, it has the lease until `lease_until` (Unix seconds); `lease_holder` is the token by which it
+    knows its own writes again. The other times are ISO 8601, in UTC.
     """
 
     class Meta:
@@ -125,18 +129,22 @@ class AuditEntry(Model):
     mails: MapAttribute[str, Any] = MapAttribute(default=dict)  # type: ignore[no-untyped-call]
     announced_at = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)
+    lease_holder = UnicodeAttribute(null=True)
     done: UnicodeSetAttribute = UnicodeSetAttribute(null=True)
     finished_at = UnicodeAttribute(null=True)
 
 
-FOLLOW_UP_LEASE = Lease(AuditEntry.lease_until)
+FOLLOW_UP_LEASE = Lease(AuditEntry.lease_until, AuditEntry.lease_holder)
 
 
 class Registry:
-    """Cached reads of organisations, apps and installations, each for `seconds`; absence is cached too."""
+    """Cached reads of organisations, apps and installations, each for `seconds`; absence is cached too.
 
-    def __init__(self, seconds: float, clock: Callable[[], float], size: int = 10_000) -> None:
-        self._cache: TTLCache[tuple[str, str], object] = TTLCache(size, seconds, timer=clock)
+    The cache is bounded by what it holds: `size` is a number of values, such as names in lists.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float], size: int = CACHED_VALUES) -> None:
+        self._cache: TTLCache[tuple[str, str], object] = TTLCache(size, seconds, timer=clock, getsizeof=_weight)
 
     def organization(self, organization_id: str) -> Organization | None:
         """The organisation, or None if there is none with that id."""
@@ -151,17 +159,35 @@ class Registry:
         key = f"{organization_id}#{installation_id}"
         return self._cached("installation", key, lambda: find(Installation, organization_id, installation_id))
 
-    def installations(self, organization_id: str) -> list[Installation]:
-        """Every installation in the organisation, whatever its status."""
-        return self._cached("installations", organization_id, lambda: [*Installation.query(organization_id)])
+    def installations(self, organization_id: str, after: str | None = None) -> list[Installation]:
+        """The first PAGE installations whose ids come after `after`, by their ids, whatever their status.
+
+        If there are fewer than PAGE, they are the organisation's last.
+        """
+        key = f"{organization_id}#{after or ''}"
+        return self._cached("installations", key, lambda: _page(organization_id, after))
 
     def _cached(self, kind: str, key: str, read: Callable[[], T]) -> T:
         known = self._cache.get((kind, key), self)
         if known is not self:
             return known  # type: ignore[return-value]
         value = read()
-        self._cache[kind, key] = value
+        if _weight(value) <= self._cache.maxsize:  # cachetools refuses what could never fit
+            self._cache[kind, key] = value
         return value
+
+
+def _page(organization_id: str, after: str | None) -> list[Installation]:
+    later = None if after is None else Installation.installation_id > after
+    return [*Installation.query(organization_id, later, limit=PAGE)]
+
+
+def _weight(value: object) -> int:
+    """About how many values something from the registry holds: what takes the room is lists without a bound."""
+    if isinstance(value, list):
+        return 1 + sum(map(_weight, value))
+    lists = (getattr(value, name, None) or () for name in ("events", "projects", "headers", "owners"))
+    return 20 + sum(map(len, lists))
 
 
 M = TypeVar("M", bound=Model)

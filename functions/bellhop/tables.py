@@ -33,10 +33,13 @@ def bind(connection: Connection, names: Mapping[type[Model], str]) -> None:
 
     The models share one connection, because each of pynamodb's own costs a client, a TLS handshake and its CPU.
     """
+    shared = set[str]()
     for model, name in names.items():
         model.Meta.table_name = name
         table = model._get_connection()  # noqa: SLF001 - pynamodb offers no public way to share one
-        connection.add_meta_table(table.get_meta_table())
+        if name not in shared:  # two models may be of one table
+            connection.add_meta_table(table.get_meta_table())
+            shared.add(name)
         table.connection = connection
 
 
@@ -59,12 +62,17 @@ def lost_condition(error: PynamoDBException) -> bool:
     """Whether a write, or a transaction, failed because a condition did not hold, rather than for a fault."""
     if isinstance(error, TransactWriteError):
         return any(reason and reason.code == "ConditionalCheckFailed" for reason in error.cancellation_reasons)
-    return error.cause_response_code == "ConditionalCheckFailedException"
+    return _response_code(error) == "ConditionalCheckFailedException"
 
 
 def throttled(error: PynamoDBException) -> bool:
     """Whether DynamoDB refused the call before it did anything, so that it is safe to repeat."""
-    return isinstance(error.cause, ClientError) and error.cause_response_code in _THROTTLES
+    return _response_code(error) in _THROTTLES
+
+
+def _response_code(error: PynamoDBException) -> str | None:
+    # pynamodb's own property raises AttributeError where there was no response.
+    return error.cause_response_code if isinstance(error.cause, ClientError) else None
 
 
 _THROTTLES = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})

@@ -7,7 +7,20 @@ from itertools import takewhile
 # Zero-width joiners: without them emoji families fall apart, and Persian and Indic words are misspelled.
 _JOINERS = "\u200c\u200d"
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
-_LINKABLE = re.compile(r"(?<=\w)(?=[.@]\w|://)")
+# What mail clients make links of. A dot that is between digits alone belongs to a number and stays. Joiners, which
+# nobody sees, may stand beside a dot. The wide forms of the signs, which browsers read like them, count too.
+_LINKABLE = re.compile(
+    r"""
+      (?<=[^\W\d_]) [:\uff1a] (?=\S)  # scheme:anything
+    | [:\uff1a] (?=//)  # h2://anything
+    | (?<!\\) \\\\ (?=\w)  # \\server, which Outlook links
+    | (?<=\S) [@\uff20] (?=\S)  # name@domain
+    | (?<=[^\W\d_]) [.\u3002\uff0e\uff61] (?=[\u200c\u200d]*\w)  # www.anything
+    | (?<=[^\s.\u3002\uff0e\uff61]) [.\u3002\uff0e\uff61] (?=[\u200c\u200d]*[^\W\d_])  # anything.domain
+    | (?<=\d) [.] (?=\d+[.]\d+[.]\d)  # 192.0.2.1
+    """,
+    re.VERBOSE,
+)
 
 
 def one_line(text: object, limit: int) -> str:
@@ -42,9 +55,13 @@ def bidi_isolate(text: str) -> str:
     return text
 
 
-def defang_links(text: str) -> str:
-    """`text` for HTML, so that mail clients make no links of it: an endpoint must not lead our readers."""
-    return _LINKABLE.sub("\u200b", text)
+def unlinked(text: str) -> str:
+    """`text` written so that no mail client makes a link of it, in plain text, in HTML and in a subject.
+
+    The signs that make a link stand in brackets, such as https[:]//evil[.]example. Invisible characters, which
+    leave the text as it looks, are skipped by some clients.
+    """
+    return _LINKABLE.sub(r"[\g<0>]", text)
 
 
 def _sanitize(character: str) -> str:

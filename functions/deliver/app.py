@@ -14,19 +14,20 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.backoff import Backoff
 from bellhop.budget import Budget
 from bellhop.bus import Bus
-from bellhop.circuits import Circuit
+from bellhop.circuits import Circuit, Share
 from bellhop.clock import utc_now
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Registry
+from bellhop.replays import Releases
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessPack
 from bellhop.telemetry import PowertoolsTelemetry, Telemetry
 from deliver import batch
 from deliver.attempt.keyring import Keyring
 from deliver.attempt.retry_scheduler import RetryScheduler
+from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
-from deliver.circuit.window import FailureWindow
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.guard import EndpointPolicy
 from deliver.http.sockets import tls_context
@@ -42,6 +43,7 @@ class Settings:
     """What the deliver function is told by its environment."""
 
     retries_queue_url: str
+    transitions_queue_url: str
     retries_queue_arn: str
     schedule_group: str
     schedule_role_arn: str
@@ -59,6 +61,7 @@ class Settings:
     fresh_seconds: float
     retry_delays_seconds: tuple[int, ...]
     parked_per_app: int
+    replay_per_second: float
     event_bus: str
     allow_http: bool
     allow_private_addresses: bool
@@ -89,16 +92,21 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
     """What the function works with, once per process."""
     _bind(chosen)
+    sqs: SQSClient = aws.client("sqs")
+    # By then every process has read the circuit again, and every batch begun before that has ended.
+    settle_seconds = chosen.cache_seconds + chosen.lease_seconds
+    transitions = Queue(sqs, chosen.transitions_queue_url)
     return DeliverDependencies(
         registry=Registry(chosen.cache_seconds, time.time),
         secrets=Keyring(chosen.cache_seconds, time.time, time.time),
-        scheduler=_scheduler(chosen, aws.client("sqs")),
+        scheduler=_scheduler(chosen, sqs),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         transport=_transport(chosen),
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
         buffer=SuccessBuffer(time.time),
-        window=FailureWindow(time.time),
+        circuits=KnownCircuits(chosen.cache_seconds, time.time, telemetry),
+        releases=Releases(transitions, chosen.replay_per_second, settle_seconds, time.time),
         parking=Parking(chosen.parked_per_app, telemetry),
         telemetry=telemetry,
         now=utc_now,
@@ -135,6 +143,7 @@ def _bind(chosen: Settings) -> None:
             DeliveryRecord: chosen.attempts_table,
             SuccessPack: chosen.successes_table,
             Circuit: chosen.circuits_table,
+            Share: chosen.circuits_table,
         },
     )
     # An ADD whose result is unknown may have counted: nothing below us may repeat it.

@@ -6,7 +6,7 @@ endpoint miss its deadline; and so no client of AWS is used by two at a time.
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,35 +14,35 @@ from bellhop import deliveries, outcomes, successes
 from bellhop.attempts import Attempt
 from bellhop.aws import TRY_SECONDS
 from bellhop.budget import END_SECONDS
-from bellhop.deliveries import Delivery, Retry
+from bellhop.deliveries import Delivery, Trial
 from bellhop.outcomes import OutcomeDelta
-from bellhop.registry import DISABLED
-from deliver.attempt import chain, ending, ping, signing, verdict
-from deliver.attempt.verdict import Verdict
-from deliver.circuit import admission
-from deliver.dependencies import DeliverDependencies, InternalError, Invocation, PendingAttempt, PostResult
+from bellhop.registry import App
+from deliver.attempt import chain, ending, ping, retry, signing, verdict
+from deliver.attempt.ending import NextStep
+from deliver.attempt.verdict import Judgement, Verdict
+from deliver.circuit import admission, strikes, trial
+from deliver.circuit.admission import Admission
+from deliver.circuit.strikes import Sign
+from deliver.circuit.trial import Following
+from deliver.dependencies import (
+    DeliverDependencies,
+    InternalError,
+    Invocation,
+    PendingAttempt,
+    PostResult,
+    QueueMessage,
+    names,
+)
+from deliver.http.faults import OurFaultError
 from deliver.http.hub import Hub
-from deliver.http.response import SendFailure
+from deliver.http.response import Response, SendFailure
 
 # What is kept of the invocation after the last POST, for each step in turn: the records and next retries, which
 # decide; the counters; the log of successes. In each, one operation may be silent for a whole try.
 COUNT_SECONDS = LOG_SECONDS = TRY_SECONDS
 MARGIN_SECONDS = TRY_SECONDS + COUNT_SECONDS + LOG_SECONDS + END_SECONDS
+OUR_FAULT_SECONDS = 60.0  # until an attempt is made that a fault of ours prevented, and as much jitter
 LOGGED = ("event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
-
-
-@dataclass(frozen=True, slots=True)
-class QueueMessage:
-    """A message of the Deliveries or the Retries queue, parsed."""
-
-    message_id: str
-    receive_count: int
-    content: Delivery | Retry
-
-    @property
-    def ping(self) -> Delivery | None:
-        """The ping that this message is, if it is one."""
-        return self.content if isinstance(self.content, Delivery) and self.content.ping else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,39 @@ class Success:
 
 @dataclass(slots=True)
 class Batch:
-    """What a batch adds up to. `returned`: ids of the messages that their queue must deliver again."""
+    """What a batch adds up to. `returned`: ids of the messages that their queue must deliver again.
+
+    `ended`: what is to be sent after each attempt that was written, with the id of its message.
+    """
 
     returned: list[str] = field(default_factory=list)
+    ended: list["Ended"] = field(default_factory=list)
     deltas: list[OutcomeDelta] = field(default_factory=list)
+    signs: list[Sign] = field(default_factory=list)
+    slowest: float = 0.0  # seconds that it took to begin an attempt
+
+    def check_time(self, attempts: int, seconds: float) -> None:
+        """Check that so many attempts can be written in `seconds`, each in as long as the slowest was begun.
+
+        What is posted and not written is posted again.
+
+        Raises:
+            InternalError: it may not be.
+        """
+        if attempts * self.slowest > seconds - MARGIN_SECONDS + TRY_SECONDS:
+            raise InternalError("the tables are so slow that this attempt's result might not be written")
+
     successes: list[Success] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt whose result is written, and what is to be sent next."""
+
+    message_id: str
+    delivery: Delivery
+    next_step: NextStep
+    following: Following
 
 
 # An attempt with the id of the message that it is made for.
@@ -78,15 +106,18 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     """
     batch = Batch()
     with invocation.budget.keeping(deps.deadline + MARGIN_SECONDS - END_SECONDS):
-        begun = _begin_all(_read_all(messages, deps, batch), deps, batch)
+        begun = _begin_all(_read_all(messages, deps, batch), deps, invocation, batch)
     finished = _post_all(begun, deps, invocation)
     with invocation.budget.keeping(COUNT_SECONDS + LOG_SECONDS):
         _write_results(finished, deps, batch)
+        _send_next(deps, batch)
     with invocation.budget.keeping(LOG_SECONDS):
-        deps.parking.count()
         _count(deps.buffer.due(batch.deltas), deps)
+        trial.take_in(batch.signs, deps)
+        deps.parking.count()
     _log_successes(batch.successes, deps)
-    return sorted(batch.returned)
+    _announce_exhausted(deps, batch)
+    return sorted(set(batch.returned))
 
 
 # ---- Begin: which attempts the messages ask for
@@ -108,21 +139,30 @@ def _read_all(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, bat
     return read
 
 
-def _begin_all(messages: Sequence[QueueMessage], deps: DeliverDependencies, batch: Batch) -> list[Begun]:
-    # A person waits for a ping, so neither the circuit nor the rate limit is asked.
-    begun = _begin_each([message for message in messages if message.ping], deps, batch)
+def _begin_all(
+    messages: Sequence[QueueMessage], deps: DeliverDependencies, invocation: Invocation, batch: Batch
+) -> list[Begun]:
+    # A person waits for a ping, and a trial is what a pause lets go: neither is held against circuit and rate.
+    apart = [message for message in messages if message.ping or isinstance(message.content, Trial)]
+    begun = list[Begun]()
+    _begin_each(apart, begun, deps, invocation, batch)
     apps: dict[str, list[QueueMessage]] = {}
     for message in messages:
-        if not message.ping:
+        if message not in apart:
             apps.setdefault(message.content.app_id, []).append(message)
     for app_id, of_app in apps.items():
-        begun += _begin_app(app_id, of_app, deps, batch)
+        for message in _admitted(app_id, of_app, deps, batch):
+            _begin_each([message], begun, deps, invocation, batch)
     return begun
 
 
-def _begin_app(app_id: str, messages: list[QueueMessage], deps: DeliverDependencies, batch: Batch) -> list[Begun]:
+def _admitted(
+    app_id: str, messages: list[QueueMessage], deps: DeliverDependencies, batch: Batch
+) -> list[QueueMessage]:
+    """The messages of an app whose attempts may be made now; the others are parked or deferred."""
     try:
-        admitted, trial = admission.admit(deps.registry.app(app_id), [m.content for m in messages], deps)
+        app = deps.registry.app(app_id)
+        admitted = admission.admit(app, messages, deps)
     except Exception:  # noqa: BLE001 - the registry or the circuits do not respond: this app's messages come back
         deps.telemetry.error(
             "app or circuit not read: the queue will deliver the app's messages again",
@@ -131,38 +171,66 @@ def _begin_app(app_id: str, messages: list[QueueMessage], deps: DeliverDependenc
         )
         batch.returned += [message.message_id for message in messages]
         return []
-    begun = _begin_each(messages[: admitted.count], deps, batch)
-    late = messages[admitted.count :]
-    failed = admission.defer([(message.content, message.receive_count) for message in late], admitted, deps)
-    batch.returned += [late[position].message_id for position in failed]
-    return [(message_id, replace(pending, trial=trial)) for message_id, pending in begun]
+    if app and admitted.parked_because:
+        _park_each(messages, app, admitted.parked_because, deps, batch)
+        return []
+    _defer_each(admitted, deps, batch)
+    return admitted.go
 
 
-def _begin_each(messages: Iterable[QueueMessage], deps: DeliverDependencies, batch: Batch) -> list[Begun]:
-    begun = []
+def _begin_each(
+    messages: Iterable[QueueMessage],
+    begun: list[Begun],
+    deps: DeliverDependencies,
+    invocation: Invocation,
+    batch: Batch,
+) -> None:
     for message in messages:
+        before = invocation.time_left()
         try:
+            batch.check_time(len(begun) + 1, before - deps.deadline)
             pending = _begin(message, deps)
         except Exception:  # noqa: BLE001 - the record boundary
-            deps.telemetry.error(
-                "attempt not begun: the queue will deliver its message again",
-                message_id=message.message_id,
-                delivery_id=message.content.delivery_id,
-            )
-            batch.returned.append(message.message_id)
+            _return("attempt not begun", message, deps, batch)
         else:
             begun += [(message.message_id, pending)] if pending else []
-    return begun
+            batch.slowest = max(batch.slowest, before - invocation.time_left())
 
 
 def _begin(message: QueueMessage, deps: DeliverDependencies) -> PendingAttempt | None:
+    if isinstance(message.content, Trial):
+        return trial.begin(message.content, message.receive_count, deps)
     if message.ping:
         return ping.begin(message.ping, deps)
-    pending = chain.begin(message.content, message.receive_count, deps)
-    if pending and pending.app.state == DISABLED:
-        admission.park(pending, deps)
-        return None
-    return pending
+    return chain.begin(message.content, message.receive_count, deps)
+
+
+def _park_each(
+    messages: Iterable[QueueMessage], app: App, because: str, deps: DeliverDependencies, batch: Batch
+) -> None:
+    for message in messages:
+        try:
+            admission.park(message, app, because, deps)
+        except Exception:  # noqa: BLE001 - the record boundary
+            _return("delivery not parked", message, deps, batch)
+
+
+def _defer_each(admitted: Admission, deps: DeliverDependencies, batch: Batch) -> None:
+    for message, seconds, reserved in admitted.waits:
+        try:
+            admission.defer(message, seconds, deps, reserved=reserved)
+        except Exception:  # noqa: BLE001 - the record boundary
+            _return("delivery not deferred", message, deps, batch)
+
+
+def _return(what: str, message: QueueMessage, deps: DeliverDependencies, batch: Batch) -> None:
+    deps.telemetry.error(
+        f"{what}: the queue will deliver its message again",
+        message_id=message.message_id,
+        app_id=message.content.app_id,
+        delivery_id=message.delivery_id,
+    )
+    batch.returned.append(message.message_id)
 
 
 # ---- Post: all at once
@@ -201,9 +269,10 @@ def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invoca
 
 
 def _write_results(finished: Iterable[Finished], deps: DeliverDependencies, batch: Batch) -> None:
-    for message_id, pending, result in finished:
+    # What was delivered first: if it is not written, it is delivered twice.
+    for message_id, pending, result in sorted(finished, key=_is_failure):
         try:
-            _write_result(pending, result, deps, batch)
+            _write_result(message_id, pending, result, deps, batch)
         except Exception:  # noqa: BLE001 - the record boundary
             deps.telemetry.error(
                 "attempt not finished: the queue will deliver its message again",
@@ -213,34 +282,102 @@ def _write_results(finished: Iterable[Finished], deps: DeliverDependencies, batc
             batch.returned.append(message_id)
 
 
+def _is_failure(finished: Finished) -> bool:
+    result = finished[2]
+    return not (isinstance(result, PostResult) and isinstance(result.outcome, Response) and result.outcome.ok)
+
+
 def _write_result(
-    pending: PendingAttempt, result: PostResult | Exception | None, deps: DeliverDependencies, batch: Batch
+    message_id: str,
+    pending: PendingAttempt,
+    result: PostResult | Exception | None,
+    deps: DeliverDependencies,
+    batch: Batch,
 ) -> None:
-    if isinstance(result, Exception):
-        # Policy: no endpoint is to blame. Nothing is counted; the message comes back and finds its attempt free.
-        deps.telemetry.count("OurFault")
+    if isinstance(result, OurFaultError) and not pending.delivery.ping:
+        # Policy: the attempt was not made and no endpoint is to blame. Nothing is counted, and no budget is spent.
+        # It is made later by a message of its own, so an outage of ours dead-letters nothing, however long.
+        batch.ended.append(_defer_by_our_fault(message_id, pending, result, deps))
+        return
+    if result is None or isinstance(result, Exception):
+        # Policy: the same, but the message comes back, and finds its attempt free.
         chain.give_back(pending)
-        raise result
-    if result is None:
-        chain.give_back(pending)
-        raise InternalError("no time left in this invocation for another attempt")
+        trial.give_back(pending)
+        raise result or InternalError("no time left in this invocation for another attempt")
     if pending.delivery.ping:
         ping.write_result(pending, result, deps)
         return
     judgement = verdict.judge(result.outcome, deps.now())
-    delivered = judgement.verdict is Verdict.DELIVERED
     attempt = _attempt_row(pending.number, judgement.result, result)
-    admission.finish_trial(pending, deps, succeeded=delivered)
     next_step = ending.write(pending, judgement, attempt, deps)
     # Counted before the next retry is sent: if that fails, the message comes back and finds the record ahead, so
     # this is the only chance to count the attempt.
+    _take_in(pending, judgement, attempt, deps, batch)
+    if judgement.verdict is Verdict.DELIVERED:
+        row = attempt.row() | _names(pending.delivery)
+        batch.successes.append(Success(pending.delivery.app_id, row, recorded=pending.record is not None))
+    # Last: where the circuit cannot be written, the message comes back for another trial, but this one stands.
+    following = trial.finish(pending, well=bool(judgement.well), not_before=judgement.not_before, deps=deps)
+    batch.ended.append(Ended(message_id, pending.delivery, next_step, following))
+
+
+def _defer_by_our_fault(
+    message_id: str, pending: PendingAttempt, fault: OurFaultError, deps: DeliverDependencies
+) -> Ended:
+    wait = retry.jittered(OUR_FAULT_SECONDS + deps.uniform(0.0, OUR_FAULT_SECONDS), deps.uniform)
+    deps.telemetry.warning(
+        "attempt not made, by a fault of ours: it will be made later",
+        **pending.names(),
+        reason=str(fault),
+        seconds=wait,
+    )
+    deps.telemetry.count("OurFault")
+    if pending.trial:
+        chain.give_back(pending)
+        return Ended(message_id, pending.delivery, NextStep(), trial.put_off(pending, wait, deps))
+    return Ended(message_id, pending.delivery, ending.defer(pending, wait, deps), Following())
+
+
+def _take_in(
+    pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps: DeliverDependencies, batch: Batch
+) -> None:
     delta = ending.outcome_delta(pending, judgement, attempt)
     if delta:
         batch.deltas.append(delta)
-    ending.send(next_step, deps)
-    if delivered:
-        row = attempt.row() | _names(pending.delivery)
-        batch.successes.append(Success(pending.delivery.app_id, row, recorded=pending.record is not None))
+    if judgement.well is not None and pending.trial is None:
+        key, seconds = (pending.app.app_id, int(pending.app.generation)), attempt.milliseconds / 1000
+        batch.signs.append(strikes.sign(*key, well=judgement.well, seconds=seconds, deadline=deps.deadline))
+
+
+def _send_next(deps: DeliverDependencies, batch: Batch) -> None:
+    for ended in batch.ended:
+        try:
+            if ended.next_step.retry:
+                deps.scheduler.send(*ended.next_step.retry)
+            ended.following.send(deps)
+        except Exception:  # noqa: BLE001 - the record boundary
+            deps.telemetry.error(
+                "retry, trial or release not sent: the queue will deliver the message again, to send it then",
+                message_id=ended.message_id,
+                **names(ended.delivery),
+            )
+            batch.returned.append(ended.message_id)
+
+
+def _announce_exhausted(deps: DeliverDependencies, batch: Batch) -> None:
+    # The last of all: nothing waits for it, and an event bus that is slow delays nothing else.
+    for ended in batch.ended:
+        if not ended.next_step.exhausted:
+            continue
+        try:
+            chain.announce_exhausted(ended.next_step.exhausted, deps)
+        except Exception:  # noqa: BLE001 - the record boundary
+            deps.telemetry.error(
+                "exhausted delivery not announced: the queue will deliver its message again, to announce it then",
+                message_id=ended.message_id,
+                **names(ended.delivery),
+            )
+            batch.returned.append(ended.message_id)
 
 
 def _attempt_row(number: int, result_name: str, result: PostResult) -> Attempt:
@@ -260,7 +397,7 @@ def _names(delivery: Delivery) -> dict[str, Any]:
 def _count(deltas: Sequence[OutcomeDelta], deps: DeliverDependencies) -> None:
     for delta in deltas:
         try:
-            row = outcomes.add(delta, deps.backoff)
+            outcomes.add(delta, deps.backoff)
             deps.buffer.written(delta)
         except Exception:  # noqa: BLE001 - see the policy of process()
             deps.telemetry.error(
@@ -268,14 +405,6 @@ def _count(deltas: Sequence[OutcomeDelta], deps: DeliverDependencies) -> None:
                 app_id=delta.app_id,
             )
             deps.telemetry.count("OutcomesNotCounted")
-            continue
-        try:
-            admission.pause_if_failing(delta, row, deps)
-        except Exception:  # noqa: BLE001 - the next failure that is counted decides again
-            deps.telemetry.error(
-                "app not paused, its circuit cannot be written: the app's next failure will try again",
-                app_id=delta.app_id,
-            )
 
 
 def _log_successes(delivered: list[Success], deps: DeliverDependencies) -> None:

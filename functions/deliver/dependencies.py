@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from bellhop.attempts import DeliveryRecord
 from bellhop.budget import Budget
-from bellhop.deliveries import Delivery, Retry
+from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import App, Installation
 from bellhop.telemetry import Telemetry
 from deliver.attempt.signing import Keys
+from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
-from deliver.circuit.window import FailureWindow
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
 
@@ -23,7 +23,7 @@ class InternalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on, in seconds. `delays`: before each retry; `lease`: what a claim or a trial may take.
+    """How long to go on, in seconds. `delays`: before each retry; `lease`: what a claim may take.
 
     `fresh`: a first attempt's message that was enqueued longer ago may have been delivered before.
     """
@@ -34,7 +34,7 @@ class RetryPolicy:
 
     @property
     def span(self) -> float:
-        """How long a delivery may be deferred, in seconds: as long as its retries would take."""
+        """How long a delivery may wait for a pause or its place, in seconds: as long as its retries would take."""
         return float(sum(self.delays))
 
 
@@ -56,10 +56,20 @@ class Secrets(Protocol):
 
 
 class Scheduler(Protocol):
-    """Where retries are scheduled."""
+    """Where retries and trials are scheduled."""
 
     def send(self, retry: Retry, seconds: int) -> None:
         """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
+
+    def send_trial(self, trial: Trial, seconds: int) -> None:
+        """Have `trial` arrive there, in at most as many seconds as a queue can delay a message."""
+
+
+class Releaser(Protocol):
+    """Who releases what is parked."""
+
+    def start(self, app_id: str, generation: int) -> None:
+        """Have what is parked of an app sent, oldest first. To start it twice sends nothing twice."""
 
 
 class Publisher(Protocol):
@@ -90,7 +100,8 @@ class DeliverDependencies:
     deadline: float
     policy: RetryPolicy
     buffer: SuccessBuffer
-    window: FailureWindow
+    circuits: KnownCircuits
+    releases: Releaser
     parking: Parking
     telemetry: Telemetry
     now: Callable[[], datetime]
@@ -116,10 +127,30 @@ class Invocation:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """The lease under which one delivery of a paused app is tried, and since when the app is paused."""
+class QueueMessage:
+    """A message of the Deliveries or the Retries queue, parsed."""
 
-    lease: str
+    message_id: str
+    receive_count: int
+    content: Delivery | Retry | Trial
+
+    @property
+    def ping(self) -> Delivery | None:
+        """The ping that this message is, if it is one."""
+        return self.content if isinstance(self.content, Delivery) and self.content.ping else None
+
+    @property
+    def delivery_id(self) -> str | None:
+        """The delivery that it is about; a trial chooses its own."""
+        return None if isinstance(self.content, Trial) else self.content.delivery_id
+
+
+@dataclass(frozen=True, slots=True)
+class TrialLease:
+    """The lease under which one delivery of a paused app is tried: trial `number` of the pause since then."""
+
+    token: str
+    number: int
     paused_since: float
 
 
@@ -128,7 +159,7 @@ class PendingAttempt:
     """An attempt that is about to be made.
 
     `record` is the claimed one of a retry, None on a first attempt. `trial` is set when this attempt is the trial
-    of a paused app, `deferred_since` (Unix seconds) when the delivery was deferred before.
+    of a paused app.
     """
 
     delivery: Delivery
@@ -136,8 +167,7 @@ class PendingAttempt:
     app: App
     keys: Keys
     record: DeliveryRecord | None = None
-    trial: Trial | None = None
-    deferred_since: float | None = None
+    trial: TrialLease | None = None
 
     def names(self) -> dict[str, object]:
         """What every log line about this attempt carries."""

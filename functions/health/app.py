@@ -6,11 +6,12 @@ from typing import Any
 
 from bellhop import aws, partial_batch, settings
 from bellhop.budget import Budget
+from bellhop.replays import Replay
 from bellhop.telemetry import PowertoolsTelemetry
 from health import follow_up, messages, recovery, replay
 from health.dependencies import HealthDependencies, Settings, build
 from health.mail import mailer
-from health.messages import FollowUp, MailEvent, RecoveryCheck, Replay
+from health.messages import FollowUp, MailEvent, RecoveryCheck
 from health.review import Scope, review
 
 
@@ -73,6 +74,15 @@ def _from_queue(batch: list[dict[str, Any]], deps: HealthDependencies) -> list[s
         try:
             message = messages.decode(queue_message["body"])
             handle(message, deps)
+        except messages.UnknownKindError as unknown:
+            # Policy: during a deployment, or after a roll-back, only a newer version can handle it. Dropped, its
+            # work would be lost; so it waits, at last in the dead-letter queue, from where it can be redriven.
+            failed.append(queue_message["messageId"])
+            deps.telemetry.warning(
+                "message not known to this version: it comes back, for a newer version or the dead-letter queue",
+                message_id=failed[-1],
+                what=str(unknown),
+            )
         except Exception:  # noqa: BLE001 - the record boundary
             failed.append(queue_message["messageId"])
             names = {n: getattr(message, n) for n in ("app_id", "transition_id") if hasattr(message, n)}
@@ -91,7 +101,7 @@ def _scope(change: dict[str, Any]) -> Scope:
 def _open() -> tuple[HealthDependencies, PowertoolsTelemetry, Budget]:
     budget = Budget.watching(aws.core())  # before the first client is made, so that it watches them all
     telemetry = PowertoolsTelemetry()
-    return build(settings.load(Settings, os.environ), telemetry), telemetry, budget
+    return build(settings.load(Settings, os.environ), telemetry, budget), telemetry, budget
 
 
 if settings.on_lambda(os.environ):  # initialisation has a whole processor and is not billed: build there

@@ -1,13 +1,15 @@
 """What the health function's code is handed, and how it is built, once per process."""
 
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from bellhop import aws, deliveries, tables
 from bellhop.attempts import DeliveryRecord
 from bellhop.backoff import Backoff
+from bellhop.budget import Budget
 from bellhop.bus import Bus
 from bellhop.circuits import Circuit
 from bellhop.clock import utc_now
@@ -15,16 +17,18 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.registry import App, AuditEntry, Organization
+from bellhop.replays import Replay
 from bellhop.telemetry import Telemetry
 from health import messages
 from health.mail.content import Links
-from health.messages import FollowUp, RecoveryCheck, Replay
+from health.messages import FollowUp, RecoveryCheck
 from health.rules import Thresholds
 from health.transitions import TransitionDependencies
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
+SES_READ_SECONDS = 5.0  # SES responds within a second; whoever waits longer than this learns nothing
 PING_QUEUE_SECONDS = 20.0  # what a ping spends in the queue, beside its deadline
 
 
@@ -83,7 +87,8 @@ class HealthDependencies(TransitionDependencies):
 
     `send_later`, `ping` and `retry` are those of Queues. `ses` must not retry by itself. `ping_seconds` is the
     longest that a ping takes when nothing is in its way; `settle_seconds` is how long after a switching on a
-    process may still park deliveries; `lease_seconds` is how long one worker has a transition to itself.
+    process may still park deliveries; `lease_seconds` is how long one worker has a transition to itself, under a
+    `token` that no other worker has. `budget` knows how much time is left.
     """
 
     thresholds: Thresholds
@@ -99,9 +104,11 @@ class HealthDependencies(TransitionDependencies):
     ping_seconds: float
     settle_seconds: float
     lease_seconds: float
+    token: Callable[[], str]
+    budget: Budget = field(default_factory=Budget)
 
 
-def build(chosen: Settings, telemetry: Telemetry) -> HealthDependencies:
+def build(chosen: Settings, telemetry: Telemetry, budget: Budget) -> HealthDependencies:
     """Connect to everything."""
     connection = tables.connect()
     tables.bind(
@@ -132,7 +139,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> HealthDependencies:
         retry=queues.retry,
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         # One call only: repeating a send whose response was lost could mail an owner twice.
-        ses=aws.client("sesv2", attempts=1, read_seconds=10),
+        ses=aws.client("sesv2", attempts=1, read_seconds=SES_READ_SECONDS),
         mail_from=chosen.mail_from,
         mail_configuration_set=chosen.mail_configuration_set,
         links=Links(chosen.dashboard_url, chosen.unsubscribe_url),
@@ -141,4 +148,6 @@ def build(chosen: Settings, telemetry: Telemetry) -> HealthDependencies:
         # By then every process has read the registry again, and every batch begun before that has ended.
         settle_seconds=chosen.cache_seconds + chosen.deliver_timeout_seconds,
         lease_seconds=chosen.lease_seconds,
+        token=lambda: uuid.uuid4().hex,
+        budget=budget,
     )

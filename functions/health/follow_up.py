@@ -11,22 +11,38 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
 from bellhop import queues
+from bellhop.budget import OutOfBudgetError
 from bellhop.bus import BusError
 from bellhop.registry import FOLLOW_UP_LEASE, App, AuditEntry, find
+from bellhop.replays import Replay
 from bellhop.tables import change
 from health import recovery, transitions
 from health.dependencies import HealthDependencies
 from health.mail import mailer
-from health.mail.mailer import MailRefusedError
-from health.messages import FollowUp, Replay
+from health.mail.mailer import MailsPendingError
+from health.messages import FollowUp, UnknownKindError
 
 MAX_REASON = 200  # characters of a person's words in an event
+
+# A step for which no time is left, or whose service does not respond, must not take the others with it either.
+_STEP_FAILURES = (
+    BusError,
+    MailsPendingError,
+    OutOfBudgetError,
+    ClientError,
+    BotoCoreError,
+    PynamoDBException,
+)
 
 Step = Callable[[AuditEntry, HealthDependencies], None]
 
 
 def steps(action: str) -> dict[str, Step]:
-    """The steps that follow a transition, in order, under the names that its audit entry remembers them by."""
+    """The steps that follow a transition, in order, under the names that its audit entry remembers them by.
+
+    Raises:
+        UnknownKindError: a newer version made it.
+    """
     by_action: dict[str, dict[str, Step]] = {
         transitions.WARN.action: {"event": _publish_event, "mail": _mail_warning},
         transitions.DISABLE.action: {
@@ -34,8 +50,11 @@ def steps(action: str) -> dict[str, Step]:
             "recovery_check": _start_recovery_checks,
             "mail": mailer.send_mails,
         },
+        transitions.CHANGE_URL.action: {"event": _publish_event, "replay": _start_replay},
         transitions.ENABLE.action: {"event": _publish_event, "replay": _start_replay, "mail": mailer.send_mails},
     }
+    if action not in by_action:
+        raise UnknownKindError(f"transition {action!r}")
     return by_action[action]
 
 
@@ -48,6 +67,7 @@ def follow_up(message: FollowUp, deps: HealthDependencies) -> None:
 
     Raises:
         FollowUpError: at least one step is not done yet, or another worker has the transition.
+        UnknownKindError: a newer version made the transition.
     """
     entry = find(AuditEntry, message.app_id, message.transition_id, consistent=True)
     if entry is None:
@@ -56,23 +76,25 @@ def follow_up(message: FollowUp, deps: HealthDependencies) -> None:
             app_id=message.app_id,
             transition_id=message.transition_id,
         )
-    elif entry.finished_at:
+        return
+    if entry.finished_at:
         deps.telemetry.info("follow-up already finished: nothing is left to do", **_names(entry))
-    elif not _take_lease(entry, deps):
-        # Perhaps this very message, received twice, or a write of ours whose response was lost: let it come back.
+        return
+    following = steps(entry.action)  # before the lease: what this version cannot do must not keep others from it
+    if not _take_lease(entry, deps):
+        # Perhaps this very message, received twice: let it come back.
         raise FollowUpError("another worker has this transition until its lease ends")
-    else:
-        _complete(entry, deps)
+    _complete(entry, following, deps)
 
 
 def _take_lease(entry: AuditEntry, deps: HealthDependencies) -> bool:
-    now = deps.now().timestamp()
-    free = AuditEntry.finished_at.does_not_exist() & FOLLOW_UP_LEASE.free(now)
-    return change(entry, FOLLOW_UP_LEASE.take(now + deps.lease_seconds), free)
+    now, holder = deps.now().timestamp(), deps.token()
+    free = AuditEntry.finished_at.does_not_exist() & FOLLOW_UP_LEASE.free(now, holder)
+    return change(entry, FOLLOW_UP_LEASE.take(now + deps.lease_seconds, holder), free)
 
 
-def _complete(entry: AuditEntry, deps: HealthDependencies) -> None:
-    failed = [name for name, step in steps(entry.action).items() if not _complete_step(name, step, entry, deps)]
+def _complete(entry: AuditEntry, following: dict[str, Step], deps: HealthDependencies) -> None:
+    failed = [name for name, step in following.items() if not _complete_step(name, step, entry, deps)]
     finished = [] if failed else [AuditEntry.finished_at.set(deps.now().isoformat(timespec="seconds"))]
     entry.update(actions=[*finished, *FOLLOW_UP_LEASE.release()], condition=AuditEntry.app_id.exists())
     if failed:
@@ -84,7 +106,7 @@ def _complete_step(name: str, step: Step, entry: AuditEntry, deps: HealthDepende
         return True
     try:
         step(entry, deps)
-    except (BusError, MailRefusedError, ClientError, BotoCoreError, PynamoDBException) as error:
+    except _STEP_FAILURES as error:
         deps.telemetry.warning(
             "follow-up step failed: it will be retried by the queue", **_names(entry), step=name, reason=str(error)
         )

@@ -1,8 +1,11 @@
 """The messages on the Transitions queue: follow-ups, the steps of replays and recovery checks, SES events."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from bellhop import replays
+from bellhop.replays import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,27 +14,6 @@ class FollowUp:
 
     app_id: str
     transition_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """Send the next page of an app's replayable deliveries, oldest first.
-
-    Those in one of `states` are sent, `rate` of them per second. `after` is the cursor, None at the beginning of a
-    pass; this pass began at `began` and has sent `found` so far. The replay ends with an empty pass that began at
-    or after `settles_at`, when nobody parks deliveries any more. Times are Unix seconds. `sent`, over all passes,
-    is for the log.
-    """
-
-    app_id: str
-    generation: int
-    states: tuple[str, ...]
-    rate: float
-    settles_at: float
-    began: float
-    after: str | None = None
-    found: int = 0
-    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +44,8 @@ class MailEvent:
     transition_id: str
 
 
+MAIL_EVENTS = ("Bounce", "Complaint", "Reject")
+
 Message = FollowUp | Replay | RecoveryCheck | MailEvent
 
 _KINDS: dict[str, type[FollowUp | Replay | RecoveryCheck]] = {
@@ -71,24 +55,35 @@ _KINDS: dict[str, type[FollowUp | Replay | RecoveryCheck]] = {
 }
 
 
+class UnknownKindError(Exception):
+    """A message, or what it names, of a kind that this version does not know; a newer one may."""
+
+
 def encode(message: FollowUp | Replay | RecoveryCheck) -> str:
     """The message as the body of a queue message: JSON with its `kind`."""
+    if isinstance(message, Replay):
+        return replays.encode(message)
     [kind] = [name for name, message_type in _KINDS.items() if isinstance(message, message_type)]
     return json.dumps({"kind": kind} | asdict(message))
 
 
 def decode(text: str) -> Message:
-    """The inverse of `encode`; also reads the SES events that EventBridge forwards.
+    """The inverse of `encode`; also reads the SES events that EventBridge forwards. Ignores unknown fields.
 
     Raises:
+        UnknownKindError: a newer version sent it.
         ValueError, KeyError, TypeError: none of these messages. Only a fault of ours can put one on the queue.
     """
-    fields = json.loads(text)
-    if fields.get("source") == "aws.ses":
-        return _mail_event(fields["detail"])
-    if "states" in fields:
-        fields["states"] = tuple(fields["states"])
-    return _KINDS[fields.pop("kind")](**fields)
+    values = json.loads(text)
+    if values.get("source") == "aws.ses":
+        return _mail_event(values["detail"])
+    if values["kind"] not in _KINDS:
+        raise UnknownKindError(f"message of the kind {values['kind']!r}")
+    kind = _KINDS[values["kind"]]
+    known = {field.name: values[field.name] for field in fields(kind) if field.name in values}
+    if "states" in known:
+        known["states"] = tuple(known["states"])
+    return kind(**known)
 
 
 def tags(app_id: str, transition_id: str) -> dict[str, str]:
@@ -103,6 +98,8 @@ def tags(app_id: str, transition_id: str) -> dict[str, str]:
 def _mail_event(detail: dict[str, Any]) -> MailEvent:
     # https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
     kind = detail["eventType"]
+    if kind not in MAIL_EVENTS:
+        raise UnknownKindError(f"SES event of the kind {kind!r}")
     report = detail.get(kind.lower(), {})
     reasons = (report.get(name) for name in ("bounceType", "bounceSubType", "complaintFeedbackType", "reason"))
     return MailEvent(

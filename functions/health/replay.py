@@ -1,25 +1,26 @@
 """Replaying an app's deliveries: a chain of messages on the Transitions queue, each of which sends one page.
 
-A page goes to the Retries queue first and leaves the list of replayable deliveries afterwards, so a crash in
-between sends it again; deliver claims each delivery on its record and drops the second message. After an app was
-switched on, a process may still know it as off and park; so passes are repeated until an empty one that began late
-enough.
+What is sent stays on the list of what can be replayed until deliver has attempted it, so nothing is lost with a
+message; deliver claims each delivery on its record and drops the second message. After an app was switched on, or
+its pause ended, a process may still know it as it was, and park; so passes over what was parked since the last one
+are repeated until an empty one that began late enough.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bellhop import attempts, deliveries, queues
-from bellhop.attempts import PARKED, DeliveryRecord
+from bellhop import attempts, circuits, deliveries, queues
+from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 from bellhop.deliveries import Retry
 from bellhop.queues import MAX_DELAY, OutgoingMessage
 from bellhop.registry import ENABLED, App, find
+from bellhop.replays import Replay
 from health.dependencies import HealthDependencies
-from health.messages import Replay
 
 PAGE = 100  # deliveries that one message reads
 PASS_SECONDS = 15.0  # from the end of a pass to the next
+LATE_SECONDS = 60.0  # how much later than its time a place may come into the list: a function's timeout, the index
 
 
 class ReplayError(Exception):
@@ -39,8 +40,14 @@ def step(message: Replay, deps: HealthDependencies) -> None:
             **_names(message),
         )
         return
+    if _is_paused(app) and EXHAUSTED not in message.states:
+        deps.telemetry.info(
+            "replay ended: the app is paused; the rest is released when its pause ends", **_names(message)
+        )
+        return
     rate = effective_rate(app, message.rate)
-    page = attempts.replayable(message.app_id, message.after, PAGE)
+    exhausted = EXHAUSTED in message.states and not message.passes
+    page = attempts.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)
     chosen = [record for record in page if _is_wanted(record, message)]
     _send_page(chosen, rate, deps)
     after = page[-1].replayable_at if page else None
@@ -68,23 +75,25 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
     if not sent.found and done.began >= done.settles_at:
         return None, 0
     wait = queues.delay(max(PASS_SECONDS, done.settles_at - now))
+    cursor = attempts.place_at(datetime.fromtimestamp(done.began - LATE_SECONDS, UTC))
     if not sent.found and now + wait < done.settles_at:
-        return sent, wait  # a pass before that could not be the last
-    return replace(sent, began=now + wait, found=0), wait
+        return replace(sent, after=cursor), wait  # a pass before that could not be the last
+    return replace(sent, began=now + wait, found=0, passes=done.passes + 1, after=cursor), wait
+
+
+def _is_paused(app: App) -> bool:
+    return circuits.paused_since(circuits.load(app.app_id), int(app.generation)) is not None
 
 
 def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:
     # Exhausted since the replay began means that the replay itself failed: sending it again would never end.
     began = datetime.fromtimestamp(message.settles_at, UTC).isoformat(timespec="milliseconds")
-    return record.state in message.states and (record.state == PARKED or str(record.replayable_at) < began)
+    return record.state in message.states and (record.state == PARKED or attempts.listed_since(record) < began)
 
 
 def _send_page(records: Sequence[DeliveryRecord], rate: float, deps: HealthDependencies) -> None:
     retries = [_outgoing(record, min(MAX_DELAY, int(n / rate))) for n, record in enumerate(records)]
     failed = deps.retry(retries) if retries else set()
-    for number, record in enumerate(records):
-        if number not in failed:
-            attempts.unlist(record.delivery_id, str(record.replayable_at))
     deps.telemetry.count("DeliveryReplayed", len(records) - len(failed))
     if failed:
         raise ReplayError(f"SQS did not take {len(failed)} of {len(records)} retries")

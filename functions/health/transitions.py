@@ -1,4 +1,4 @@
-"""An app's transitions: warned, disabled, enabled. The one place that writes them, for health and for operators.
+"""An app's transitions: warned, disabled, enabled, its URL changed. The one place that writes them.
 
 A transition is one transaction: the app's state and generation, and the audit entry with its evidence and its
 pending mails. Its id names what can happen only once, so however many workers see the same outcomes, one of them
@@ -15,6 +15,7 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.transactions import TransactWrite
 
+from bellhop.attempts import PARKED
 from bellhop.registry import DISABLED, ENABLED, INTERNAL, App, AuditEntry, Organization, find
 from bellhop.tables import lost_condition
 from bellhop.telemetry import Telemetry
@@ -36,16 +37,14 @@ class TransitionKind:
     before: str
     after: str
     metric: str
-
-    @property
-    def raises_generation(self) -> bool:
-        """Whether a new generation begins, with empty counters: on every change of state."""
-        return self.before != self.after
+    begins_generation: bool = True  # with empty counters, and out of a pause
 
 
-WARN = TransitionKind("app.warned", ENABLED, ENABLED, "AppWarned")
+WARN = TransitionKind("app.warned", ENABLED, ENABLED, "AppWarned", begins_generation=False)
 DISABLE = TransitionKind("app.disabled", ENABLED, DISABLED, "AppDisabled")
 ENABLE = TransitionKind("app.enabled", DISABLED, ENABLED, "AppEnabled")
+CHANGE_URL = TransitionKind("app.url_changed", ENABLED, ENABLED, "AppUrlChanged")
+REGISTERED = "app.registered"  # not a transition: nothing follows it
 
 
 @dataclass(frozen=True)
@@ -58,15 +57,24 @@ class TransitionDependencies:
     now: Callable[[], datetime]
 
 
+@dataclass(frozen=True)
+class Update:
+    """Changes of an app that are made together with a transition, if the condition holds."""
+
+    actions: "list[Action]"
+    condition: Any
+
+
 def warn(
-    app: App, organization_id: str, warning: EarlyWarning, evidence: dict[str, Any], deps: TransitionDependencies
+    app: App, counted_in: str, warning: EarlyWarning, evidence: dict[str, Any], deps: TransitionDependencies
 ) -> AuditEntry | None:
     """Warn the owners; None if that was done before. No mail says that an app is broken but left on."""
+    organization_id = _told(app, counted_in)
     organization = _organization(organization_id)
     mailed = app.kind == INTERNAL and warning.level < BROKEN and organization and organization.warnings
     entry = AuditEntry(
         app.app_id,
-        f"{warning_prefix(app)}{warning.rule}#{warning.level}#{warning.since}#{organization_id}",
+        f"{warning_prefix(app)}{warning.rule}#{warning.level}#{warning.since}#{counted_in}",
         organization_id=organization_id,
         actor="health",
         evidence=evidence,
@@ -76,9 +84,10 @@ def warn(
 
 
 def disable(
-    app: App, organization_id: str, actor: str, evidence: dict[str, Any], deps: TransitionDependencies
+    app: App, counted_in: str, actor: str, evidence: dict[str, Any], deps: TransitionDependencies
 ) -> AuditEntry | None:
     """Switch the app off and tell its owners; None if somebody else switched it first."""
+    organization_id = _told(app, counted_in)
     entry = AuditEntry(
         app.app_id,
         disabled_id(int(app.generation)),
@@ -106,6 +115,47 @@ def enable(
     return _make(ENABLE, app, entry, deps)
 
 
+def change_url(app: App, url: str, actor: str, update: Update, deps: TransitionDependencies) -> AuditEntry | None:
+    """Make an `update` that gives an app another URL; None if the app has changed since it was read.
+
+    The old URL's failures must neither judge the new one nor be shown as its own: a new generation begins, which
+    also ends a pause. What was parked until now goes to the new URL.
+    """
+    evidence = {"rule": BY_PERSON, "url": url, "old_url": app.url, "days": [], "replay": {"states": [PARKED]}}
+    entry = AuditEntry(
+        app.app_id,
+        url_changed_id(int(app.generation)),
+        organization_id=app.organization_id or "",
+        actor=actor,
+        evidence=evidence,
+    )
+    return _make(CHANGE_URL, app, entry, deps, update)
+
+
+def registration(app: App, actor: str, at: datetime) -> AuditEntry:
+    """The entry of a registration, for the transaction that makes it. Sets the app's first generation.
+
+    Policy: an app may have been registered before under its id, and deleted by hand. Its audit entries and
+    counters are still there, and must neither judge the new app nor keep it from its own transitions. So it starts
+    above every generation that they can be of.
+    """
+    newest = AuditEntry.query(app.app_id, scan_index_forward=False, limit=1, consistent_read=True)
+    ended = max((int(entry.transition_id.partition("#")[0]) + 1 for entry in newest), default=0)
+    app.generation = ended + 1
+    moment = at.isoformat(timespec="seconds")
+    return AuditEntry(
+        app.app_id,
+        registered_id(ended),
+        organization_id=app.organization_id or "",
+        action=REGISTERED,
+        actor=actor,
+        at=moment,
+        evidence={"rule": BY_PERSON, "url": app.url, "days": []},
+        announced_at=moment,
+        finished_at=moment,
+    )
+
+
 def resume(entry: AuditEntry | None, deps: TransitionDependencies) -> None:
     """Announce a transition whose maker died before it could."""
     if entry and not entry.announced_at:
@@ -122,6 +172,16 @@ def enabled_id(generation: int) -> str:
     return f"{generation:08d}#enabled"
 
 
+def url_changed_id(generation: int) -> str:
+    """The id of the change of URL that ended `generation`."""
+    return f"{generation:08d}#url_changed"
+
+
+def registered_id(generation: int) -> str:
+    """The id of the registration that came after `generation`."""
+    return f"{generation:08d}#registered"
+
+
 def warning_prefix(app: App) -> str:
     """What the ids of the warnings in an app's present generation begin with."""
     return f"{int(app.generation):08d}#warned#"
@@ -132,10 +192,29 @@ def last_disabled(app: App) -> AuditEntry | None:
     return find(AuditEntry, app.app_id, disabled_id(int(app.generation) - 1), consistent=True)
 
 
+def last_transition(app: App) -> AuditEntry | None:
+    """The entry of what began an app's present generation; None where there was none."""
+    ended = int(app.generation) - 1
+    ids = [disabled_id(ended)] if app.state == DISABLED else [f(ended) for f in _IDS_OF_WHAT_LEAVES_AN_APP_ON]
+    return next(filter(None, (find(AuditEntry, app.app_id, key, consistent=True) for key in ids)), None)
+
+
 def warnings(app: App) -> Iterable[AuditEntry]:
     """The warnings of an app's present generation."""
     condition = AuditEntry.transition_id.startswith(warning_prefix(app))
     return AuditEntry.query(app.app_id, condition, consistent_read=True)
+
+
+_IDS_OF_WHAT_LEAVES_AN_APP_ON = (enabled_id, url_changed_id, registered_id)
+
+
+def _told(app: App, counted_in: str) -> str:
+    """The organisation whose owners are told: the one that an internal app belongs to now.
+
+    `bellhop apply` moves no app that is still installed elsewhere. Where a registry has such an app all the same,
+    the owners of the organisation in which its failures were counted could do nothing about it.
+    """
+    return app.organization_id if app.kind == INTERNAL and app.organization_id else counted_in
 
 
 def _organization(organization_id: str) -> Organization | None:
@@ -146,9 +225,15 @@ def _pending_mails(organization: Organization | None) -> dict[str, str]:
     return dict.fromkeys(organization.owners, PENDING) if organization else {}
 
 
-def _make(kind: TransitionKind, app: App, entry: AuditEntry, deps: TransitionDependencies) -> AuditEntry | None:
+def _make(
+    kind: TransitionKind,
+    app: App,
+    entry: AuditEntry,
+    deps: TransitionDependencies,
+    update: Update | None = None,
+) -> AuditEntry | None:
     entry.action, entry.at = kind.action, deps.now().isoformat(timespec="seconds")
-    if not _commit(kind, app, entry, deps):
+    if not _commit(kind, app, entry, deps, update):
         return None
     deps.telemetry.warning(
         kind.action.replace(".", " "),
@@ -163,13 +248,17 @@ def _make(kind: TransitionKind, app: App, entry: AuditEntry, deps: TransitionDep
     return entry
 
 
-def _commit(kind: TransitionKind, app: App, entry: AuditEntry, deps: TransitionDependencies) -> bool:
+def _commit(
+    kind: TransitionKind, app: App, entry: AuditEntry, deps: TransitionDependencies, update: Update | None
+) -> bool:
     """Make the transaction; False when another worker made it, or the app has changed since it was read."""
     as_read = (App.state == kind.before) & (App.generation == app.generation)
     changes: list[Action] = [App.state.set(kind.after), App.generation.set(int(app.generation) + 1)]
+    if update:
+        as_read, changes = as_read & update.condition, changes + update.actions
     try:
         with TransactWrite(connection=deps.connection) as transaction:
-            if kind.raises_generation:
+            if kind.begins_generation:
                 transaction.update(App(app.app_id), actions=changes, condition=as_read)
             else:
                 transaction.condition_check(App, app.app_id, condition=as_read)

@@ -23,6 +23,7 @@ class Settings:
     """The notify function's environment."""
 
     deliveries_queue_url: str
+    issue_events_queue_url: str
     events_dead_letters_url: str
     organizations_table: str
     apps_table: str
@@ -36,7 +37,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     telemetry.begin(context)
     try:
         with budget.invocation(context.get_remaining_time_in_millis):
-            return partial_batch.response(process(event["Records"], deps))
+            left = context.get_remaining_time_in_millis
+            return partial_batch.response(process(event["Records"], deps, lambda: left() / 1000))
     finally:
         telemetry.flush()
 
@@ -59,9 +61,11 @@ def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry, Budget]:
         hooks=Registry(chosen.cache_seconds, time.time),
         deliveries=Queue(sqs, chosen.deliveries_queue_url),
         dead_letters=Queue(sqs, chosen.events_dead_letters_url),
+        events=Queue(sqs, chosen.issue_events_queue_url),
         telemetry=telemetry,
         backoff=Backoff(0.1),
         now=time.time,
+        budget=budget,
     )
     return deps, telemetry, budget
 

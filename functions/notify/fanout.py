@@ -1,15 +1,19 @@
-"""Which installations of an organisation want an event."""
+"""Which installations of an organisation want an event: one after the other, so that any number will do."""
 
+from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from bellhop import deliveries
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent, subscribed_name
-from bellhop.registry import App, Installation, Organization
+from bellhop.registry import PAGE, App, Installation, Organization
 from bellhop.subscription import refusal
+from notify.continuation import Cursor
 from notify.payload import Payload
+
+MAX_NAMED = 20  # skipped installations that are kept to be named, for each reason
+MAX_REFUSED = 400  # ids in a cursor; at 1 KiB, the longest, they and an event still fit into a queue message
 
 
 class Hooks(Protocol):
@@ -21,36 +25,115 @@ class Hooks(Protocol):
     def app(self, app_id: str) -> App | None:
         """The app, or None."""
 
-    def installations(self, organization_id: str) -> list[Installation]:
-        """Every installation of the organisation."""
+    def installation(self, organization_id: str, installation_id: str) -> Installation | None:
+        """One installation, or None."""
+
+    def installations(self, organization_id: str, after: str | None = None) -> list[Installation]:
+        """The next PAGE installations of the organisation by their ids; fewer are the last."""
 
 
-@dataclass(slots=True)
 class FanOut:
-    """An event's deliveries, and the installations that get none, by the reason."""
+    """One event on its way to the installations that it concerns, from where `cursor` says.
 
-    deliveries: list[Delivery] = field(default_factory=list)
-    skipped: dict[str, list[str]] = field(default_factory=dict)
-
-
-def fan_out(event: IssueEvent, hooks: Hooks) -> FanOut:
-    """Decide for each installation that the event concerns whether it gets a delivery, and if not, why.
+    `steps` hands out what is to be enqueued, and `accept` says that a delivery is on its queue. `cursor` says
+    where to go on: whatever was handed out and not accepted counts as refused. What gets no delivery is in
+    `skipped`, by the reason.
 
     Apps that are switched off get deliveries too: deliver alone decides what is parked.
     """
-    result = FanOut()
-    if hooks.organization(event.organization_id) is None:
-        result.skipped["missing_organization"] = [event.organization_id]
-        return result
-    payload = Payload(event)
-    for installation in _concerned(event, hooks, result):
-        app = hooks.app(installation.app_id)
-        decision = decide(event, payload, installation, app)
+
+    def __init__(self, event: IssueEvent, hooks: Hooks, cursor: Cursor | None = None) -> None:
+        self.event = event
+        self.payload = Payload(event)
+        self.start = cursor or Cursor()
+        self.resumed = cursor is not None
+        self.enqueued: list[str] = []
+        self.refused: dict[str, None] = {}  # in the order in which they were handed out
+        self.skipped: dict[str, list[str]] = {}
+        self.skips: Counter[str] = Counter()
+        self._hooks = hooks
+        self._after = self.start.after
+        self._finished = self.start.finished
+        self._refused_before = deque(self.start.refused)
+
+    @property
+    def done(self) -> bool:
+        """Whether every installation was handled, and every delivery accepted."""
+        return self._finished and not self._refused_before and not self.refused
+
+    @property
+    def progressed(self) -> bool:
+        """Whether anything was settled since `start`."""
+        return bool(self.enqueued or self.skips)
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where to go on."""
+        refused = (*self._refused_before, *self.refused)
+        return Cursor(self._after, self._finished, refused, self.start.enqueued + len(self.enqueued))
+
+    def accept(self, delivery: Delivery) -> None:
+        """The delivery is on its queue."""
+        del self.refused[delivery.installation_id]
+        self.enqueued.append(delivery.installation_id)
+
+    def steps(self) -> Iterator[Delivery | None]:
+        """For each installation its delivery, or None if it gets none; first those that were refused before."""
+        if self._hooks.organization(self.event.organization_id) is None:
+            self._skip("missing_organization", self.event.organization_id)
+            self._finished = True
+            self._refused_before.clear()
+            return
+        while self._refused_before:
+            decision = self._decide(self._refused_before[0])
+            installation_id = self._refused_before.popleft()  # once it is decided: the registry may not respond
+            yield from self._settled(decision, installation_id)
+        if not self._finished:
+            yield from self._named() if self.event.installation_id else self._all()
+
+    def _named(self) -> Iterator[Delivery | None]:
+        wanted = self.event.installation_id or ""
+        decision = self._decide(wanted)
+        self._finished = True
+        yield from self._settled(decision, wanted)
+
+    def _all(self) -> Iterator[Delivery | None]:
+        page = self._page()
+        if not page and self._after is None:
+            self._skip("no_installations")
+        while page:
+            for installation in page:
+                if len(self.refused) >= MAX_REFUSED:
+                    return
+                decision = self._decide_for(installation)
+                self._after = installation.installation_id
+                yield from self._settled(decision, installation.installation_id)
+            page = self._page() if len(page) == PAGE else []
+        self._finished = True
+
+    def _page(self) -> list[Installation]:
+        return self._hooks.installations(self.event.organization_id, self._after)
+
+    def _decide(self, installation_id: str) -> Delivery | str:
+        installation = self._hooks.installation(self.event.organization_id, installation_id)
+        return "missing_installation" if installation is None else self._decide_for(installation)
+
+    def _decide_for(self, installation: Installation) -> Delivery | str:
+        return decide(self.event, self.payload, installation, self._hooks.app(installation.app_id))
+
+    def _settled(self, decision: Delivery | str, installation_id: str) -> Iterator[Delivery | None]:
         if isinstance(decision, Delivery):
-            result.deliveries.append(decision)
+            self.refused[installation_id] = None  # until it is accepted
+            yield decision
         else:
-            result.skipped.setdefault(decision, []).append(installation.installation_id)
-    return result
+            self._skip(decision, installation_id)
+            yield None
+
+    def _skip(self, reason: str, *names: str) -> None:
+        self.skips[reason] += 1
+        named = self.skipped.setdefault(reason, [])
+        if len(named) < MAX_NAMED:
+            named += names
 
 
 def decide(event: IssueEvent, payload: Payload, installation: Installation, app: App | None) -> Delivery | str:
@@ -60,16 +143,6 @@ def decide(event: IssueEvent, payload: Payload, installation: Installation, app:
         return reason
     name = subscribed_name(event.name, installation.events) or event.name
     return _delivery(event, payload, name, installation)
-
-
-def _concerned(event: IssueEvent, hooks: Hooks, result: FanOut) -> Iterator[Installation]:
-    installations = hooks.installations(event.organization_id)
-    wanted = event.installation_id
-    found = [i for i in installations if wanted is None or i.installation_id == wanted]
-    if not found:
-        reason = "no_installations" if wanted is None else "missing_installation"
-        result.skipped[reason] = [wanted] if wanted else []
-    yield from found
 
 
 def _delivery(event: IssueEvent, payload: Payload, name: str, installation: Installation) -> Delivery:

@@ -1,18 +1,30 @@
-"""A batch of queue messages: each event is fanned out into deliveries, dead-lettered or skipped."""
+"""A batch of queue messages: each event is fanned out into deliveries, goes on later, or is dead-lettered."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from bellhop import events
-from bellhop.deliveries import Delivery, encode
-from bellhop.events import IssueEvent, MalformedEventError
+from bellhop.aws import TRY_SECONDS
+from bellhop.budget import END_SECONDS, Budget
+from bellhop.deliveries import Delivery
+from bellhop.events import MalformedEventError
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
-from notify.fanout import FanOut, Hooks, fan_out
+from notify import continuation
+from notify.continuation import UnknownContinuationError
+from notify.fanout import FanOut, Hooks
+from notify.outbox import Outbox
+from notify.report import report
 
-MAX_NAMED = 20  # installations in a log line, for each reason
+TURN = 10  # installations to which an event goes before the next event has its turn
+LAST_TURN_SECONDS = 3.0  # of CPU for ten large deliveries, on the share of a processor that notify has
+# A turn begins only if it, its last call, the continuations and the end fit into the time that is left.
+STOP_SECONDS = LAST_TURN_SECONDS + 2 * TRY_SECONDS + END_SECONDS
+STOP_SHARE = 0.75  # of the time, if that is less: with a short timeout, some is left to work in
+TROUBLE_DELAY = 30  # seconds before what SQS refused, or the registry did not tell, is tried again
 MAX_ATTRIBUTE = 1000  # characters of a dead letter's attribute
 
 
@@ -23,48 +35,153 @@ class NotifyDependencies:
     hooks: Hooks
     deliveries: Queue
     dead_letters: Queue
+    events: Queue
     telemetry: Telemetry
     backoff: Callable[[int], None]
     now: Callable[[], float]  # Unix seconds
+    budget: Budget = field(default_factory=Budget)
 
 
-def process(messages: Iterable[dict[str, Any]], deps: NotifyDependencies) -> list[str]:
+@dataclass(eq=False)
+class _Work:
+    """A message of the batch. It has no fan-out before its first turn, nor if it is malformed."""
+
+    message: dict[str, Any]
+    fan_out: FanOut | None = None
+    steps: Iterator[Delivery | None] = field(default_factory=lambda: iter(()))
+    dead_lettered: bool = False
+    faulty: bool = False
+
+    @property
+    def message_id(self) -> str:
+        return str(self.message["messageId"])
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Its ids, for the log, as far as they are known."""
+        event = self.fan_out.event if self.fan_out else None
+        known = {"event_id": event.event_id, "organization_id": event.organization_id} if event else {}
+        return {"message_id": self.message_id} | known
+
+
+def process(
+    messages: Iterable[dict[str, Any]], deps: NotifyDependencies, seconds_left: Callable[[], float]
+) -> list[str]:
     """Handle a batch; return the ids of the messages that the queue is to deliver again.
 
-    Policy: when the registry or a queue does not respond, only the messages concerned come back. Those of their
-    deliveries that were already enqueued are enqueued again, under the same webhook-id.
+    Policy: the events take turns, so that a large one keeps no other waiting. What does not fit into the time, and
+    what the registry or the deliveries queue refused, goes on by a continuation, a message that says what is left.
+    The event's own message is done once that is on the queue. An event of which nothing could be done goes back to
+    the queue instead, which gives up after ten times. If notify dies, or the queue does not take the continuation,
+    the event begins anew: what was enqueued is enqueued again, under the same webhook-id.
     """
-    failed: list[str] = []
-    outgoing: list[tuple[str, Delivery]] = []
-    for message in messages:
-        event = None
-        try:
-            event = _read(message, deps)
-            outgoing += [(message["messageId"], delivery) for delivery in _deliveries(event, deps)]
-        except Exception:  # noqa: BLE001 - the record boundary: one event's fault is not its neighbours'
-            names = {"event_id": event.event_id, "organization_id": event.organization_id} if event else {}
-            deps.telemetry.error(
-                "event not handled: it will be retried by the queue", message_id=message["messageId"], **names
-            )
-            failed.append(message["messageId"])
-    return sorted({*failed, *_enqueue(outgoing, deps)})
+    works = [_Work(message) for message in sorted(messages, key=_precedence)]
+    with deps.budget.keeping(TRY_SECONDS):  # for the continuations
+        _take_turns(works, deps, seconds_left)
+    report([work.fan_out for work in works if work.fan_out], deps.telemetry)
+    returned = [*_not_begun(works, deps), *_continue(works, deps)]
+    received = [w for w in works if w.fan_out and not w.fan_out.resumed and w not in returned]
+    if received:
+        deps.telemetry.count("EventReceived", len(received))
+    return sorted(work.message_id for work in returned)
 
 
-def _read(message: dict[str, Any], deps: NotifyDependencies) -> IssueEvent | None:
-    """The event; None if it was malformed and is now in the dead-letter queue."""
+def _precedence(message: dict[str, Any]) -> tuple[int, int]:
+    # What came back goes first, so that no event is always the last; then the small ones, which need one turn.
+    return -int(message["attributes"]["ApproximateReceiveCount"]), len(message["body"])
+
+
+def _take_turns(works: Sequence[_Work], deps: NotifyDependencies, seconds_left: Callable[[], float]) -> None:
+    outbox = Outbox(deps.deliveries, deps.backoff, deps.now, deps.telemetry)
+    waiting = deque(works)
+    stop = min(STOP_SECONDS, STOP_SHARE * seconds_left())
+    while waiting:
+        work = waiting.popleft()
+        if _turn(work, outbox, deps):
+            waiting.append(work)
+        if outbox.closed or seconds_left() < stop:
+            break  # after a turn, not before, so that each invocation gets something done
+    outbox.flush()
+
+
+def _turn(work: _Work, outbox: Outbox, deps: NotifyDependencies) -> bool:
+    """Let an event go to the next installations; whether there may be more."""
+    handled = 0
     try:
-        return events.parse(message["body"])
+        fan_out = work.fan_out or _begin(work, deps)
+        for delivery in islice(work.steps, TURN):
+            handled += 1
+            if fan_out and delivery:
+                outbox.add(fan_out, delivery)
+    except UnknownContinuationError:
+        # During a deployment or after a roll-back, the version that wrote it will receive it.
+        work.faulty = True
+        deps.telemetry.error("continuation of another version: it will be retried by the queue", **work.names)
+        return False
+    except Exception:  # noqa: BLE001 - the record boundary: one event's fault is not its neighbours'
+        work.faulty = True
+        deps.telemetry.error("event not handled: what is left will be retried by the queue", **work.names)
+        return False
+    return handled == TURN
+
+
+def _begin(work: _Work, deps: NotifyDependencies) -> FanOut | None:
+    """The message's fan-out; None if it is malformed and is now in the dead-letter queue."""
+    cursor = continuation.decode(work.message.get("messageAttributes", {}))
+    try:
+        event = events.parse(work.message["body"])
     except MalformedEventError as error:
-        _dead_letter(message, error, deps)
+        _dead_letter(work.message, error, deps)
+        work.dead_lettered = True
         return None
+    work.fan_out = FanOut(event, deps.hooks, cursor)
+    work.steps = work.fan_out.steps()
+    return work.fan_out
 
 
-def _deliveries(event: IssueEvent | None, deps: NotifyDependencies) -> list[Delivery]:
-    if event is None:
-        return []
-    result = fan_out(event, deps.hooks)
-    _report(event, result, deps.telemetry)
-    return result.deliveries
+def _not_begun(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:
+    """The messages of which nothing was done: they go back to the queue."""
+    idle = [
+        w for w in works if not w.dead_lettered and not (w.fan_out and (w.fan_out.done or w.fan_out.progressed))
+    ]
+    for work in idle:
+        if not work.faulty:  # that was logged with the fault
+            deps.telemetry.warning("nothing of the event was enqueued: the queue will retry it", **work.names)
+    return idle
+
+
+def _continue(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:
+    """Send a continuation for each event that has begun and is not done; return those that SQS did not take."""
+    begun = [(work, work.fan_out) for work in works if work.fan_out and work.fan_out.progressed]
+    unfinished = [(work, fan_out) for work, fan_out in begun if not fan_out.done]
+    try:
+        rejected = deps.events.send_all([_continuation(*each) for each in unfinished], deps.backoff)
+    except Exception:  # noqa: BLE001 - SQS did not respond: see the policy of `process`
+        rejected = set(range(len(unfinished)))
+        deps.telemetry.error("continuations not enqueued: their events will begin anew", events=len(unfinished))
+    for number, (work, fan_out) in enumerate(unfinished):
+        deps.telemetry.info(
+            "event not finished: the queue will retry it from its beginning"
+            if number in rejected
+            else "event not finished: a continuation was enqueued",
+            **work.names,
+            enqueued=fan_out.cursor.enqueued,
+            refused=len(fan_out.cursor.refused),
+            after=fan_out.cursor.after,
+        )
+    if len(unfinished) > len(rejected):
+        deps.telemetry.count("EventContinued", len(unfinished) - len(rejected))
+    return [unfinished[number][0] for number in rejected]
+
+
+def _continuation(work: _Work, fan_out: FanOut) -> OutgoingMessage:
+    troubled = fan_out.refused or work.faulty
+    return OutgoingMessage(
+        work.message["body"],
+        group=fan_out.event.organization_id,
+        delay=TROUBLE_DELAY if troubled else 0,
+        attributes=continuation.encode(fan_out.cursor),
+    )
 
 
 def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: NotifyDependencies) -> None:
@@ -84,54 +201,3 @@ def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: Noti
 def _attribute(text: str) -> str:
     # SQS refuses an attribute that is empty or has control characters, and these quote what the publisher wrote.
     return text.encode("unicode_escape").decode()[:MAX_ATTRIBUTE] or '""'
-
-
-def _report(event: IssueEvent, result: FanOut, telemetry: Telemetry) -> None:
-    telemetry.count("EventReceived")
-    telemetry.count("DeliveryEnqueued", len(result.deliveries))
-    if not result.skipped and result.deliveries:
-        return
-    telemetry.info(
-        "event fanned out, but not to every installation"
-        if result.deliveries
-        else "event skipped: no installation gets it",
-        event_id=event.event_id,
-        organization_id=event.organization_id,
-        event_name=event.name,
-        deliveries=len(result.deliveries),
-        skipped={reason: ids[:MAX_NAMED] for reason, ids in result.skipped.items()},
-    )
-    for reason, ids in result.skipped.items():
-        telemetry.count("Skipped_" + reason, max(1, len(ids)))
-    if not result.deliveries:
-        telemetry.count("EventSkipped")
-
-
-def _enqueue(outgoing: list[tuple[str, Delivery]], deps: NotifyDependencies) -> set[str]:
-    now = deps.now()
-    messages = [OutgoingMessage(encode(replace(d, enqueued_at=now)), group=d.app_id) for _, d in outgoing]
-    try:
-        rejected = deps.deliveries.send_all(messages, deps.backoff)
-    except Exception:  # noqa: BLE001 - SQS did not respond: every event of the batch goes back to its queue
-        deps.telemetry.error(
-            "deliveries not enqueued: their events will be retried by the queue", deliveries=len(messages)
-        )
-        return {message_id for message_id, _ in outgoing}
-    for number in sorted(rejected):
-        message_id, delivery = outgoing[number]
-        deps.telemetry.warning(
-            "delivery rejected by its queue: its event will be retried by the queue",
-            message_id=message_id,
-            event_id=delivery.event_id,
-            delivery_id=delivery.delivery_id,
-        )
-    _report_enqueued([delivery for number, (_, delivery) in enumerate(outgoing) if number not in rejected], deps)
-    return {outgoing[number][0] for number in rejected}
-
-
-def _report_enqueued(enqueued: Iterable[Delivery], deps: NotifyDependencies) -> None:
-    # One line for the batch, with the number of deliveries for each event: a line for each event would cost as
-    # much as sending it through the queue.
-    counted = Counter(delivery.event_id for delivery in enqueued)
-    if counted:
-        deps.telemetry.info("deliveries enqueued", events=dict(counted))

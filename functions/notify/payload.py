@@ -6,6 +6,7 @@
 import json
 from functools import cached_property
 
+from bellhop.deliveries import SharedTail
 from bellhop.events import IssueEvent
 from bellhop.json_text import members
 
@@ -23,15 +24,16 @@ class Payload:
 
         `occurred_at` is there only if the event has one.
         """
-        fields = {
-            "action": json.dumps(action),
-            "installation": _object({"uuid": json.dumps(installation_id)}),
-            "data": self._data,
-            "actor": self._actor,
-        }
+        own = {"action": json.dumps(action), "installation": _object({"uuid": json.dumps(installation_id)})}
+        return _object(own)[:-1].encode() + self.shared.tail
+
+    @cached_property
+    def shared(self) -> SharedTail:
+        """What every body ends with: all that does not depend on the installation."""
+        fields = {"data": self._data, "actor": self._actor}
         if self._event.occurred_at:
             fields["occurred_at"] = self._event.texts["occurred_at"]
-        return _object(fields).encode()
+        return SharedTail(("," + _object(fields)[1:]).encode())
 
     @cached_property
     def _data(self) -> str:

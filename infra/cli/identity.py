@@ -9,8 +9,9 @@ from pynamodb.connection import Connection
 
 from bellhop.clock import utc_now
 from bellhop.queues import OutgoingMessage, Queue
+from bellhop.replays import Replay
 from health import messages
-from health.messages import FollowUp, Replay
+from health.messages import FollowUp
 from health.transitions import TransitionDependencies
 from infra.cli import stack
 from infra.cli.stack import Stack

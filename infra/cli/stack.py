@@ -93,8 +93,18 @@ class Stack:
 
     @property
     def links(self) -> Links:
-        """The links in its mails."""
-        return Links(self.parameters["DashboardUrl"], self.parameters.get("UnsubscribeUrl", ""))
+        """The links in its mails.
+
+        Raises:
+            CommandError: one is no web page: a stack from before the template refused that.
+        """
+        urls = {name: self.parameters.get(name, "") for name in ("DashboardUrl", "UnsubscribeUrl")}
+        for name, url in urls.items():
+            if url and not url.startswith(("https://", "http://")):
+                raise CommandError(
+                    f"{name} of stack {self.name!r} is {url!r}: deploy it with a URL that begins with https://"
+                )
+        return Links(urls["DashboardUrl"], urls["UnsubscribeUrl"])
 
     @property
     def cache_seconds(self) -> int:

@@ -14,18 +14,12 @@ from infra.cli.text import stored_time
 from infra.cli.views import Replayable, mail_states
 
 
-def last_transition(app: App) -> AuditEntry | None:
-    """The audit entry of the transition into the app's present state; None where there was none."""
-    key = transitions.disabled_id if app.state == DISABLED else transitions.enabled_id
-    return find(AuditEntry, app.app_id, key(int(app.generation) - 1), consistent=True)
-
-
 def leave_as_it_is(app: App, deps: TransitionDependencies, *, as_json: bool) -> None:
     """Say that an app is in the wanted state already.
 
     Where the worker or operator who made the transition died before announcing it, it is announced now.
     """
-    last = last_transition(app)
+    last = transitions.last_transition(app)
     resumed = last is not None and last.announced_at is None
     transitions.resume(last, deps)
     if as_json:

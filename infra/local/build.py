@@ -1,4 +1,4 @@
-"""Building the template for this machine, once for each state of the sources."""
+"""Building the template, for this machine or for AWS, once for each state of the sources."""
 
 import fcntl
 import hashlib
@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.processes import run
+from infra.deploy.target import Target, foreign_modules
+from infra.local.processes import LocalError, run
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / ".local" / "build"
@@ -21,22 +22,29 @@ YOUNG_SECONDS = 900  # a build younger than this may still be being deployed
 
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+THIS_MACHINE = Target(RUNTIME, ARCHITECTURE, Path(sys.executable))
 
 
-def built_template() -> Path:
-    """The template as `sam build` leaves it, for this interpreter and processor, with bytecode."""
+def built_template(target: Target = THIS_MACHINE) -> Path:
+    """The template as `sam build` leaves it for a Python and a processor, with bytecode.
+
+    A build stands under a name that says what it was made of and for, so that none is taken for another.
+
+    Raises:
+        LocalError: it cannot be built, or the bundle has modules that the target cannot load.
+    """
     BUILDS.mkdir(parents=True, exist_ok=True)
-    target = BUILDS / _digest()
+    build = BUILDS / _digest(target)
     with _locked(BUILDS / "lock"):
-        if not target.exists():
-            _build(target)
-        os.utime(target)
+        if not build.exists():
+            _build(build, target)
+        os.utime(build)
         _prune()
-    return target / "bundle" / "template.yaml"
+    return build / "bundle" / "template.yaml"
 
 
-def _digest() -> str:
-    state = hashlib.sha256(f"{RUNTIME} {ARCHITECTURE}".encode())
+def _digest(target: Target) -> str:
+    state = hashlib.sha256(str(target).encode())
     for path in [ROOT / "template.yaml", ROOT / "infra/monitoring/alarms.yaml", *_code()]:
         state.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return state.hexdigest()[:16]
@@ -47,31 +55,33 @@ def _code() -> list[Path]:
     return sorted(path for path in files if "__pycache__" not in path.parts)
 
 
-def _build(target: Path) -> None:
-    work = target.with_suffix(".unfinished")
+def _build(build: Path, target: Target) -> None:
+    work = build.with_suffix(".unfinished")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     log = work / "log"
     # sam looks for the runtime's interpreter and for its pip on the PATH.
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    parameters = ["--parameter-overrides", f"Runtime={RUNTIME}", f"Architecture={ARCHITECTURE}"]
+    env = os.environ | {"PATH": f"{target.interpreter.parent}{os.pathsep}{os.environ['PATH']}"}
+    parameters = ["--parameter-overrides", f"Runtime={target.runtime}", f"Architecture={target.architecture}"]
     run(
-        [str(SAM), "build", "--build-dir", str(work / "bundle"), *parameters],
+        [str(SAM), "build", "--cached", "--parallel", "--build-dir", str(work / "bundle"), *parameters],
         env | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"},
         log,
         ROOT,
     )
     for function in (work / "bundle").glob("*Function"):
-        _compile(function, log)
-    work.rename(target)
+        if foreign := foreign_modules(function, target):
+            raise LocalError(f"the bundle does not run as {target}: {'; '.join(foreign)}")
+        _compile(function, target, log)
+    work.rename(build)
 
 
-def _compile(function: Path, log: Path) -> None:
+def _compile(function: Path, target: Target, log: Path) -> None:
     # The zip loses the files' times, so Lambda only uses bytecode that is not checked against them. The path that
     # is compiled in is the one on Lambda: so the three bundles stay identical and are uploaded once.
     mode = ["--invalidation-mode", "unchecked-hash"]
     options = ["-q", "-s", str(function), "-p", "/var/task", *mode]
-    run([sys.executable, "-m", "compileall", *options, str(function)], os.environ, log)
+    run([str(target.interpreter), "-m", "compileall", *options, str(function)], os.environ, log)
 
 
 def _prune() -> None:

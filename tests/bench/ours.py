@@ -5,9 +5,9 @@ import os
 import time
 
 from bellhop import settings
-from bellhop.outcomes import OutcomeDay, OutcomeDelta
+from bellhop.registry import App
 from deliver import app
-from deliver.circuit.window import FailureWindow
+from deliver.circuit.known import CircuitState, KnownCircuits
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
 from deliver.success_buffer import BUFFERED_SECONDS
@@ -15,23 +15,19 @@ from tests.bench.measured import Measured
 from tests.bench.messages import Context, event
 
 
-class Never(FailureWindow):
-    """Pauses no app."""
+class Never(KnownCircuits):
+    """Knows of no pause, and notes no strike."""
 
-    def suspects(self, app_id: str) -> bool:
+    def state(self, app: App) -> CircuitState:
         """No circuit is ever read."""
-        return False
-
-    def add(self, delta: OutcomeDelta, row: OutcomeDay) -> bool:
-        """Nothing is ever paused."""
-        return False
+        return CircuitState()
 
 
 def make(authorities: str, pause: bool = True) -> Measured:
     """Build the handler with a transport that trusts `authorities`, and if told so without the pause."""
     built, chosen = app._dependencies(), settings.load(app.Settings, os.environ)
     ready = dataclasses.replace(built, transport=Transport(chosen.endpoints, tls_context(authorities)))
-    ready = ready if pause else dataclasses.replace(ready, window=Never(time.time))
+    ready = ready if pause else dataclasses.replace(ready, circuits=Never(60.0, time.time, ready.telemetry))
     app._dependencies = lambda: ready  # type: ignore[assignment]
     return Measured(lambda batch: app.handler(batch, Context()))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bellhop import attempts
 from bellhop.registry import App, AuditEntry, find
+from bellhop.text import unlinked
 from health import messages
 from health.messages import FollowUp, RecoveryCheck
 from infra.local.receiver import PlannedResponse, Receiver
@@ -73,7 +74,7 @@ def replayable_deliveries(hook: Hook) -> list[str]:
 
 def mails_by_owner(tenant: Tenant, hook: Hook, subject: str) -> Counter[str]:
     """How many mails about the app, with `subject` in their subject, each owner got."""
-    mails = [m for m in tenant.stack.mails() if hook.url in m["BodyText"] and subject in m["Subject"]]
+    mails = [m for m in tenant.stack.mails() if unlinked(hook.url) in m["BodyText"] and subject in m["Subject"]]
     return Counter(owner for mail in mails for owner in mail["To"])
 
 

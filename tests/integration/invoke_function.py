@@ -15,7 +15,7 @@ from infra.local.paused_triggers import messages_in
 from infra.local.registering import Hook
 from infra.local.sam_local_fixture import EVENTS
 from infra.local.stack import Stack
-from notify.fanout import fan_out
+from notify.fanout import FanOut
 from tests.support.tenant import Tenant
 
 
@@ -49,8 +49,8 @@ def sequence(position: int) -> str:
 
 def delivery(tenant: Tenant, hook: Hook, event_id: str) -> Delivery:
     """The delivery that notify makes of an event for this app, enqueued just now."""
-    fanned_out = fan_out(parse(json.dumps(tenant.event(event_id))), Registry(0, time.monotonic))
-    [for_app] = [delivery for delivery in fanned_out.deliveries if delivery.app_id == hook.app_id]
+    fanned_out = FanOut(parse(json.dumps(tenant.event(event_id))), Registry(0, time.monotonic)).steps()
+    [for_app] = [delivery for delivery in fanned_out if delivery and delivery.app_id == hook.app_id]
     return replace(for_app, enqueued_at=time.time())
 
 

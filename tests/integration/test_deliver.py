@@ -4,7 +4,7 @@ import pytest
 
 from bellhop import attempts
 from bellhop.attempts import PARKED, RETRYING
-from bellhop.deliveries import Delivery, Retry, decode, encode
+from bellhop.deliveries import Delivery, Retry, Trial, decode, encode
 from bellhop.registry import DISABLED, App
 from infra.local.receiver import failing_first, ok
 from infra.local.registering import Hook
@@ -27,7 +27,7 @@ def logged(sent: Delivery) -> tuple[str, int, list[str]] | None:
     return record.state, int(record.attempts_made), [attempt["result"] for attempt in record.attempts]
 
 
-def scheduled_retries(tenant: Tenant, hook: Hook) -> list[tuple[str, Delivery | Retry]]:
+def scheduled_retries(tenant: Tenant, hook: Hook) -> list[tuple[str, Delivery | Retry | Trial]]:
     """The app's messages on the Retries queue, each with its message group."""
     return [(m["MessageGroupId"], decode(m["Body"])) for m in sent_to("Retries", tenant, hook)]
 
@@ -48,7 +48,9 @@ def test_a_delivery_whose_endpoint_fails_is_recorded_and_its_retry_is_scheduled(
     assert deliver(tenant, sent) == []
     assert len(endpoint.received) == 1
     assert logged(sent) == (RETRYING, 1, ["http_500"])
-    assert scheduled_retries(tenant, hook) == [(hook.app_id, Retry(sent.delivery_id, hook.app_id, 2))]
+    assert scheduled_retries(tenant, hook) == [
+        (hook.app_id, Retry(sent.delivery_id, hook.app_id, 2, organization_id=tenant.organization))
+    ]
 
 
 def test_a_delivery_for_an_app_that_is_off_is_parked(tenant: Tenant) -> None:
@@ -76,4 +78,6 @@ def test_deliver_returns_what_it_may_not_do_to_the_queue_and_does_it_later(
     assert deliver(tenant, sent, receive_count=2) == []
     assert len(endpoint.received) == posts
     assert logged(sent) == (RETRYING, 1, ["http_500"])
-    assert scheduled_retries(tenant, hook) == [(hook.app_id, Retry(sent.delivery_id, hook.app_id, 2))]
+    assert scheduled_retries(tenant, hook) == [
+        (hook.app_id, Retry(sent.delivery_id, hook.app_id, 2, organization_id=tenant.organization))
+    ]

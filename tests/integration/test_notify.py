@@ -9,6 +9,8 @@ import pytest
 from bellhop.deliveries import Delivery, decode
 from infra.local.paused_triggers import messages_in
 from infra.local.receiver import ok
+from notify import continuation
+from notify.continuation import Cursor
 from tests.integration.invoke_function import batch, delivery, invoke, role_without, sent_to
 from tests.support.tenant import Tenant
 
@@ -40,6 +42,18 @@ def test_an_event_becomes_a_delivery_for_each_app_in_a_message_group_of_its_own(
         [message] = sent_to("Deliveries", tenant, hook)
         assert message["MessageGroupId"] == hook.app_id
         assert is_copy(message["Body"], delivery(tenant, hook, "created"))
+
+
+def test_a_continuation_goes_only_to_the_installations_that_are_left(tenant: Tenant) -> None:
+    first, last = (tenant.app(ok)[0] for _ in range(2))
+    event = batch(json.dumps(tenant.event("continued")))
+    cursor = continuation.encode(Cursor(after=f"installation-{first.app_id}", enqueued=1))
+    attributes = {name: {"stringValue": text, "dataType": "String"} for name, text in cursor.items()}
+    event["Records"][0]["messageAttributes"] = attributes
+    assert invoke(tenant.stack, "NotifyFunction", event) == []
+    assert sent_to("Deliveries", tenant, first) == []
+    [message] = sent_to("Deliveries", tenant, last)
+    assert is_copy(message["Body"], delivery(tenant, last, "continued"))
 
 
 def test_a_malformed_event_is_dead_lettered_with_its_reason_beside_a_good_one(tenant: Tenant) -> None:

@@ -52,7 +52,7 @@ def allowed(call: Callable[..., object], **arguments: Any) -> bool:
 @pytest.mark.parametrize(
     ("role", "reads", "puts"),
     [
-        ("NotifyRole", {"Organizations", "Apps"}, set()),
+        ("NotifyRole", {"Organizations", "Apps", "Installations"}, set()),
         ("DeliverRole", {"Apps", "Installations", "Secrets", "Attempts", "Circuits"}, {"Attempts", "Successes"}),
         ("HealthRole", {"Organizations", "Apps", "Audit", "Attempts", "Circuits"}, {"Audit"}),
     ],

@@ -105,7 +105,7 @@ class Fleet:
                 self.due(queue, body, VISIBILITY, received + 1)
 
     def _notified(self, messages: list[dict[str, Any]]) -> list[str]:
-        return intake.process(messages, self._notify)
+        return intake.process(messages, self._notify, lambda: 900.0)
 
     def _delivered(self, messages: list[dict[str, Any]]) -> list[str]:
         return batch.process(messages, self._deliver, Invocation(lambda: 900_000))
@@ -140,7 +140,13 @@ class Fleet:
     def _notify_dependencies(self) -> intake.NotifyDependencies:
         hooks = Registry(CACHE_SECONDS, self.seconds)
         return intake.NotifyDependencies(
-            hooks, self.queue(DELIVERIES), self.queue("dead"), self.telemetry, lambda _: None, self.seconds
+            hooks,
+            self.queue(DELIVERIES),
+            self.queue("dead"),
+            self.queue(EVENTS),
+            self.telemetry,
+            lambda _: None,
+            self.seconds,
         )
 
     def _deliver_dependencies(self) -> DeliverDependencies:
@@ -176,6 +182,7 @@ class Fleet:
             ping_seconds=30.0,
             settle_seconds=CACHE_SECONDS + 30,
             lease_seconds=60.0,
+            token=lambda: str(next(self._numbers)),
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bellhop import attempts, circuits, deliveries
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord, NextState
-from bellhop.deliveries import Delivery, Retry
+from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import App
 from bellhop.successes import SuccessPack
 from deliver.batch import process
@@ -63,6 +63,10 @@ class World:
         message = queue_message(deliveries.encode(retry), f"m{len(self.queue)}-{seconds}")
         self.effect(self.queue.append)(message)
 
+    def send_trial(self, trial: Trial, seconds: int) -> None:
+        message = queue_message(deliveries.encode(trial), f"m{len(self.queue)}-{seconds}")
+        self.effect(self.queue.append)(message)
+
     def publish(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
         self.effect(self.bus.publish)(kind, event_id, detail)
 
@@ -88,7 +92,7 @@ class World:
 
 def simulate(world: World, monkeypatch: pytest.MonkeyPatch, *messages: Delivery | Retry) -> None:
     """Work off the messages, each effect a place to die; without monkeypatches when it is over."""
-    for name in ("open_record", "claim", "finish", "load"):
+    for name in ("open_record", "claim", "finish", "park", "load"):
         monkeypatch.setattr(attempts, name, world.effect(getattr(attempts, name)))
     monkeypatch.setattr(circuits, "count_parked", world.effect(circuits.count_parked))
     deps = dataclasses.replace(
@@ -132,7 +136,6 @@ def replayed(attempt: int) -> Retry:
     made = attempts.open_record(delivery(), NextState(EXHAUSTED if attempt == ALL else PARKED), NOW)
     assert made
     DeliveryRecord(made.delivery_id).update(actions=[DeliveryRecord.attempts_made.set(attempt)])
-    attempts.unlist(made.delivery_id, str(made.replayable_at))
     return Retry(made.delivery_id, "pager", attempt + 1, replay=True)
 
 

@@ -12,13 +12,13 @@ from moto.sqs.models import sqs_backends
 from bellhop import attempts
 from bellhop.attempts import DeliveryRecord
 from bellhop.bus import BusError
-from bellhop.deliveries import Retry
+from bellhop.deliveries import Retry, Trial
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, Installation
 from deliver.attempt.signing import Keys
 from deliver.batch import process
+from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
-from deliver.circuit.window import FailureWindow
 from deliver.dependencies import DeliverDependencies, Invocation, Poster, Publisher, RetryPolicy, Scheduler
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
@@ -101,9 +101,23 @@ class Scheduled:
 
     def __init__(self) -> None:
         self.sent: list[tuple[Retry, int]] = []
+        self.trials: list[tuple[Trial, int]] = []
 
     def send(self, retry: Retry, seconds: int) -> None:
         self.sent.append((retry, seconds))
+
+    def send_trial(self, trial: Trial, seconds: int) -> None:
+        self.trials.append((trial, seconds))
+
+
+class Released:
+    """Remembers the apps whose parked deliveries were released, with their generation."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, int]] = []
+
+    def start(self, app_id: str, generation: int) -> None:
+        self.started.append((app_id, generation))
 
 
 def dependencies(
@@ -120,7 +134,8 @@ def dependencies(
         deadline=10.0,
         policy=RetryPolicy(delays=(0, 0), lease=30, fresh=190),
         buffer=SuccessBuffer(lambda: clock().timestamp()),
-        window=FailureWindow(lambda: clock().timestamp()),
+        circuits=KnownCircuits(60.0, lambda: clock().timestamp(), telemetry),
+        releases=Released(),
         parking=Parking(100_000, telemetry),
         telemetry=telemetry,
         now=clock,
@@ -134,6 +149,12 @@ def recorded(deps: DeliverDependencies) -> Recorder:
     """What the function logged and counted."""
     assert isinstance(deps.telemetry, Recorder)
     return deps.telemetry
+
+
+def released(deps: DeliverDependencies) -> list[tuple[str, int]]:
+    """The apps whose parked deliveries were released."""
+    assert isinstance(deps.releases, Released)
+    return deps.releases.started
 
 
 def run(

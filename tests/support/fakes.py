@@ -7,7 +7,7 @@ from typing import Any
 
 from bellhop import deliveries
 from bellhop.deliveries import Delivery
-from bellhop.registry import App, Installation, Organization
+from bellhop.registry import PAGE, App, Installation, Organization
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECRET = "ab" * 32
@@ -54,8 +54,14 @@ class FakeRegistry:
     def app(self, app_id: str) -> App | None:
         return self.apps.get(app_id)
 
-    def installations(self, organization_id: str) -> list[Installation]:
-        return [i for i in self.installed if i.organization_id == organization_id]
+    def installation(self, organization_id: str, installation_id: str) -> Installation | None:
+        found = [i for i in self.installed if i.organization_id == organization_id]
+        return next((i for i in found if i.installation_id == installation_id), None)
+
+    def installations(self, organization_id: str, after: str | None = None) -> list[Installation]:
+        found = (i for i in self.installed if i.organization_id == organization_id)
+        later = (i for i in found if after is None or i.installation_id > after)
+        return sorted(later, key=lambda i: i.installation_id)[:PAGE]
 
 
 def issue_event(**changes: Any) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def delivery(**changes: Any) -> Delivery:
 
 def queue_message(body: Any, message_id: str = "m1", receive_count: int = 1) -> dict[str, Any]:
     """A message of an SQS event. A `body` that is no text is encoded."""
-    if isinstance(body, Delivery | deliveries.Retry):
+    if isinstance(body, Delivery | deliveries.Retry | deliveries.Trial):
         body = deliveries.encode(body)
     return {
         "messageId": message_id,

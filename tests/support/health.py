@@ -1,5 +1,6 @@
 """What health's code is handed in tests: everything that a test does not choose fails when it is used."""
 
+from itertools import count
 from typing import Any
 
 from bellhop import tables
@@ -9,6 +10,8 @@ from health.rules import Thresholds
 from tests.support.endpoint import Clock
 from tests.support.fakes import Recorder
 from tests.support.ses import LINKS
+
+_TOKENS = (f"worker-{number}" for number in count(1))
 
 
 def unexpected(*arguments: Any) -> Any:
@@ -35,5 +38,6 @@ def health_dependencies(**chosen: Any) -> HealthDependencies:
         "ping_seconds": 30.0,
         "settle_seconds": 90.0,
         "lease_seconds": 60.0,
+        "token": lambda: next(_TOKENS),
     }
     return HealthDependencies(**values | chosen)

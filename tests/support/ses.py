@@ -30,6 +30,9 @@ class Ses:
     sent: list[dict[str, Any]] = field(default_factory=list)
     fail: Callable[[], Exception] | None = None
 
+    def close(self) -> None:
+        """Give up idle connections: there are none."""
+
     def send_email(self, **mail: Any) -> dict[str, str]:
         if self.fail:
             raise self.fail()
@@ -40,8 +43,8 @@ class Ses:
         return [address for mail in self.sent for address in mail["Destination"]["ToAddresses"]]
 
 
-def refusal(status: int = 400) -> Callable[[], Exception]:
-    response = {"Error": {"Code": "MessageRejected"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+def refusal(status: int = 400, code: str = "MessageRejected") -> Callable[[], Exception]:
+    response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return lambda: ClientError(response, "SendEmail")  # type: ignore[arg-type]
 
 

@@ -8,13 +8,14 @@ record ahead.
 """
 
 from bellhop import attempts
-from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, STOPPED, WITHDRAWN, DeliveryRecord, NextState
+from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE, RETRYING, STOPPED, WITHDRAWN, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import App
 from bellhop.subscription import refusal
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, names
 
+JUST_ENQUEUED_SECONDS = 5.0
 EXHAUSTED_EVENT = "bellhop.delivery.exhausted"
 
 
@@ -57,10 +58,44 @@ def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) 
     known = attempts.load(pending.delivery.delivery_id)
     if known and _is_own_write(known, state):
         return known
+    if known and pending.record is None and known.is_over_before(pending.delivery.enqueued_at):
+        return attempts.reopen(pending.delivery, known, state, deps.now())
     deps.telemetry.warning("attempt not recorded: another copy of its message is ahead", **pending.names())
     if known and pending.record is None:
-        return _go_on(known, state, deps)
+        _resume(known, 1, deps)
     return None
+
+
+def park_first(delivery: Delivery, receive_count: int, deps: DeliverDependencies) -> bool:
+    """Park a delivery instead of making its first attempt; False when its record says otherwise."""
+    if already_recorded(delivery, receive_count, deps):
+        return False
+    if attempts.open_record(delivery, NextState(PARKED), deps.now()):
+        return True
+    # Its event was published again, its message redriven, or the response to our own write was lost.
+    known = attempts.load(delivery.delivery_id)
+    if known is None:
+        raise InternalError(f"the record of {delivery.delivery_id} was neither written nor found")
+    if known.is_over_before(delivery.enqueued_at):
+        return attempts.reopen(delivery, known, NextState(PARKED), deps.now()) is not None
+    number = int(known.attempts_made) + 1
+    if attempts.park(delivery.app_id, delivery.delivery_id, number, deps.now()):
+        return True
+    _resume(known, 1, deps)
+    return False
+
+
+def park_retry(message: Retry, deps: DeliverDependencies) -> bool:
+    """Park a delivery instead of making the attempt that a retry is for; False when its record says otherwise.
+
+    Raises:
+        InternalError: another worker has the attempt; the message must come back.
+    """
+    number = message.next_attempt
+    if attempts.park(message.app_id, message.delivery_id, number, deps.now(), replay=message.replay):
+        return True
+    _claim_refused(message, deps)
+    return False
 
 
 def claim(message: Retry, deps: DeliverDependencies) -> DeliveryRecord | None:
@@ -91,14 +126,21 @@ def give_back(pending: PendingAttempt) -> None:
 def already_recorded(delivery: Delivery, receive_count: int, deps: DeliverDependencies) -> bool:
     """Whether a first attempt has a record already; if so, what it left undone is done.
 
-    It has one only if its result was written, or it was deferred, before. That is worth a read only when the
-    message may have been delivered before: SQS says so, or it is old. To SQS, a redriven dead letter is a new
+    It has one only if its result was written, or it was parked or deferred, before. That is worth a read only when
+    the message may have been delivered before: SQS says so, or it is old. To SQS, a redriven dead letter is a new
     message.
     """
     record = attempts.load(delivery.delivery_id) if receive_count > 1 or not _fresh(delivery, deps) else None
-    if record:
-        _resume(record, 1, deps)
-    return record is not None
+    if record is None or record.is_over_before(delivery.enqueued_at):
+        return False
+    _resume(record, 1, deps)
+    return True
+
+
+def next_retry(record: DeliveryRecord) -> Retry:
+    """The message for the record's next attempt."""
+    next_attempt = int(record.attempts_made) + 1
+    return Retry(record.delivery_id, record.app_id, next_attempt, organization_id=record.organization_id)
 
 
 def announce_exhausted(record: DeliveryRecord, deps: DeliverDependencies) -> None:
@@ -117,7 +159,7 @@ def announce_exhausted(record: DeliveryRecord, deps: DeliverDependencies) -> Non
         "attempts": attempts_made,
         "last_result": record.attempts[-1]["result"] if record.attempts else None,
     }
-    # A replay that is exhausted again has made another attempt, or was only deferred: then nothing is new.
+    # A replay that is exhausted again has made another attempt, or waited for too long: then nothing is new.
     deps.bus.publish(EXHAUSTED_EVENT, f"{record.delivery_id}-{attempts_made}", detail)
 
 
@@ -126,7 +168,9 @@ def _begin_first(
 ) -> PendingAttempt | None:
     if already_recorded(delivery, receive_count, deps):
         return None
-    reason = None if _fresh(delivery, deps) else _refusal(delivery, app, deps)
+    # notify has just looked at its hook; of one that waited in the queue, it is asked again.
+    just_enqueued = deps.time() - delivery.enqueued_at < JUST_ENQUEUED_SECONDS
+    reason = None if just_enqueued else _refusal(delivery, app, deps)
     if reason:
         deps.telemetry.warning(f"delivery skipped: {reason}", **names(delivery))
         deps.telemetry.count(f"Skipped_{reason}")
@@ -135,11 +179,15 @@ def _begin_first(
 
 
 def _begin_retry(message: Retry, app: App | None, deps: DeliverDependencies) -> PendingAttempt | None:
-    keys = _keys(app, deps) if app else None  # before the claim: a missing secret then leaves the attempt free
+    if app:
+        _keys(app, deps)  # before the claim: a missing secret then leaves the attempt free
     record = claim(message, deps)
-    if record is None:
-        return None
-    if app is None or keys is None:
+    return prepare(record, app, deps) if record else None
+
+
+def prepare(record: DeliveryRecord, app: App | None, deps: DeliverDependencies) -> PendingAttempt | None:
+    """The attempt of a record that is claimed; None, and its end is written, when nobody wants it any more."""
+    if app is None:
         attempts.finish(record, NextState(STOPPED), deps.now())
         _skip_missing_app(record.delivery, deps)
         return None
@@ -149,13 +197,11 @@ def _begin_retry(message: Retry, app: App | None, deps: DeliverDependencies) -> 
         deps.telemetry.info(f"delivery withdrawn: {reason}", **names(record.delivery))
         deps.telemetry.count("DeliveryWithdrawn")
         return None
-    return PendingAttempt(
-        record.delivery, message.next_attempt, app, keys, record, deferred_since=message.deferred_since
-    )
+    return PendingAttempt(record.delivery, int(record.attempts_made) + 1, app, _keys(app, deps), record)
 
 
 def _fresh(delivery: Delivery, deps: DeliverDependencies) -> bool:
-    """Whether a first attempt's message comes from notify just now, so that neither it nor its hook is old."""
+    """Whether a first attempt's message is so young that it cannot have been delivered, and redriven, before."""
     return deps.time() - delivery.enqueued_at < deps.policy.fresh
 
 
@@ -163,14 +209,6 @@ def _refusal(delivery: Delivery, app: App | None, deps: DeliverDependencies) -> 
     """Why the delivery's installation does not want it any more; None when it does."""
     installation = deps.registry.installation(delivery.organization_id, delivery.installation_id)
     return refusal(delivery.event, delivery.project_id, installation, app)
-
-
-def _go_on(known: DeliveryRecord, state: NextState, deps: DeliverDependencies) -> DeliveryRecord | None:
-    """Go on from a record that a first attempt found too late; the record, if it is parked now."""
-    if state.state == PARKED and attempts.park(known, deps.now()):
-        return known
-    _resume(known, 1, deps)
-    return None
 
 
 def _keys(app: App, deps: DeliverDependencies) -> Keys:
@@ -189,13 +227,17 @@ def _claim_refused(message: Retry, deps: DeliverDependencies) -> None:
     record = attempts.load(message.delivery_id)
     if record is None or float(record.expires_at) <= deps.time():
         deps.telemetry.warning("retry dropped: its record has expired", delivery_id=message.delivery_id)
-    elif record.state == RETRYING and record.attempts_made < message.next_attempt:
+    elif record.attempts_made < message.next_attempt and record.state in _claimable(message):
         # Leased by another worker. If that worker dies, this message goes on after its lease.
         raise InternalError(
             f"attempt {message.next_attempt} of {message.delivery_id} is being made by another worker"
         )
     else:
         _resume(record, message.next_attempt, deps)
+
+
+def _claimable(message: Retry) -> tuple[str, ...]:
+    return (RETRYING, *REPLAYABLE) if message.replay else (RETRYING,)
 
 
 def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> None:
@@ -208,7 +250,7 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
     overdue = float(record.next_attempt_at) + deps.policy.lease < deps.time()
     if record.state == RETRYING and (record.attempts_made <= number or overdue):
         wait = max(0, round(float(record.next_attempt_at) - deps.time()))
-        deps.scheduler.send(Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1), wait)
+        deps.scheduler.send(next_retry(record), wait)
         deps.telemetry.info(
             "retry sent again: the first one may have been lost", **names(record.delivery), attempt=number
         )
@@ -223,12 +265,10 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
 
 def _is_own_write(record: DeliveryRecord, state: NextState) -> bool:
     """Whether the record shows our own write: the SDK repeats one whose response is lost, and that one fails."""
-    return bool(record.state == state.state and _last_request_id(record) == _request_id(state))
+    if state.attempt is None:
+        return bool(record.state == state.state and record.next_attempt_at == state.next_attempt_at)
+    return bool(record.state == state.state and _last_request_id(record) == state.attempt.request_id)
 
 
 def _last_request_id(record: DeliveryRecord) -> str | None:
     return record.attempts[-1]["request_id"] if record.attempts else None
-
-
-def _request_id(state: NextState) -> str | None:
-    return state.attempt.request_id if state.attempt else None

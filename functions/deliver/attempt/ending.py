@@ -1,15 +1,13 @@
 """After an attempt: its result is written, counted for health, and followed by a retry or an announcement."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC
 
-from bellhop.attempts import DELIVERED, EXHAUSTED, RETRYING, STOPPED, Attempt, DeliveryRecord, NextState
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.outcomes import Failure, OutcomeDelta
-from bellhop.queues import MAX_DELAY
 from deliver.attempt import chain, retry
 from deliver.attempt.verdict import Counter, Judgement, Verdict
-from deliver.circuit.rate import trial_interval
 from deliver.dependencies import DeliverDependencies, PendingAttempt
 
 EVIDENCE_BYTES = 160  # of a response in a counter row, which must stay within one write unit
@@ -34,12 +32,10 @@ def write(pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps:
     return NextStep()
 
 
-def send(next_step: NextStep, deps: DeliverDependencies) -> None:
-    """Send the retry for the next attempt, or announce that there is none."""
-    if next_step.retry:
-        deps.scheduler.send(*next_step.retry)
-    if next_step.exhausted:
-        chain.announce_exhausted(next_step.exhausted, deps)
+def defer(pending: PendingAttempt, wait: int, deps: DeliverDependencies) -> NextStep:
+    """Have an attempt that was not made be made after `wait` seconds, with the retry budget untouched."""
+    record = chain.write(pending, NextState(RETRYING, deps.time() + wait), deps)
+    return NextStep((chain.next_retry(record), wait)) if record else NextStep()
 
 
 def outcome_delta(pending: PendingAttempt, judgement: Judgement, attempt: Attempt) -> OutcomeDelta | None:
@@ -57,31 +53,26 @@ def _write_failure(
 ) -> NextStep:
     state, wait = _next_state(pending, judgement, attempt, deps)
     record = chain.write(pending, state, deps)
-    _log_failure(pending, attempt, state, deps, wait=wait)
-    if record is None or state.state == STOPPED:
-        return NextStep()
-    if state.state == EXHAUSTED:
-        return NextStep(exhausted=record)
-    since = None if state.spends else pending.deferred_since or deps.time()
-    return NextStep((Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1, since), wait))
+    if record:
+        _log_failure(pending, attempt, state, deps, wait=wait)
+    if record and state.state == RETRYING:
+        return NextStep((chain.next_retry(record), wait))
+    return NextStep(exhausted=record if state.state == EXHAUSTED else None)
 
 
 def _next_state(
     pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps: DeliverDependencies
 ) -> tuple[NextState, int]:
     """The state after a failed attempt, and the seconds until the next one."""
-    wait = retry.delay(pending.number, deps.policy.delays, judgement.not_before, deps.uniform)
     if judgement.verdict is Verdict.STOP:
         return NextState(STOPPED, attempt=attempt), 0
-    if pending.trial:  # a pause is not the delivery's fault: its trial spends nothing of the retry budget
-        until_next = trial_interval(pending.trial.paused_since, deps.time())
-        # By the queue's delay: a schedule is named by the attempt, which stays the same, and the one that led here
-        # may still be there. Without the response: trials of days must fit into the record.
-        wait = min(MAX_DELAY, retry.jittered(max(judgement.not_before, until_next), deps.uniform))
-        return NextState(RETRYING, deps.time() + wait, replace(attempt, response=""), spends=False), wait
+    wait = retry.delay(pending.number, deps.policy.delays, judgement.not_before, deps.uniform)
     if wait is None:
         return NextState(EXHAUSTED, attempt=attempt), 0
-    return NextState(RETRYING, deps.time() + wait, attempt), wait
+    # A trial that shows that the pause goes on spends one attempt. Its delivery goes back to the parked ones, at
+    # the place where its retry would be due. So no delivery is tried sooner or more often than any other.
+    parked = pending.trial and not judgement.well
+    return NextState(PARKED if parked else RETRYING, deps.time() + wait, attempt), wait
 
 
 def _log_failure(
@@ -94,10 +85,10 @@ def _log_failure(
         milliseconds=attempt.milliseconds,
         state=state.state,
         **({"trial": True} if pending.trial else {}),
-        **({"retry_in_seconds": wait} if state.state == RETRYING else {}),
+        **({"retry_in_seconds": wait} if state.state in {RETRYING, PARKED} else {}),
     )
     deps.telemetry.count("AttemptFailed")
-    if state.state != RETRYING:
+    if state.state not in {RETRYING, PARKED}:
         deps.telemetry.count("Delivery" + state.state.capitalize())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from bellhop import deliveries
-from bellhop.deliveries import Retry
+from bellhop.deliveries import Retry, Trial
 from bellhop.queues import MAX_DELAY, OutgoingMessage, Queue
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetryScheduler:
-    """Sends retries. `scheduler` makes its client when it is first needed: most processes never need one."""
+    """Sends retries and trials. `scheduler` makes its client when it is first needed: most never need one."""
 
     queue: Queue
     queue_arn: str
@@ -33,6 +33,10 @@ class RetryScheduler:
             self.queue.send(OutgoingMessage(deliveries.encode(retry), retry.app_id, seconds))
         else:
             self._schedule(retry, seconds)
+
+    def send_trial(self, trial: Trial, seconds: int) -> None:
+        """Have `trial` arrive there, in at most `MAX_DELAY` seconds."""
+        self.queue.send(OutgoingMessage(deliveries.encode(trial), trial.app_id, seconds))
 
     def _schedule(self, retry: Retry, seconds: int) -> None:
         # A schedule sends without a message group: to fair queues each such message is its own tenant.

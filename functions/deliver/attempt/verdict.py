@@ -35,21 +35,27 @@ class Counter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`result` is the stable name in the log; `not_before` the wait that the endpoint asked for, in seconds."""
+    """`result` is the stable name in the log; `not_before` the wait that the endpoint asked for, in seconds.
+
+    `well`: whether the endpoint is, and not only the webhook or the configuration at fault; None: nothing reached
+    the endpoint.
+    """
 
     verdict: Verdict
     counter: Counter
     result: str
     not_before: float = 0.0
+    well: bool | None = True
 
 
 def judge(outcome: Response | SendFailure, now: datetime) -> Judgement:
     """Judge the outcome of a POST."""
     if isinstance(outcome, SendFailure):
         if outcome.refused:
-            return Judgement(Verdict.STOP, Counter.ERROR, outcome.kind)
-        counter = Counter.ERROR if outcome.kind in _CONFIGURATION else Counter.TIMEOUT
-        return Judgement(Verdict.RETRY, counter, outcome.kind)
+            return Judgement(Verdict.STOP, Counter.ERROR, outcome.kind, well=None)
+        if outcome.kind in _CONFIGURATION:
+            return Judgement(Verdict.RETRY, Counter.ERROR, outcome.kind, well=None)
+        return Judgement(Verdict.RETRY, Counter.TIMEOUT, outcome.kind, well=False)
     return _judge_response(outcome, now)
 
 
@@ -66,8 +72,9 @@ def _judge_response(response: Response, now: datetime) -> Judgement:
     if "abort-message" in control:
         return Judgement(Verdict.STOP, Counter.ERROR, "abort_requested")
     wait = retry_after(response.headers.get("retry-after"), now) if response.status in _BUSY else 0.0
-    counter = Counter.NONE if response.status == HTTPStatus.TOO_MANY_REQUESTS else Counter.ERROR
-    return Judgement(Verdict.RETRY, counter, result, wait)
+    busy = response.status == HTTPStatus.TOO_MANY_REQUESTS
+    well = not busy and response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return Judgement(Verdict.RETRY, Counter.NONE if busy else Counter.ERROR, result, wait, well)
 
 
 def retry_after(value: str | None, now: datetime) -> float:

@@ -1,168 +1,164 @@
-"""Whether a delivery may go out now, and what happens to it where it may not.
-
-- Its app is switched off: it is parked, to be released or replayed later.
-- Its app is paused, starts slowly after a pause, or is over its rate: it is deferred. A first attempt that is
-  deferred gets its record; after that only its retry message is sent again, through the Retries queue, without
-  touching the record. It is deferred for at most as long as its retries would have taken; then it is exhausted,
-  and can be replayed like everything that is.
-
-Neither spends any of the retry budget.
-"""
+"""Which of an app's deliveries may go out now, which wait for their place in time, and which are parked."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from bellhop import attempts, circuits
-from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, NextState
-from bellhop.circuits import Circuit
-from bellhop.deliveries import Delivery, Retry
-from bellhop.outcomes import OutcomeDay, OutcomeDelta
-from bellhop.queues import MAX_DELAY
+from bellhop.attempts import EXHAUSTED, RETRYING, NextState
+from bellhop.circuits import Circuit, Share
+from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import DISABLED, App
-from deliver.attempt import chain, retry
-from deliver.circuit import rate
-from deliver.circuit.rate import Admission, CircuitState
-from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, Trial, names
+from deliver.attempt import chain
+from deliver.circuit import trial
+from deliver.circuit.known import CircuitState
+from deliver.circuit.rate import Pace
+from deliver.dependencies import DeliverDependencies, InternalError, QueueMessage, names
 
-RESERVATIONS = 3  # attempts to reserve the app's rate while other workers reserve theirs
+RESERVATIONS = 3  # tries to reserve places while other workers reserve theirs
+UNRESERVED_SECONDS = (1.0, 5.0)  # after which deliveries come back that found no place in so many tries
 
-
-def admit(
-    app: App | None, messages: Sequence[Delivery | Retry], deps: DeliverDependencies
-) -> tuple[Admission, Trial | None]:
-    """How many of an app's messages may go now; with a Trial, the one that may is the trial of a paused app.
-
-    Those of a switched-off app are all admitted: `park` takes them, once their attempts are claimed.
-    """
-    wanted = len(messages)
-    if app is None or app.state == DISABLED or not _needs_circuit(app, messages, deps):
-        return Admission(wanted), None
-    for _ in range(RESERVATIONS):
-        now = deps.time()
-        state = _state(circuits.load(app.app_id), int(app.generation))
-        _update_window(app.app_id, state, deps)
-        admission = rate.admit(state, wanted, app.max_per_second, now)
-        if admission.paused_since is not None:
-            return _claim_trial(app, admission, admission.paused_since, deps)
-        if admission.tat is None or circuits.advance(app.app_id, state.tat, admission.tat):
-            return admission, None
-    return Admission(0, 1.0), None
+PAUSED, OFF = "paused", "switched off"
 
 
-def park(pending: PendingAttempt, deps: DeliverDependencies) -> None:
-    """Park the delivery of a switched-off app, with its budget untouched.
+@dataclass(slots=True)
+class Admission:
+    """`waits`: seconds until a message's place, and whether that is reserved. `parked_because`: all are parked."""
 
-    An exhausted delivery that comes back by a replay is parked like the rest: that keeps it replayable. Policy:
-    beyond the limit a first attempt is skipped and logged. A retry is always parked: its record is there already.
-    """
-    if pending.record is None and deps.parking.full(pending.app):
-        deps.telemetry.warning("delivery skipped: parking is full", **pending.names(), limit=deps.parking.limit)
-        deps.telemetry.count("ParkingFull")
-        return
-    if chain.write(pending, NextState(PARKED), deps):
-        deps.parking.note(pending.app)
-        deps.telemetry.info("delivery parked: the app is switched off", **pending.names())
-        deps.telemetry.count("DeliveryParked")
+    go: list[QueueMessage] = field(default_factory=list)
+    waits: list[tuple[QueueMessage, float, bool]] = field(default_factory=list)
+    parked_because: str | None = None
 
 
-def defer(
-    messages: Sequence[tuple[Delivery | Retry, int]], admission: Admission, deps: DeliverDependencies
-) -> list[int]:
-    """Defer messages, each with its receive count, one after the other at the admission's rate.
-
-    Returns the positions of those that could not be deferred, and whose messages must come back.
-    """
-    failed = []
-    for position, (message, receive_count) in enumerate(messages):
-        wait = _jittered(admission.wait + (position + 1) / admission.rate, deps)
-        try:
-            _defer(message, receive_count, wait, deps)
-        except Exception:  # noqa: BLE001 - the record boundary
-            deps.telemetry.error(
-                "delivery not deferred: the queue will deliver its message again",
-                app_id=message.app_id,
-                delivery_id=message.delivery_id,
-            )
-            failed.append(position)
-    return failed
-
-
-def finish_trial(pending: PendingAttempt, deps: DeliverDependencies, *, succeeded: bool) -> None:
-    """Write what a trial showed: the pause ends with a slow start, or the next trial is later."""
-    if pending.trial is None:
-        return
-    app_id, now = pending.app.app_id, deps.time()
-    if succeeded:
-        circuits.close_circuit(app_id, pending.trial.lease, now)
-        deps.telemetry.info("pause over: the app's deliveries go out again, slowly at first", **pending.names())
-        deps.telemetry.count("PauseEnded")
-    else:
-        next_trial_at = now + rate.trial_interval(pending.trial.paused_since, now)
-        circuits.trial_failed(app_id, pending.trial.lease, next_trial_at)
-
-
-def pause_if_failing(delta: OutcomeDelta, row: OutcomeDay, deps: DeliverDependencies) -> None:
-    """Pause an app if its counters, to which `delta` was just added, show that it fails too much."""
-    if not deps.window.add(delta, row):
-        return
-    now = deps.time()
-    if circuits.open_circuit(delta.app_id, delta.generation, now, now + rate.TRIAL_SECONDS):
-        deps.telemetry.warning(
-            "app paused, at least half of its attempts failed: its deliveries are deferred, except for trials",
-            app_id=delta.app_id,
-        )
-        deps.telemetry.count("PauseBegan")
-
-
-def _needs_circuit(app: App, messages: Sequence[Delivery | Retry], deps: DeliverDependencies) -> bool:
-    # A deferred message tells of a pause also a process that has seen nothing of it yet.
-    deferred = any(isinstance(message, Retry) and message.deferred_since for message in messages)
-    return deferred or bool(app.max_per_second) or deps.window.suspects(app.app_id)
-
-
-def _update_window(app_id: str, state: CircuitState, deps: DeliverDependencies) -> None:
+def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDependencies) -> Admission:
+    """Decide on an app's deliveries."""
+    if app is None:
+        return Admission([*messages])
+    if app.state == DISABLED:
+        return Admission(parked_because=OFF)
+    state = deps.circuits.state(app)
     if state.paused_since is not None:
-        deps.window.suspect(app_id)
-    if state.closed_at is not None:  # failures before the pause tell nothing about what comes after it
-        deps.window.forget(app_id, before=state.closed_at)
+        state = deps.circuits.read(app)  # as it is now: the pause may be over
+        if state.paused_since is not None:
+            trial.recover(app, state, deps)
+            return Admission(parked_because=PAUSED)
+    return _paced(app, messages, state, deps)
 
 
-def _claim_trial(
-    app: App, admission: Admission, paused_since: float, deps: DeliverDependencies
-) -> tuple[Admission, Trial | None]:
-    lease = deps.token()
-    if circuits.claim_trial(app.app_id, lease, deps.time(), deps.policy.lease):
-        return admission, Trial(lease, paused_since)
-    return Admission(0, admission.wait), None
+def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencies) -> None:
+    """Park a delivery, with its budget untouched.
 
-
-def _jittered(seconds: float, deps: DeliverDependencies) -> int:
-    return min(retry.jittered(min(seconds, MAX_DELAY), deps.uniform), MAX_DELAY)
-
-
-def _defer(message: Delivery | Retry, receive_count: int, wait: int, deps: DeliverDependencies) -> None:
-    deps.telemetry.count("DeliveryDeferred")
-    if isinstance(message, Delivery):
-        _defer_first(message, receive_count, wait, deps)
+    Policy: for an app that is off, an organisation's first attempts are skipped and logged beyond a limit. A retry
+    is always parked: its record is there already. So is everything for an app that is paused, which nobody chose.
+    """
+    content = message.content
+    if isinstance(content, Delivery):
+        if because == OFF and deps.parking.full(app, content.organization_id):
+            deps.telemetry.warning("delivery skipped: parking is full", **names(content), limit=deps.parking.limit)
+            deps.telemetry.count("ParkingFull")
+            return
+        known: dict[str, object] = names(content)
+        parked = chain.park_first(content, message.receive_count, deps)
     else:
-        _defer_retry(message, wait, deps)
-
-
-def _defer_first(delivery: Delivery, receive_count: int, wait: int, deps: DeliverDependencies) -> None:
-    if chain.already_recorded(delivery, receive_count, deps):
+        known = {"delivery_id": message.delivery_id, "app_id": content.app_id}
+        parked = isinstance(content, Retry) and chain.park_retry(content, deps)
+    if not parked:
         return
-    if attempts.open_record(delivery, NextState(RETRYING, deps.time() + wait), deps.now()):
-        deps.telemetry.info(
-            "delivery deferred: its app is paused or over its rate", **names(delivery), seconds=wait
-        )
-    deps.scheduler.send(Retry(delivery.delivery_id, delivery.app_id, 1, deps.time()), wait)
+    if because == OFF and isinstance(content, Delivery):
+        deps.parking.note(app, content.organization_id)
+    deps.telemetry.info(f"delivery parked: its app is {because}", **known)
+    deps.telemetry.count("DeliveryParked")
 
 
-def _defer_retry(message: Retry, wait: int, deps: DeliverDependencies) -> None:
-    since = message.deferred_since or deps.time()
-    if deps.time() - since <= deps.policy.span:
-        deps.scheduler.send(replace(message, deferred_since=since), wait)
+def defer(message: QueueMessage, seconds: float, deps: DeliverDependencies, *, reserved: bool) -> None:
+    """Have a delivery come back after so many seconds, when its place has come.
+
+    Policy: one whose place is further away than its retries would take is exhausted at once, and stays replayable.
+    """
+    wait = -int(-seconds // 1)
+    deps.telemetry.count("DeliveryDeferred")
+    retry = _retry(message, wait, deps)
+    if retry is None:
         return
+    if wait > deps.policy.span:
+        _exhaust(retry, deps)
+    else:
+        deps.scheduler.send(replace(retry, reserved=reserved), wait)
+
+
+def _paced(
+    app: App, messages: Sequence[QueueMessage], state: CircuitState, deps: DeliverDependencies
+) -> Admission:
+    admission = Admission()
+    start = Pace(closed_at=state.closed_at)
+    starting = start.rate(deps.time()) < float("inf")
+    for organization_id, of_organization in _by_organization(messages).items():
+        if not app.max_per_second or organization_id is None:
+            admission.go += of_organization
+            continue
+        row = circuits.share(app.app_id, organization_id)
+        _reserve(row, Pace(float(app.max_per_second)), of_organization, admission, deps)
+    if starting and admission.go:
+        go, admission.go = admission.go, []
+        admission.go = [message for message in go if _is_reserved(message)]
+        _reserve(circuits.load(app.app_id), start, [m for m in go if not _is_reserved(m)], admission, deps)
+    return admission
+
+
+def _by_organization(messages: Sequence[QueueMessage]) -> dict[str | None, list[QueueMessage]]:
+    """The messages of each organisation; under None those that have their place already."""
+    groups: dict[str | None, list[QueueMessage]] = {}
+    for message in messages:
+        content = message.content
+        known = None if _is_reserved(message) else getattr(content, "organization_id", "")
+        groups.setdefault(known, []).append(message)
+    return groups
+
+
+def _is_reserved(message: QueueMessage) -> bool:
+    return isinstance(message.content, Retry) and message.content.reserved
+
+
+def _reserve(
+    row: Circuit | Share,
+    pace: Pace,
+    messages: Sequence[QueueMessage],
+    admission: Admission,
+    deps: DeliverDependencies,
+) -> None:
+    for _ in range(RESERVATIONS):
+        before = None if row.tat is None else float(row.tat)
+        waits, after = pace.places(before, len(messages), deps.time())
+        if after == before or after is None or circuits.advance(row, before, after):
+            for message, wait in zip(messages, waits, strict=True):
+                if wait:
+                    admission.waits.append((message, wait, True))
+                else:
+                    admission.go.append(message)
+            return
+        row.refresh(consistent_read=True)
+    # Many workers reserve at the same time. Nothing goes out without its place; all try again a little later.
+    admission.waits += [(message, deps.uniform(*UNRESERVED_SECONDS), False) for message in messages]
+
+
+def _retry(message: QueueMessage, wait: int, deps: DeliverDependencies) -> Retry | None:
+    """The retry that is deferred; for a first attempt its record is written."""
+    delivery = message.content
+    if isinstance(delivery, Retry):
+        return delivery
+    if isinstance(delivery, Trial) or chain.already_recorded(delivery, message.receive_count, deps):
+        return None
+    deferred = NextState(RETRYING, deps.time() + wait)
+    record = attempts.open_record(delivery, deferred, deps.now())
+    known = None if record else attempts.load(delivery.delivery_id)
+    if known and known.is_over_before(delivery.enqueued_at):
+        record = attempts.reopen(delivery, known, deferred, deps.now())
+    if record:
+        deps.telemetry.info("delivery deferred: its app is over its rate", **names(delivery), seconds=wait)
+        return chain.next_retry(record)
+    return chain.next_retry(known) if known and known.state == RETRYING and not known.attempts_made else None
+
+
+def _exhaust(message: Retry, deps: DeliverDependencies) -> None:
     record = chain.claim(message, deps)
     if record is None:
         return
@@ -171,20 +167,8 @@ def _defer_retry(message: Retry, wait: int, deps: DeliverDependencies) -> None:
         # in the record what is left to announce.
         raise InternalError(f"{message.delivery_id} was not written as exhausted under this lease")
     deps.telemetry.warning(
-        "delivery exhausted: it was deferred for as long as its retries would have taken", **names(record.delivery)
+        "delivery exhausted: under its app's rate it would wait longer than its retries take",
+        **names(record.delivery),
     )
     deps.telemetry.count("DeliveryExhausted")
     chain.announce_exhausted(record, deps)
-
-
-def _state(row: Circuit, generation: int) -> CircuitState:
-    def seconds(value: float | None) -> float | None:
-        return None if value is None else float(value)
-
-    return CircuitState(
-        circuits.paused_since(row, generation),
-        seconds(row.next_trial_at) or 0.0,
-        seconds(row.trial_lease_until),
-        seconds(row.closed_at),
-        seconds(row.tat),
-    )

@@ -2,7 +2,7 @@
 
     the endpoint's         a send failure in words that its author understands: retried, counted as a timeout
     the configuration's    a send failure too, about the app's own header, URL or address: see attempt/verdict.py
-    ours                   OurFaultError: the message comes back, the retry budget is untouched, nothing is counted
+    ours                   OurFaultError: made again later, the retry budget is untouched, nothing is counted
 
 No other exception leaves Transport.post. What is in no row is the endpoint's once a byte of its response came,
 because nothing else is new then; before that it is ours.

@@ -145,8 +145,8 @@ class Socket(socket.socket):
     def finish_connect(self) -> None:
         """Raise what became of a connect that began, unless the address accepted."""
         error = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error == errno.ENETUNREACH:
-            # A router on the way said so. If it were our own route that is missing, the connect had not begun.
+        if error in {errno.ENETUNREACH, errno.EACCES, errno.EPERM}:
+            # A router or firewall on the way said so. What this host forbids fails as the connect begins.
             error = errno.EHOSTUNREACH
         if error:
             raise OSError(error, os.strerror(error))

@@ -1,4 +1,8 @@
-"""The mail to an owner: what it says, as text and HTML from templates/."""
+"""The mail to an owner: what it says, as text and HTML from templates/.
+
+The only links in it are our own, to the settings and to where warnings are refused. What others wrote (names,
+URLs, reasons, responses) is written so that no mail client makes a link of it: a mail of ours leads nobody astray.
+"""
 
 import shlex
 import textwrap
@@ -12,7 +16,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from bellhop.registry import App, AuditEntry, Organization
-from bellhop.text import bidi_isolate, cut, defang_links, first_line, one_line
+from bellhop.text import bidi_isolate, cut, first_line, one_line, unlinked
 from health.mail.chart import COLUMNS, chart
 from health.mail.wording import WarningText, day, error, moment, reason, warning_text
 from health.transitions import BY_PERSON
@@ -100,11 +104,11 @@ def _facts(entry: AuditEntry) -> dict[str, Any]:
         "at": moment(entry.at),
         "reason": reason(evidence),
         "by_person": evidence.get("rule") == BY_PERSON,
-        "given_reason": one_line(evidence.get("reason") or "", REASON),
+        "given_reason": unlinked(one_line(evidence.get("reason") or "", REASON)),
         "since": day(since, "%a %d %b %Y") if since else "",
         "off_since": moment(off_since) if off_since else "",
         "check_response": _check_response(evidence.get("response")),
-        "url": one_line(evidence.get("url") or "", URL),
+        "url": unlinked(one_line(evidence.get("url") or "", URL)),
         "last_failure": _last_failure(evidence.get("last_failure")),
         "chart": chart(evidence.get("days") or []),
     }
@@ -120,7 +124,7 @@ def _last_failure(failure: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "at": moment(failure.get("at", "")),
         "event": one_line(failure.get("event", ""), NAME),
         "event_id": one_line(failure.get("event_id", ""), NAME),
-        "response": one_line(first_line(failure.get("response") or ""), RESPONSE),
+        "response": unlinked(one_line(first_line(failure.get("response") or ""), RESPONSE)),
     }
 
 
@@ -132,7 +136,7 @@ def _check_response(response: Mapping[str, Any] | None) -> str:
 
 
 def _name(name: str, key: str) -> str:
-    return one_line(name, NAME) or one_line(key, NAME)
+    return unlinked(one_line(name, NAME) or one_line(key, NAME))
 
 
 def _fill(template: str, slots: Mapping[str, str]) -> str:
@@ -165,5 +169,5 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.globals |= {"light": _LIGHT, "dark": _DARK}
-    templates.filters |= {"bidi_isolate": bidi_isolate, "defang_links": defang_links, "wrap": _wrap}
+    templates.filters |= {"bidi_isolate": bidi_isolate, "wrap": _wrap}
     return templates

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from deliver.http.guard import EndpointPolicy
-from infra.cli import files, stack, terminal
+from infra.cli import files, identity, stack, terminal
 from infra.cli.errors import CommandError
 from infra.cli.registry import effects, headers, loading
 from infra.cli.registry.document import RegistryFileError
@@ -50,7 +50,8 @@ def run(
         for app_id in sorted(plan.generated):
             print_secret(app_id, plan.secrets[app_id], console)
     sys.stdout.flush()  # an operator must have a secret before it is stored
-    effects.execute(plan, connection)
+    deps = identity.transition_dependencies(found, connection)
+    effects.execute(plan, deps, identity.operator())
     if not as_json:
         line(console, f"Applied to {found.name}. Next: bellhop app")
 

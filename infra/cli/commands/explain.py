@@ -19,7 +19,6 @@ from infra.cli import stack, terminal
 from infra.cli.commands.mail import needs_resending
 from infra.cli.terminal import cell, labelled, line, state, table
 from infra.cli.text import duration, stored_time
-from infra.cli.transitions import last_transition
 from infra.cli.views import (
     Replayable,
     audit_document,
@@ -85,7 +84,7 @@ def explain(app: App, thresholds: Thresholds, now: datetime) -> Explanation:
     warnings = transitions.warnings(app) if app.state == ENABLED else ()
     return Explanation(
         app=app,
-        transition=last_transition(app),
+        transition=transitions.last_transition(app),
         thresholds=thresholds,
         pause=pause,
         organizations=tuple(_evaluate(app, name, thresholds, pause, now) for name in counted_in),

@@ -14,7 +14,7 @@ from bellhop.text import printable
 from health import transitions
 from health.mail import mailer
 from health.mail.content import Links, Mail, compose
-from health.mail.mailer import REFUSED_LATER, SENDING, SKIPPED, UNKNOWN
+from health.mail.mailer import REFUSED, REFUSED_LATER, SENDING, SKIPPED, UNKNOWN
 from health.messages import FollowUp
 from health.transitions import PENDING
 from infra.cli import identity, stack, terminal
@@ -24,7 +24,7 @@ from infra.cli.terminal import line, table
 from infra.cli.views import load_app, mail_states
 
 # What an owner may not have got. A pending mail is sent by itself, unless its message is a dead letter.
-UNDELIVERED = (PENDING, UNKNOWN, SKIPPED, *REFUSED_LATER.values())
+UNDELIVERED = (PENDING, UNKNOWN, REFUSED, SKIPPED, *REFUSED_LATER.values())
 SUPPRESSED = ("bounced", "complained")  # SES takes a mail to such an address and does not send it
 
 _NEWEST = 50  # audit entries that are searched for mails
@@ -33,6 +33,7 @@ _MEANINGS = {
     "sending": "being sent now; if its worker died, it will be unknown",
     "sent": "SES took it",
     "unknown": "SES did not say whether it took it; it may have arrived",
+    "refused": "SES takes no mail to this address; mend it in the registry file",
     "skipped": "not sent: app or organisation was gone, or a graver transition came first",
     "bounced": "it came back; SES sends nothing more to this address",
     "complained": "reported as spam; SES sends nothing more to this address",

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from bellhop import queues
 from deliver.attempt import retry, verdict
 from deliver.circuit import rate
-from deliver.circuit.window import FAILED_SHARE, MIN_ATTEMPTS, WINDOW_SECONDS
+from deliver.circuit.strikes import SLOW_SHARE, STRIKES_OF_SLOW, STRIKES_TO_PAUSE, WINDOW_SECONDS
 from infra.cli import stack, terminal
 from infra.cli.terminal import line, table
 from infra.cli.text import duration
@@ -36,9 +35,10 @@ class Step:
 class PausePolicy:
     """When an app is paused and how it comes back, as deliver decides it; times in seconds."""
 
-    window: float = WINDOW_SECONDS
-    attempts: int = MIN_ATTEMPTS
-    failed_share: float = FAILED_SHARE
+    strikes: int = STRIKES_TO_PAUSE
+    strikes_of_slow: int = STRIKES_OF_SLOW
+    window: float = WINDOW_SECONDS  # after which strikes are forgotten, if no other came
+    slow_share: float = SLOW_SHARE  # of the deadline
     first_trial_interval: float = rate.TRIAL_SECONDS
     longest_trial_interval: float = rate.MAX_TRIAL_SECONDS
     trial_share: float = rate.TRIAL_SHARE  # of the pause's age, between two trials
@@ -51,15 +51,14 @@ class PausePolicy:
 class Schedule:
     """The whole policy, in seconds; after a pause of `broken_pause_hours` an internal app is switched off.
 
-    A delivery is deferred for at most `longest_deferral`, and looked at every `deferral_interval` meanwhile.
+    A delivery waits for a pause, or for its place under a rate limit, for at most `longest_wait`.
     """
 
     deadline: int
     steps: tuple[Step, ...]
     retry_after_cap: int
-    longest_deferral: int
+    longest_wait: int
     broken_pause_hours: int
-    deferral_interval: int = queues.MAX_DELAY
     pause: PausePolicy = PausePolicy()
 
 
@@ -94,13 +93,11 @@ def _print(schedule: Schedule, console: Console) -> None:
     line(console, f"An attempt ends after {schedule.deadline} s at the latest; only then its delay begins.")
     cap = duration(schedule.retry_after_cap)
     line(console, f"Retry-After of a 429 or 503 makes a delay longer, up to {cap}; never shorter.")
-    _print_pause(schedule.pause, console)
+    _print_pause(schedule, console)
     hours = schedule.broken_pause_hours
     line(console, f"    After {hours} hours without a successful trial, an internal app is switched off.")
-    longest, interval = duration(schedule.longest_deferral), duration(schedule.deferral_interval)
-    line(
-        console, f"A delivery is deferred for at most {longest}, looked at every {interval}; then it is exhausted."
-    )
+    longest = duration(schedule.longest_wait)
+    line(console, f"A delivery waits for a pause or a rate limit for at most {longest}; then it is exhausted.")
 
 
 def _row(step: Step) -> tuple[str, ...]:
@@ -111,16 +108,19 @@ def _row(step: Step) -> tuple[str, ...]:
     return str(step.attempt), duration(step.delay), jittered, total
 
 
-def _print_pause(pause: PausePolicy, console: Console) -> None:
-    window, share = duration(pause.window), f"{pause.failed_share:.0%}"
+def _print_pause(schedule: Schedule, console: Console) -> None:
+    pause = schedule.pause
     first, longest = duration(pause.first_trial_interval), duration(pause.longest_trial_interval)
-    doubling = duration(pause.doubling)
+    lapse = duration(pause.window)
+    doubling, slow = duration(pause.doubling), schedule.deadline * pause.slow_share
     start = f"{pause.start_rate:g} a second, doubling every {doubling}, up to {pause.full_rate:g}"
     for text in (
-        f"An app is paused when {share} of at least {pause.attempts} attempts in {window} failed:",
-        "    its deliveries wait, which uses up none of their attempts;",
-        f"    one at a time is a trial, every {first} at first, then every {pause.trial_share:.0%} of the",
-        f"    pause's age, at most {longest} apart; the first that succeeds ends the pause;",
+        f"An app is paused when its endpoint has {pause.strikes} strikes in a row, at most {lapse} apart:",
+        "    no response, a 5xx or a 429 is one; any other response takes all of them back;",
+        f"    an attempt of that kind which lasted {slow:g} s or longer counts as {pause.strikes_of_slow};",
+        "    its deliveries are parked, which uses up none of their attempts;",
+        f"    the oldest that is due is a trial, every {first} at first, then every {pause.trial_share:.0%}",
+        f"    of the pause's age, at most {longest} apart; the first that finds the endpoint well ends the pause;",
         f"    then deliveries start slowly: {start}; from there without limit.",
     ):
         line(console, text)

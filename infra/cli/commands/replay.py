@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE
 from bellhop.registry import DISABLED, App
-from health.messages import Replay
+from bellhop.replays import Replay
 from health.replay import effective_rate
 from infra.cli import identity, stack, terminal
 from infra.cli.errors import CommandError

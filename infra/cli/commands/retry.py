@@ -105,7 +105,9 @@ def _refuse_switched_off(record: DeliveryRecord) -> None:
 def _make_due(record: DeliveryRecord, now: datetime) -> None:
     row = DeliveryRecord
     due = [row.state.set(RETRYING), row.next_attempt_at.set(now.timestamp()), *attempts.unlisted()]
-    unchanged = (row.state == record.state) & (row.attempts_made == record.attempts_made)
+    # Or this very write was made, its response was lost, and the SDK repeats it: the time is ours.
+    ours = (row.state == RETRYING) & (row.next_attempt_at == now.timestamp())
+    unchanged = (row.attempts_made == record.attempts_made) & ((row.state == record.state) | ours)
     if not change(DeliveryRecord(record.delivery_id), due, unchanged):
         raise CommandError(
             f"{record.delivery_id} was changed meanwhile by somebody else: `bellhop log {record.app_id}` shows how"

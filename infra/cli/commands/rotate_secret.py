@@ -84,7 +84,9 @@ def execute(rotation: Rotation) -> None:
         actions += [row.previous.set(rotation.replaced), row.previous_until.set(int(rotation.until.timestamp()))]
     else:
         actions += [row.previous.remove(), row.previous_until.remove()]
-    if not change(row(rotation.app_id), actions, row.secret == rotation.replaced):
+    # The new secret is there already if this write was made, its response was lost, and the SDK repeats it.
+    as_seen = (row.secret == rotation.replaced) | (row.secret == rotation.secret)
+    if not change(row(rotation.app_id), actions, as_seen):
         raise CommandError(
             f"the secret of {rotation.app_id} was changed meanwhile by somebody else, and the one shown here was "
             f"not stored: `bellhop app {rotation.app_id}` says whether a rotation is running"

@@ -13,6 +13,8 @@ from bellhop.events import subscribed_name
 from bellhop.registry import INSTALLED, INTERNAL
 from deliver.http import endpoint_url
 from deliver.http.guard import EndpointPolicy
+from health.mail import address
+from health.mail.address import AddressError
 from infra.cli import signing_secrets
 from infra.cli.registry import headers, validation
 from infra.cli.registry.document import Document, Path, RegistryFileError, did_you_mean, read
@@ -59,7 +61,7 @@ class _Loader:
 
     def load(self) -> RegistryFile:
         for slug, fields in self._entries("organizations"):
-            self.organizations[slug] = _organization(slug, fields)
+            self.organizations[slug] = self._organization(slug, fields)
         self._refuse_shared_ids()
         for slug, fields in self._entries("apps"):
             self.apps[slug] = self._app(slug, fields)
@@ -69,6 +71,25 @@ class _Loader:
     def _entries(self, section: str) -> Iterator[tuple[str, Fields]]:
         for slug, fields in ((self.document.root or {}).get(section) or {}).items():
             yield slug, fields or {}
+
+    def _organization(self, slug: str, fields: Fields) -> OrganizationSpec | None:
+        organization_id, name = fields.get("id", slug), fields.get("name", slug)
+        owners = [
+            self._owner(owner, ("organizations", slug, "owners", number))
+            for number, owner in enumerate(fields.get("owners") or [])
+        ]
+        if organization_id is None or name is None:
+            return None
+        warnings = _flag(fields.get("warnings"), default=True)
+        return OrganizationSpec(organization_id, slug, name, _each_once(owners), warnings)
+
+    def _owner(self, owner: str | None, path: Path) -> str | None:
+        """The address as SES takes it."""
+        try:
+            return None if owner is None else address.encode(owner)
+        except AddressError as error:
+            self.document.report(path, f"is {owner!r}, which {error}")
+            return None
 
     def _refuse_shared_ids(self) -> None:
         first: dict[str, str] = {}
@@ -182,15 +203,6 @@ class _Loader:
             if subscribed_name(name, list(app.events)) is None:
                 message = f"lists {name}, which app {app.app_id} does not; add it to the app, or drop it here"
                 self.document.report(path, message)
-
-
-def _organization(slug: str, fields: Fields) -> OrganizationSpec | None:
-    organization_id, name = fields.get("id", slug), fields.get("name", slug)
-    if organization_id is None or name is None:
-        return None
-    return OrganizationSpec(
-        organization_id, slug, name, _each_once(fields.get("owners")), _flag(fields.get("warnings"), default=True)
-    )
 
 
 def _events(names: list[str | None] | None) -> tuple[str, ...]:

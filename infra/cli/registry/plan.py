@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from bellhop.registry import App, Installation, Organization
+from bellhop.registry import INTERNAL, App, Installation, Organization
 from infra.cli.registry.model import AppSpec, InstallationSpec, Key, OrganizationSpec, RegistryFile, Spec, key
 
 _SPECS: dict[type, Callable[..., Spec]] = {
@@ -25,10 +25,14 @@ class PlanConflictError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What the stack has of what the file names, and the stored secrets of its apps."""
+    """What the stack has of what the file names, and the stored secrets of its apps.
+
+    `installed` says in which organisations the apps of `confined` are installed.
+    """
 
     specs: Mapping[Key, Spec]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    installed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,11 @@ def make(desired: RegistryFile, current: Current, generate: Callable[[], str]) -
     """The plan that makes the stack what the file asks for; `generate` returns a new signing secret.
 
     Raises:
-        PlanConflictError: the file would replace a secret, or give an installation to another app.
+        PlanConflictError: the file would replace a secret, give an installation to another app, or leave an
+            internal app installed in an organisation that does not own it.
     """
-    changes = [change for spec in desired.specs if (change := _change(spec, current.specs.get(key(spec))))]
-    problems = [*_moved(changes), *_replaced(desired, current)]
+    changes = [change for spec in desired.specs if (change := change_of(spec, current.specs.get(key(spec))))]
+    problems = [*_moved(changes), *_installed_elsewhere(desired, current), *_replaced(desired, current)]
     if problems:
         raise PlanConflictError(problems)
     apps = [spec.app_id for spec in desired.specs if isinstance(spec, AppSpec)]
@@ -73,6 +78,18 @@ def make(desired: RegistryFile, current: Current, generate: Callable[[], str]) -
     generated = frozenset(app for app in without if app not in desired.secrets)
     secrets = {app: generate() if app in generated else desired.secrets[app] for app in without}
     return Plan(tuple(changes), len(desired.specs) - len(changes), secrets, generated)
+
+
+def confined(desired: Iterable[Spec], stored: Mapping[Key, Spec]) -> list[str]:
+    """The apps that the file makes internal, or internal to another organisation, than they are."""
+    apps = [(spec, stored.get(key(spec))) for spec in desired if isinstance(spec, AppSpec)]
+    return [
+        spec.app_id
+        for spec, old in apps
+        if spec.kind == INTERNAL
+        and isinstance(old, AppSpec)
+        and (old.kind, old.organization_id) != (spec.kind, spec.organization_id)
+    ]
 
 
 def spec_of(item: Organization | App | Installation) -> Spec:
@@ -85,7 +102,8 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _change(spec: Spec, stored: Spec | None) -> Change | None:
+def change_of(spec: Spec, stored: Spec | None) -> Change | None:
+    """What makes the stored item what is asked for; None when it is so already."""
     names = [f.name for f in fields(spec)]
     if stored is None:
         return Change(spec, creates=True, fields={n: (None, getattr(spec, n)) for n in names})
@@ -107,6 +125,17 @@ def _moved(changes: Iterable[Change]) -> list[str]:
         "give it another `id`"
         for change in changes
         if not change.creates and _FIXED & change.fields.keys()
+    ]
+
+
+def _installed_elsewhere(desired: RegistryFile, current: Current) -> list[str]:
+    # Otherwise another customer's events would go on to it, and its failures there be mailed to the wrong owners.
+    return [
+        f"apps.{spec.app_id}: is to be internal to {spec.organization_id}, but is installed on this stack in "
+        f"{', '.join(sorted(elsewhere))}; apply `status: uninstalled` there first, or use another slug"
+        for spec in desired.specs
+        if isinstance(spec, AppSpec)
+        and (elsewhere := current.installed.get(spec.app_id, frozenset()) - {spec.organization_id})
     ]
 
 

@@ -37,11 +37,55 @@ def claimed(number: int, attempt: int = 1, *, replay: bool = False, lease: str =
     return attempts.claim(f"msg_{number:03d}", attempt, lease, NOW, 30, replay=replay)
 
 
-def test_what_is_replayable_is_listed_in_the_order_in_which_it_became_so(aws: None) -> None:
+def test_what_is_parked_is_listed_in_its_order_and_then_what_is_exhausted_in_its(aws: None) -> None:
     for number, at in [(1, 3.0), (2, 1.0), (3, 2.0)]:
-        opened(number, REPLAYABLE[number % 2], at)
+        opened(number, PARKED, at)
+        opened(number + 10, EXHAUSTED, at)
     opened(4, PARKED, app_id="other")
-    assert listed() == ["msg_002", "msg_003", "msg_001"]
+    assert listed() == ["msg_002", "msg_003", "msg_001", "msg_012", "msg_013", "msg_011"]
+    parked = attempts.replayable("pager", None, 2, exhausted=False)
+    parked += attempts.replayable("pager", parked[-1].replayable_at, 9, exhausted=False)
+    assert [row.delivery_id for row in parked] == ["msg_002", "msg_003", "msg_001"]
+
+
+def test_what_is_parked_until_its_retry_is_due_is_not_waiting_before(aws: None) -> None:
+    opened(1, RETRYING)
+    record = claimed(1)
+    assert record
+    attempts.finish(record, NextState(PARKED, NOW.timestamp() + 60, FAILED), NOW)
+    opened(2, PARKED, 30)
+    assert [row.delivery_id for row in attempts.waiting("pager", NOW + timedelta(seconds=59), 9)] == ["msg_002"]
+    assert len(attempts.waiting("pager", NOW + timedelta(seconds=60), 9)) == 2
+
+
+def test_what_is_parked_at_a_cursors_time_or_later_is_listed_after_it(aws: None) -> None:
+    opened(1, PARKED, 1)
+    opened(2, PARKED, 2)
+    for seconds, names in [(1, ["msg_001", "msg_002"]), (2, ["msg_002"]), (3, [])]:
+        cursor = attempts.place_at(NOW + timedelta(seconds=seconds))
+        rows = attempts.replayable("pager", cursor, 9, exhausted=False)
+        assert [row.delivery_id for row in rows] == names
+
+
+def test_what_is_exhausted_where_it_is_parked_moves_once_it_is_announced(aws: None) -> None:
+    opened(1, PARKED)
+    [row] = attempts.waiting("pager", NOW, 9)
+    assert attempts.exhaust(row, NOW)
+    [row] = attempts.waiting("pager", NOW, 9)
+    assert row.state == EXHAUSTED
+    assert attempts.exhaust(row, NOW)
+    assert attempts.list_exhausted("pager", row, NOW)
+    assert attempts.waiting("pager", NOW, 9) == []
+    assert listed() == ["msg_001"]
+    assert not attempts.list_exhausted("pager", row, NOW)
+
+
+def test_what_is_being_attempted_is_neither_parked_nor_exhausted(aws: None) -> None:
+    opened(1, PARKED)
+    [row] = attempts.waiting("pager", NOW, 9)
+    assert claimed(1, replay=True)
+    assert not attempts.park("pager", "msg_001", 1, NOW, replay=True)
+    assert attempts.exhaust(row, NOW) is None
 
 
 @pytest.mark.parametrize("state", NOT_REPLAYABLE)
@@ -60,7 +104,8 @@ def test_a_row_of_the_list_tells_whose_it_is_its_state_and_its_attempt(aws: None
     opened(1, EXHAUSTED, 2)
     [row] = attempts.replayable("pager", None, 10)
     assert (row.app_id, row.delivery_id, row.state, row.attempts_made) == ("pager", "msg_001", EXHAUSTED, 0)
-    assert row.replayable_at == "2026-11-23T12:00:02.000+00:00#msg_001"
+    assert row.replayable_at == "exhausted#2026-11-23T12:00:02.000+00:00#msg_001"
+    assert attempts.listed_since(row) == "2026-11-23T12:00:02.000+00:00"
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 8])
@@ -105,13 +150,13 @@ def test_a_record_leaves_the_log_thirty_days_after_it_was_opened_whatever_happen
 
 
 @pytest.mark.parametrize("state", REPLAYABLE)
-def test_a_replay_takes_what_is_replayable_off_the_list_and_nothing_else_takes_it(aws: None, state: str) -> None:
+def test_a_replay_leases_what_is_replayable_and_leaves_it_listed(aws: None, state: str) -> None:
     opened(1, state)
     assert claimed(1) is None
     record = claimed(1, replay=True)
     assert record
-    assert record.state == RETRYING
-    assert [record.replayable_for, record.replayable_at] == [None, None]
+    assert (record.state, listed()) == (state, ["msg_001"])
+    assert attempts.finish(record, NextState(DELIVERED, attempt=FAILED), NOW)
     assert listed() == []
 
 
@@ -127,24 +172,3 @@ def test_a_replay_that_died_with_its_claim_can_be_claimed_again_after_its_lease(
 def test_a_replay_takes_neither_what_has_ended_nor_another_attempt(aws: None, state: str, attempt: int) -> None:
     opened(1, state)
     assert claimed(1, attempt, replay=True) is None
-
-
-def test_what_was_taken_off_the_list_stays_replayable_and_claimable(aws: None) -> None:
-    replayable_at = str(opened(1, PARKED).replayable_at)
-    assert attempts.unlist("msg_001", replayable_at)
-    assert listed() == []
-    assert claimed(1, replay=True)
-
-
-def test_what_was_parked_anew_meanwhile_stays_on_the_list(aws: None) -> None:
-    first = str(opened(1, PARKED).replayable_at)
-    record = claimed(1, replay=True)
-    assert record
-    attempts.finish(record, NextState(PARKED), NOW + timedelta(seconds=1))
-    assert not attempts.unlist("msg_001", first)
-    assert listed() == ["msg_001"]
-
-
-def test_a_record_that_is_gone_cannot_be_taken_off_the_list(aws: None) -> None:
-    assert not attempts.unlist("msg_001", "2026-11-23T12:00:00.000+00:00#msg_001")
-    assert attempts.load("msg_001") is None

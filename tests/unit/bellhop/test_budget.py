@@ -79,6 +79,18 @@ def test_forty_writes_to_a_table_that_never_responds_cost_two_tries_and_other_ta
             put(dynamodb, "successes")
 
 
+def test_one_silent_key_kept_what_was_posted_from_being_written(
+    dynamodb: Any, network: Network, budget: Budget
+) -> None:
+    with budget.invocation(lambda: 30_000):
+        with budget.keeping(10.0), pytest.raises(ReadTimeoutError):
+            put(dynamodb)
+        network.silent.clear()
+        with budget.keeping(3.0):
+            put(dynamodb)
+    assert len(network.tries) == SILENCES + 1
+
+
 def test_the_next_invocation_calls_again_what_was_silent_in_the_last(
     dynamodb: Any, network: Network, budget: Budget
 ) -> None:
@@ -109,3 +121,13 @@ def test_outside_of_an_invocation_every_call_is_made(dynamodb: Any, network: Net
     network.silent.clear()
     put(dynamodb)
     assert network.tries == ["PutItem"]
+
+
+def test_what_fits_is_told_before_it_is_begun() -> None:
+    budget = Budget()
+    assert budget.fits(1_000_000.0)
+    with budget.invocation(lambda: 9_000):
+        assert budget.fits(8.0)
+        with budget.keeping(3.0):
+            assert budget.fits(5.0)
+            assert not budget.fits(5.1)

@@ -7,16 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop import deliveries, pings
-from bellhop.deliveries import Delivery, Retry
+from bellhop.deliveries import Delivery, Retry, Trial
 from tests.support.fakes import app, delivery
 
 TEXT = st.text(max_size=40)
-RETRIES = st.builds(Retry, TEXT, TEXT, st.integers(1, 20), st.none() | st.floats(0, 2e9), st.booleans())
+RETRIES = st.builds(Retry, TEXT, TEXT, st.integers(1, 20), st.booleans(), st.booleans(), TEXT)
 DELIVERIES = st.builds(Delivery, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, st.binary(max_size=2000), st.booleans())
 
 
-@given(RETRIES | DELIVERIES)
-def test_what_is_decoded_is_what_was_encoded(message: Delivery | Retry) -> None:
+TRIALS = st.builds(Trial, TEXT, st.integers(1, 20), st.integers(0, 2000))
+
+
+@given(RETRIES | DELIVERIES | TRIALS)
+def test_what_is_decoded_is_what_was_encoded(message: Delivery | Retry | Trial) -> None:
     assert deliveries.decode(deliveries.encode(message)) == message
 
 
@@ -37,8 +40,8 @@ def test_what_is_not_set_is_not_sent_so_that_the_version_before_can_read_it() ->
     assert "ping" not in json.loads(deliveries.encode(delivery()))
 
 
-@pytest.mark.parametrize("message", [delivery(), Retry("msg_1", "pager", 2)])
-def test_a_field_that_a_newer_version_added_is_ignored(message: Delivery | Retry) -> None:
+@pytest.mark.parametrize("message", [delivery(), Retry("msg_1", "pager", 2), Trial("pager", 1, 0)])
+def test_a_field_that_a_newer_version_added_is_ignored(message: Delivery | Retry | Trial) -> None:
     newer = json.loads(deliveries.encode(message)) | {"added_later": 1}
     assert deliveries.decode(json.dumps(newer)) == message
 

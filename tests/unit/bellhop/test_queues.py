@@ -43,6 +43,12 @@ def test_a_batch_counts_bytes_and_not_characters() -> None:
     assert len(list(batches(enumerate([OutgoingMessage(half, "g")] * 3)))) == 2
 
 
+def test_a_batch_counts_the_bytes_of_attributes_too() -> None:
+    half = OutgoingMessage("x" * 1000, attributes={"cursor": "ä" * (MAX_BATCH_BYTES // 4)})
+    assert half.size == 1000 + len("cursor") + len("String") + MAX_BATCH_BYTES // 4 * 2
+    assert len(list(batches(enumerate([half] * 2)))) == 2
+
+
 def test_rejected_entries_alone_are_sent_again() -> None:
     sqs = Sqs({"3": 1, "7": 2})
     assert send(sqs, 10) == set()

@@ -9,8 +9,8 @@ from pynamodb.exceptions import PynamoDBException
 
 from bellhop import tables
 from bellhop.events import parse
-from bellhop.registry import App, Installation, Organization, Registry
-from notify.fanout import fan_out
+from bellhop.registry import PAGE, App, Installation, Organization, Registry
+from notify.fanout import FanOut
 from tests.support.endpoint import Clock
 from tests.support.fakes import app, installation, issue_event, organization
 
@@ -113,9 +113,31 @@ def test_an_event_fans_out_from_what_is_remembered_as_it_did_from_the_tables(
     for row in rows:
         row.save()
     event = parse(json.dumps(issue_event()))
-    first = fan_out(event, registry)
-    assert [delivery.app_id for delivery in first.deliveries] == ["a"]
-    assert first.skipped == {"event_not_in_app": ["in-b"]}
-    assert len(reads) == 4
-    assert fan_out(event, registry) == first
-    assert len(reads) == 4
+    for _ in range(2):
+        fan_out = FanOut(event, registry)
+        assert [delivery.app_id for delivery in fan_out.steps() if delivery] == ["a"]
+        assert fan_out.skipped == {"event_not_in_app": ["in-b"]}
+        assert len(reads) == 4
+
+
+def test_a_large_organisation_is_read_in_pages_from_the_last_one_on(registry: Registry, reads: list[str]) -> None:
+    with Installation.batch_write() as batch:
+        for number in range(PAGE + 1):
+            batch.save(installation(f"{number:03}"))
+    first = registry.installations("acme")
+    rest = registry.installations("acme", first[-1].installation_id)
+    assert [found.app_id for found in first + rest] == [f"{number:03}" for number in range(PAGE + 1)]
+    assert len(first) == PAGE
+    assert reads.count("Query") == 2
+
+
+def test_the_cache_is_bounded_by_what_it_holds_and_takes_nothing_that_could_never_fit(
+    clock: Clock, reads: list[str]
+) -> None:
+    small = Registry(SECONDS, lambda: clock().timestamp(), size=100)
+    app("a", events=["issue.created"] * 70).save()
+    app("b", events=["issue.created"] * 70).save()
+    app("huge", events=["issue.created"] * 1000).save()
+    for name in ("a", "b", "a", "huge", "huge", "a"):
+        assert small.app(name)
+    assert len(reads) == 5

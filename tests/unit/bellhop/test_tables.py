@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.transactions import TransactWrite
 
@@ -51,6 +51,21 @@ def test_only_a_failed_condition_counts_as_lost() -> None:
     assert not lost_condition(
         TransactWriteError("busy", ClientError({"Error": {"Code": "Busy"}}, "TransactWriteItems"))
     )
+
+
+def test_a_table_that_does_not_respond_is_a_fault_of_ours_and_no_bug(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silence = UpdateError(cause=ReadTimeoutError(endpoint_url="https://dynamodb"))
+    assert not lost_condition(silence)
+    assert not throttled(silence)
+
+    def silent(*_: Any, **__: Any) -> None:
+        raise silence
+
+    monkeypatch.setattr(App, "update", silent)
+    with pytest.raises(UpdateError):
+        change(App("pager"), [App.generation.set(2)], App.generation == 1)
 
 
 @pytest.mark.parametrize(

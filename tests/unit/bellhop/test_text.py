@@ -1,12 +1,13 @@
 """Text that others wrote, made safe."""
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.text import bidi_isolate, cut, defang_links, first_line, one_line, printable
+from bellhop.text import bidi_isolate, cut, first_line, one_line, printable, unlinked
 
 FAMILY, FLAG = "👩‍👩‍👧‍👦", "🇩🇪"
 
@@ -57,10 +58,35 @@ def test_only_what_runs_from_right_to_left_is_isolated() -> None:
     assert bidi_isolate("תג 7") == "\u2068תג 7\u2069"
 
 
-def test_nothing_is_left_that_a_mail_client_takes_for_a_link() -> None:
-    assert defang_links("see http://a.example, a@b.example. So.") == (
-        "see http\u200b://a\u200b.example, a\u200b@b\u200b.example. So."
-    )
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("see http://a.example, a@b.example. So.", "see http[:]//a[.]example, a[@]b[.]example. So."),
+        ("www.evil", "www[.]evil"),
+        ("WWW.1/x", "WWW[.]1/x"),
+        ("evil.com", "evil[.]com"),
+        ("evil\u200d.\u200dcom", "evil\u200d[.]\u200dcom"),
+        ("evil。com", "evil[。]com"),
+        ("mailto:ops", "mailto[:]ops"),
+        ("http://192.0.2.1", "http[:]//192[.]0.2.1"),
+        (r"\\server\share", r"[\\]server\share"),
+        ("version 1.2 at 12:30, ratio 3:4... and so on. Error: none", None),
+        ('{"error": "not found"}', None),
+    ],
+)
+def test_nothing_is_left_that_a_mail_client_takes_for_a_link(text: str, written: str | None) -> None:
+    assert unlinked(text) == (text if written is None else written)
+
+
+# As greedy as the mail clients are, all together.
+LINK = re.compile(
+    r"(?i)[a-z][a-z0-9+.-]*:(//|[a-z0-9])|www\.|ftp\.|[^\s@\[]@[^\s@\]]|[^\s.\[]\.[a-z]{2,}|\d+\.\d+\.\d+\.\d+"
+)
+
+
+@given(st.text() | st.text("aZ1.:/@\\ww-_\u200d。 "))
+def test_no_text_can_be_written_that_becomes_a_link(text: str) -> None:
+    assert not LINK.search(unlinked(text))
 
 
 @given(st.text(), st.integers(2, 50))

@@ -44,7 +44,8 @@ def test_app_as_json_has_its_days_hooks_and_audit() -> None:
     (day,) = view["days"]["4501"]
     assert (day["success"], day["error"], day["fatal"]) == (3, 1, 0)
     assert view["installations"][0]["projects"] is None
-    (entry,) = view["audit"]
+    entry, registered = view["audit"]
+    assert registered["action"] == "app.registered"
     assert entry["mails"] == {"ada@acme.example": "sent", "grace@acme.example": "unknown"}
     assert "secret" not in view
 

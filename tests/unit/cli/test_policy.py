@@ -1,12 +1,9 @@
 import json
 from functools import partial
 
-import pytest
-
-from bellhop.queues import MAX_DELAY
 from deliver.attempt import retry
 from deliver.attempt.verdict import MAX_RETRY_AFTER
-from deliver.circuit import rate, window
+from deliver.circuit import rate, strikes
 from deliver.dependencies import RetryPolicy
 from infra.cli.commands.policy import schedule_of
 from tests.unit.cli.cli_runner import CloudFormation, succeed
@@ -30,12 +27,11 @@ def test_every_attempt_has_its_delay_with_the_jitter_that_deliver_adds() -> None
     assert (retries[-1].total_least, retries[-1].total_most) == (272_165, 299_382)
 
 
-def test_what_is_shown_of_deferring_is_what_deliver_does() -> None:
+def test_what_is_shown_of_waiting_is_what_deliver_does() -> None:
     schedule = schedule_of(FULL, 10, 72)
-    assert schedule.longest_deferral == RetryPolicy(FULL, 30).span
-    assert schedule.deferral_interval == MAX_DELAY
+    assert schedule.longest_wait == RetryPolicy(FULL, 30).span
     assert schedule.retry_after_cap == MAX_RETRY_AFTER
-    assert schedule.pause.window == window.WINDOW_SECONDS
+    assert schedule.pause.strikes == strikes.STRIKES_TO_PAUSE
     assert schedule.pause.longest_trial_interval == rate.MAX_TRIAL_SECONDS
 
 
@@ -48,12 +44,13 @@ def test_the_policy_is_that_of_the_stacks_parameters(cloudformation: CloudFormat
     for part in (
         "ends after 3 s at the latest",
         "up to 1 d; never shorter",
-        "50% of at least 10 attempts in 5 min failed",
-        "every 30 s at first, then every 10% of the",
+        "has 10 strikes in a row, at most 1 h apart",
+        "which lasted 1.5 s or longer counts as 4",
+        "every 30 s at first, then every 10%",
         "at most 15 min apart",
         "1 a second, doubling every 10 s, up to 64",
         "After 72 hours without a successful trial, an internal app is switched off",
-        "is deferred for at most 2 h, looked at every 15 min; then it is exhausted",
+        "waits for a pause or a rate limit for at most 2 h; then it is exhausted",
     ):
         assert part in shown
 
@@ -61,5 +58,5 @@ def test_the_policy_is_that_of_the_stacks_parameters(cloudformation: CloudFormat
 def test_as_json_the_policy_is_in_seconds(cloudformation: CloudFormation) -> None:
     read = json.loads(succeed("policy", "--json"))
     assert [step["delay"] for step in read["steps"]] == [0, 5, 60, 86_400]
-    assert (read["deadline"], read["longest_deferral"], read["retry_after_cap"]) == (10, 86_465, 86_400)
-    assert read["pause"]["failed_share"] == pytest.approx(0.5)
+    assert (read["deadline"], read["longest_wait"], read["retry_after_cap"]) == (10, 86_465, 86_400)
+    assert read["pause"]["strikes"] == 10

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bellhop.attempts import EXHAUSTED
-from health.messages import Replay
+from bellhop.replays import Replay
 from infra.cli.views import count_replayable
 from tests.unit.cli.cli_runner import bellhop, refused, succeed
 from tests.unit.cli.failing_app import add_replayable, announced, register, switch_off
@@ -64,6 +64,6 @@ def test_more_than_can_be_counted_is_replayed_all_the_same(monkeypatch: pytest.M
     add_replayable(1)
     monkeypatch.setattr(count_replayable, "__defaults__", (2,))
     shown = succeed("replay", "pager")
-    assert "at least 2 exhausted" in shown
+    assert "at least 1 parked, 1 exhausted" in shown
     assert len(announced()) == 1
     assert "At least 2 deliveries follow" in succeed("replay", "pager", "--exhausted")

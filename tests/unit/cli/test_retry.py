@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -177,3 +178,18 @@ def test_a_ping_is_not_tried_again_as_if_it_were_a_delivery(retries: RetryQueue)
     with pytest.raises(CommandError, match="`bellhop ping pager` sends another"):
         retry_now(retries)
     assert sent(retries) == []
+
+
+def test_a_write_whose_response_was_lost_is_not_taken_for_somebody_elses(
+    retries: RetryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(EXHAUSTED)
+    update = DeliveryRecord.update
+
+    def twice(row: DeliveryRecord, **change: Any) -> Any:
+        update(row, **change)  # the response is lost, and the SDK writes a second time
+        return update(row, **change)
+
+    monkeypatch.setattr(DeliveryRecord, "update", twice)
+    assert retry_now(retries) == RequestedRetry(ID, "pager", 4, EXHAUSTED)
+    assert sent(retries) == [Retry(ID, "pager", 4)]

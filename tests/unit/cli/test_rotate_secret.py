@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,21 @@ def test_of_two_operators_one_wins_and_the_other_is_told(old: str) -> None:
         rotate_secret.execute(mine)
     assert (stored().secret, stored().previous) == (theirs.secret, old)
     assert mine.secret not in repr(mine)
+
+
+def test_a_secret_that_was_stored_is_not_called_lost_because_the_response_was(
+    old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = SigningSecret.update
+
+    def twice(row: SigningSecret, **change: Any) -> Any:
+        update(row, **change)  # the response is lost, and the SDK writes a second time
+        return update(row, **change)
+
+    monkeypatch.setattr(SigningSecret, "update", twice)
+    shown = succeed("rotate-secret", "pager")
+    assert stored().secret in shown
+    assert stored().previous == old
 
 
 @pytest.mark.parametrize("overlap", ["8d", "1y", "-1h", "forever"])

@@ -38,6 +38,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 ENVIRONMENT = {
     "RETRIES_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/work",
+    "TRANSITIONS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/transitions",
     "RETRIES_QUEUE_ARN": "arn:aws:sqs:eu-west-1:123456789012:work",
     "SCHEDULE_GROUP": "retries",
     "SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedules",
@@ -55,6 +56,7 @@ ENVIRONMENT = {
     "FRESH_SECONDS": "190",
     "RETRY_DELAYS_SECONDS": "5,60",
     "PARKED_PER_APP": "1000",
+    "REPLAY_PER_SECOND": "10",
     "EVENT_BUS": "default",
     "ALLOW_HTTP": "true",
     "ALLOW_PRIVATE_ADDRESSES": "true",

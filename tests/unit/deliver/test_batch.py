@@ -1,13 +1,16 @@
 """A batch: its posts side by side, each fault its own message's, everything written when all have ended."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from bellhop import attempts
+from bellhop import attempts, circuits, deliveries
+from bellhop.deliveries import Retry
 from deliver.attempt import signing
-from deliver.dependencies import DeliverDependencies
+from deliver.batch import process
+from deliver.dependencies import DeliverDependencies, Invocation
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
 from tests.support.endpoint import Endpoint, counters, record, recorded, response, retries, run
@@ -46,20 +49,30 @@ class Exhausted:
 def test_descriptors_that_ran_out_were_counted_as_the_endpoints_timeout(
     deps: DeliverDependencies, queue: str
 ) -> None:
-    assert run(deps, Exhausted(), *batch(1)) == ["m0"]
-    assert attempts.load("msg_0") is None
+    assert run(deps, Exhausted(), *batch(1)) == []
     assert set(counters().values()) == {0}
     assert recorded(deps).counts == {"OurFault": 1}
+    assert not circuits.load("pager").strikes
 
 
-def test_a_retry_that_failed_by_our_fault_is_made_as_soon_as_its_message_comes_back(
+def test_an_outage_of_ours_that_lasts_longer_than_ten_receives_dead_lettered_what_could_be_tried_later(
     deps: DeliverDependencies, queue: str
 ) -> None:
+    due = batch(1)
+    for _ in range(30):
+        assert run(deps, Exhausted(), *due) == []
+        [message] = due = retries(queue)
+        assert deliveries.decode(message["body"]) == Retry("msg_0", "pager", 1, organization_id="acme")
+    assert (record("msg_0").state, record("msg_0").attempts_made, record("msg_0").attempts) == ("retrying", 0, [])
+    assert run(deps, Endpoint(response(200)), *due) == []
+    assert record("msg_0").state == "delivered"
+
+
+def test_a_retry_that_failed_by_our_fault_spends_no_budget(deps: DeliverDependencies, queue: str) -> None:
     run(deps, Endpoint(response(500)), *batch(1))
-    [retry] = retries(queue)
-    assert run(deps, Exhausted(), retry) == [retry["messageId"]]
+    assert run(deps, Exhausted(), *retries(queue)) == []
     assert record("msg_0").attempts_made == 1
-    assert run(deps, Endpoint(response(200)), retry) == []
+    assert run(deps, Endpoint(response(200)), *retries(queue)) == []
     assert record("msg_0").state == "delivered"
 
 
@@ -84,3 +97,64 @@ def test_a_batch_of_one_app_is_posted_whole_and_defers_nothing(deps: DeliverDepe
     assert run(deps, endpoint, *batch(100)) == []
     assert len(endpoint.posted) == 100
     assert retries(queue) == []
+
+
+class SlowTables:
+    """An invocation in which each attempt that is begun takes so many seconds; the endpoint takes none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.left = 30.0
+        claim, begin = attempts.claim, attempts.finish
+
+        def slow(call: Any) -> Any:
+            def called(*args: Any, **kwargs: Any) -> Any:
+                self.left -= seconds
+                assert self.left > 0, "a write did not fit"
+                return call(*args, **kwargs)
+
+            return called
+
+        monkeypatch.setattr(attempts, "claim", slow(claim))
+        monkeypatch.setattr(attempts, "finish", slow(begin))
+
+    def remaining_milliseconds(self) -> int:
+        return round(self.left * 1000)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.4, 0.8, 1.3, 2.5])
+def test_a_table_that_is_only_slow_made_healthy_retries_be_posted_again(
+    deps: DeliverDependencies, queue: str, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    run(deps, Endpoint(response(404)), *batch(10))
+    due = retries(queue)
+    tables = SlowTables(monkeypatch, seconds)
+
+    class Hangs(Endpoint):
+        def post(self, *call: Any) -> Any:
+            if not self.posted:
+                tables.left -= deps.deadline
+            return super().post(*call)
+
+    endpoint = Hangs(response(200))
+    invocation = Invocation(tables.remaining_milliseconds)
+    returned = process(due, dataclasses.replace(deps, transport=endpoint), invocation)
+    assert len(returned) + len(endpoint.posted) == 10
+    assert endpoint.posted
+    written = [record(f"msg_{n}").state for n in range(10)]
+    assert written.count("delivered") == len(endpoint.posted)
+
+
+def test_what_was_delivered_is_written_before_what_failed(
+    deps: DeliverDependencies, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(deps, Endpoint(response(404)), *batch(4))
+    order: list[str] = []
+    finish = attempts.finish
+
+    def noted(made: Any, state: Any, now: Any) -> bool:
+        order.append(state.state)
+        return finish(made, state, now)
+
+    monkeypatch.setattr(attempts, "finish", noted)
+    run(deps, Endpoint(response(404), response(404), response(200)), *retries(queue))
+    assert order == ["delivered", "delivered", "retrying", "retrying"]

@@ -1,5 +1,6 @@
 """The health function's batches: what is handled, and what comes back."""
 
+import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -13,19 +14,6 @@ from health.review import Scope
 from tests.support.fakes import Recorder, queue_message
 
 
-@dataclass
-class Handled:
-    """The apps that were handled; those in `broken` fail."""
-
-    broken: set[str] = field(default_factory=set)
-    seen: list[str] = field(default_factory=list)
-
-    def __call__(self, subject: Scope | FollowUp, *_: Any) -> None:
-        self.seen.append(subject.app_id)
-        if subject.app_id in self.broken:
-            raise OSError("a table does not respond")
-
-
 class Telemetry(Recorder):
     def begin(self, context: Any) -> None:
         """Nothing to correlate."""
@@ -34,10 +22,24 @@ class Telemetry(Recorder):
         """Nothing to write."""
 
 
+@dataclass
+class Handled:
+    """The apps that were handled; those in `broken` fail."""
+
+    broken: set[str] = field(default_factory=set)
+    seen: list[str] = field(default_factory=list)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+
+    def __call__(self, subject: Scope | FollowUp, *_: Any) -> None:
+        self.seen.append(subject.app_id)
+        if subject.app_id in self.broken:
+            raise OSError("a table does not respond")
+
+
 @pytest.fixture
 def handled(monkeypatch: pytest.MonkeyPatch) -> Handled:
     made = Handled()
-    telemetry = Telemetry()
+    telemetry = made.telemetry
     deps = SimpleNamespace(telemetry=telemetry, thresholds=None)
     monkeypatch.setattr(app, "_open", lambda: (deps, telemetry, Budget()))
     monkeypatch.setattr(app, "review", made)
@@ -81,6 +83,28 @@ def test_a_message_that_fails_comes_back_alone(handled: Handled) -> None:
 def test_a_message_that_cannot_be_read_comes_back_alone(handled: Handled) -> None:
     assert failed(queue("no message of ours", messages.encode(FollowUp("a", "00000001#disabled")))) == ["m1"]
     assert handled.seen == ["a"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"kind": "from_tomorrow", "app_id": "a"}',
+        '{"source": "aws.ses", "detail": {"eventType": "DeliveryDelay", "mail": {}}}',
+    ],
+)
+def test_a_message_of_a_newer_version_comes_back_and_the_log_says_so_without_a_crash(
+    handled: Handled, body: str
+) -> None:
+    assert failed(queue(body, messages.encode(FollowUp("a", "00000001#disabled")))) == ["m1"]
+    assert handled.seen == ["a"]
+    [(level, text, _)] = handled.telemetry.lines
+    assert level == "warning"
+    assert "it comes back, for a newer version" in text
+
+
+def test_a_field_that_this_version_does_not_know_is_ignored() -> None:
+    body = json.loads(messages.encode(FollowUp("a", "00000001#disabled"))) | {"from_tomorrow": 1}
+    assert messages.decode(json.dumps(body)) == FollowUp("a", "00000001#disabled")
 
 
 def test_ten_changes_of_one_app_are_reviewed_once(handled: Handled) -> None:

@@ -44,7 +44,7 @@ def test_the_subject_says_what_happened_to_the_app_named_as_it_is_written(entry:
                 "Webhooks to Pager are switched off",
                 "Mon 23 Nov 2026, 12:00 UTC",
                 "Fri 20 Nov 2026",
-                "https://hooks.example/in?a=1&b=2",
+                "https[:]//hooks[.]example/in?a=1&b=2",
                 "http_404 (Not Found)",
                 "event ev9",
                 "no such hook",

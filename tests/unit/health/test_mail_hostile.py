@@ -36,12 +36,24 @@ def test_markup_in_names_and_responses_is_shown_and_not_obeyed() -> None:
     assert composed.text.count(evil) >= 3
 
 
-def test_a_response_cannot_put_a_link_into_the_mail() -> None:
-    html = mail(
-        entry(last_failure=FAILURE | {"response": "log in at https://evil.example/in or a@evil.example"})
-    ).html
-    assert "https://evil" not in html
-    assert "evil.example" not in html
+LURE = "log in at https://evil.example/in, www.evil.example, evil.example or a@evil.example"
+
+
+@pytest.mark.parametrize("make", [entry, warned, enabled])
+def test_neither_a_response_nor_a_name_nor_a_reason_becomes_a_link_in_any_part(
+    make: Callable[..., AuditEntry],
+) -> None:
+    made = make()
+    made.evidence = made.evidence | {
+        "last_failure": FAILURE | {"response": LURE},
+        "reason": LURE,
+        "url": "https://evil.example/in",
+    }
+    composed = mail(made, name=LURE, company=LURE)
+    for part in (composed.subject, composed.text, composed.html):
+        for linked in ("https://evil", "www.evil", "evil.example", "a@evil"):
+            assert linked not in part
+    assert "evil[.]example" in composed.subject
 
 
 def test_a_command_cannot_carry_another_one() -> None:

@@ -2,24 +2,33 @@
 
 import json
 import re
+import socket
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
     ReadTimeoutError,
 )
+from pynamodb.exceptions import UpdateError
 
+from bellhop.budget import END_SECONDS
 from bellhop.registry import App, AuditEntry, Organization
 from health.dependencies import HealthDependencies
 from health.mail import mailer
-from health.mail.mailer import MailRefusedError
+from health.mail.mailer import MAIL_SECONDS, MailsPendingError
 from health.messages import MailEvent, decode, tags
 from tests.support.fakes import NOW, Recorder, app, organization
 from tests.support.health import health_dependencies
+from tests.support.servers import read_request, serve
 from tests.support.ses import ADA, BOB, TRANSITION_ID, Ses, disabled, entry, mails, refusal
 
 
@@ -37,7 +46,7 @@ def telemetry() -> Recorder:
 def deps(aws: None, ses: Ses, telemetry: Recorder) -> HealthDependencies:
     app(state="disabled", generation=2).save()
     organization().save()
-    disabled().save()
+    disabled(lease_holder="this worker").save()
     return health_dependencies(ses=ses, telemetry=telemetry)
 
 
@@ -71,7 +80,7 @@ def test_a_definite_refusal_is_tried_again_with_the_message(
     deps: HealthDependencies, ses: Ses, fail: Callable[[], Exception]
 ) -> None:
     ses.fail = fail
-    with pytest.raises(MailRefusedError):
+    with pytest.raises(MailsPendingError):
         send(deps)
     assert mails() == {ADA: "pending", BOB: "pending"}
     ses.fail = None
@@ -91,7 +100,7 @@ def test_one_refused_mail_does_not_delay_the_others(deps: HealthDependencies, se
         return original(**mail)
 
     ses.send_email = once  # type: ignore[method-assign]
-    with pytest.raises(MailRefusedError):
+    with pytest.raises(MailsPendingError):
         send(deps)
     assert mails() == {ADA: "pending", BOB: "sent"}
 
@@ -221,22 +230,149 @@ def test_a_mail_left_pending_by_a_finished_transition_is_resent(deps: HealthDepe
     assert not entry().done
 
 
-def test_a_claim_whose_response_was_lost_is_alarmed_and_not_forgotten(
+@dataclass
+class LostResponses:
+    """The audit table makes every write; of those that set a mail's state, `lost` responses do not come back.
+
+    As the SDK does, a write without a response is made a second time.
+    """
+
+    lost: int
+    update: Callable[..., Any] = AuditEntry.update
+
+    def __get__(self, entry: AuditEntry, _: type) -> Callable[..., Any]:
+        return partial(self._make, entry)
+
+    def _make(self, entry: AuditEntry, **change: Any) -> Any:
+        for _ in range(2):
+            response = self.update(entry, **change)
+            if not self.lost:
+                return response
+            self.lost -= 1
+        raise UpdateError("no response", ReadTimeoutError(endpoint_url="https://dynamodb"))
+
+
+def test_a_claim_whose_response_was_lost_is_known_again_and_the_mail_goes_out(
     deps: HealthDependencies, ses: Ses, monkeypatch: pytest.MonkeyPatch, telemetry: Recorder
 ) -> None:
-    change_state = mailer._change_state
-
-    def lost(*args: Any) -> bool:
-        change_state(*args)
-        return False  # as when the SDK repeats a write that was made
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mailer, "_change_state", lost)
-        with pytest.raises(MailRefusedError):
-            send(deps)
+    lost = LostResponses(1)
+    monkeypatch.setattr(AuditEntry, "update", lost)
     send(deps)
-    assert (mails(), ses.sent) == ({ADA: "unknown", BOB: "unknown"}, [])
-    assert telemetry.counts["MailUnknown"] == 2
+    assert mails() == {ADA: "sent", BOB: "sent"}
+    assert "MailUnknown" not in telemetry.counts
+
+
+def test_a_claim_that_never_got_a_response_is_taken_back_and_the_mail_goes_out_later(
+    deps: HealthDependencies, ses: Ses, monkeypatch: pytest.MonkeyPatch, telemetry: Recorder
+) -> None:
+    lost = LostResponses(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditEntry, "update", lost)
+        with pytest.raises(UpdateError):
+            send(deps)
+    assert mails() == {ADA: "pending", BOB: "pending"}
+    send(deps)
+    assert mails() == {ADA: "sent", BOB: "sent"}
+    assert "MailUnknown" not in telemetry.counts
+
+
+def test_a_worker_that_lost_the_lease_claims_nothing(deps: HealthDependencies, ses: Ses) -> None:
+    late = entry()
+    entry().update(actions=[AuditEntry.lease_holder.set("another"), AuditEntry.mails.set({ADA: "sending"})])
+    with pytest.raises(MailsPendingError):
+        mailer.send_mails(late, deps)
+    assert (mails(), ses.sent) == ({ADA: "sending"}, [])
+
+
+@pytest.mark.parametrize("left", range(1_000, int(1000 * (MAIL_SECONDS + END_SECONDS)), 1_000))
+def test_a_mail_for_which_no_time_is_left_is_not_begun_and_not_unknown(
+    deps: HealthDependencies, ses: Ses, telemetry: Recorder, left: int
+) -> None:
+    with deps.budget.invocation(lambda: left), pytest.raises(MailsPendingError):
+        send(deps)
+    assert (mails(), ses.sent) == ({ADA: "pending", BOB: "pending"}, [])
+    assert telemetry.counts == {}
+    [ada, _] = [fields for _, text, fields in telemetry.lines if text.startswith("mail not begun")]
+    assert ada["owner"] == ADA
+    send(deps)
+    assert mails() == {ADA: "sent", BOB: "sent"}
+
+
+def takes_one_mail(connection: socket.socket, over: threading.Event) -> None:
+    """Take a mail, keep the connection, and never respond on it again."""
+    read_request(connection)
+    body = b'{"MessageId": "id"}'
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    over.wait()
+
+
+def test_a_kept_connection_to_ses_that_died_without_a_sign_costs_no_mail(
+    deps: HealthDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with serve(takes_one_mail) as server:
+        config = Config(read_timeout=0.5, retries={"total_max_attempts": 1})
+        client = boto3.client("sesv2", endpoint_url=f"http://127.0.0.1:{server.port}", config=config)
+        send(replace(deps, ses=client))
+        client.close()
+    assert mails() == {ADA: "sent", BOB: "sent"}
+
+
+@pytest.mark.parametrize("impossible", ["jörg@acme.example", "ada@acme.example\u200b", "ada@-acme.example"])
+def test_one_impossible_address_ends_as_refused_and_the_others_get_their_mail(
+    deps: HealthDependencies, ses: Ses, telemetry: Recorder, impossible: str
+) -> None:
+    entry().update(actions=[AuditEntry.mails.set({impossible: "pending", BOB: "pending"})])
+    send(deps)
+    assert mails() == {impossible: "refused", BOB: "sent"}
+    assert telemetry.counts == {"MailUndeliverable": 1, "MailSent": 1}
+    [line] = [fields for _, text, fields in telemetry.lines if text.startswith("mail refused for good")]
+    assert line["owner"] == impossible
+
+
+def test_an_address_that_ses_itself_calls_malformed_ends_as_refused(
+    deps: HealthDependencies, ses: Ses, telemetry: Recorder
+) -> None:
+    ses.fail = refusal(400, "BadRequestException")
+    send(deps)
+    assert mails() == {ADA: "refused", BOB: "refused"}
+    assert telemetry.counts == {"MailUndeliverable": 2}
+
+
+def test_a_refusal_by_ses_is_logged_with_the_owners_address(
+    deps: HealthDependencies, ses: Ses, telemetry: Recorder
+) -> None:
+    ses.fail = refusal()
+    with pytest.raises(MailsPendingError):
+        send(deps)
+    logged = telemetry.logged("mail refused by SES: it will be retried by the queue")
+    assert [line["owner"] for line in logged] == [ADA, BOB]
+
+
+def test_a_domain_with_an_umlaut_is_written_as_dns_knows_it(deps: HealthDependencies, ses: Ses) -> None:
+    owner = "ada@münchen.example"
+    entry().update(actions=[AuditEntry.mails.set({owner: "pending"})])
+    send(deps)
+    assert ses.recipients() == ["ada@xn--mnchen-3ya.example"]
+    assert mails() == {owner: "sent"}
+
+
+@pytest.mark.parametrize("told", ["Ada@ACME.example", "ada@acme.EXAMPLE"])
+def test_a_bounce_that_names_the_owner_in_another_case_is_noted_in_the_entry(
+    deps: HealthDependencies, told: str
+) -> None:
+    send(deps)
+    mailer.record_event(MailEvent("Bounce", "Permanent", (told,), "pager", TRANSITION_ID), deps)
+    assert mails() == {ADA: "bounced", BOB: "sent"}
+
+
+def test_a_bounce_that_names_a_domain_as_dns_knows_it_is_noted_in_the_entry(deps: HealthDependencies) -> None:
+    owner = "ada@münchen.example"
+    entry().update(actions=[AuditEntry.mails.set({owner: "sent"})])
+    recipients = ("ada@xn--mnchen-3ya.example",)
+    mailer.record_event(MailEvent("Bounce", "Permanent", recipients, "pager", TRANSITION_ID), deps)
+    assert mails() == {owner: "bounced"}
 
 
 def test_a_bounce_that_is_not_for_good_leaves_the_mail_as_sent(deps: HealthDependencies) -> None:

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop import attempts, deliveries
-from bellhop.attempts import EXHAUSTED, PARKED, NextState
+from bellhop import attempts, circuits, deliveries
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, NextState
+from bellhop.deliveries import Retry
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App
+from bellhop.replays import Replay
 from health import messages
 from health.dependencies import HealthDependencies
-from health.messages import Replay
 from health.replay import ReplayError, next_step, step
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, delivery
@@ -33,11 +34,23 @@ class Queues:
     retries: list[OutgoingMessage] = field(default_factory=list)
     chain: list[tuple[Replay, int]] = field(default_factory=list)
     refuses: set[int] = field(default_factory=set)
+    delivers: bool = True
     telemetry: Recorder = field(default_factory=Recorder)
 
     def take(self, messages: Any) -> set[int]:
-        self.retries += [m for n, m in enumerate(messages) if n not in self.refuses]
+        taken = [m for n, m in enumerate(messages) if n not in self.refuses]
+        self.retries += taken
+        for message in taken if self.delivers else []:
+            self.deliver(message)
         return self.refuses
+
+    def deliver(self, message: OutgoingMessage) -> None:
+        """As deliver does with what it gets at once."""
+        retry = deliveries.decode(message.body)
+        assert isinstance(retry, Retry)
+        record = attempts.claim(retry.delivery_id, retry.next_attempt, "w", self.clock(), 30, replay=True)
+        if record:
+            attempts.finish(record, NextState(DELIVERED), self.clock())
 
     def deps(self) -> HealthDependencies:
         return health_dependencies(
@@ -56,7 +69,8 @@ class Queues:
             step(messages.decode(messages.encode(following)), self.deps())  # type: ignore[arg-type]
 
     def ids(self) -> list[str]:
-        return [deliveries.decode(m.body).delivery_id for m in self.retries]
+        sent = [deliveries.decode(m.body) for m in self.retries]
+        return [retry.delivery_id for retry in sent if isinstance(retry, Retry)]
 
 
 @pytest.fixture
@@ -140,6 +154,28 @@ def test_a_page_that_is_sent_again_after_a_crash_leaves_nothing_out(queues: Queu
     assert queues.ids() == [names[0], names[2], names[1]]
 
 
+def test_a_message_that_was_lost_left_what_it_was_for_on_no_list(queues: Queues) -> None:
+    names = [keep(n) for n in range(3)]
+    queues.delivers = False
+    step(FIRST, queues.deps())
+    assert [row.delivery_id for row in attempts.replayable("pager", None, 10)] == names
+
+
+def test_a_replay_of_what_is_parked_ends_while_the_app_is_paused(queues: Queues) -> None:
+    keep(1)
+    circuits.open_circuit("pager", 3, START, START + 30)
+    queues.run()
+    assert queues.retries == []
+    assert queues.telemetry.logged("replay ended: the app is paused; the rest is released when its pause ends")
+
+
+def test_a_pass_after_the_first_looks_only_at_what_was_parked_since(queues: Queues) -> None:
+    keep(1)
+    queues.delivers = False
+    queues.run()
+    assert len(queues.ids()) == 1
+
+
 @pytest.mark.parametrize("changed", [{"state": "disabled", "generation": 4}, {"generation": 5}])
 def test_a_replay_ends_when_the_app_is_switched_again_and_keeps_what_is_left(
     queues: Queues, changed: dict[str, Any]
@@ -173,4 +209,4 @@ def test_the_chain_ends_only_with_an_empty_pass_that_began_late_enough(
         assert done.began >= SETTLES
     else:
         assert following.sent == chosen
-        assert (following.after is None) is not more
+        assert (following.after == "cursor") is more

@@ -10,7 +10,7 @@ import pytest
 
 from bellhop import circuits, outcomes, tables
 from bellhop.outcomes import Failure, OutcomeDelta
-from bellhop.registry import App, AuditEntry
+from bellhop.registry import App, AuditEntry, Organization
 from health import transitions
 from health.messages import FollowUp
 from health.review import Scope
@@ -213,6 +213,22 @@ def test_only_internal_apps_are_disabled_of_others_the_operators_hear_once(
     assert dict(entry.mails.attribute_values) == {}
 
 
+def test_the_owners_whom_an_app_belongs_to_now_are_told_and_not_those_it_was_moved_from(
+    deps: TransitionDependencies,
+) -> None:
+    app(organization_id="globex").save()
+    Organization("globex", slug="globex", name="Globex", owners=["eve@globex.example"]).save()
+    for _ in range(2):
+        count(timeout=1)
+        review(SCOPE, deps)
+    [warned] = [*entries("app.warned")][:1]
+    assert warned.mails.attribute_values == {"eve@globex.example": "pending"}
+    count(timeout=1)
+    review(SCOPE, deps)
+    [off] = entries()
+    assert (off.organization_id, off.mails.attribute_values) == ("globex", {"eve@globex.example": "pending"})
+
+
 def test_an_app_that_is_gone_is_no_fault(deps: TransitionDependencies) -> None:
     App("pager").delete()
     count(fatal=1)
@@ -379,7 +395,8 @@ def test_an_app_of_two_organisations_is_warned_about_in_each(deps: TransitionDep
     for name in ("acme", "globex"):
         outcomes.add(OutcomeDelta("pager", name, 1, NOW.date(), timeout=2, last_failure=FAILURE), lambda _: None)
         review(replace(SCOPE, organization_id=name), deps)
-    assert sorted(entry.organization_id for entry in entries("app.warned")) == ["acme", "globex"]
+    ids = [entry.transition_id for entry in entries("app.warned")]
+    assert sorted(key.rpartition("#")[2] for key in ids) == ["acme", "globex"]
 
 
 def test_enabling_and_disabling_at_the_same_time_leave_one_history(deps: TransitionDependencies) -> None:

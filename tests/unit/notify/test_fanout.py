@@ -1,18 +1,21 @@
 """Who gets an event, and what it says."""
 
 import json
-from dataclasses import replace
+import zlib
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.deliveries import Delivery, decode, delivery_id, encode
+from bellhop.deliveries import Delivery, SharedTail, decode, delivery_id, encode
 from bellhop.events import parse
-from bellhop.registry import App
+from bellhop.registry import PAGE, App
 from deliver.dependencies import DeliverDependencies
-from notify.fanout import FanOut, fan_out
+from notify.continuation import Cursor
+from notify.fanout import MAX_REFUSED, FanOut
 from tests.support.endpoint import Endpoint, response, run
 from tests.support.fakes import NOW, FakeRegistry, app, installation, issue_event, organization, queue_message
 
@@ -39,27 +42,36 @@ def listening(*events: str, **changes: Any) -> FakeRegistry:
     return hooks((app(events=listed), installation(events=listed, **changes)))
 
 
-def out(registry: FakeRegistry | None = None, **changes: Any) -> FanOut:
-    return fan_out(parse(json.dumps(issue_event(**changes))), registry or hooks())
+@dataclass
+class Result:
+    """What a fan-out handed out, and to whom it did not go, by the reason."""
+
+    deliveries: list[Delivery]
+    skipped: dict[str, list[str]]
 
 
-def only(result: FanOut) -> Delivery:
+def out(registry: FakeRegistry | None = None, **changes: Any) -> Result:
+    fan_out = FanOut(parse(json.dumps(issue_event(**changes))), registry or hooks())
+    return Result([delivery for delivery in fan_out.steps() if delivery], fan_out.skipped)
+
+
+def only(result: Result) -> Delivery:
     [delivery] = result.deliveries
     return delivery
 
 
-def body(result: FanOut) -> dict[str, Any]:
+def body(result: Result) -> dict[str, Any]:
     return dict(json.loads(only(result).body))
 
 
-def of_project(project: str | None, event: str) -> FanOut:
+def of_project(project: str | None, event: str) -> Result:
     resource, _, kind = event.partition(".")
     issue = {"id": "42"} if resource == "issue" else ...
     registry = listening(event, projects=["1", "2"])
     return out(registry, resource=resource, type=kind, issue=issue, project_id=project)
 
 
-def reasons(result: FanOut) -> set[str]:
+def reasons(result: Result) -> set[str]:
     return set(result.skipped)
 
 
@@ -297,3 +309,85 @@ def test_a_delivery_survives_the_queue(payload: bytes) -> None:
     sent = Delivery("msg_1", "e", "issue.created", "a", "o", "i", payload)
     assert decode(encode(sent)) == sent
     assert encode(sent).isascii()
+
+
+# ---- Any number of installations
+
+
+def event_for(registry: FakeRegistry, cursor: Cursor | None = None) -> FanOut:
+    return FanOut(parse(json.dumps(issue_event())), registry, cursor)
+
+
+def crowd(number: int) -> FakeRegistry:
+    names = [f"{n:04}" for n in range(number)]
+    return hooks(*((app(name), installation(name)) for name in names))
+
+
+@pytest.mark.parametrize("number", [1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
+@pytest.mark.parametrize("stop", [0, 1, 50, 100, 150])
+def test_a_fan_out_that_stops_anywhere_goes_on_from_there_and_reaches_each_installation_once(
+    number: int, stop: int
+) -> None:
+    registry = crowd(number)
+    first = event_for(registry)
+    reached = []
+    for delivery in islice(first.steps(), stop):
+        assert delivery
+        first.accept(delivery)
+        reached.append(delivery.installation_id)
+    second = event_for(registry, first.cursor)
+    for delivery in second.steps():
+        assert delivery
+        second.accept(delivery)
+        reached.append(delivery.installation_id)
+    assert reached == [found.installation_id for found in registry.installed]
+    assert second.done
+    assert second.cursor.enqueued == number
+
+
+def test_what_was_handed_out_and_not_accepted_comes_first_and_alone_the_next_time() -> None:
+    registry = crowd(5)
+    first = event_for(registry)
+    handed = [delivery for delivery in first.steps() if delivery]
+    for number in (0, 2, 4):
+        first.accept(handed[number])
+    assert not first.done
+    second = event_for(registry, first.cursor)
+    assert [delivery.installation_id for delivery in second.steps() if delivery] == ["in-0001", "in-0003"]
+
+
+def test_a_fan_out_of_which_too_much_is_refused_reads_no_further() -> None:
+    refused = event_for(crowd(MAX_REFUSED + PAGE))
+    assert len(list(refused.steps())) == MAX_REFUSED
+    assert list(event_for(crowd(MAX_REFUSED + PAGE), refused.cursor).steps()) == [
+        *event_for(crowd(MAX_REFUSED)).steps()
+    ]
+
+
+def test_a_hook_that_was_refused_and_does_not_want_the_event_any_more_is_skipped() -> None:
+    registry = hooks((app(), installation(status="uninstalled")))
+    resumed = event_for(registry, Cursor("in-pager", True, ("in-pager", "in-gone"), 3))
+    assert list(resumed.steps()) == [None, None]
+    assert resumed.skipped == {"installation_uninstalled": ["in-pager"], "missing_installation": ["in-gone"]}
+    assert resumed.done
+
+
+def test_the_bodies_of_an_event_are_compressed_once_and_remain_ordinary_zlib_streams() -> None:
+    fan_out = event_for(crowd(3))
+    for delivery in fan_out.steps():
+        assert delivery
+        assert decode(encode(delivery, fan_out.payload.shared)) == delivery
+
+
+@given(st.binary(max_size=70_000), st.binary(max_size=70_000))
+def test_a_head_and_a_shared_tail_are_one_zlib_stream(head: bytes, tail: bytes) -> None:
+    packed = SharedTail(tail).compress(head + tail)
+    reader = zlib.decompressobj()
+    assert reader.decompress(packed) == head + tail
+    assert reader.eof
+    assert reader.unused_data == b""
+
+
+def test_a_body_that_does_not_end_with_the_shared_tail_is_never_sent_as_if_it_did() -> None:
+    with pytest.raises(ValueError, match="tail"):
+        SharedTail(b"tail").compress(b"another")

@@ -11,7 +11,8 @@ import pytest
 from bellhop.deliveries import Delivery, decode
 from bellhop.queues import Queue
 from bellhop.registry import Organization
-from notify.intake import NotifyDependencies, process
+from notify import intake
+from notify.intake import NotifyDependencies
 from tests.support.fakes import (
     NOW,
     FakeRegistry,
@@ -34,7 +35,19 @@ def deps(queue: str, telemetry: Recorder) -> NotifyDependencies:
     sqs = boto3.client("sqs")
     dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
     hooks = FakeRegistry({"acme": organization()}, {"pager": app()}, [installation()])
-    return NotifyDependencies(hooks, Queue(sqs, queue), Queue(sqs, dead), telemetry, lambda _: None, NOW.timestamp)
+    return NotifyDependencies(
+        hooks,
+        Queue(sqs, queue),
+        Queue(sqs, dead),
+        Queue(sqs, sqs.create_queue(QueueName="events")["QueueUrl"]),
+        telemetry,
+        lambda _: None,
+        NOW.timestamp,
+    )
+
+
+def process(messages: list[dict[str, Any]], deps: NotifyDependencies) -> list[str]:
+    return intake.process(messages, deps, lambda: 900.0)
 
 
 @dataclass
@@ -124,11 +137,11 @@ def test_the_log_finds_every_event_by_its_id_whatever_became_of_it(
     records = [queue_message(issue_event(event_id=name), name) for name in ("ev1", "ev2")]
     process([*records, queue_message(bad)], deps)
     [line] = telemetry.logged("deliveries enqueued")
-    assert line["events"] == {"ev1": 1, "ev2": 1}
+    assert [event["event_id"] for event in line["events"]] == ["ev1", "ev2"]
     [line] = telemetry.logged("event malformed: it was sent to the dead-letter queue")
     assert (line["event_id"], line["organization_id"]) == ("bad", "acme")
     process([queue_message(issue_event(event_id="ev3", organization_id="other"))], replace(deps, hooks=Flaky()))
-    [line] = telemetry.logged("event not handled: it will be retried by the queue")
+    [line] = telemetry.logged("event not handled: what is left will be retried by the queue")
     assert (line["event_id"], line["organization_id"]) == ("ev3", "other")
 
 
@@ -171,7 +184,7 @@ def test_a_queue_that_does_not_respond_fails_every_event(deps: NotifyDependencie
     ]
 
 
-def test_an_event_of_which_the_queue_refuses_a_delivery_is_retried_and_its_neighbours_are_done(
+def test_an_event_of_which_the_queue_refuses_a_delivery_goes_on_with_that_one_and_its_neighbours_are_done(
     deps: NotifyDependencies,
 ) -> None:
     apps = {"a": app("a"), "b": app("b", events=["issue.created"])}
@@ -186,13 +199,17 @@ def test_an_event_of_which_the_queue_refuses_a_delivery_is_retried_and_its_neigh
         queue_message(issue_event(event_id="both"), "m2"),
         queue_message(neighbours[1], "m3"),
     ]
-    assert process(records, refusing) == ["m2"]
+    assert process(records, refusing) == []
     sent = [decode(message["Body"]) for message in received(deps, deps.deliveries.url)]
     assert {(delivery.event_id, delivery.app_id) for delivery in sent if isinstance(delivery, Delivery)} == {
         ("before", "a"),
         ("both", "a"),
         ("after", "a"),
     }
+    attributes = deps.events.sqs.get_queue_attributes(
+        QueueUrl=deps.events.url, AttributeNames=["ApproximateNumberOfMessagesDelayed"]
+    )
+    assert attributes["Attributes"]["ApproximateNumberOfMessagesDelayed"] == "1"
 
 
 def test_a_dead_letter_queue_that_does_not_respond_fails_the_malformed_event(deps: NotifyDependencies) -> None:

@@ -19,10 +19,14 @@ import deliver.app
 import health.dependencies
 import notify.app
 from bellhop import settings
+from bellhop.aws import TRY_SECONDS
+from bellhop.budget import END_SECONDS
 from bellhop.outcomes import OutcomeDay
+from bellhop.queues import MAX_BATCH_BYTES
 from deliver.batch import MARGIN_SECONDS
 from deliver.http.connections import ATTEMPTS
 from deliver.http.guard import EndpointPolicy
+from health.mail.mailer import MAIL_SECONDS
 from tests.conftest import MODELS
 
 ROOT = Path(__file__).parents[3]
@@ -142,6 +146,12 @@ def test_a_function_has_time_for_its_attempts() -> None:
     assert value({"Ref": "DeliverTimeoutSeconds"}) >= value({"Ref": "DeliveryDeadlineSeconds"}) + 15
 
 
+@pytest.mark.parametrize("function", ["Notify", "Deliver", "Health"])
+def test_no_timeout_is_allowed_in_which_no_call_of_a_function_would_be_made(function: str) -> None:
+    # A call is refused unless its timeouts fit into the invocation: two tries of one, and the end that is kept.
+    assert parameters()[f"{function}TimeoutSeconds"]["MinValue"] >= 2 * TRY_SECONDS + END_SECONDS
+
+
 # ---- Values of the template that the code pairs with values of its own
 
 
@@ -189,6 +199,19 @@ def test_a_claim_lasts_as_long_as_the_function_that_made_it_and_ends_before_its_
     for mapping in of_function("DeliverFunction"):
         queue = resources("AWS::SQS::Queue")[attribute(mapping["EventSourceArn"])]
         assert value(queue["VisibilityTimeout"]) > value(function["Timeout"])
+
+
+def test_health_has_time_for_a_mail_however_short_its_timeout_may_be_set() -> None:
+    shortest = translated()["Parameters"]["HealthTimeoutSeconds"]["MinValue"]
+    assert shortest >= MAIL_SECONDS + END_SECONDS
+
+
+@pytest.mark.parametrize("name", ["DashboardUrl", "UnsubscribeUrl"])
+def test_a_link_in_mail_can_only_be_a_web_page(name: str) -> None:
+    pattern = translated()["Parameters"][name]["AllowedPattern"]
+    assert re.fullmatch(pattern, "https://tracker.example/{app}")
+    for url in ("javascript:alert(1)", "ftp://tracker.example", "tracker.example", "data:text/html,x"):
+        assert not re.fullmatch(pattern, url)
 
 
 def test_health_knows_the_deadline_and_the_timeout_of_deliver() -> None:
@@ -259,14 +282,38 @@ def test_the_stream_wakes_health_only_for_failures() -> None:
     assert json.loads(found["Pattern"]) == {"dynamodb": {"NewImage": {"has_failure": {"BOOL": [True]}}}}
 
 
-def test_every_table_is_encrypted_recoverable_on_demand_and_survives_the_stack() -> None:
+NOT_REPLACEABLE = {"Organizations", "Apps", "Installations", "Audit", "Secrets"}
+STATEFUL = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Scheduler::ScheduleGroup"}
+
+
+def test_every_table_is_on_demand_and_costs_nothing_for_encryption() -> None:
     tables = resources("AWS::DynamoDB::Table")
     assert len(tables) == 9
-    for name, table in tables.items():
-        assert table["SSESpecification"]["SSEEnabled"] is True
-        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    for table in tables.values():
+        assert "SSESpecification" not in table  # with it, DynamoDB takes a key of KMS, which is charged by request
         assert table["BillingMode"] == "PAY_PER_REQUEST"
-        assert translated()["Resources"][name]["DeletionPolicy"] == "Retain"
+
+
+def test_point_in_time_recovery_is_paid_for_only_where_a_loss_cannot_be_made_good() -> None:
+    tables = resources("AWS::DynamoDB::Table")
+    recoverable = {n for n, t in tables.items() if t.get("PointInTimeRecoverySpecification")}
+    assert recoverable == NOT_REPLACEABLE
+    for name in recoverable:
+        assert tables[name]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_what_has_state_survives_the_stack_but_not_a_first_deployment_that_fails() -> None:
+    found = {n: r for n, r in translated()["Resources"].items() if r["Type"] in STATEFUL or n == "ScheduleRole"}
+    assert len(found) == 9 + 9 + 1 + 1
+    for name, resource in found.items():
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate", name
+        assert resource["UpdateReplacePolicy"] == "Retain", name
+
+
+def test_nothing_has_a_fixed_name_that_would_stand_in_the_next_stacks_way() -> None:
+    names = {"TableName", "QueueName", "RoleName", "Name"}
+    for logical_id, resource in translated()["Resources"].items():
+        assert names.isdisjoint(resource.get("Properties", {})), logical_id
 
 
 def test_what_grows_expires_by_the_attribute_that_its_model_writes() -> None:
@@ -310,7 +357,7 @@ def test_no_role_has_a_wildcard_action_or_resource() -> None:
         assert "ManagedPolicyArns" not in role
     for statement in statements():
         assert not [action for action in _list(statement["Action"]) if "*" in action]
-        assert "*" not in _list(statement["Resource"])
+        assert "*" not in _list(statement["Resource"]) or statement["Action"] == "dynamodb:ListStreams"
 
 
 def test_rights_are_given_only_by_the_policies_of_roles_and_of_queues() -> None:
@@ -326,13 +373,13 @@ def test_no_queue_policy_has_a_wildcard() -> None:
             assert "*" not in json.dumps(given)
 
 
-def test_the_only_stars_in_resources_are_a_streams_label_and_a_schedules_name() -> None:
-    # DynamoDB chooses a stream's label when it creates it; each schedule has a name of its own.
-    starred = [s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])]
-    assert [s["Fn::Sub"].rpartition("/")[0].rpartition(":")[2] for s in starred] == [
-        "schedule/${Schedules}",
-        "${Outcomes.Arn}/stream",
-    ]
+def test_the_only_stars_in_resources_are_a_schedules_name_and_that_of_an_action_that_takes_no_other() -> None:
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html: a stream's ARN
+    # grants dynamodb:ListStreams nothing. Each schedule has a name of its own.
+    starred = {json.dumps(s["Action"]): s["Resource"] for s in statements() if "*" in json.dumps(s["Resource"])}
+    assert starred.pop('"dynamodb:ListStreams"') == "*"
+    [schedules] = starred.values()
+    assert schedules["Fn::Sub"].endswith(":schedule/${Schedules}/*")
 
 
 def test_only_the_scheduler_may_assume_the_schedules_role_and_only_deliver_may_pass_it() -> None:
@@ -350,10 +397,19 @@ def test_only_the_rule_for_ses_events_may_send_to_the_transitions_queue() -> Non
     assert attribute(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == "MailEventsRule"
 
 
+def test_an_event_can_go_on_by_a_message_on_its_own_queue_and_one_with_the_fullest_cursor_fits() -> None:
+    [policy] = resources("AWS::IAM::Role")["NotifyRole"]["Policies"]
+    sending = [s for s in policy["PolicyDocument"]["Statement"] if s["Action"] == "sqs:SendMessage"]
+    assert "IssueEvents" in {attribute(queue) for s in sending for queue in s["Resource"]}
+    for queue in ("IssueEvents", "IssueEventsDeadLetters"):
+        assert resources("AWS::SQS::Queue")[queue]["MaximumMessageSize"] == MAX_BATCH_BYTES
+
+
 def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
     # Unless it is allowed, Lambda ends a chain of messages between a queue and a function after 16 rounds.
     functions = resources("AWS::Lambda::Function")
     assert {name for name, f in functions.items() if f.get("RecursiveLoop") == "Allow"} == {
+        "NotifyFunction",
         "DeliverFunction",
         "HealthFunction",
     }

@@ -4,13 +4,17 @@ import pytest
 from pynamodb.connection import Connection
 
 from bellhop import tables
-from bellhop.registry import App, Installation, Organization
+from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
 from deliver.http.guard import EndpointPolicy
+from health import transitions
+from health.messages import FollowUp
+from health.transitions import TransitionDependencies
 from infra.cli.registry import effects
 from infra.cli.registry.effects import ChangedMeanwhileError
 from infra.cli.registry.loading import parse
-from infra.cli.registry.plan import Plan
+from infra.cli.registry.plan import Plan, PlanConflictError
+from tests.support.fakes import NOW, Recorder
 from tests.unit.cli import cli_runner
 
 EXAMPLE = cli_runner.EXAMPLE.read_text()
@@ -24,9 +28,15 @@ def prepare(text: str, environ: dict[str, str] | None = None) -> Plan:
 @pytest.fixture
 def connection(aws: None) -> Connection:
     connection = tables.connect(retries=0)
-    models = (Organization, App, Installation, SigningSecret)
+    models = (Organization, App, Installation, SigningSecret, AuditEntry)
     tables.bind(connection, {model: model.Meta.table_name for model in models})
     return connection
+
+
+def execute(plan: Plan, connection: Connection, announced: list[FollowUp] | None = None) -> None:
+    announce = ([] if announced is None else announced).append
+    deps = TransitionDependencies(connection, announce, Recorder(), lambda: NOW)
+    effects.execute(plan, deps, "operator:ann")
 
 
 def _client(connection: Connection) -> Any:
@@ -40,7 +50,7 @@ def raw(connection: Connection, table: str, **key: str) -> dict[str, Any]:
 
 def test_applying_the_example_registers_it_and_a_second_time_writes_nothing(connection: Connection) -> None:
     plan = prepare(EXAMPLE)
-    effects.execute(plan, connection)
+    execute(plan, connection)
     bot = App.get("deploy-bot")
     assert (bot.state, int(bot.generation), bot.kind, bot.organization_id) == ("enabled", 1, "internal", "4501")
     assert len(bot.uuid) == 36
@@ -57,7 +67,7 @@ def test_applying_the_example_registers_it_and_a_second_time_writes_nothing(conn
 
 
 def test_an_update_leaves_state_generation_and_unknown_attributes_alone(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE), connection)
     _client(connection).update_item(
         TableName="apps",
         Key={"app_id": {"S": "pager"}},
@@ -66,7 +76,7 @@ def test_an_update_leaves_state_generation_and_unknown_attributes_alone(connecti
         ExpressionAttributeValues={":s": {"S": "disabled"}, ":e": {"N": "7"}, ":h": {"S": "kept"}},
     )
     before = raw(connection, "apps", app_id="pager")
-    effects.execute(prepare(EXAMPLE.replace("hooks.pager.example", "new.pager.example")), connection)
+    execute(prepare(EXAMPLE.replace("hooks.pager.example", "new.pager.example")), connection)
     after = raw(connection, "apps", app_id="pager")
     assert after.pop("url") == {"S": "https://new.pager.example/bellhop"}
     before.pop("url")
@@ -74,55 +84,55 @@ def test_an_update_leaves_state_generation_and_unknown_attributes_alone(connecti
 
 
 def test_a_field_that_is_dropped_from_the_file_goes_back_to_its_default(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE), connection)
     line = "    projects: [frontend, 17]"
-    effects.execute(prepare(EXAMPLE.replace(line, "    #")), connection)
+    execute(prepare(EXAMPLE.replace(line, "    #")), connection)
     assert all(hook.projects is None for hook in Installation.scan())
     assert prepare(EXAMPLE.replace(line, "    #")).empty
 
 
 def test_a_hook_without_a_list_of_its_own_follows_its_apps_events(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE), connection)
     for listed, events in (("[issue.resolved, error]", ["issue.resolved", "error.created"]), ("[]", [])):
-        effects.execute(prepare(EXAMPLE.replace("[issue, comment.created]", listed)), connection)
+        execute(prepare(EXAMPLE.replace("[issue, comment.created]", listed)), connection)
         assert App.get("deploy-bot").events == events
         assert [hook.events for hook in Installation.scan() if hook.app_id == "deploy-bot"] == [events]
 
 
 def test_a_hook_with_a_list_of_its_own_keeps_it_when_its_app_lists_more(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE), connection)
     own = {i.organization_id: i.events for i in Installation.scan() if i.app_id == "pager"}
     more = EXAMPLE.replace("[issue, event_alert, metric_alert]", "[issue, error, event_alert, metric_alert]")
-    effects.execute(prepare(more), connection)
+    execute(prepare(more), connection)
     now = {i.organization_id: i.events for i in Installation.scan() if i.app_id == "pager"}
     assert now["4501"] == own["4501"]
     assert now["globex"] == App.get("pager").events != own["globex"]
 
 
 def test_an_organisation_from_before_there_were_warnings_can_decline_them(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE), connection)
     _client(connection).update_item(
         TableName="organizations", Key={"organization_id": {"S": "4501"}}, UpdateExpression="REMOVE warnings"
     )
     assert prepare(EXAMPLE).empty
-    effects.execute(prepare(EXAMPLE.replace("warnings: true", "warnings: false")), connection)
+    execute(prepare(EXAMPLE.replace("warnings: true", "warnings: false")), connection)
     assert Organization.get("4501").warnings is False
     stale = prepare(EXAMPLE)
-    effects.execute(prepare(EXAMPLE), connection)
-    with pytest.raises(ChangedMeanwhileError):
-        effects.execute(stale, connection)
+    execute(prepare(EXAMPLE), connection)
+    execute(stale, connection)  # another operator wrote what it asks for
+    assert Organization.get("4501").warnings is True
 
 
 def test_an_app_that_no_longer_asks_to_be_switched_on_again_has_no_such_mark(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE), connection)
     assert App.get("deploy-bot").auto_enable is True
-    effects.execute(prepare(EXAMPLE.replace("auto_enable: true", "auto_enable: false")), connection)
+    execute(prepare(EXAMPLE.replace("auto_enable: true", "auto_enable: false")), connection)
     assert "auto_enable" not in raw(connection, "apps", app_id="deploy-bot")
 
 
 def test_what_leaves_the_file_stays_on_the_stack(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
-    effects.execute(prepare("organizations:\n  acme: {id: 4501, owners: []}\n"), connection)
+    execute(prepare(EXAMPLE), connection)
+    execute(prepare("organizations:\n  acme: {id: 4501, owners: []}\n"), connection)
     assert App.get("pager").app_id == "pager"
     assert Organization.get("4501").owners == []
 
@@ -130,7 +140,7 @@ def test_what_leaves_the_file_stays_on_the_stack(connection: Connection) -> None
 def test_an_imported_secret_is_stored_and_neither_shown_nor_replaced(connection: Connection) -> None:
     text = EXAMPLE.replace("# secret_env", "secret_env")
     plan = prepare(text, {"DEPLOY_BOT_SECRET": IMPORTED})
-    effects.execute(plan, connection)
+    execute(plan, connection)
     assert "deploy-bot" not in plan.generated
     assert SigningSecret.get("deploy-bot").secret == IMPORTED
     assert prepare(text, {"DEPLOY_BOT_SECRET": IMPORTED}).empty
@@ -138,28 +148,28 @@ def test_an_imported_secret_is_stored_and_neither_shown_nor_replaced(connection:
 
 
 def test_an_app_without_a_secret_gets_one(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE), connection)
     SigningSecret.get("pager").delete()
     plan = prepare(EXAMPLE)
-    effects.execute(plan, connection)
+    execute(plan, connection)
     assert plan.generated == {"pager"}
     assert SigningSecret.get("pager").secret == plan.secrets["pager"]
 
 
 def test_what_another_operator_wrote_meanwhile_is_not_overwritten(connection: Connection) -> None:
-    effects.execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE), connection)
     plan = prepare(EXAMPLE.replace("hooks.pager.example", "mine.pager.example"))
     App("pager").update(actions=[App.url.set("https://theirs.pager.example/")])
     with pytest.raises(ChangedMeanwhileError, match="app pager was changed meanwhile"):
-        effects.execute(plan, connection)
+        execute(plan, connection)
     assert App.get("pager").url == "https://theirs.pager.example/"
 
 
 def test_two_first_runs_at_once_leave_one_secret_and_one_error(connection: Connection) -> None:
     mine, theirs = prepare(EXAMPLE), prepare(EXAMPLE)
-    effects.execute(theirs, connection)
+    execute(theirs, connection)
     with pytest.raises(ChangedMeanwhileError):
-        effects.execute(mine, connection)
+        execute(mine, connection)
     assert SigningSecret.get("pager").secret == theirs.secrets["pager"]
 
 
@@ -169,11 +179,111 @@ def test_an_app_is_never_without_its_secret_however_the_run_ends(
     plan = prepare(EXAMPLE)
     SigningSecret("pager", secret=IMPORTED).save()
     with pytest.raises(ChangedMeanwhileError):
-        effects.execute(plan, connection)
+        execute(plan, connection)
     assert SigningSecret.get("deploy-bot").secret == plan.secrets["deploy-bot"]
     with pytest.raises(App.DoesNotExist):
         App.get("pager")
     rest = prepare(EXAMPLE)
-    effects.execute(rest, connection)
+    execute(rest, connection)
     assert SigningSecret.get("pager").secret == IMPORTED
     assert prepare(EXAMPLE).empty
+
+
+def test_an_app_deleted_by_hand_and_registered_again_can_be_switched_off_again(connection: Connection) -> None:
+    execute(prepare(EXAMPLE), connection)
+    deps = TransitionDependencies(connection, lambda _: None, Recorder(), lambda: NOW)
+    assert transitions.disable(App.get("pager"), "", "health", {"rule": "fatal"}, deps)
+    App("pager").delete()
+    execute(prepare(EXAMPLE), connection)
+    again = App.get("pager")
+    assert int(again.generation) == 3, "above the deleted app's generations 1 and 2"
+    assert transitions.disable(again, "", "health", {"rule": "fatal"}, deps)
+
+
+def test_an_app_deleted_before_any_transition_does_not_get_its_old_counters_back(connection: Connection) -> None:
+    execute(prepare(EXAMPLE), connection)
+    App("pager").delete()
+    execute(prepare(EXAMPLE), connection)
+    assert int(App.get("pager").generation) == 2
+    registered = transitions.last_transition(App.get("pager"))
+    assert registered
+    assert (registered.action, registered.actor) == ("app.registered", "operator:ann")
+    assert registered.finished_at
+
+
+NEW_URL = EXAMPLE.replace("hooks.pager.example", "new.pager.example")
+
+
+def test_a_new_url_begins_a_generation_so_that_the_old_ones_failures_do_not_judge_it(
+    connection: Connection,
+) -> None:
+    announced: list[FollowUp] = []
+    execute(prepare(EXAMPLE), connection)
+    execute(prepare(NEW_URL), connection, announced)
+    pager = App.get("pager")
+    assert (pager.url, pager.state, int(pager.generation)) == ("https://new.pager.example/bellhop", "enabled", 2)
+    entry = transitions.last_transition(pager)
+    assert entry
+    assert (entry.action, entry.actor) == ("app.url_changed", "operator:ann")
+    assert entry.evidence["old_url"] == "https://hooks.pager.example/bellhop"
+    assert entry.evidence["url"] == pager.url
+    assert announced == [FollowUp("pager", "00000001#url_changed")]
+
+
+def test_another_change_than_the_urls_leaves_the_generation(connection: Connection) -> None:
+    execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE.replace("[issue, event_alert,", "[issue, error, event_alert,")), connection)
+    assert int(App.get("pager").generation) == 1
+
+
+def test_an_app_switched_off_while_its_url_is_changed_is_left_for_another_apply(connection: Connection) -> None:
+    execute(prepare(EXAMPLE), connection)
+    plan = prepare(NEW_URL)
+    read = App.get("pager")
+    deps = TransitionDependencies(connection, lambda _: None, Recorder(), lambda: NOW)
+    assert transitions.disable(App.get("pager"), "", "health", {"rule": "fatal"}, deps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(effects, "find", lambda *_, **__: read)
+        with pytest.raises(ChangedMeanwhileError):
+            execute(plan, connection)
+    assert App.get("pager").url == read.url
+    execute(prepare(NEW_URL), connection)
+    assert (App.get("pager").url, int(App.get("pager").generation)) == ("https://new.pager.example/bellhop", 2)
+
+
+def test_a_write_whose_response_was_lost_is_not_taken_for_somebody_elses(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model in (Organization, Installation, App):
+        for name in ("save", "update"):
+            monkeypatch.setattr(model, name, _twice(getattr(model, name)))
+    execute(prepare(EXAMPLE), connection)
+    execute(prepare(EXAMPLE.replace("warnings: true", "warnings: false")), connection)
+    execute(prepare(EXAMPLE.replace("auto_enable: true", "auto_enable: false")), connection)
+    assert App.get("deploy-bot").auto_enable is None
+    SigningSecret.get("pager").delete()
+    plan = prepare(EXAMPLE)
+    monkeypatch.setattr(SigningSecret, "save", _twice(SigningSecret.save))
+    execute(plan, connection)
+    assert SigningSecret.get("pager").secret == plan.secrets["pager"]
+
+
+def _twice(write: Any) -> Any:
+    def written(*args: Any, **kwargs: Any) -> Any:
+        write(*args, **kwargs)  # the response is lost, and the SDK writes a second time
+        return write(*args, **kwargs)
+
+    return written
+
+
+def test_an_internal_app_is_not_moved_away_from_an_organisation_that_still_has_it_installed(
+    connection: Connection,
+) -> None:
+    execute(prepare(EXAMPLE), connection)
+    moved = EXAMPLE.replace("organization: acme", "organization: globex")
+    with pytest.raises(PlanConflictError, match=r"apps\.deploy-bot: is to be internal to globex.*in 4501"):
+        prepare(moved)
+    for hook in Installation.scan():
+        hook.update(actions=[Installation.status.set("uninstalled")])
+    execute(prepare(moved), connection)
+    assert App.get("deploy-bot").organization_id == "globex"

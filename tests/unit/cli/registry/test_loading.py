@@ -241,3 +241,19 @@ def test_whatever_is_in_a_file_it_is_read_or_refused_with_reasons(text: str) -> 
     if refused:
         assert refused.problems
         assert all(problem.message for problem in refused.problems)
+
+
+@pytest.mark.parametrize(
+    "owner",
+    ["jörg@acme.example", "ada@acme.example\u200b", "a\u200bda@acme.example", "ada@-acme.example", "ada@1.2.3.4"],
+)
+def test_an_owner_to_whom_ses_would_send_nothing_is_refused(owner: str) -> None:
+    [problem] = problems(f'organizations:\n  acme:\n    owners: ["{owner}", bob@acme.example]\n')
+    assert "owners[0]" in problem
+
+
+def test_an_owners_domain_is_registered_as_dns_knows_it() -> None:
+    loaded = parse("organizations:\n  acme: {owners: [Ada@münchen.example]}\n", EndpointPolicy(), {})
+    [spec] = loaded.specs
+    assert isinstance(spec, OrganizationSpec)
+    assert spec.owners == ("Ada@xn--mnchen-3ya.example",)

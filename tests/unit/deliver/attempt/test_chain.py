@@ -50,7 +50,7 @@ def test_a_failure_opens_a_record_and_sends_the_retry_by_reference(deps: Deliver
     assert (record().state, record().attempts_made) == ("retrying", 1)
     assert record().attempts[0]["response"] == "boom\nmore"
     [message] = retries(queue)
-    assert deliveries.decode(message["body"]) == Retry(delivery().delivery_id, "pager", 2)
+    assert deliveries.decode(message["body"]) == Retry(delivery().delivery_id, "pager", 2, organization_id="acme")
     assert delivery().body.decode() not in message["body"]
 
 
@@ -172,6 +172,8 @@ def test_a_retry_that_cannot_be_sent_brings_back_the_message_and_the_attempt_is_
     class Down:
         def send(self, *_: Any) -> None:
             raise ConnectionError("the scheduler does not respond")
+
+        send_trial = send
 
     endpoint = Endpoint(response(500))
     assert run(dataclasses.replace(deps, scheduler=Down()), endpoint, queue_message(delivery())) == ["m1"]

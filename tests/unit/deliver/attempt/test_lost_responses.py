@@ -34,7 +34,7 @@ def test_a_first_attempts_result_is_followed_by_its_retry(deps: DeliverDependenc
     assert run(deps, Endpoint(response(500)), queue_message(delivery())) == []
     assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 1, 1)
     [message] = retries(queue)
-    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2, organization_id="acme")
     assert counters()["error"] == 1
 
 
@@ -47,7 +47,7 @@ def test_a_retrys_claim_is_ours_and_its_result_is_followed_by_the_next_retry(
     assert len(endpoint.posted) == 2
     assert (record().state, record().attempts_made, len(record().attempts)) == ("retrying", 2, 2)
     [message] = retries(queue)
-    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 3)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 3, organization_id="acme")
 
 
 def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str, bus: FakeBus) -> None:
@@ -59,10 +59,10 @@ def test_the_last_retrys_end_is_announced(deps: DeliverDependencies, queue: str,
     assert [event_id for _, event_id, _ in bus.events] == [f"{ID}-3"]
 
 
-def test_a_delivery_of_a_switched_off_app_is_parked_and_counted(
+def test_a_delivery_of_a_switched_off_app_is_parked_and_never_counted_twice(
     deps: DeliverDependencies, apps: dict[str, App], queue: str
 ) -> None:
     apps["pager"] = app(state="disabled", generation=2)
     assert run(deps, Endpoint(response(200)), queue_message(delivery())) == []
     assert record().state == "parked"
-    assert circuits.load("pager").parked == 1
+    assert circuits.share("pager", "acme").parked is None

@@ -116,7 +116,6 @@ def test_an_app_that_is_off_is_pinged_and_its_deliveries_beside_it_are_parked(
 def test_a_paused_app_is_pinged_without_that_being_its_trial(deps: DeliverDependencies) -> None:
     now = NOW.timestamp()
     circuits.open_circuit("pager", 1, now - 100, now - 1)
-    deps.window.suspect("pager")
     before = circuits.load("pager").serialize()
     endpoint = Endpoint(response(200))
     run(deps, endpoint, MESSAGE)
@@ -129,7 +128,7 @@ def test_a_ping_spends_no_pace_of_a_limited_app(deps: DeliverDependencies, apps:
     endpoint = Endpoint(response(200))
     run(deps, endpoint, MESSAGE, queue_message(pings.make(app(), "2"), "m2"), queue_message(delivery(), "m3"))
     assert len(endpoint.posted) == 3
-    assert circuits.load("pager").tat == NOW.timestamp() + 1
+    assert circuits.share("pager", "acme").tat == NOW.timestamp() + 1
 
 
 @pytest.mark.parametrize("count", [1, 2])

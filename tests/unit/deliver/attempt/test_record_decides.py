@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts
+from bellhop import attempts, circuits
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -21,7 +21,7 @@ from bellhop.attempts import (
 )
 from bellhop.deliveries import Retry
 from bellhop.registry import App, Installation
-from deliver.dependencies import DeliverDependencies
+from deliver.dependencies import DeliverDependencies, RetryPolicy
 from tests.support.endpoint import Apps, Clock, Endpoint, recorded, response, retries, run
 from tests.support.fakes import NOW, delivery, installation, queue_message
 
@@ -191,3 +191,79 @@ def test_what_outlives_its_expiry_is_not_sent(deps: DeliverDependencies, clock: 
     assert run(deps, endpoint, queue_message(Retry(ID, "pager", 2, replay=True))) == []
     assert endpoint.posted == []
     assert recorded(deps).logged("retry dropped: its record has expired")
+
+
+# ---- An event that is published again once its delivery is over
+
+AGAIN = delivery(enqueued_at=NOW.timestamp() + 100)
+
+
+@pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED, STOPPED, WITHDRAWN])
+def test_a_republished_event_whose_delivery_was_over_got_one_post_and_no_retry(
+    deps: DeliverDependencies, queue: str, clock: Clock, state: str
+) -> None:
+    written(state)
+    clock.move(101)
+    endpoint = Endpoint(response(500))
+    for receive_count in (1, 2):
+        assert run(deps, endpoint, queue_message(AGAIN, receive_count=receive_count)) == []
+    assert len(endpoint.posted) == 1
+    assert (record().state, record().attempts_made, len(record().attempts)) == (RETRYING, 1, 2)
+    assert set(scheduled(queue)) == {2}
+    assert listed() == []
+
+
+def test_a_republished_event_over_its_apps_rate_was_dropped(
+    deps: DeliverDependencies, apps: dict[str, App], queue: str, clock: Clock
+) -> None:
+    written(WITHDRAWN)
+    clock.move(101)
+    apps["pager"].max_per_second = 0.1
+    first = replace(AGAIN, delivery_id="msg_first")
+    deps = replace(deps, policy=RetryPolicy((5, 60), lease=30, fresh=190))
+    assert run(deps, Endpoint(response(200)), queue_message(first), queue_message(AGAIN, "again")) == []
+    assert scheduled(queue) == [1]
+    assert (record().state, record().attempts_made) == (RETRYING, 0)
+
+
+@pytest.mark.parametrize("state", [DELIVERED, STOPPED, WITHDRAWN])
+def test_a_republished_event_of_an_app_that_is_off_was_not_parked(
+    deps: DeliverDependencies, apps: dict[str, App], clock: Clock, state: str
+) -> None:
+    written(state)
+    clock.move(101)
+    apps["pager"].state = "disabled"
+    for receive_count in (1, 2):
+        assert run(deps, Endpoint(response(200)), queue_message(AGAIN, receive_count=receive_count)) == []
+    assert (record().state, record().attempts_made, listed()) == (PARKED, 0, [ID])
+
+
+def test_a_record_that_has_expired_and_is_still_there_swallowed_a_republished_event(
+    deps: DeliverDependencies, queue: str, clock: Clock
+) -> None:
+    written(EXHAUSTED)
+    clock.move(31 * 86_400)
+    again = delivery(enqueued_at=clock().timestamp())
+    assert run(deps, Endpoint(response(500)), queue_message(again)) == []
+    assert (record().state, record().attempts_made, len(record().attempts)) == (RETRYING, 1, 1)
+    assert float(record().expires_at) > clock().timestamp()
+    assert scheduled(queue) == [2]
+
+
+def test_copies_of_one_event_counted_several_times_as_parked(
+    deps: DeliverDependencies, apps: dict[str, App]
+) -> None:
+    apps["pager"].state = "disabled"
+    for number in range(5):
+        assert run(deps, Endpoint(response(200)), queue_message(delivery(), f"copy{number}")) == []
+    assert circuits.share("pager", "acme").parked == 1
+
+
+def test_a_webhook_went_out_minutes_after_an_uninstallation_because_its_message_was_young(
+    deps: DeliverDependencies,
+) -> None:
+    endpoint = Endpoint(response(200))
+    waited = delivery(enqueued_at=NOW.timestamp() - 6)
+    assert run(without_installation(deps, None), endpoint, queue_message(waited)) == []
+    assert endpoint.posted == []
+    assert recorded(deps).logged("delivery skipped: missing_installation")

@@ -1,7 +1,6 @@
 """A replay's message takes what is replayable, once; then an ordinary chain goes on."""
 
 import dataclasses
-from datetime import timedelta
 
 import pytest
 
@@ -45,15 +44,13 @@ def deps(deps: DeliverDependencies) -> DeliverDependencies:
 
 
 def record_as(state: str = PARKED, attempt: int = 0) -> None:
-    """A delivery in that state after so many attempts, taken off the list as a replay does it."""
-    made = attempts.open_record(delivery(), NextState(state, NOW.timestamp()), NOW)
-    assert made
+    """A delivery in that state after so many attempts."""
+    assert attempts.open_record(delivery(), NextState(state, NOW.timestamp()), NOW)
     DeliveryRecord(ID).update(actions=[DeliveryRecord.attempts_made.set(attempt)])
-    attempts.unlist(ID, str(made.replayable_at))
 
 
-def replay(attempt: int = 1, **changes: float) -> dict[str, object]:
-    return queue_message(Retry(ID, "pager", attempt, replay=True, **changes), "replay")
+def replay(attempt: int = 1) -> dict[str, object]:
+    return queue_message(Retry(ID, "pager", attempt, replay=True), "replay")
 
 
 def listed() -> list[str]:
@@ -83,7 +80,7 @@ def test_a_failure_within_the_schedule_goes_on_as_an_ordinary_chain(deps: Delive
     run(deps, Endpoint(response(500)), replay())
     assert (record().state, record().attempts_made) == (RETRYING, 1)
     [message] = retries(queue)
-    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2, organization_id="acme")
 
 
 def test_what_was_exhausted_and_fails_again_is_replayable_and_announced_again(
@@ -174,17 +171,17 @@ def test_without_time_left_the_message_comes_back_and_delivers(deps: DeliverDepe
 # ---- Pause and rate limit
 
 
-def test_a_replay_of_a_paused_app_is_deferred_as_a_replay_without_touching_its_record(
-    deps: DeliverDependencies, queue: str
+@pytest.mark.parametrize(("state", "attempt"), [(PARKED, 0), (EXHAUSTED, 3)])
+def test_a_replay_of_an_app_that_is_paused_again_parks_it_again(
+    deps: DeliverDependencies, queue: str, clock: Clock, state: str, attempt: int
 ) -> None:
-    record_as(PARKED)
+    record_as(state, attempt)
     circuits.open_circuit("pager", 1, T0, T0 + 30)
-    deps.window.suspect("pager")
-    before = record().serialize()
-    run(deps, Endpoint(response(200)), replay())
-    [message] = retries(queue)
-    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 1, T0, replay=True)
-    assert record().serialize() == before
+    clock.move(5)
+    assert run(deps, Endpoint(response(200)), replay(attempt + 1)) == []
+    assert retries(queue) == []
+    assert (record().state, record().attempts_made, listed()) == (PARKED, attempt, [ID])
+    assert attempts.listed_since(record()) == clock().isoformat(timespec="milliseconds")
 
 
 def test_replays_beyond_the_apps_rate_are_deferred_and_all_arrive(
@@ -203,39 +200,8 @@ def test_replays_beyond_the_apps_rate_are_deferred_and_all_arrive(
         sent.append(len(endpoint.posted))
         waiting = retries(queue)
         clock.move(1)
-    assert sent == [2, 4, 6]
+    assert sent == [2, 6]  # the queue here delays nothing
     assert listed() == []
-
-
-@pytest.mark.parametrize("attempt", [0, 3])
-def test_a_replay_that_was_deferred_too_long_ends_exhausted_and_replayable(
-    deps: DeliverDependencies, clock: Clock, queue: str, bus: FakeBus, attempt: int
-) -> None:
-    record_as(EXHAUSTED if attempt else PARKED, attempt)
-    circuits.open_circuit("pager", 1, T0, T0 + 10_000)
-    deps.window.suspect("pager")
-    waiting = [replay(attempt + 1)]
-    while waiting:
-        run(deps, Endpoint(response(200)), *waiting)
-        waiting = retries(queue)
-        clock.move(30)
-    assert (record().state, record().attempts_made, listed()) == (EXHAUSTED, attempt, [ID])
-    assert record().replayable_at == f"{(NOW + timedelta(seconds=90)).isoformat(timespec='milliseconds')}#{ID}"
-    assert len(bus.events) == 1
-
-
-def test_a_trial_with_a_replayed_delivery_that_fails_spends_nothing_and_goes_on(
-    deps: DeliverDependencies, clock: Clock, queue: str
-) -> None:
-    record_as(PARKED)
-    circuits.open_circuit("pager", 1, T0, T0)
-    deps.window.suspect("pager")
-    run(deps, Endpoint(response(500)), replay())
-    assert (record().state, record().attempts_made) == (RETRYING, 0)
-    [message] = retries(queue)
-    clock.move(60)
-    run(deps, Endpoint(response(200)), message)
-    assert (record().state, record().attempts_made) == (DELIVERED, 1)
 
 
 # ---- The event that a delivery is exhausted
@@ -283,12 +249,13 @@ def test_a_bus_that_is_down_brings_the_message_back_to_announce_and_not_to_attem
     assert (record().state, counters()["error"]) == (EXHAUSTED, 3)
 
 
-def test_a_delivery_deferred_too_long_is_announced_also_when_the_bus_was_down(
-    deps: DeliverDependencies, bus: FakeBus
+def test_a_delivery_whose_place_is_too_far_away_is_announced_also_when_the_bus_was_down(
+    deps: DeliverDependencies, apps: dict[str, App], bus: FakeBus
 ) -> None:
     attempts.open_record(delivery(), NextState(RETRYING, attempt=Attempt(1, NOW, 5, "r", "http_500", 500)), NOW)
-    circuits.open_circuit("pager", 1, T0, T0 + 10_000)
-    waited = queue_message(Retry(ID, "pager", 2, T0 - 100), "waited")
+    apps["pager"] = app(max_per_second=0.001)
+    circuits.advance(circuits.share("pager", "acme"), None, T0 + 5000)
+    waited = queue_message(Retry(ID, "pager", 2, organization_id="acme"), "waited")
     bus.down = True
     assert run(deps, Endpoint(response(200)), waited) == ["waited"]
     bus.down = False

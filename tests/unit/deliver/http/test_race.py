@@ -141,9 +141,12 @@ def test_ports_that_ran_out_decide_though_another_address_refused(monkeypatch: p
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
-def test_a_router_without_a_route_is_not_taken_for_a_route_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EACCES, errno.EPERM])
+def test_a_router_or_firewall_of_theirs_was_taken_for_a_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     with Socket(V4, socket.SOCK_STREAM) as connection:
-        monkeypatch.setattr(Socket, "getsockopt", lambda *_: errno.ENETUNREACH)
+        monkeypatch.setattr(Socket, "getsockopt", lambda *_: number)
         with pytest.raises(OSError, match="host") as caught:
             connection.finish_connect()
     assert caught.value.errno == errno.EHOSTUNREACH

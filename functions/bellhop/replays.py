@@ -1,0 +1,54 @@
+"""A replay: the chain of messages on the Transitions queue that sends what is kept of an app."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from bellhop.attempts import PARKED
+from bellhop.queues import OutgoingMessage, Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Send the next page of an app's replayable deliveries, oldest first.
+
+    Those in one of `states` are sent, `rate` of them per second. `after` is the cursor, None at the beginning of
+    the first pass; this pass began at `began` and has sent `found` so far. The replay ends with an empty pass that
+    began at or after `settles_at`, when nobody parks deliveries any more. Times are Unix seconds. `sent`, over all
+    `passes`, is for the log.
+    """
+
+    app_id: str
+    generation: int
+    states: tuple[str, ...]
+    rate: float
+    settles_at: float
+    began: float
+    after: str | None = None
+    found: int = 0
+    sent: int = 0
+    passes: int = 0
+
+
+def encode(replay: Replay) -> str:
+    """The replay as the body of a queue message."""
+    return json.dumps({"kind": "replay"} | asdict(replay))
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Starts the replays that follow a pause, on the Transitions `queue`.
+
+    `settle_seconds`: how long after a pause a process may still park deliveries.
+    """
+
+    queue: Queue
+    per_second: float
+    settle_seconds: float
+    now: Callable[[], float]
+
+    def start(self, app_id: str, generation: int) -> None:
+        """Have what is parked of an app sent, oldest first. To start it twice sends nothing twice."""
+        now = self.now()
+        replay = Replay(app_id, generation, (PARKED,), self.per_second, now + self.settle_seconds, now)
+        self.queue.send(OutgoingMessage(encode(replay)))

@@ -1,0 +1,88 @@
+"""What one process knows of the apps' circuits: each is read with its app, and again after as long."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
+from pynamodb.exceptions import PynamoDBException
+
+from bellhop import circuits
+from bellhop.budget import OutOfBudgetError
+from bellhop.circuits import Circuit
+from bellhop.registry import App
+from bellhop.telemetry import Telemetry
+
+REMEMBERED = 10_000  # apps
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitState:
+    """A circuit as it is for an app's generation; see bellhop.circuits.Circuit. Times are Unix seconds."""
+
+    strikes: int = 0
+    paused_since: float | None = None
+    next_trial_at: float = 0.0
+    trials: int = 0
+    trial_lease_until: float = 0.0
+    closed_at: float | None = None
+
+
+@dataclass
+class KnownCircuits:
+    """One process's view, in which each circuit is at most `seconds` old; `clock` in Unix seconds."""
+
+    seconds: float
+    clock: Callable[[], float]
+    telemetry: Telemetry
+    _rows: LRUCache[str, tuple[float, Circuit]] = field(default_factory=lambda: LRUCache(REMEMBERED))
+
+    def state(self, app: App) -> CircuitState:
+        """The app's circuit as this process knows it.
+
+        Policy: where it cannot be read, what was known before holds, and an app of which nothing is known is not
+        paused. A webhook to an endpoint that is unwell does less harm than none to all that are well.
+        """
+        read_at, row = self._rows.get(app.app_id, (0.0, None))
+        if row is None or not 0 <= self.clock() - read_at < self.seconds:
+            try:
+                row = circuits.load(app.app_id, consistent=False)
+            except (PynamoDBException, OutOfBudgetError):
+                self.telemetry.error(
+                    "circuit not read: the app's deliveries go on by what was known of it before",
+                    app_id=app.app_id,
+                )
+                row = row or Circuit(app.app_id)
+            self._rows[app.app_id] = self.clock(), row
+        return _state(row, int(app.generation))
+
+    def read(self, app: App) -> CircuitState:
+        """The app's circuit as it is now."""
+        row = circuits.load(app.app_id)
+        self._rows[app.app_id] = self.clock(), row
+        return _state(row, int(app.generation))
+
+    def note(self, row: Circuit) -> None:
+        """Note a circuit that this process just changed."""
+        self._rows[row.app_id] = self.clock(), row
+
+    def struck(self, app_id: str) -> bool:
+        """Whether the circuit has strikes, as far as this process knows."""
+        _, row = self._rows.get(app_id, (0.0, None))
+        return bool(row and row.strikes)
+
+    def forget(self, app_id: str) -> None:
+        """Have the circuit read again."""
+        self._rows.pop(app_id, None)
+
+
+def _state(row: Circuit, generation: int) -> CircuitState:
+    if row.generation != generation:
+        return CircuitState()
+    return CircuitState(
+        int(row.strikes or 0),
+        circuits.paused_since(row, generation),
+        float(row.next_trial_at or 0.0),
+        int(row.trials or 0),
+        float(row.trial_lease_until or 0.0),
+        None if row.closed_at is None else float(row.closed_at),
+    )

@@ -1,0 +1,231 @@
+"""A pause, from the strikes that open the circuit to the trial that closes it.
+
+While an app is paused all its deliveries are parked, and one chain of messages on the Retries queue stays: each is
+the trial of one parked delivery, at growing intervals. The circuit counts the trials, and each message names its
+own. So one that comes twice, or late, finds the circuit ahead of it and ends, and no chain forks. The trial that
+finds the endpoint well closes the circuit and has health release what is parked, as after a switching on.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bellhop import attempts, circuits, queues
+from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
+from bellhop.deliveries import Trial
+from bellhop.registry import DISABLED, App
+from deliver.attempt import chain
+from deliver.circuit import strikes
+from deliver.circuit.known import CircuitState
+from deliver.circuit.rate import TRIAL_SECONDS, trial_interval
+from deliver.circuit.strikes import STRIKES_OF_SLOW, STRIKES_TO_PAUSE, Sign
+from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, TrialLease, names
+
+CANDIDATES = 25  # parked deliveries that a trial looks at: those before may be exhausted, or being attempted
+OVERDUE_SECONDS = 300.0  # after which a trial that nobody makes is sent again, beside its lease
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What is to be sent after a trial: the next one and its delay, or the release of what is parked."""
+
+    trial: tuple[Trial, int] | None = None
+    released: tuple[str, int] | None = None  # an app and its generation
+
+    def send(self, deps: DeliverDependencies) -> None:
+        """Send it."""
+        if self.trial:
+            deps.scheduler.send_trial(*self.trial)
+        if self.released:
+            deps.releases.start(*self.released)
+
+
+def take_in(signs: Iterable[Sign], deps: DeliverDependencies) -> None:
+    """Count what a batch's attempts say of their endpoints; pause the apps of those that are unwell.
+
+    Policy: what cannot be counted is not: the app's next failure tries again.
+    """
+    for sign in strikes.merge(signs):
+        try:
+            _take_in(sign, deps)
+        except Exception:  # noqa: BLE001 - one app's circuit is not the others'
+            deps.telemetry.error(
+                "strikes not counted or app not paused, as a write failed: the app's next failure will try again",
+                app_id=sign.app_id,
+            )
+
+
+def recover(app: App, state: CircuitState, deps: DeliverDependencies) -> None:
+    """Send the trial of a paused app again if it is long overdue: its message was lost, or never sent."""
+    now, due = deps.time(), state.next_trial_at
+    if due + OVERDUE_SECONDS + deps.policy.lease > now or state.trial_lease_until > now:
+        return
+    if circuits.postpone_trial(app.app_id, due, now):
+        deps.telemetry.warning("trial sent again: it is overdue, so its message may be lost", app_id=app.app_id)
+        deps.scheduler.send_trial(Trial(app.app_id, int(app.generation), state.trials), 0)
+
+
+def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> PendingAttempt | None:
+    """The attempt that is the trial; None when there is none to be made, and the message is done.
+
+    Raises:
+        InternalError: another worker may be making it; the message must come back.
+    """
+    app = deps.registry.app(message.app_id)
+    if app and int(app.generation) < message.generation:
+        raise InternalError(f"this process knows an older generation of {app.app_id}")
+    if app is None or app.state == DISABLED or int(app.generation) > message.generation:
+        deps.telemetry.info("trials ended: the app was switched off, or is gone", app_id=message.app_id)
+        return None
+    state = deps.circuits.read(app)
+    if state.paused_since is None:
+        # The pause is over. If this very message ended it, what is parked may not have been released yet.
+        if receive_count > 1 and state.closed_at is not None:
+            deps.releases.start(app.app_id, message.generation)
+        return None
+    lease = TrialLease(deps.token(), message.number, state.paused_since)
+    now, number = deps.time(), message.number
+    claimed = circuits.claim_trial(
+        app.app_id, message.generation, number, lease.token, now=now, seconds=deps.policy.lease
+    )
+    if claimed:
+        return _begin(app, lease, deps)
+    _not_claimed(message, receive_count, state, deps)
+    return None
+
+
+def finish(pending: PendingAttempt, *, well: bool, not_before: float, deps: DeliverDependencies) -> Following:
+    """Write what a trial showed: the pause ends with a slow start, or the next trial comes later."""
+    if pending.trial is None:
+        return Following()
+    if well:
+        return _close(pending.app, pending.trial, 0, deps)
+    wait = max(trial_interval(pending.trial.paused_since, deps.time()), not_before)
+    return _put_off(pending.app, pending.trial, wait, deps)
+
+
+def put_off(pending: PendingAttempt, wait: float, deps: DeliverDependencies) -> Following:
+    """Have the next trial come after `wait` seconds, as this one showed nothing."""
+    return _put_off(pending.app, pending.trial, wait, deps) if pending.trial else Following()
+
+
+def give_back(pending: PendingAttempt) -> None:
+    """Undo the claim of a trial that was not made."""
+    if pending.trial:
+        circuits.release_trial(pending.app.app_id, pending.trial.token)
+
+
+def _take_in(sign: Sign, deps: DeliverDependencies) -> None:
+    if sign.well:
+        if deps.circuits.struck(sign.app_id):
+            circuits.clear(sign.app_id, sign.generation)
+            deps.circuits.forget(sign.app_id)
+        return
+    now = deps.time()
+    row = circuits.strike(sign.app_id, sign.generation, sign.strikes, now=now, seconds=strikes.WINDOW_SECONDS)
+    deps.circuits.note(row)
+    if int(row.strikes or 0) < STRIKES_TO_PAUSE or circuits.paused_since(row, sign.generation) is not None:
+        return
+    if circuits.open_circuit(sign.app_id, sign.generation, now, now + TRIAL_SECONDS):
+        deps.telemetry.warning(
+            "app paused, its endpoint is unwell: its deliveries are parked, except for trials", app_id=sign.app_id
+        )
+        deps.telemetry.count("PauseBegan")
+        deps.scheduler.send_trial(Trial(sign.app_id, sign.generation, 0), round(TRIAL_SECONDS))
+    deps.circuits.forget(sign.app_id)
+
+
+def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAttempt | None:
+    waiting = attempts.waiting(app.app_id, deps.now(), CANDIDATES)
+    old = [row for row in waiting if _is_old(row, lease, deps)]
+    for row in old:
+        _exhaust(app, row, deps)
+    if old:
+        _put_off(app, lease, 0.0, deps).send(deps)  # more of them may be left
+        return None
+    taken = 0
+    for row in waiting:
+        number = int(row.attempts_made) + 1
+        record = attempts.claim(row.delivery_id, number, lease.token, deps.now(), deps.policy.lease, replay=True)
+        pending = chain.prepare(record, app, deps) if record else None
+        if pending:
+            return replace(pending, trial=lease)
+        taken += record is not None
+    # What nobody wants any more is no trial, however much of it there is: the next ones are looked at right away.
+    following = _put_off(app, lease, 0.0, deps) if taken else _nothing_due(app, lease, deps)
+    following.send(deps)
+    return None
+
+
+def _nothing_due(app: App, lease: TrialLease, deps: DeliverDependencies) -> Following:
+    listed = attempts.replayable(app.app_id, None, 1)
+    if listed and listed[0].state == PARKED:  # all of them are due later, or are being attempted
+        return _put_off(app, lease, trial_interval(lease.paused_since, deps.time()), deps)
+    # Nothing waits. So the next delivery is the trial: one more failure of it pauses the app again.
+    return _close(app, lease, STRIKES_TO_PAUSE - STRIKES_OF_SLOW, deps)
+
+
+def _is_old(row: DeliveryRecord, lease: TrialLease, deps: DeliverDependencies) -> bool:
+    """Whether it was parked, because of this pause, for as long as its retries would have taken.
+
+    One that is exhausted, and still among the parked, has not been announced yet.
+    """
+    since = datetime.fromisoformat(attempts.listed_since(row)).timestamp()
+    # What is older than the pause was parked while the app was off.
+    return row.state == EXHAUSTED or max(since, lease.paused_since) + deps.policy.span < deps.time()
+
+
+def _exhaust(app: App, row: DeliveryRecord, deps: DeliverDependencies) -> None:
+    # In this order: announced only once it is so, and off the list of the parked only once it is announced.
+    record = attempts.exhaust(row, deps.now())
+    if record is None:
+        return
+    deps.telemetry.warning(
+        "delivery exhausted: its app was paused for as long as its retries would have taken",
+        **names(record.delivery),
+    )
+    deps.telemetry.count("DeliveryExhausted")
+    chain.announce_exhausted(record, deps)
+    attempts.list_exhausted(app.app_id, row, deps.now())
+
+
+def _not_claimed(message: Trial, receive_count: int, state: CircuitState, deps: DeliverDependencies) -> None:
+    now, again = deps.time(), receive_count > 1
+    if state.trials == message.number:
+        if state.trial_lease_until >= now:
+            # A second copy of the message is dropped: the worker with the lease has one of its own. This may be
+            # that one, if its worker died.
+            if again:
+                raise InternalError(f"the trial of {message.app_id} is being made by another worker")
+        else:  # too early: a queue delays a message for a quarter of an hour at most
+            _send(message, state.next_trial_at - now, deps)
+            return
+    elif again and state.trials == message.number + 1:
+        # Its worker may have died before it sent the next trial.
+        _send(replace(message, number=state.trials), state.next_trial_at - now, deps)
+        return
+    deps.telemetry.info(
+        "duplicate trial dropped: its circuit is ahead", app_id=message.app_id, trial=message.number
+    )
+    deps.telemetry.count("DuplicateDropped")
+
+
+def _close(app: App, lease: TrialLease, left: int, deps: DeliverDependencies) -> Following:
+    if not circuits.close_circuit(app.app_id, lease.token, deps.time(), left):
+        return Following()
+    deps.circuits.forget(app.app_id)
+    deps.telemetry.info(
+        "pause over: what is parked is released, and deliveries go out slowly at first", app_id=app.app_id
+    )
+    deps.telemetry.count("PauseEnded")
+    return Following(released=(app.app_id, int(app.generation)))
+
+
+def _put_off(app: App, lease: TrialLease, wait: float, deps: DeliverDependencies) -> Following:
+    if not circuits.end_trial(app.app_id, lease.token, lease.number, deps.time() + wait):
+        return Following()
+    return Following((Trial(app.app_id, int(app.generation), lease.number + 1), queues.delay(wait)))
+
+
+def _send(message: Trial, seconds: float, deps: DeliverDependencies) -> None:
+    deps.scheduler.send_trial(message, queues.delay(max(1.0, seconds)))

@@ -1,0 +1,78 @@
+"""What notify tells of its events: the record for analytics, and who got nothing, for which reason."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bellhop.events import MAX_ID, IssueEvent
+from bellhop.telemetry import Telemetry
+from notify.fanout import FanOut
+
+LINE_BYTES = 200_000  # CloudWatch cuts a line after 256 KiB; what stands around the record is small
+
+
+def report(fan_outs: Iterable[FanOut], telemetry: Telemetry) -> None:
+    """Record what was enqueued, in one line for the batch, and each event that did not go to every installation.
+
+    A record that is too large for a line goes on in the next one, where it names its event again.
+    """
+    chosen = list(fan_outs)
+    for record in _records(chosen):
+        telemetry.info("deliveries enqueued", events=record)
+    for fan_out in chosen:
+        if fan_out.enqueued:
+            telemetry.count("DeliveryEnqueued", len(fan_out.enqueued))
+        _report_skipped(fan_out, telemetry)
+
+
+def _records(fan_outs: Iterable[FanOut]) -> Iterator[list[dict[str, Any]]]:
+    line: list[dict[str, Any]] = []
+    size = 0
+    for fan_out in fan_outs:
+        names = _names(fan_out.event)
+        entry: dict[str, Any] | None = None
+        for installation_id in fan_out.enqueued:
+            length = len(json.dumps(installation_id)) + 2
+            if line and size + length > LINE_BYTES:
+                yield line
+                line, size, entry = [], 0, None
+            if entry is None:
+                entry = names | {"installations": []}
+                line.append(entry)
+                size += len(json.dumps(entry)) + 2
+            entry["installations"].append(installation_id)
+            size += length
+    if line:
+        yield line
+
+
+def _names(event: IssueEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "event": event.name,
+        "organization_id": event.organization_id,
+        "issue_id": _id(event.issue),
+        "user_id": _id(event.user),  # None: the system acted
+    }
+
+
+def _id(about: dict[str, Any] | None) -> str | None:
+    return str(about["id"])[:MAX_ID] if about and about.get("id") is not None else None
+
+
+def _report_skipped(fan_out: FanOut, telemetry: Telemetry) -> None:
+    if fan_out.skips:
+        telemetry.info(
+            "event fanned out, but not to every installation"
+            if fan_out.cursor.enqueued or not fan_out.done
+            else "event skipped: no installation gets it",
+            event_id=fan_out.event.event_id,
+            organization_id=fan_out.event.organization_id,
+            event_name=fan_out.event.name,
+            deliveries=len(fan_out.enqueued),
+            skipped=fan_out.skipped,
+        )
+    for reason, number in fan_out.skips.items():
+        telemetry.count("Skipped_" + reason, number)
+    if fan_out.done and not fan_out.cursor.enqueued:
+        telemetry.count("EventSkipped")

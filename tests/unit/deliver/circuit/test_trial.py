@@ -1,0 +1,543 @@
+"""A pause, from the strikes that begin it to the trial that ends it: the real batch, tables in memory, a clock."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pynamodb.exceptions import UpdateError
+
+from bellhop import attempts, circuits, deliveries
+from bellhop.attempts import NextState
+from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.registry import App
+from deliver.circuit import rate
+from deliver.circuit.known import KnownCircuits
+from deliver.circuit.trial import OVERDUE_SECONDS
+from deliver.dependencies import DeliverDependencies, RetryPolicy
+from tests.support.endpoint import (
+    TIMEOUT,
+    Clock,
+    Endpoint,
+    FakeBus,
+    Scheduled,
+    counters,
+    record,
+    recorded,
+    released,
+    response,
+    run,
+)
+from tests.support.fakes import NOW, app, delivery, queue_message
+
+T0 = NOW.timestamp()
+WELL, ILL = Endpoint(response(200)), Endpoint(response(500))
+
+
+@pytest.fixture
+def scheduled() -> Scheduled:
+    return Scheduled()
+
+
+@pytest.fixture
+def deps(deps: DeliverDependencies, scheduled: Scheduled) -> DeliverDependencies:
+    return dataclasses.replace(
+        deps, policy=RetryPolicy(delays=(5, 60, 300), lease=30, fresh=190), scheduler=scheduled
+    )
+
+
+class Hangs(Endpoint):
+    """An endpoint that responds to nothing within the deadline."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(TIMEOUT)
+        self.clock = clock
+
+    def post(self, *call: Any) -> Any:
+        self.clock.move(10)
+        return super().post(*call)
+
+
+def batch(number: int, name: str = "msg", **changes: Any) -> list[dict[str, Any]]:
+    made = [delivery(delivery_id=f"{name}_{n}", **{"enqueued_at": T0} | changes) for n in range(number)]
+    return [queue_message(each, f"{name}{n}") for n, each in enumerate(made)]
+
+
+def pause(deps: DeliverDependencies) -> None:
+    run(deps, ILL, *batch(10, "before"))
+    assert circuits.load("pager").paused_since == deps.time()
+
+
+def trial_message(number: int = 0, receive_count: int = 1, generation: int = 1) -> dict[str, Any]:
+    return queue_message(Trial("pager", generation, number), f"trial{number}", receive_count=receive_count)
+
+
+def due(deps: DeliverDependencies, clock: Clock) -> None:
+    """Let time pass until the next trial is due."""
+    clock.move(float(circuits.load("pager").next_trial_at) - deps.time())
+
+
+def parked() -> list[str]:
+    rows = attempts.replayable("pager", None, 100)
+    return [row.delivery_id for row in rows if row.state == "parked"]
+
+
+# ---- When a pause begins
+
+
+def test_ten_failures_in_a_row_pause_the_app_mail_nobody_and_send_the_first_trial(
+    deps: DeliverDependencies, scheduled: Scheduled
+) -> None:
+    run(deps, ILL, *batch(9, "before"))
+    assert circuits.load("pager").paused_since is None
+    run(deps, ILL, *batch(1))
+    assert circuits.load("pager").paused_since == T0
+    assert recorded(deps).counts["PauseBegan"] == 1
+    assert scheduled.trials == [(Trial("pager", 1, 0), 30)]
+
+
+def test_three_attempts_that_hang_pause_the_app_whichever_processes_make_them(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    for number in range(3):
+        other = dataclasses.replace(deps, circuits=KnownCircuits(60.0, deps.time, deps.telemetry))
+        run(other, Hangs(clock), *batch(1, f"hung{number}"))
+    assert circuits.load("pager").paused_since is not None
+
+
+def test_one_response_in_time_takes_every_strike_back(deps: DeliverDependencies) -> None:
+    run(deps, ILL, *batch(9, "before"))
+    run(deps, Endpoint(response(404)), *batch(1, "alive"))
+    run(deps, ILL, *batch(9, "after"))
+    assert circuits.load("pager").paused_since is None
+
+
+def test_a_success_in_another_process_takes_the_strikes_back_too(deps: DeliverDependencies) -> None:
+    run(deps, ILL, *batch(9, "before"))
+    other = dataclasses.replace(deps, circuits=KnownCircuits(60.0, deps.time, deps.telemetry))
+    run(other, WELL, *batch(1, "alive"))
+    assert not circuits.load("pager").strikes
+
+
+def test_an_app_that_takes_only_alerts_and_hangs_was_attempted_for_ever(deps: DeliverDependencies) -> None:
+    run(deps, ILL, *batch(10, event="metric_alert.open"))
+    assert counters()["error"] == 0
+    assert circuits.load("pager").paused_since == T0
+
+
+def test_an_app_that_responds_with_429_was_attempted_for_ever(deps: DeliverDependencies) -> None:
+    run(deps, Endpoint(response(429)), *batch(10))
+    assert circuits.load("pager").paused_since == T0
+
+
+def test_ten_refusals_of_one_organisations_data_paused_the_app_for_another(deps: DeliverDependencies) -> None:
+    run(deps, Endpoint(response(400)), *batch(30))
+    assert circuits.load("pager").paused_since is None
+
+
+def test_a_circuit_that_cannot_be_written_is_logged_and_not_taken_for_a_lost_count(
+    deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> bool:
+        raise UpdateError("the table does not respond")
+
+    monkeypatch.setattr(circuits, "open_circuit", broken)
+    assert run(deps, ILL, *batch(10)) == []
+    assert counters()["error"] == 10
+    [line] = recorded(deps).logged(
+        "strikes not counted or app not paused, as a write failed: the app's next failure will try again"
+    )
+    assert line["app_id"] == "pager"
+    assert "OutcomesNotCounted" not in recorded(deps).counts
+
+
+def test_strikes_of_a_generation_that_is_over_count_for_nothing(deps: DeliverDependencies) -> None:
+    circuits.strike("pager", 3, 2, now=T0, seconds=60)
+    run(deps, ILL, *batch(10))
+    row = circuits.load("pager")
+    assert (row.generation, row.strikes, row.serialize().get("paused_since")) == (3, 2, None)
+    circuits.strike("pager", 5, 1, now=T0, seconds=60)
+    assert circuits.load("pager").strikes == 1
+
+
+def test_failures_that_are_rare_pause_nothing(deps: DeliverDependencies, clock: Clock) -> None:
+    for number in range(4):
+        run(deps, ILL, *batch(3, f"rare{number}"))
+        clock.move(3601)
+    assert circuits.load("pager").paused_since is None
+    assert circuits.load("pager").strikes == 3
+
+
+# ---- While it lasts
+
+
+def test_while_paused_deliveries_are_parked_and_none_goes_round(
+    deps: DeliverDependencies, scheduled: Scheduled
+) -> None:
+    pause(deps)
+    sent = len(scheduled.sent)
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, *batch(5)) == []
+    assert (endpoint.posted, len(scheduled.sent)) == ([], sent)
+    assert (record("msg_0").state, record("msg_0").attempts_made) == ("parked", 0)
+    assert parked() == [f"msg_{n}" for n in range(5)]
+
+
+def test_a_retry_of_a_paused_app_is_parked_with_its_budget_as_it_is(
+    deps: DeliverDependencies, scheduled: Scheduled, clock: Clock
+) -> None:
+    pause(deps)
+    retry, _ = scheduled.sent[0]
+    clock.move(5)
+    assert run(deps, WELL, queue_message(retry)) == []
+    assert (record("before_0").state, record("before_0").attempts_made) == ("parked", 1)
+    assert parked() == ["before_0"]
+
+
+def test_parking_for_a_pause_has_no_limit_that_skips(deps: DeliverDependencies) -> None:
+    pause(deps)
+    deps.parking.limit = 1
+    run(deps, WELL, *batch(5))
+    assert len(parked()) == 5
+
+
+def test_the_oldest_that_is_parked_is_the_trial(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled
+) -> None:
+    pause(deps)
+    for number in range(3):
+        run(deps, WELL, *batch(1, f"parked{number}"))
+        clock.move(1)
+    due(deps, clock)
+    endpoint = Endpoint(response(503))
+    errors = counters()["error"]
+    assert run(deps, endpoint, trial_message()) == []
+    assert len(endpoint.posted) == 1
+    tried = record("parked0_0")
+    assert (tried.state, tried.attempts_made) == ("parked", 1)
+    assert [entry["result"] for entry in tried.attempts] == ["http_503"]
+    assert counters()["error"] == errors + 1
+    assert scheduled.trials[-1] == (Trial("pager", 1, 1), 30)
+    assert circuits.load("pager").next_trial_at == deps.time() + rate.TRIAL_SECONDS
+    due(deps, clock)  # its own retry is due in a minute, so the next trial is another delivery's
+    clock.move(-26)
+    assert [row.delivery_id for row in attempts.waiting("pager", clock(), 9)] == ["parked1_0", "parked2_0"]
+
+
+def test_a_trial_that_is_asked_to_wait_has_the_next_one_wait_as_long(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    run(deps, Endpoint(response(503, headers={"retry-after": "600"})), trial_message())
+    assert scheduled.trials[-1] == (Trial("pager", 1, 1), 600)
+    assert float(circuits.load("pager").next_trial_at) == deps.time() + 600
+    assert attempts.waiting("pager", clock(), 9) == []
+
+
+def test_twenty_functions_at_once_make_one_trial(deps: DeliverDependencies, clock: Clock) -> None:
+    pause(deps)
+    due(deps, clock)
+    circuits.load("pager")  # opens the connection before the threads share it
+    with ThreadPoolExecutor(20) as pool:
+        taken = list(
+            pool.map(lambda n: circuits.claim_trial("pager", 1, 0, str(n), now=deps.time(), seconds=30), range(20))
+        )
+    assert sum(taken) == 1
+
+
+def test_the_last_delivery_that_waited_for_a_pause_was_tried_for_ever(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled, bus: FakeBus
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    message = Trial("pager", 1, 0)
+    for _ in range(50):
+        due(deps, clock)
+        run(deps, ILL, queue_message(message, "trial"))
+        if not scheduled.trials or scheduled.trials[-1][0] == message:
+            break
+        message = scheduled.trials[-1][0]
+    assert (record("msg_0").state, record("msg_0").attempts_made, len(record("msg_0").attempts)) == (
+        "exhausted",
+        4,
+        4,
+    )
+    assert [event_id for _, event_id, _ in bus.events] == ["msg_0-4"]
+    # Nothing is left to try, so the next delivery is the trial: one failure that holds its batch is enough.
+    assert circuits.load("pager").paused_since is None
+    run(deps, Hangs(clock), *batch(1, "next"))
+    assert circuits.load("pager").paused_since is not None
+
+
+def test_what_was_parked_for_as_long_as_its_retries_would_have_taken_is_exhausted_and_announced(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled, bus: FakeBus
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(30))
+    clock.move(deps.policy.span + 1)
+    endpoint = Endpoint(response(500))
+    run(deps, WELL, *batch(1, "young"))
+    scheduled.trials = [(Trial("pager", 1, 0), 0)]
+    while scheduled.trials:
+        message, _ = scheduled.trials.pop(0)
+        run(deps, endpoint, queue_message(message, "trial"))
+        if endpoint.posted:
+            break
+    assert {record(f"msg_{n}").state for n in range(30)} == {"exhausted"}
+    assert len(bus.events) == 30
+    assert (parked(), len(endpoint.posted)) == (["young_0"], 1)
+
+
+def test_what_was_exhausted_while_the_bus_was_down_is_announced_later(
+    deps: DeliverDependencies, clock: Clock, bus: FakeBus
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    clock.move(deps.policy.span + 1)
+    bus.down = True
+    assert run(deps, ILL, trial_message()) == ["trial0"]
+    assert record("msg_0").state == "exhausted"
+    bus.down = False
+    clock.move(31)
+    run(deps, ILL, trial_message(receive_count=2))
+    assert [event_id for _, event_id, _ in bus.events] == ["msg_0-0"]
+    assert str(record("msg_0").replayable_at).startswith("exhausted#")
+
+
+def test_what_was_parked_while_the_app_was_off_is_as_young_as_the_pause(
+    deps: DeliverDependencies, clock: Clock, apps: dict[str, App]
+) -> None:
+    apps["pager"] = app(state="disabled")
+    run(deps, WELL, *batch(1))
+    clock.move(deps.policy.span + 100)
+    apps["pager"] = app()
+    pause(deps)
+    due(deps, clock)
+    run(deps, ILL, trial_message())
+    assert (record("msg_0").state, record("msg_0").attempts_made) == ("parked", 1)
+
+
+def test_a_parked_delivery_whose_hook_is_gone_is_no_trial(deps: DeliverDependencies, clock: Clock) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1, "gone", installation_id="uninstalled"), *batch(1))
+    due(deps, clock)
+    endpoint = Endpoint(response(500))
+    run(deps, endpoint, trial_message())
+    assert (len(endpoint.posted), record("gone_0").state) == (1, "withdrawn")
+    assert record("msg_0").attempts_made == 1
+
+
+def test_trials_were_wasted_on_deliveries_of_an_installation_that_is_gone(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(60, "gone", installation_id="uninstalled"))
+    clock.move(1)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    scheduled.trials = [(Trial("pager", 1, 0), 0)]
+    endpoint = Endpoint(response(200))
+    while scheduled.trials and not endpoint.posted:
+        message, wait = scheduled.trials.pop(0)
+        assert wait == 0
+        run(deps, endpoint, queue_message(message, "trial"))
+    assert record("msg_0").state == "delivered"
+    assert circuits.load("pager").paused_since is None
+
+
+# ---- How it ends
+
+
+def test_a_trial_that_succeeds_ends_the_pause_and_releases_what_is_parked(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(3))
+    due(deps, clock)
+    endpoint = Endpoint(response(200))
+    run(deps, endpoint, trial_message())
+    row = circuits.load("pager")
+    assert (len(endpoint.posted), row.closed_at, circuits.paused_since(row, 1)) == (1, deps.time(), None)
+    assert (released(deps), record("msg_0").state) == ([("pager", 1)], "delivered")
+    clock.move(1)
+    run(deps, endpoint, *batch(5, "slow"))
+    assert len(endpoint.posted) == 2
+    clock.move(60)
+    run(deps, endpoint, *batch(5, "free"))
+    assert len(endpoint.posted) == 7
+
+
+def test_a_refusal_shows_that_the_endpoint_is_well_and_goes_on_as_an_ordinary_chain(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    run(deps, Endpoint(response(422)), trial_message())
+    assert (record("msg_0").state, record("msg_0").attempts_made) == ("retrying", 1)
+    assert circuits.load("pager").paused_since is None
+
+
+def test_what_failed_before_the_pause_does_not_pause_again_after_it(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    run(deps, WELL, trial_message())
+    clock.move(61)
+    run(deps, ILL, *batch(9, "one"))
+    assert circuits.load("pager").paused_since is None
+
+
+def test_a_release_that_may_not_have_been_sent_is_sent_again(deps: DeliverDependencies, clock: Clock) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    run(deps, WELL, trial_message())
+    run(deps, WELL, trial_message(receive_count=2))
+    assert released(deps) == [("pager", 1)] * 2
+
+
+def test_trials_end_with_the_generation_and_wait_for_a_process_that_is_behind(
+    deps: DeliverDependencies, apps: dict[str, App]
+) -> None:
+    pause(deps)
+    assert run(deps, WELL, trial_message(generation=3)) == ["trial0"]
+    apps["pager"] = app(state="disabled", generation=2)
+    assert run(deps, WELL, trial_message()) == []
+    apps["pager"] = app(generation=3)
+    assert run(deps, WELL, trial_message()) == []
+    assert len(recorded(deps).logged("trials ended: the app was switched off, or is gone")) == 2
+
+
+# ---- Messages that are lost, late or doubled
+
+
+def test_a_trial_that_comes_too_early_is_sent_again_for_its_time(
+    deps: DeliverDependencies, scheduled: Scheduled, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    clock.move(12)
+    endpoint = Endpoint(response(200))
+    run(deps, endpoint, trial_message())
+    assert (endpoint.posted, scheduled.trials[-1]) == ([], (Trial("pager", 1, 0), 18))
+
+
+def test_a_send_whose_response_was_lost_doubled_what_went_round_and_nothing_merged_it(
+    deps: DeliverDependencies, scheduled: Scheduled, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    waiting = [Trial("pager", 1, 0)] * 4
+    for _ in range(3):
+        due(deps, clock)
+        scheduled.trials = []
+        for message in waiting:
+            run(deps, ILL, queue_message(message))
+        waiting = [message for message, _ in scheduled.trials]
+        assert len(waiting) == 1
+
+
+def test_a_second_copy_that_comes_while_the_trial_is_made_is_dropped(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    due(deps, clock)
+    assert circuits.claim_trial("pager", 1, 0, "other", now=deps.time(), seconds=30)
+    assert run(deps, WELL, trial_message()) == []
+    assert run(deps, WELL, trial_message(receive_count=2)) == ["trial0"]
+
+
+def test_a_worker_that_died_in_its_trial_does_not_prolong_the_pause_for_ever(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    assert circuits.claim_trial("pager", 1, 0, "dead", now=deps.time(), seconds=30)
+    clock.move(31)
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, trial_message(receive_count=2)) == []
+    assert len(endpoint.posted) == 1
+
+
+def test_a_worker_that_died_before_it_sent_the_next_trial_has_it_sent_by_its_message(
+    deps: DeliverDependencies, scheduled: Scheduled, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    run(deps, ILL, trial_message())
+    scheduled.trials = []
+    clock.move(10)
+    run(deps, ILL, trial_message(receive_count=2))
+    assert scheduled.trials == [(Trial("pager", 1, 1), 20)]
+
+
+def test_a_fault_of_ours_in_a_trial_leaves_it_and_its_delivery_free(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    class Broken(Endpoint):
+        def post(self, *call: Any) -> Any:
+            raise MemoryError
+
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    assert run(deps, Broken(response(200)), trial_message()) == ["trial0"]
+    assert (record("msg_0").state, parked()) == ("parked", ["msg_0"])
+    assert record("msg_0").lease is None
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, trial_message(receive_count=2)) == []
+    assert len(endpoint.posted) == 1
+
+
+def test_a_trial_that_succeeded_was_posted_again_each_time_its_circuit_could_not_be_written(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> bool:
+        raise UpdateError("the table does not respond")
+
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    endpoint = Endpoint(response(200))
+    with monkeypatch.context() as patch:
+        patch.setattr(circuits, "close_circuit", broken)
+        assert run(deps, endpoint, trial_message()) == ["trial0"]
+    assert (record("msg_0").state, recorded(deps).counts["DeliverySucceeded"]) == ("delivered", 1)
+    clock.move(31)
+    assert run(deps, endpoint, trial_message(receive_count=2)) == []
+    assert len(endpoint.posted) == 1
+    assert circuits.load("pager").paused_since is None
+
+
+def test_a_trial_whose_message_was_lost_is_sent_again_by_the_next_delivery(
+    deps: DeliverDependencies, scheduled: Scheduled, clock: Clock
+) -> None:
+    pause(deps)
+    scheduled.trials = []
+    clock.move(rate.TRIAL_SECONDS + OVERDUE_SECONDS + deps.policy.lease)
+    for number in range(3):
+        run(deps, WELL, *batch(2, f"late{number}"))
+    assert scheduled.trials == [(Trial("pager", 1, 0), 0)]
+
+
+def test_a_circuit_that_the_version_before_opened_gets_its_trials(
+    deps: DeliverDependencies, scheduled: Scheduled, clock: Clock
+) -> None:
+    circuits.Circuit("pager", generation=1, paused_since=T0 - 5000, next_trial_at=T0 - 4000).save()
+    old: Delivery = delivery(delivery_id="msg_old")
+    assert attempts.open_record(old, NextState("retrying", T0), NOW)
+    waited = '{"v": 1, "kind": "retry", "delivery_id": "msg_old", "app_id": "pager", "next_attempt": 1'
+    body = waited + f', "deferred_since": {T0 - 4000}}}'
+    assert deliveries.decode(body) == Retry("msg_old", "pager", 1)
+    run(deps, WELL, queue_message(Retry("msg_old", "pager", 1)))
+    assert parked() == ["msg_old"]
+    [(message, _)] = scheduled.trials
+    run(deps, WELL, queue_message(message))
+    assert (record("msg_old").state, released(deps)) == ("delivered", [("pager", 1)])
