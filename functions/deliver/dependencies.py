@@ -10,6 +10,7 @@ from bellhop.budget import Budget
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import App, Installation
 from bellhop.telemetry import Telemetry
+from deliver.attempt.network import Network
 from deliver.attempt.signing import Keys
 from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
@@ -108,6 +109,7 @@ class DeliverDependencies:
     uniform: Callable[[float, float], float]
     token: Callable[[], str]
     backoff: Callable[[int], None]
+    network: Network = field(default_factory=Network)
 
     def time(self) -> float:
         """Now, in Unix seconds."""

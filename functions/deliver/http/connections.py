@@ -81,7 +81,11 @@ class IdleConnections:
 
     def take(self, origin: Origin) -> Kept | None:
         """The connection that was used last, no longer kept; None when there is none that is young enough."""
+        now = self._keep_alive.clock()
         with self._lock:
+            if not 0 <= now - self._reaped_at < REAP_SECONDS:
+                self._reaped_at = now
+                self._reap()
             while origin in self._of:
                 connection = self._of[origin][-1]
                 self._forget(connection)
@@ -92,14 +96,10 @@ class IdleConnections:
 
     def keep(self, origin: Origin, connection: Kept) -> None:
         """Keep a connection; for want of room, the one that was idle for longest goes."""
-        now = self._keep_alive.clock()
-        connection.idle_since = now
+        connection.idle_since = self._keep_alive.clock()
         with self._lock:
             self._all[connection] = origin
             self._of.setdefault(origin, []).append(connection)
-            if not 0 <= now - self._reaped_at < REAP_SECONDS:
-                self._reaped_at = now
-                self._reap()
             while len(self._all) > self._most:
                 self._drop(next(iter(self._all)))
 

@@ -121,11 +121,12 @@ def test_connections_that_ended_or_are_too_old_held_their_descriptors(idle: Idle
     clock.now += REAP_SECONDS
     alive = Connection(clock.now)
     idle.keep(origin("c"), alive)
+    assert idle.take(origin("d")) is None
     assert (ended.closed, speaks.closed, alive.closed) == (True, True, False)
     clock.now += IDLE_SECONDS
-    idle.keep(origin("d"), Connection(clock.now))
+    assert idle.take(origin("d")) is None
     assert alive.closed
-    assert len(idle) == 1
+    assert len(idle) == 0
 
 
 @pytest.mark.parametrize(
