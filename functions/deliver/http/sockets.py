@@ -28,13 +28,16 @@ from deliver.http.faults import BudgetExceededError
 # costs some 10 to 30 microseconds, however little it brings, and there is one thread for all.
 MAX_READS = 600  # of a socket, and of TLS: a response needs less than ten
 MAX_HANDSHAKE_BYTES = 131_072  # OpenSSL takes certificates of up to 100 KiB
+# Of CPU: with RSA keys of 4096 bits it is 3 ms; with ffdhe8192, which a server of TLS 1.3 can ask for, 120 ms.
+MAX_HANDSHAKE_SECONDS = 0.05
 MAX_HEADER_BYTES = 131_072  # of one response, with those of the 1xx before it
 # After the headers: twice the body that is read. The rest is what frames it, such as chunk extensions, trailers
 # and TLS records that carry no data.
 MAX_BODY_BYTES = 131_072
 
 READS_IN_A_ROW = 8
-# After so many reads, each waits a moment first. What drips in meanwhile is read at once, and the others go on.
+# After so many reads, each waits a moment first, and longer after as many again. What drips in meanwhile is read
+# at once, and the others go on. So who sends a byte each millisecond for ten seconds is read 200 times, no more.
 FREE_READS = 32
 PAUSE_SECONDS = 0.02
 
@@ -84,6 +87,10 @@ class Call:
         self.reads += 1
         if self.reads > MAX_READS:
             raise BudgetExceededError(f"the response came in more than {MAX_READS} pieces")
+
+    def pause(self) -> None:
+        """Let the others go on before the next read."""
+        hub.pause(min(PAUSE_SECONDS * (self.reads // FREE_READS), self.remaining()))
 
     def on_wire(self, count: int) -> None:
         """Note that bytes came over the wire, whatever they were.
@@ -185,7 +192,7 @@ class Socket(socket.socket):
         call = current_call.get()
         call.on_read()
         if call.reads > FREE_READS:
-            hub.pause(min(PAUSE_SECONDS, call.remaining()))
+            call.pause()
         elif call.reads % READS_IN_A_ROW == 0:  # a peer whose data never runs dry must not hold up the others
             hub.until(self.fileno(), hub.READ | hub.WRITE, call.remaining())
 
@@ -212,7 +219,7 @@ class TlsSocket(SSLTransport):
         call.check_reading()
         call.on_read()
         if call.reads % FREE_READS == 0:  # one read of the socket may have brought hundreds of records of a byte
-            hub.pause(min(PAUSE_SECONDS, call.remaining()))
+            call.pause()
         count: int = super().recv_into(*args)  # type: ignore[assignment]
         call.on_decrypted(count)
         return count
@@ -221,6 +228,30 @@ class TlsSocket(SSLTransport):
     def unread(self) -> bool:
         """Whether bytes came that nobody asked for, and are not in the socket any more, where a poll sees them."""
         return bool(self.sslobj.pending() or self.incoming.pending)
+
+
+class _TlsObject(ssl.SSLObject):
+    """OpenSSL, whose handshake may take so much CPU in all.
+
+    Policy: what a server makes us calculate is known only afterwards, and Python cannot leave groups out. So the
+    first time costs what it costs, and ends as a failure: a few of them, and the app is paused.
+    """
+
+    _seconds = 0.0
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake.
+
+        Raises:
+            BudgetExceededError: it took too much.
+        """
+        before = time.thread_time()
+        try:
+            super().do_handshake()
+        finally:
+            self._seconds += time.thread_time() - before
+        if self._seconds > MAX_HANDSHAKE_SECONDS:
+            raise BudgetExceededError(f"a TLS handshake that took {self._seconds:.2f} seconds of CPU: use X25519")
 
 
 # Python's own, without DHE; those of TLS 1.3 are not chosen here.
@@ -245,6 +276,7 @@ class TlsContext(ssl.SSLContext):
         context.hostname_checks_common_name = False
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_ciphers(CIPHERS)
+        context.sslobject_class = _TlsObject
         return context
 
     def wrap_socket(self, sock: socket.socket, *_: Any, server_hostname: Any = None, **__: Any) -> Any:

@@ -68,8 +68,9 @@ def status(transport: Transport, url: str) -> int:
 
 
 def test_tls_records_of_one_byte_before_the_end_of_the_headers_kept_the_processor_busy(
-    transport: Transport, certificates: tuple[ssl.SSLContext, str]
+    transport: Transport, certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sockets, "PAUSE_SECONDS", 0.001)
     with serve(byte_by_byte(HEAD + b"X-A: ", b"a" * 5000), certificates[0]) as server:
         outcome = failure(transport, server.url)
     assert outcome.kind == "invalid_response"
@@ -78,8 +79,9 @@ def test_tls_records_of_one_byte_before_the_end_of_the_headers_kept_the_processo
 
 
 def test_tls_records_of_one_byte_after_the_headers_kept_the_processor_busy(
-    transport: Transport, certificates: tuple[ssl.SSLContext, str]
+    transport: Transport, certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sockets, "PAUSE_SECONDS", 0.001)
     with serve(byte_by_byte(HEAD + b"Content-Length: 60000\r\n\r\n", b"a" * 5000), certificates[0]) as server:
         assert status(transport, server.url) == 200
     assert current_call.get().reads == MAX_READS + 1
@@ -98,6 +100,16 @@ def test_a_byte_each_millisecond_woke_the_reader_each_millisecond(transport: Tra
     with serve(drips(HEAD + b"X-A: ", b"a", 0.001)) as server:
         assert failure(transport, server.url, seconds=1.0).kind == "timeout"
     assert current_call.get().reads <= FREE_READS + 1.0 / PAUSE_SECONDS + 1
+
+
+def test_a_handshake_that_takes_too_much_cpu_is_a_failure(
+    transport: Transport, certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "MAX_HANDSHAKE_SECONDS", 0.0)
+    with serve(responds_with(OK), certificates[0]) as server:
+        outcome = failure(transport, server.url)
+    assert outcome.kind == "invalid_response"
+    assert "handshake" in outcome.detail
 
 
 @pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
