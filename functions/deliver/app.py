@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import time
 import uuid
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         secrets=Keyring(chosen.cache_seconds, time.time, time.time),
         scheduler=_scheduler(chosen, sqs),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
-        transport=Transport(chosen.endpoints, tls_context(), chosen.cache_seconds, time.time),
+        transport=_transport(chosen),
         slow_lane_arn=chosen.retries_queue_arn,
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
@@ -116,6 +117,11 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         token=lambda: uuid.uuid4().hex,
         backoff=Backoff(0.05),
     )
+
+
+def _transport(chosen: Settings) -> Transport:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Transport(chosen.endpoints, tls_context(), chosen.cache_seconds, time.time, descriptors)
 
 
 def _scheduler(chosen: Settings, sqs: "SQSClient") -> RetryScheduler:

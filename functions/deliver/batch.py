@@ -19,6 +19,7 @@ from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import App
 from deliver.attempt import chain, ending, ping, retry, signing, verdict
 from deliver.attempt.ending import NextStep
+from deliver.attempt.network import Attempted
 from deliver.attempt.verdict import Judgement, Verdict
 from deliver.circuit import admission, strikes, trial
 from deliver.circuit.admission import Admission
@@ -109,7 +110,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     batch = Batch()
     with invocation.budget.keeping(deps.deadline + MARGIN_SECONDS - END_SECONDS):
         begun = _begin_all(_read_all(messages, deps, batch), deps, invocation, batch)
-    finished = _post_all(begun, deps, invocation)
+    finished = _judge_network(_post_all(begun, deps, invocation), deps)
     with invocation.budget.keeping(COUNT_SECONDS + LOG_SECONDS):
         _write_results(finished, deps, batch)
         _send_next(deps, batch)
@@ -283,8 +284,30 @@ def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invoca
         return None
     at, request_id = deps.now(), deps.token()
     headers = signing.headers(pending.delivery, pending.keys, request_id, int(at.timestamp()), pending.app.headers)
-    outcome = deps.transport.post(pending.app.url, headers, pending.delivery.body, deps.deadline)
+    outcome = deps.transport.post(
+        pending.app.app_id, pending.app.url, headers, pending.delivery.body, deps.deadline
+    )
     return PostResult(outcome, at, round((deps.now() - at).total_seconds() * 1000), request_id)
+
+
+def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[Finished]:
+    """The same; where our network failed, so did the attempts that reached nobody, by a fault of ours.
+
+    A person waits for a ping and is told what became of it, as ever.
+    """
+    attempted = {
+        message_id: Attempted(pending.app.app_id, pending.app.url, result.outcome)
+        for message_id, pending, result in finished
+        if isinstance(result, PostResult)
+    }
+    fault = deps.network.judge(list(attempted.values()), deps.time())
+    if fault is None:
+        return finished
+    excused = {message_id for message_id, each in attempted.items() if each.unreached}
+    return [
+        (message_id, pending, fault if message_id in excused and not pending.delivery.ping else result)
+        for message_id, pending, result in finished
+    ]
 
 
 # ---- Write: the records, the next attempts, the counters and the log of successes

@@ -10,6 +10,7 @@ from bellhop.budget import Budget
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import App, Installation
 from bellhop.telemetry import Telemetry
+from deliver.attempt.network import Network
 from deliver.attempt.signing import Keys
 from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
@@ -86,7 +87,9 @@ class Publisher(Protocol):
 class Poster(Protocol):
     """Where webhooks are posted from."""
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+    def post(
+        self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Response | SendFailure:
         """POST `body`; this returns within about `seconds`, whatever the endpoint does."""
 
 
@@ -112,6 +115,7 @@ class DeliverDependencies:
     uniform: Callable[[float, float], float]
     token: Callable[[], str]
     backoff: Callable[[int], None]
+    network: Network = field(default_factory=Network)
 
     def time(self) -> float:
         """Now, in Unix seconds."""

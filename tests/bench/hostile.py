@@ -87,6 +87,6 @@ def _worst(
 
 def _once(transport: Transport, url: str) -> tuple[str, float]:
     began = time.monotonic()
-    outcome = transport.post(url, {"Content-Type": "application/json"}, b"{}", DEADLINE_SECONDS)
+    outcome = transport.post("app", url, {"Content-Type": "application/json"}, b"{}", DEADLINE_SECONDS)
     beyond = max(0.0, time.monotonic() - began - DEADLINE_SECONDS) * 1000
     return f"http_{outcome.status}" if isinstance(outcome, Response) else outcome.kind, beyond

@@ -119,7 +119,7 @@ def test_the_webhook_on_the_page_is_what_goes_over_the_wire() -> None:
     headers = {header: value for header, value in made.headers.items() if header != "Content-Length"}
     with servers.serve(respond) as server:
         transport = Transport(EndpointPolicy(http=True, private=True, ports=None), tls_context())
-        assert isinstance(transport.post(server.url, headers, made.body, 5), Response)
+        assert isinstance(transport.post("pager", server.url, headers, made.body, 5), Response)
         transport.close()
     head, _, body = requests[0].decode().partition("\r\n\r\n")
     lines = [line for line in head.split("\r\n")[1:] if not line.startswith("Host: ")]

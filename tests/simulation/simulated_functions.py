@@ -120,9 +120,11 @@ class Fleet:
             review(Scope(*json.loads(message["body"])), self._health.thresholds, self._health)
         return []
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+    def post(
+        self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Response | SendFailure:
         self.posted.append((self.clock(), headers["webhook-id"]))
-        return self.endpoint.post(url, headers, body, seconds)
+        return self.endpoint.post(app_id, url, headers, body, seconds)
 
     # What the functions are handed.
 

@@ -75,7 +75,9 @@ class World:
     def publish(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
         self.effect(self.bus.publish)(kind, event_id, detail)
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+    def post(
+        self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Response | SendFailure:
         outcome: Response | SendFailure = self.effect(self.endpoint.post)(url, headers, body, seconds)
         return outcome
 

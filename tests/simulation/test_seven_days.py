@@ -34,9 +34,11 @@ def fleet(aws: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 class PingsOnly(Endpoint):
     """Takes pings, and responds to everything else as told."""
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+    def post(
+        self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Response | SendFailure:
         ping = headers["Sentry-Hook-Resource"] == "ping"
-        return response(200) if ping else super().post(url, headers, body, seconds)
+        return response(200) if ping else super().post(app_id, url, headers, body, seconds)
 
 
 def day(number: int, hour: float = 0) -> datetime:

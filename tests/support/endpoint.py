@@ -39,7 +39,9 @@ class Endpoint:
         self.responses = list(responses)
         self.posted: list[tuple[str, Mapping[str, str], bytes]] = []
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+    def post(
+        self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Response | SendFailure:
         self.posted.append((url, headers, body))
         return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 

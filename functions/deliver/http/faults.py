@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from http.client import HTTPException
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from deliver.http.guard import AddressNotAllowedError
 from deliver.http.response import INVALID_HEADER, INVALID_URL, SendFailure
@@ -36,6 +36,10 @@ class InvalidHeaderError(Exception):
 
 class InvalidUrlError(Exception):
     """The app's URL cannot be posted to. The message does not repeat it: it may contain a password."""
+
+
+class BudgetExceededError(ProtocolError):
+    """The endpoint sent more, or in more pieces, than a response needs. The message says of what."""
 
 
 class NoIpv6Error(OSError):
@@ -67,6 +71,7 @@ _CONFIGURATIONS: tuple[tuple[type[Exception], str, bool], ...] = (
     (InvalidUrlError, INVALID_URL, False),
 )
 _ENDPOINTS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    ((BudgetExceededError,), "invalid_response"),
     ((TimeoutError, requests.exceptions.Timeout), "timeout"),
     ((DnsError,), "dns_error"),
     ((ssl.SSLError, ssl.CertificateError, requests.exceptions.SSLError), "tls_error"),
@@ -104,6 +109,11 @@ def is_ours(error: BaseException) -> bool:
         return True
     # The number of a TLS error is OpenSSL's: its 1, for every failed handshake, would be EPERM.
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno in OURS
+
+
+def is_out_of_descriptors(error: BaseException) -> bool:
+    """Whether an exception says that this process, or this host, can open nothing more."""
+    return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}
 
 
 def deciding(errors: list[OSError]) -> OSError:

@@ -9,11 +9,19 @@ import re
 from http import HTTPStatus
 from typing import Any
 
+from deliver.http.faults import BudgetExceededError
 from deliver.http.sockets import current_call
+
+# The budget of lines and pieces, each of which costs some microseconds, however short it is.
+MAX_HEADS = 16  # of a response and the 1xx before it
+MAX_LINES = 6000  # of them all
+MAX_PIECES = 1000  # of a chunked body: three for each chunk, one for each trailer
 
 # Of http.client's hundred lines: those that decide something are kept first.
 KEPT_FIELDS, KEPT_DECIDING = 50, 40
 _DECIDING = {b"connection", b"keep-alive", b"retry-after", b"webhook-delivery"}
+_FRAMING = {b"content-length", b"transfer-encoding"}
+_DECIDES = re.compile(rb"(?:" + b"|".join(sorted(_DECIDING | _FRAMING)) + rb")[ \t]*:", re.IGNORECASE)
 _LENGTH_DIGITS = 18  # Python reads no number of more than 4300
 _LINE_BYTES = 65_000  # http.client takes a few more
 
@@ -25,11 +33,14 @@ class FieldsResponse(http.client.HTTPResponse):
 
     fp: Any
     headers: Any
+    chunked: bool
+    _file: Any
 
     def begin(self) -> None:
         """Read the status and the fields."""
         if self.headers is not None:
             return
+        self._file = self.fp
         self.fp = lines = _Lines(self.fp)
         try:
             super().begin()
@@ -38,7 +49,7 @@ class FieldsResponse(http.client.HTTPResponse):
                 super().begin()
         finally:
             if self.fp is lines:  # not where http.client closed it
-                self.fp = lines.file
+                self.fp = _Pieces(lines.file) if self.chunked else lines.file
         # After 101 the connection speaks something else. A body without a frame we know may never end.
         if self.status == HTTPStatus.SWITCHING_PROTOCOLS or lines.unframed:
             current_call.get().unframed = True
@@ -46,10 +57,10 @@ class FieldsResponse(http.client.HTTPResponse):
     def _close_conn(self) -> None:
         """As http.client does after the last byte of the body; but note whether its reader has more."""
         call = current_call.get()
-        if self.fp is not None and not self.fp.closed:
+        if self.fp is not None and not self._file.closed:
             call.peeking = True
             try:
-                call.unread = bool(self.fp.peek(1))
+                call.unread = bool(self._file.peek(1))
             except OSError:  # from a reader whose read failed
                 call.unread = True
             call.peeking = False
@@ -67,6 +78,7 @@ class _Lines:
         self.file = file
         self.unframed = False
         self._in_fields = False
+        self._heads = self._lines = 0
 
     def readline(self, limit: int) -> bytes:
         """The next line that http.client is to see."""
@@ -88,11 +100,17 @@ class _Lines:
         self.file.close()
 
     def _begin_fields(self) -> None:
+        self._heads += 1
+        if self._heads > MAX_HEADS:
+            raise BudgetExceededError(f"more than {MAX_HEADS - 1} interim responses")
         self._in_fields, self.unframed = True, False
         self._others = self._deciding = 0
         self._framing: dict[bytes, bytes] = {}
 
     def _whole_line(self) -> bytes:
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            raise BudgetExceededError(f"more than {MAX_LINES} lines before the headers ended")
         line: bytes = self.file.readline(_LINE_BYTES)
         rest = line
         while rest and not rest.endswith(b"\n"):
@@ -100,13 +118,15 @@ class _Lines:
         return line
 
     def _field(self, line: bytes) -> bytes | None:
+        if self._others >= KEPT_FIELDS and not _DECIDES.match(line):  # at a third of the cost
+            return None
         found = _NAME.match(line)
         if not found:  # also the second line of a folded field, which nobody has sent for years (RFC 9112 5.2)
             return None
         name = found[1].lower()
         # A bare CR ends a line for the parser of e-mail that http.client uses (RFC 9112 section 2.2).
         value = line[found.end() :].replace(b"\r", b" ").strip()[: _LINE_BYTES - found.end()]
-        if name in {b"content-length", b"transfer-encoding"}:
+        if name in _FRAMING:
             return self._frame(name, value)
         if not self._has_room(name):
             return None
@@ -131,3 +151,36 @@ class _Lines:
             return self._deciding <= KEPT_DECIDING
         self._others += 1
         return self._others <= KEPT_FIELDS
+
+
+class _Pieces:
+    """The file that a chunked body is read from, for a bounded number of reads."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._pieces = 0
+
+    def readline(self, limit: int) -> bytes:
+        """The size of a chunk with its extensions, the end of one, or a trailer."""
+        self._count()
+        line: bytes = self._file.readline(limit)
+        return line
+
+    def read(self, amount: int) -> bytes:
+        """Bytes of a chunk."""
+        self._count()
+        data: bytes = self._file.read(amount)
+        return data
+
+    def flush(self) -> None:
+        """As http.client does before it closes it."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """As http.client does after the last byte."""
+        self._file.close()
+
+    def _count(self) -> None:
+        self._pieces += 1
+        if self._pieces > MAX_PIECES:
+            raise BudgetExceededError(f"a chunked body of more than {MAX_PIECES} pieces")

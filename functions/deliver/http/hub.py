@@ -58,6 +58,15 @@ class Hub(Generic[T]):
             with suppress(KeyError):  # it was never registered
                 self._poll.unregister(descriptor)
 
+    def pause(self, task: "_Task", deadline: float) -> None:
+        """Let the others run until the deadline."""
+        key = -id(task)  # no descriptor
+        self._waiting[key] = task, deadline
+        try:
+            task.parent.switch()
+        finally:
+            del self._waiting[key]
+
     def _resume_ready(self) -> None:
         remaining = min(deadline for _, deadline in self._waiting.values()) - time.monotonic()
         for descriptor, ready in self._poll.poll(max(remaining, 0.0) * 1000):
@@ -88,6 +97,20 @@ def until(descriptor: int, event: int, seconds: float) -> None:
         raise TimeoutError("the deadline has passed")
 
 
+def pause(seconds: float) -> None:
+    """Return after that time. In a hub the other attempts go on meanwhile; elsewhere a thread waits."""
+    current = getcurrent()
+    if isinstance(current, _Task):
+        current.hub.pause(current, time.monotonic() + seconds)
+    else:
+        time.sleep(seconds)
+
+
+def is_ready(descriptor: int, event: int) -> bool:
+    """Whether the descriptor is ready now."""
+    return _poll(descriptor, event, 0.0)
+
+
 def result(future: Future[T], seconds: float) -> T:
     """The result of a thread's future, which is waited for in the same way.
 
@@ -95,8 +118,9 @@ def result(future: Future[T], seconds: float) -> T:
         TimeoutError: there was none within that time.
     """
     reader, writer = socket.socketpair()
-    with reader:
-        # Closing the writer makes the reader ready. Only the future does so, which may be after the wait is over.
+    with reader, writer:
+        # Closing the writer makes the reader ready. The future does so, or the end of the wait, whichever is
+        # first: a look-up that hangs must not keep a descriptor for each who waited for it.
         future.add_done_callback(lambda _: writer.close())
         until(reader.fileno(), READ, seconds)
     return future.result(0)

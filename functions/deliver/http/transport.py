@@ -12,7 +12,8 @@ import requests
 from urllib3.exceptions import HTTPError, LocationParseError
 
 from deliver.http import faults
-from deliver.http.adapter import Adapter, KeepAlive
+from deliver.http.adapter import Adapter
+from deliver.http.connections import IdleConnections, KeepAlive, most_idle
 from deliver.http.faults import InvalidHeaderError, InvalidUrlError
 from deliver.http.guard import AddressNotAllowedError, EndpointPolicy, check_address, check_target
 from deliver.http.resolver import Resolver
@@ -21,6 +22,7 @@ from deliver.http.sockets import Call, Socket, TlsContext, connect_first, curren
 
 DRAINED_BYTES = 65_536  # to read further than that would cost more than a new connection
 LIFETIME_SECONDS = 60.0  # of a connection, where nothing else is said
+DESCRIPTORS = 1024  # of a process on Lambda
 
 # Always refused by the guard. Even if the guard were bypassed no packet would leave: TCP knows no broadcast.
 REFUSED_HOST = "255.255.255.255"
@@ -38,7 +40,8 @@ class Transport:
     """Posts webhooks over kept-alive connections to addresses the policy allows. Safe to share by threads.
 
     `lifetime`: the seconds after which a connection is made anew, so that its name is looked up again; by `clock`,
-    which must go on while the function is frozen.
+    which must go on while the function is frozen. `descriptors`: how many the process may have open; what the
+    attempts leave of them is for idle connections.
 
     Raises:
         GuardBypassedError: the guard does not sit in the connect that urllib3 calls.
@@ -50,18 +53,22 @@ class Transport:
         context: TlsContext,
         lifetime: float = LIFETIME_SECONDS,
         clock: Callable[[], float] = time.time,
+        descriptors: int = DESCRIPTORS,
     ) -> None:
         self._policy = policy
-        self._resolver = Resolver()
-        self._adapter = Adapter(self._connect, context, KeepAlive(lifetime, clock))
+        self._resolver = Resolver(clock)
+        self._idle = IdleConnections(KeepAlive(lifetime, clock), most_idle(descriptors))
+        self._adapter = Adapter(self._connect, context, self._idle, clock)
         for scheme in (
             "http",
             "https",
         ):  # both: 0.6 ms; 2 ms in a new process, most of which the first POST would pay
             self._prove_guard(scheme)
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
-        """POST `body`; whatever the endpoint does, this returns within about `seconds`.
+    def post(
+        self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Response | SendFailure:
+        """POST `body` for an app; whatever the endpoint does, this returns within about `seconds`.
 
         Policy: every exception is judged by the one table in faults.py, whatever its type. An endpoint can make
         the libraries raise what nobody thought of, and that must not keep the message.
@@ -69,7 +76,7 @@ class Transport:
         Raises:
             OurFaultError: something of ours is missing or broken; the endpoint is not to blame.
         """
-        call = Call(time.monotonic() + seconds)
+        call = Call(time.monotonic() + seconds, app_id)
         current_call.set(call)
         try:
             _check_headers(headers)
@@ -90,7 +97,7 @@ class Transport:
             self._adapter.send(_prepare(f"{scheme}://{REFUSED_HOST}/", {}, b""), stream=True, timeout=None)
         except AddressNotAllowedError:
             return
-        except (OSError, HTTPError) as error:
+        except (OSError, HTTPError, HTTPException) as error:
             reason = faults.reason(error)
         else:
             reason = "it connected"
@@ -103,7 +110,7 @@ class Transport:
         while True:
             try:
                 return _read(self._adapter.send(request, stream=True, timeout=None), call)
-            except (OSError, HTTPError):
+            except (OSError, HTTPError, HTTPException):
                 # A kept-alive connection that the peer closed while it was idle tells nothing about the endpoint:
                 # go on with the next. Each round drops one, so it ends with a new connection.
                 if not call.reused or call.response_began:
@@ -113,6 +120,15 @@ class Transport:
 
     def _connect(self, scheme: str, host: str, port: int) -> Socket:
         check_target(scheme, port, self._policy)
+        try:
+            return self._connect_to_name(host, port)
+        except OSError as error:
+            # Policy: the idle connections go first. Only where there were none is this our fault.
+            if not faults.is_out_of_descriptors(error) or not self._idle.close_all():
+                raise
+        return self._connect_to_name(host, port)
+
+    def _connect_to_name(self, host: str, port: int) -> Socket:
         addresses = self._resolver.addresses(host, port)
         for address in addresses:
             check_address(address[4][0], self._policy)  # all before any: one bad address refuses the name

@@ -86,7 +86,7 @@ class Posts:
 
     seconds: list[float] = field(default_factory=list)
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> SendFailure:
+    def post(self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> SendFailure:
         self.seconds.append(seconds)
         return TIMEOUT
 

@@ -40,7 +40,9 @@ def test_a_fault_while_signing_brings_back_its_own_message_and_no_other(
 class Exhausted:
     """A transport without descriptors."""
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response | SendFailure:
+    def post(
+        self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Response | SendFailure:
         raise OurFaultError("OSError: [Errno 24] Too many open files")
 
 

@@ -24,7 +24,7 @@ from bellhop.budget import END_SECONDS
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import MAX_BATCH_BYTES
 from deliver.batch import MARGIN_SECONDS
-from deliver.http.adapter import CONNECTIONS_PER_HOST
+from deliver.http.connections import ATTEMPTS
 from deliver.http.guard import EndpointPolicy
 from health.mail.mailer import MAIL_SECONDS
 from tests.conftest import MODELS
@@ -185,7 +185,7 @@ def test_every_setting_can_be_read_from_what_the_template_gives_by_default(name:
 
 
 def test_deliver_keeps_as_many_connections_to_a_host_as_its_largest_batch_may_open() -> None:
-    assert max(batch_sizes("DeliverFunction")) == CONNECTIONS_PER_HOST
+    assert max(batch_sizes("DeliverFunction")) == ATTEMPTS
 
 
 def test_deliver_has_time_for_an_attempt_and_for_writing_its_result() -> None:

@@ -102,6 +102,6 @@ def test_whatever_an_endpoint_sends_is_a_response_or_a_send_failure_and_has_a_ve
 ) -> None:
     says, server, transport = endpoint
     says.response = response
-    outcome: Any = transport.post(server.url, {}, b"{}", 5.0)
+    outcome: Any = transport.post("app", server.url, {}, b"{}", 5.0)
     assert isinstance(outcome, Response | SendFailure)
     assert judge(outcome, NOW).result

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from deliver.http import hub
+from deliver.http import hub, sockets
 from deliver.http.hub import READ, WRITE, Hub
 from deliver.http.sockets import Call, Socket, current_call
 
@@ -138,6 +138,31 @@ def test_a_threads_result_is_waited_for_while_others_go_on(pairs: Callable[[], P
         assert everything(side) == ["other", "address"]
 
 
+def test_others_go_on_while_one_pauses(pairs: Callable[[], Pair]) -> None:
+    side: Hub[str] = Hub()
+    near, far = pairs()
+
+    def pauses() -> str:
+        hub.pause(BRIEF)
+        far.send(b"!")
+        hub.pause(-1.0)
+        return "paused"
+
+    def other() -> str:
+        hub.until(near.fileno(), READ, LONG)
+        return "other"
+
+    side.start(pauses)
+    side.start(other)
+    assert sorted(everything(side)) == ["other", "paused"]
+
+
+def test_outside_a_hub_a_thread_pauses() -> None:
+    begun = time.monotonic()
+    hub.pause(BRIEF)
+    assert time.monotonic() - begun >= BRIEF / 2
+
+
 def test_a_thread_that_takes_too_long_is_not_waited_for(pairs: Callable[[], Pair]) -> None:
     never: Future[str] = Future()
     with pytest.raises(TimeoutError):
@@ -182,7 +207,7 @@ def test_a_peer_whose_data_never_runs_dry_does_not_hold_up_the_others(pairs: Cal
         current_call.set(Call(time.monotonic() + LONG))
         with Socket(fileno=near.detach()) as flood:
             flood.settimeout(None)
-            for _ in range(1000):
+            for _ in range(sockets.FREE_READS):
                 flood.recv_into(bytearray(1))
         return "flooded"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from deliver.http import sockets
-from deliver.http.adapter import IDLE_SECONDS, UNACKNOWLEDGED_SHARE
+from deliver.http.adapter import UNACKNOWLEDGED_SHARE
+from deliver.http.connections import IDLE_SECONDS
 from deliver.http.guard import EndpointPolicy
 from deliver.http.response import Response
 from deliver.http.sockets import tls_context
@@ -42,7 +43,7 @@ def transport(clock: Clock) -> Iterator[Transport]:
 
 
 def post(transport: Transport, url: str) -> None:
-    assert isinstance(transport.post(url, {}, b"{}", 5.0), Response)
+    assert isinstance(transport.post("app", url, {}, b"{}", 5.0), Response)
 
 
 def test_a_connection_that_was_idle_for_too_long_is_not_used_again(transport: Transport, clock: Clock) -> None:
@@ -96,31 +97,6 @@ def test_a_lifetime_of_nothing_keeps_no_connection(clock: Clock) -> None:
         assert server.accepted == 2
 
 
-def test_connections_that_nobody_uses_are_closed_when_another_comes_back(
-    transport: Transport, clock: Clock
-) -> None:
-    pool = transport._adapter.poolmanager.connection_from_url("http://localhost:1").pool
-    old, new = Idle(clock.now), Idle(clock.now)
-    pool.put(old)
-    clock.now += IDLE_SECONDS
-    new.made_at = clock.now
-    pool.put(new)
-    assert old.closed
-    assert pool.qsize() == 1
-    assert pool.get() is new
-
-
-@dataclass(eq=False)
-class Idle:
-    made_at: float
-    idle_since: float = 0.0
-    sock: Any = None
-    closed: bool = False
-
-    def close(self) -> None:
-        self.closed = True
-
-
 @pytest.mark.parametrize("in_one_packet", [True, False])
 def test_what_a_connection_says_unasked_is_no_response_to_the_next_request(
     transport: Transport, in_one_packet: bool
@@ -140,7 +116,7 @@ def test_what_a_connection_says_unasked_is_no_response_to_the_next_request(
 
     with serve(talks) as server:
         for _ in range(2):
-            outcome = transport.post(server.url, {}, b"{}", 5.0)
+            outcome = transport.post("app", server.url, {}, b"{}", 5.0)
             assert isinstance(outcome, Response)
             assert outcome.status == 200
             assert spoke.wait(5)
@@ -186,7 +162,7 @@ def test_a_connection_that_the_network_forgot_burned_the_whole_deadline(
     with serve(takes_nothing_more) as server:
         post(transport, server.url)
         assert given == []  # the first request on a connection has all the time that there is
-        outcome = transport.post(server.url, {}, b"x" * 6_000_000, 30.0)
+        outcome = transport.post("app", server.url, {}, b"x" * 6_000_000, 30.0)
         assert isinstance(outcome, Response)
         assert server.accepted == 2
         transport.close()  # or the server would wait for one more request

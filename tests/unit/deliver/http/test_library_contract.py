@@ -8,10 +8,8 @@ import http.client
 import inspect
 import io
 import re
-import select
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +18,7 @@ import requests
 from greenlet import greenlet
 from pynamodb.connection.table import TableConnection
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, connectionpool
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssltransport import SSLTransport
 
@@ -28,9 +26,10 @@ from bellhop import aws as aws_session
 from bellhop import tables
 from bellhop.registry import App
 from deliver.http import transport as module
-from deliver.http.adapter import Adapter, _Connection, _Idle
+from deliver.http.adapter import Adapter, _Connection, _Pool
+from deliver.http.connections import Origin
 from deliver.http.guard import AddressNotAllowedError, EndpointPolicy
-from deliver.http.sockets import TlsSocket, tls_context
+from deliver.http.sockets import Call, TlsSocket, current_call, tls_context
 from deliver.http.transport import GuardBypassedError, Transport
 from tests.support import servers
 from tests.support.fakes import app
@@ -142,23 +141,16 @@ def test_the_pools_that_requests_uses_are_ours(
 ) -> None:
     request = requests.PreparedRequest()
     request.url = f"{scheme}://hooks.example/in"
-    pool = transport._adapter.get_connection_with_tls_context(request)
-    assert isinstance(pool.pool, _Idle)
-    made = pool._get_conn()
+    current_call.set(Call(0.0, "pager"))
+    assert isinstance(transport._adapter.get_connection_with_tls_context(request), _Pool)
+    made = transport._adapter.connection(Origin("pager", scheme, "hooks.example", 443))
     assert isinstance(made, _Connection)
-    assert issubclass(type(made), connection)
+    assert isinstance(made, connection)
     assert type(made)._new_conn is _Connection._new_conn
 
 
-def test_a_pool_manager_makes_pools_of_the_classes_that_it_is_given() -> None:
-    manager = PoolManager()
-    ours = type("Ours", (HTTPConnectionPool,), {})
-    manager.pool_classes_by_scheme = {"http": ours}
-    assert type(manager.connection_from_host("hooks.example", 80, "http")) is ours
-
-
-def test_a_pool_uses_only_these_parts_of_its_queue() -> None:
-    assert set(re.findall(r"\bpool\.(\w+)\(", inspect.getsource(connectionpool))) <= {"get", "put", "qsize"}
+def test_requests_calls_nothing_of_a_pool_but_urlopen() -> None:
+    assert set(re.findall(r"\bconn\.(\w+)\(", inspect.getsource(HTTPAdapter.send))) == {"urlopen"}
 
 
 def test_a_tls_connection_may_be_no_ssl_socket_and_reads_its_socket_by_recv() -> None:
@@ -247,46 +239,19 @@ def test_http_client_closes_a_responses_file_after_the_last_byte_of_the_body() -
     assert http.client.HTTPConnection.response_class is http.client.HTTPResponse
 
 
-def test_a_pool_drops_an_idle_connection_whose_socket_can_be_read(transport: Transport) -> None:
-    over = threading.Event()
-
-    def says_more(connection: socket.socket, _: threading.Event) -> None:
-        servers.read_request(connection)
-        connection.sendall(OK)
-        over.wait(5)
-        connection.sendall(b"more")
-
-    with serve(says_more) as server:
-        transport.post(server.url, {}, b"{}", 5.0)
-        request = requests.PreparedRequest()
-        request.url = server.url
-        pool = transport._adapter.get_connection_with_tls_context(request)
-        [idle] = pool.pool._connections
-        assert idle.is_connected
-        over.set()
-        idle.sock.setblocking(True)
-        assert select.select([idle.sock], [], [], 5)[0]
-        assert not idle.is_connected
-        assert pool._get_conn().sock is None
-
-
 def test_a_body_that_is_read_to_its_end_gives_its_connection_back(transport: Transport) -> None:
-    with serve(responds_with(OK)) as server:
-        transport.post(server.url, {}, b"{}", 5.0)
-        request = requests.PreparedRequest()
-        request.url = server.url
-        slots = transport._adapter.get_connection_with_tls_context(request).pool._connections
-        assert [type(kept).__name__ for kept in slots if kept] == ["Connection"]
+    with serve(responds_with(OK, OK)) as server:
+        transport.post("app", server.url, {}, b"{}", 5.0)
+        assert len(transport._idle) == 1
+        transport.close()  # or the server would wait for one more request
 
 
 def test_a_transport_that_is_closed_has_closed_its_idle_connections(transport: Transport) -> None:
-    request = requests.PreparedRequest()
     with serve(responds_with(OK, OK)) as server:
-        request.url = server.url
-        transport.post(server.url, {}, b"{}", 5.0)
-        pool = transport._adapter.get_connection_with_tls_context(request)
-        [idle] = [kept for kept in pool.pool._connections if kept]
+        transport.post("app", server.url, {}, b"{}", 5.0)
+        [idle] = transport._idle._all
         transport.close()
+        assert isinstance(idle, _Connection)
         assert idle.sock is None
 
 
@@ -308,19 +273,19 @@ def test_requests_asks_the_adapter_for_what_ours_does_in_its_own_way(
 
     monkeypatch.setattr(Adapter, name, noted)
     with serve(responds_with(OK)) as server:
-        transport.post(server.url, {}, b"{}", 5.0)
+        transport.post("app", server.url, {}, b"{}", 5.0)
     assert asked == [name]
 
 
 def test_requests_builds_its_pools_by_init_poolmanager_when_an_adapter_is_made() -> None:
-    asked: list[tuple[int, int]] = []
+    asked: list[str] = []
 
     class Noted(HTTPAdapter):
-        def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **_: Any) -> None:
-            asked.append((connections, maxsize))
+        def init_poolmanager(self, *_: Any, **__: Any) -> None:
+            asked.append("pools")
 
-    Noted(pool_connections=3, pool_maxsize=5)
-    assert asked == [(3, 5)]
+    assert not hasattr(Noted(), "poolmanager")
+    assert asked == ["pools"]
 
 
 # ---- greenlet and pynamodb

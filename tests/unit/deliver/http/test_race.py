@@ -11,7 +11,7 @@ import pytest
 
 from deliver.http import hub, sockets
 from deliver.http.faults import NoIpv6Error
-from deliver.http.sockets import MAX_ADDRESSES, Call, Socket, connect_first, current_call
+from deliver.http.sockets import MAX_ADDRESSES, RACING, Call, Socket, connect_first, current_call
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -87,6 +87,24 @@ def test_a_first_address_that_accepts_leaves_the_others_alone(
     begun = Begun(monkeypatch)
     connect_first([address("127.0.0.1", listening), address("127.0.0.2", listening)]).close()
     assert begun.hosts == ["127.0.0.1"]
+
+
+def test_the_addresses_of_one_name_held_a_descriptor_each(
+    monkeypatch: pytest.MonkeyPatch, swallowing: int, listening: int
+) -> None:
+    monkeypatch.setattr(sockets, "NEXT_ADDRESS_SECONDS", 0.01)
+    begun, most, until = Begun(monkeypatch), list[int](), hub.until
+
+    def noted(descriptor: int, event: int, seconds: float) -> None:
+        most.append(sum(connection.fileno() >= 0 for connection in begun.sockets))
+        until(descriptor, event, seconds)
+
+    monkeypatch.setattr(hub, "until", noted)
+    swallow = [address("127.0.0.1", swallowing)] * (MAX_ADDRESSES - 1)
+    with connect_first([*swallow, address("127.0.0.1", listening)]) as won:
+        assert won.getpeername()[1] == listening
+    assert max(most) == RACING
+    assert {connection.fileno() for connection in begun.sockets} == {-1}
 
 
 def test_when_every_address_swallows_packets_the_deadline_ends_it(swallowing: int) -> None:

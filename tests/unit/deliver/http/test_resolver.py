@@ -3,13 +3,28 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deliver.http.faults import DnsError, OurFaultError
-from deliver.http.resolver import CONTROL_NAME, RESOLVERS, Resolver, ResolverDownError, ResolversBusyError
+from deliver.http.hub import Hub
+from deliver.http.resolver import (
+    CONTROL_NAME,
+    HUNG_LOOKUPS,
+    LOOKUPS,
+    REMEMBERED_NAMES,
+    REMEMBERED_SECONDS,
+    UNKNOWN_LOOKUPS,
+    Resolver,
+    ResolverDownError,
+    ResolversBusyError,
+)
 from deliver.http.sockets import Call, current_call
 
 FOUND: list[Any] = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))]
@@ -25,17 +40,31 @@ class Zone:
 
     def __call__(self, host: str, *_: Any) -> Any:
         self.asked.append(host)
-        result = self.names[host]
+        result = self.names.get(host)
         if result is None:
             self.over.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "the system gave up")
         if isinstance(result, Exception):
             raise result
         return result
 
 
+@dataclass
+class Clock:
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def resolver() -> Iterator[Resolver]:
-    made = Resolver()
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def resolver(clock: Clock) -> Iterator[Resolver]:
+    made = Resolver(clock)
     yield made
     made.close()
 
@@ -108,16 +137,6 @@ def test_a_name_that_cannot_be_asked_for_is_the_endpoints(
         look_up(resolver, Zone(hooks_example=UnicodeError("label too long")), monkeypatch)
 
 
-def test_a_look_up_that_never_began_is_our_fault_and_not_the_endpoints(
-    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    zone = Zone(hooks_example=None, amazonaws_com=FOUND)
-    for _ in range(RESOLVERS):
-        resolver._threads.submit(zone.over.wait)
-    with pytest.raises(ResolversBusyError, match=r"hooks\.example"):
-        look_up(resolver, zone, monkeypatch, 0.2)
-
-
 def test_looking_the_control_name_up_takes_one_thread_however_many_names_hang(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,3 +144,154 @@ def test_looking_the_control_name_up_takes_one_thread_however_many_names_hang(
     monkeypatch.setattr(socket, "getaddrinfo", zone)
     assert resolver._ask_control() is resolver._ask_control()
     zone.over.set()
+
+
+# ---- Names that hang leave the others alone
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zone]:
+    """Every name hangs but the control name."""
+    made = Zone(amazonaws_com=FOUND)
+    monkeypatch.setattr(socket, "getaddrinfo", made)
+    yield made
+    made.over.set()
+
+
+def batch(resolver: Resolver, zone: Zone, names: Iterable[str]) -> dict[str, list[str]]:
+    """Look names up beside one another, as the attempts of a batch do; for each outcome, the names that had it."""
+    outcomes: dict[str, list[str]] = {}
+
+    def one(name: str) -> None:
+        current_call.set(Call(time.monotonic() + (30.0 if zone.names.get(name) else 0.6)))
+        try:
+            resolver.addresses(name, 443)
+        except (OSError, OurFaultError, DnsError) as error:
+            outcomes.setdefault(type(error).__name__, []).append(name)
+        else:
+            outcomes.setdefault("found", []).append(name)
+
+    side: Hub[None] = Hub()
+    for name in names:
+        side.start(partial(one, name))
+    while side.wait():
+        pass
+    return {outcome: sorted(of_it) for outcome, of_it in outcomes.items()}
+
+
+def names(label: str, number: int) -> list[str]:
+    return [f"{label}-{n:03}.example" for n in range(number)]
+
+
+def test_look_ups_of_one_name_that_hang_took_the_threads_of_every_other_name(
+    resolver: Resolver, zone: Zone
+) -> None:
+    healthy = names("healthy", 68)
+    zone.names.update(dict.fromkeys(healthy, FOUND))
+    for _ in range(2):
+        outcomes = batch(resolver, zone, ["hole.example"] * 32 + healthy)
+        assert outcomes == {"found": healthy, "TimeoutError": ["hole.example"] * 32}
+    assert zone.asked.count("hole.example") == 1
+
+
+def test_a_whole_batch_of_names_that_hang_leaves_a_thread_for_the_one_that_does_not(
+    resolver: Resolver, zone: Zone
+) -> None:
+    zone.names["healthy.example"] = FOUND
+    holes = names("hole", 99)
+    outcomes = batch(resolver, zone, [*holes, "healthy.example"])
+    assert outcomes["found"] == ["healthy.example"]
+    assert outcomes["TimeoutError"] == holes
+
+
+def test_ever_new_names_that_hang_leave_threads_for_names_that_were_found_before(
+    resolver: Resolver, zone: Zone
+) -> None:
+    zone.names |= {"known.example": FOUND, "unknown.example": FOUND}
+    assert batch(resolver, zone, ["known.example"]) == {"found": ["known.example"]}
+    batch(resolver, zone, names("hole", UNKNOWN_LOOKUPS))
+    outcomes = batch(resolver, zone, [*names("other", 10), "unknown.example", "known.example"])
+    assert outcomes["found"] == ["known.example"]
+    assert outcomes["ResolversBusyError"] == [*names("other", 10), "unknown.example"]
+    assert len(resolver._under_way) < LOOKUPS
+
+
+def test_who_finds_no_thread_is_told_so_before_anybody_else_is_waited_for(resolver: Resolver, zone: Zone) -> None:
+    batch(resolver, zone, names("hole", UNKNOWN_LOOKUPS))
+    current_call.set(Call(time.monotonic() + 60))
+    with pytest.raises(ResolversBusyError, match=r"late\.example"):  # outside a hub, it would wait for a minute
+        resolver.addresses("late.example", 443)
+
+
+def test_a_name_that_still_hangs_ends_the_next_attempt_at_once_as_the_endpoints_timeout(
+    resolver: Resolver, zone: Zone
+) -> None:
+    batch(resolver, zone, ["hole.example"])
+    current_call.set(Call(time.monotonic() + 60))
+    with pytest.raises(TimeoutError, match="by an earlier attempt"):
+        resolver.addresses("hole.example", 443)
+    assert zone.asked.count("hole.example") == 1
+
+
+def test_names_that_hung_before_share_a_few_threads_for_a_while(
+    resolver: Resolver, zone: Zone, clock: Clock
+) -> None:
+    holes = names("hole", HUNG_LOOKUPS + 4)
+    zone.names["healthy.example"] = FOUND
+    for _ in range(2):
+        batch(resolver, zone, holes)
+        end_look_ups(resolver, zone)
+    outcomes = batch(resolver, zone, [*holes, "healthy.example"])
+    assert (len(outcomes["TimeoutError"]), len(outcomes["ResolversBusyError"])) == (HUNG_LOOKUPS, 4)
+    assert outcomes["found"] == ["healthy.example"]
+    end_look_ups(resolver, zone)
+    clock.now += REMEMBERED_SECONDS
+    assert batch(resolver, zone, holes)["TimeoutError"] == holes
+
+
+def test_a_name_that_is_found_again_is_no_suspect_any_more(resolver: Resolver, zone: Zone) -> None:
+    batch(resolver, zone, ["hole.example"])
+    end_look_ups(resolver, zone)
+    assert resolver._names.found("hole.example") is False
+    zone.names["hole.example"] = FOUND
+    assert batch(resolver, zone, ["hole.example"]) == {"found": ["hole.example"]}
+    assert resolver._names.found("hole.example") is True
+
+
+def test_while_the_resolver_says_nothing_no_name_is_remembered_as_one_that_hangs(
+    resolver: Resolver, zone: Zone
+) -> None:
+    zone.names[CONTROL_NAME] = None
+    assert batch(resolver, zone, ["a.example"]) == {"ResolverDownError": ["a.example"]}
+    assert resolver._names.found("a.example") is None
+    assert batch(resolver, zone, ["a.example"]) == {"ResolverDownError": ["a.example"]}
+
+
+def test_what_is_known_of_names_is_bounded(resolver: Resolver) -> None:
+    for name in names("any", REMEMBERED_NAMES + 1):
+        resolver._names.note(name, found=True)
+    assert len(resolver._names._known) == REMEMBERED_NAMES
+    assert resolver._names.found("any-000.example") is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts the descriptors of this process")
+def test_who_waited_for_a_look_up_that_hangs_leaves_no_descriptor_open(resolver: Resolver, zone: Zone) -> None:
+    batch(resolver, zone, ["other.example"])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    batch(resolver, zone, ["hole.example"] * 20)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_an_address_has_the_port_that_is_asked_for(resolver: Resolver, zone: Zone) -> None:
+    zone.names["both.example"] = [*FOUND, (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2600::1", 0, 7, 8))]
+    current_call.set(Call(time.monotonic() + 5))
+    found = resolver.addresses("both.example", 8443)
+    assert [address for *_, address in found] == [("93.184.216.34", 8443), ("2600::1", 8443, 7, 8)]
+
+
+def end_look_ups(resolver: Resolver, zone: Zone) -> None:
+    """Let the look-ups that hang end, and those that come hang again."""
+    under_way = [look_up.future for look_up in resolver._under_way.values()]
+    zone.over.set()
+    wait(under_way)
+    zone.over = threading.Event()

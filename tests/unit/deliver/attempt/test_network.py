@@ -1,0 +1,148 @@
+"""When failures of unrelated endpoints are our network's, and when they are not."""
+
+from typing import Any
+
+import pytest
+
+from bellhop import circuits
+from deliver.attempt.network import (
+    RECENT_SECONDS,
+    REMEMBERED,
+    SITES,
+    Attempted,
+    Network,
+    NetworkDownError,
+    site,
+)
+from deliver.dependencies import DeliverDependencies
+from deliver.http.response import Response, SendFailure
+from tests.support.endpoint import TIMEOUT, Endpoint, counters, recorded, response, run
+from tests.support.fakes import app, delivery, queue_message
+
+NOW = 1_800_000_000.0
+OK = Response(200, {}, b"")
+
+
+def attempts(number: int, outcome: Response | SendFailure = TIMEOUT, provider: str = "") -> list[Attempted]:
+    """One attempt each for as many apps, each at a site of its own, or all of them at one provider's."""
+    return [
+        Attempted(f"app-{n}", f"https://hooks.site-{n}.{provider or 'com'}/in", outcome) for n in range(number)
+    ]
+
+
+@pytest.fixture
+def network() -> Network:
+    """All of the apps have just responded."""
+    made = Network()
+    assert made.judge(attempts(20, OK), NOW) is None
+    return made
+
+
+@pytest.mark.parametrize("kind", ["timeout", "connection_error", "dns_error"])
+def test_when_everybody_who_just_responded_is_gone_at_once_it_is_our_network(network: Network, kind: str) -> None:
+    failed = attempts(SITES, SendFailure(kind, ""))
+    assert isinstance(network.judge(failed, NOW + RECENT_SECONDS - 1), NetworkDownError)
+
+
+def test_fewer_sites_than_that_may_well_be_down(network: Network) -> None:
+    assert network.judge(attempts(SITES - 1), NOW) is None
+    assert network.judge(attempts(1), NOW) is None
+
+
+@pytest.mark.parametrize(
+    "came", [Response(500, {}, b""), SendFailure("tls_error", ""), SendFailure("invalid_response", "")]
+)
+def test_whatever_anybody_responds_shows_that_the_network_works(
+    network: Network, came: Response | SendFailure
+) -> None:
+    failed = [*attempts(SITES), Attempted("another", "https://another.net/", came)]
+    assert network.judge(failed, NOW) is None
+
+
+def test_endpoints_that_did_not_respond_lately_prove_nothing(network: Network) -> None:
+    assert network.judge(attempts(SITES), NOW + RECENT_SECONDS) is None
+    assert Network().judge(attempts(20), NOW) is None
+
+
+def test_a_clock_that_was_set_back_knows_nobody(network: Network) -> None:
+    assert network.judge(attempts(SITES), NOW - 3600) is None
+
+
+def test_one_app_with_many_hosts_cannot_make_it_our_network() -> None:
+    network = Network()
+    for n in range(20):  # it changes its URL, and responds
+        network.judge([Attempted("attacker", f"https://site-{n}.com/", OK)], NOW)
+    gone = [Attempted("attacker", f"https://site-{n}.com/", TIMEOUT) for n in range(20)]
+    others = [Attempted(f"other-{n}", f"https://dead-{n}.com/", TIMEOUT) for n in range(20)]
+    assert network.judge(gone + others, NOW) is None
+
+
+def test_many_apps_at_one_provider_are_down_with_their_provider() -> None:
+    network = Network()
+    network.judge(attempts(20, OK, "provider.com"), NOW)
+    assert network.judge(attempts(20, TIMEOUT, "provider.com"), NOW) is None
+
+
+def test_what_was_never_sent_counts_for_nothing(network: Network) -> None:
+    refused = attempts(20, SendFailure("address_not_allowed", "", refused=True))
+    assert network.judge(refused, NOW) is None
+    assert isinstance(network.judge(refused + attempts(SITES), NOW), NetworkDownError)
+
+
+def test_only_so_many_are_remembered(network: Network) -> None:
+    network.judge([Attempted(f"new-{n}", "https://one.com/", OK) for n in range(REMEMBERED)], NOW)
+    assert len(network._responded) == REMEMBERED
+    assert network.judge(attempts(SITES), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://hooks.eu.Example.com:8443/in", "example.com"),
+        ("https://example.com./in", "example.com"),
+        ("https://192.0.2.7/in", "192.0.2.7"),
+        ("https://[2001:db8::0:1]/in", "2001:db8::1"),
+        ("https://localhost/in", "localhost"),
+        ("https://ex\N{ACCOUNT OF}mple.com/", ""),
+    ],
+)
+def test_a_site_is_the_end_of_a_name_or_an_address(url: str, expected: str) -> None:
+    assert site(url) == expected
+
+
+# ---- In a batch
+
+
+def messages(number: int) -> list[dict[str, Any]]:
+    return [queue_message(delivery(delivery_id=f"msg_{n}", app_id=f"app-{n}"), f"m{n}") for n in range(number)]
+
+
+@pytest.fixture
+def many(deps: DeliverDependencies, apps: dict[str, Any]) -> DeliverDependencies:
+    """Five apps, each at a site of its own."""
+    for n in range(SITES):
+        apps[f"app-{n}"] = app(app_id=f"app-{n}", url=f"https://hooks.site-{n}.com/in")
+    return deps
+
+
+def test_a_network_that_went_away_was_counted_against_every_app(many: DeliverDependencies) -> None:
+    assert run(many, Endpoint(response(200)), *messages(SITES)) == []
+    assert run(many, Endpoint(TIMEOUT), *messages(SITES)) == []
+    assert recorded(many).counts["OurFault"] == SITES
+    assert counters()["timeout"] == 0
+    for n in range(SITES):
+        assert not circuits.load(f"app-{n}").strikes
+
+
+def test_one_endpoint_that_is_down_is_counted(many: DeliverDependencies) -> None:
+    run(many, Endpoint(response(200)), *messages(SITES))
+    run(many, Endpoint(TIMEOUT), *messages(1))
+    assert "OurFault" not in recorded(many).counts
+    assert counters()["timeout"] == 1
+
+
+def test_a_ping_is_told_what_became_of_it_while_our_network_is_down(many: DeliverDependencies) -> None:
+    run(many, Endpoint(response(200)), *messages(SITES))
+    ping = queue_message(delivery(delivery_id="ping", app_id="app-0", ping=True), "ping")
+    assert run(many, Endpoint(TIMEOUT), *messages(SITES), ping) == []
+    assert recorded(many).counts["OurFault"] == SITES

@@ -1,0 +1,157 @@
+"""However an endpoint cuts up what it sends, reading it takes a bounded number of steps."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from deliver.http import fields, sockets
+from deliver.http.guard import EndpointPolicy
+from deliver.http.response import Response, SendFailure
+from deliver.http.sockets import FREE_READS, MAX_READS, PAUSE_SECONDS, current_call, tls_context
+from deliver.http.transport import Transport
+from tests.support import servers
+from tests.support.servers import Behaviour, drips, responds_with, serve
+
+LONG = 30.0  # seconds that no attempt here needs
+HEAD, END = b"HTTP/1.1 200 OK\r\n", b"\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+OK = HEAD + b"Content-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture(scope="module")
+def certificates() -> tuple[ssl.SSLContext, str]:
+    return servers.certificates()
+
+
+@pytest.fixture(params=["http", "https"])
+def server_context(
+    request: pytest.FixtureRequest, certificates: tuple[ssl.SSLContext, str]
+) -> ssl.SSLContext | None:
+    return certificates[0] if request.param == "https" else None
+
+
+@pytest.fixture
+def transport(certificates: tuple[ssl.SSLContext, str]) -> Iterator[Transport]:
+    context = tls_context()
+    context.load_verify_locations(cadata=certificates[1])
+    made = Transport(EndpointPolicy(http=True, private=True, ports=None), context)
+    yield made
+    made.close()
+
+
+def byte_by_byte(head: bytes, rest: bytes) -> Behaviour:
+    """Read a request, send `head`, then each byte of `rest` by itself: under TLS, in a record of its own."""
+
+    def behave(connection: socket.socket, over: threading.Event) -> None:
+        servers.read_request(connection)
+        connection.sendall(head)
+        for byte in rest:
+            connection.sendall(bytes([byte]))
+        over.wait()
+
+    return behave
+
+
+def failure(transport: Transport, url: str, seconds: float = LONG) -> SendFailure:
+    outcome = transport.post("app", url, {}, b"{}", seconds)
+    assert isinstance(outcome, SendFailure)
+    return outcome
+
+
+def status(transport: Transport, url: str) -> int:
+    outcome = transport.post("app", url, {}, b"{}", LONG)
+    assert isinstance(outcome, Response)
+    return outcome.status
+
+
+def test_tls_records_of_one_byte_before_the_end_of_the_headers_kept_the_processor_busy(
+    transport: Transport, certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "PAUSE_SECONDS", 0.001)
+    with serve(byte_by_byte(HEAD + b"X-A: ", b"a" * 5000), certificates[0]) as server:
+        outcome = failure(transport, server.url)
+    assert outcome.kind == "invalid_response"
+    assert "pieces" in outcome.detail
+    assert current_call.get().reads == MAX_READS + 1
+
+
+def test_tls_records_of_one_byte_after_the_headers_kept_the_processor_busy(
+    transport: Transport, certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "PAUSE_SECONDS", 0.001)
+    with serve(byte_by_byte(HEAD + b"Content-Length: 60000\r\n\r\n", b"a" * 5000), certificates[0]) as server:
+        assert status(transport, server.url) == 200
+    assert current_call.get().reads == MAX_READS + 1
+
+
+def test_a_short_response_may_come_byte_by_byte(
+    transport: Transport, server_context: ssl.SSLContext | None
+) -> None:
+    with serve(
+        byte_by_byte(b"", HEAD + b"X-A: " + b"a" * 200 + b"\r\nContent-Length: 2\r\n\r\nok"), server_context
+    ) as server:
+        assert status(transport, server.url) == 200
+
+
+def test_a_byte_each_millisecond_woke_the_reader_each_millisecond(transport: Transport) -> None:
+    with serve(drips(HEAD + b"X-A: ", b"a", 0.001)) as server:
+        assert failure(transport, server.url, seconds=1.0).kind == "timeout"
+    assert current_call.get().reads <= FREE_READS + 1.0 / PAUSE_SECONDS + 1
+
+
+def test_a_handshake_that_takes_too_much_cpu_is_a_failure(
+    transport: Transport, certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "MAX_HANDSHAKE_SECONDS", 0.0)
+    with serve(responds_with(OK), certificates[0]) as server:
+        outcome = failure(transport, server.url)
+    assert outcome.kind == "invalid_response"
+    assert "handshake" in outcome.detail
+
+
+@pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_interim_responses_without_end_are_no_response(transport: Transport, interim: bytes) -> None:
+    with serve(responds_with(interim * 1000 + OK)) as server:
+        outcome = failure(transport, server.url)
+    assert outcome.kind == "invalid_response"
+    assert "interim" in outcome.detail
+
+
+def test_header_lines_of_three_bytes_kept_the_processor_busy(transport: Transport) -> None:
+    with serve(responds_with(HEAD + b"a:\n" * (fields.MAX_LINES + 1) + END)) as server:
+        outcome = failure(transport, server.url)
+    assert outcome.kind == "invalid_response"
+    assert "lines" in outcome.detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"1\r\na\r\n" * 5000, id="chunks of one byte"),
+        pytest.param(b"2\r\nok\r\n0\r\n" + b"a\n" * 20_000, id="trailers of one byte"),
+        pytest.param(b"1;" + b"a" * 60_000 + b"\r\na\r\n" + b"1;a\r\nb\r\n" * 1000, id="chunk extensions"),
+    ],
+)
+def test_a_chunked_body_in_thousands_of_pieces_is_not_read_to_its_end(
+    transport: Transport, server_context: ssl.SSLContext | None, body: bytes
+) -> None:
+    def behave(connection: socket.socket, over: threading.Event) -> None:
+        servers.read_request(connection)
+        connection.sendall(CHUNKED + body)
+        over.wait()  # what waits for the end would wait for its deadline
+
+    with serve(behave, server_context) as server:
+        assert status(transport, server.url) == 200
+    assert len(transport._idle) == 0
+
+
+def test_bytes_without_end_after_the_headers_let_the_status_stand(
+    transport: Transport, server_context: ssl.SSLContext | None
+) -> None:
+    extensions = b"1;" + b"x" * 1000 + b"\r\na\r\n"
+    with serve(drips(CHUNKED, extensions * 100, 0.0), server_context) as server:
+        assert status(transport, server.url) == 200
+    assert current_call.get().bytes_on_wire < 2 * sockets.MAX_BODY_BYTES
