@@ -148,6 +148,13 @@ def redrive(stack: Stack) -> int:
     return moved
 
 
+def dead_letters(stack: Stack) -> int:
+    """How many deliveries are dead letters."""
+    name, sqs = "ApproximateNumberOfMessages", stack.client("sqs")
+    url = sqs.get_queue_url(QueueName=stack.resource("DeliveriesDeadLetters").rpartition("/")[2])["QueueUrl"]
+    return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
+
 def outstanding(stack: Stack) -> int:
     """How many messages the queues hold, delayed and in flight too."""
     sqs = stack.client("sqs")
@@ -228,6 +235,27 @@ def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
         assert sum(int(row.success) for row in rows) <= sum(r.status == 200 for r in endpoint.received)
     mails = Counter(to for mail in stack.mails() for to in mail["To"] if retired.app_id in str(mail))
     assert all(number == 1 for number in mails.values()), mails
+
+
+def test_an_outage_that_lasts_longer_than_ten_receives_is_completed_by_redriving_to_the_last_delivery(
+    faulty: tuple[Stack, FaultProxy], tenant: Tenant, note: Callable[[str, object], None]
+) -> None:
+    stack, proxy = faulty
+    down = ["until the table responds again"]
+    hook, endpoint = tenant.app(lambda _: PlannedResponse(500 if down else 200))
+    queue = stack.resource("Deliveries")
+    receives = {"VisibilityTimeout": str(int(PARAMETERS["DeliverTimeoutSeconds"]) + 1)}  # ten of them take as long
+    stack.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes=receives)
+    names = [f"outage-{number}" for number in range(20)]
+    proxy.faults = [Fault(Kind.REFUSED, "dynamodb:PutItem .*Attempts")]
+    tenant.publish(*(tenant.event(name) for name in names))
+    eventually(lambda: dead_letters(stack) == len(names), "every delivery is a dead letter", SETTLE_SECONDS)
+    proxy.faults = []
+    down.clear()
+    redriven: Counter[str] = Counter()
+    eventually(lambda: settled(stack, redriven), "every queue is empty", SETTLE_SECONDS)
+    note("redriven", redriven["messages"])
+    assert Counter(end_of(hook, endpoint, tenant, name) for name in names) == {"delivered": len(names)}
 
 
 @pytest.mark.parametrize(
