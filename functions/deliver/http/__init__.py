@@ -2,30 +2,42 @@
 
 The way of one attempt, down through the floors and back up:
 
-    Transport.post(url, headers, body, seconds)      a Call with the deadline, in `current_call`
-      Adapter.send                                   requests: the pool of the URL's host
-        urllib3 urlopen                              an idle connection that is not too old, or a new one
+    Transport.post(app, url, ..., seconds)           a Call with the deadline, in `current_call`
+      Adapter.send                                   requests: what it takes for the pool of the URL's host
+        _Pool.urlopen                                an idle connection of the app that is not too
+                                                     old, or a new one
           _Connection._new_conn                      only for a new one:
             Transport._connect                         scheme and port allowed? (guard)
-              Resolver.addresses                       look-up in a thread
+              Resolver.addresses                       look-up in a thread, shared by all who want the name
               guard                                    every address allowed? before any packet
               sockets.connect_first                    addresses that were checked, beside one another
             TlsContext.wrap_socket                     https: handshake, certificate (TlsSocket)
-          _Connection.request                        headers and body in one write
+          _Connection.request                        headers and body in one write; before, on a reused one: is
+                                                     anything unread?
           _Connection.getresponse                    status and headers (FieldsResponse)
-      _read                                          up to 64 KiB of the body; then the connection goes back to
-                                                     its pool, or is closed when more is left
+      _read                                          up to 64 KiB of the body; then the connection is
+                                                     kept if nothing is unread (IdleConnections), or
+                                                     closed
 
 An exception on any of these floors reaches Transport.post, where faults.judge says whose fault it is.
 
 Wherever a socket would block, `hub.until` lets the other attempts go on, for at most what is left of the deadline.
 
+What an endpoint can take from its neighbours is bounded here:
+
+    connections    of each app its own; 300 idle ones over all; no TLS session is resumed    connections, sockets
+    threads        one look-up for a name; those that hang have a share                      resolver
+    processor      bytes on the wire, reads, lines, chunks, CPU of a handshake               Call, fields, sockets
+    descriptors    of an attempt five; the idle connections go first                         connections, Transport
+
 What the sockets and the connection note in the Call while they work:
 
-    begin_request   by _Connection.request     reused = this socket served a request before; counting starts anew
-    on_wire         by Socket                  bytes_on_wire += n; too many are an error, headers_read or not
+    begin_request   by _Connection.begin       reused = this connection served a request before
+    on_wire         by Socket                  bytes_on_wire += n; too many are an error: in a handshake,
+                                               before the headers ended, around a body
+    on_read         by Socket and TlsSocket    reads += 1; too many are an error, and after a few each waits first
     on_decrypted    by Socket or TlsSocket     response_began = a byte came; eof = no more comes
-    end_headers     by _Connection             headers_read: the status and headers are there; counting starts anew
+    end_headers     by _Connection             headers_read: the status and headers are there
     unframed        by FieldsResponse          where the body ends is not known: it is not read
     unread          by FieldsResponse          more came than the response: the connection is not kept
     remaining       by all of them             seconds left; raises TimeoutError when there are none
@@ -42,22 +54,24 @@ relies on. Each has a test in test_library_contract.py that fails when an update
     urllib3   request() sends only by self.send()        adapter             requests leave in two packets, or not
     urllib3   putheader() only adds marks to             adapter             headers that urllib3 means to leave
               http.client's                                                  out are sent
-    urllib3   pool_classes_by_scheme, ConnectionCls,     adapter             our connections are not used: also
-              QueueCls (put, get, qsize)                                     refused at start
+    urllib3   HTTPConnection and HTTPSConnection work    adapter             posts fail: every test notices
+              without a pool: connect(), request(),
+              getresponse(), close(), sock
+    urllib3   a response's _connection and _pool, of     adapter             connections are not kept alive, or not
+              which it calls _put_conn()                                     closed
     urllib3   util.ssltransport.SSLTransport, which      sockets             TLS fails, or loses the deadline
               reads its socket by recv()
     urllib3   wrap_socket() may return what is no        sockets             https fails: every test notices
               SSLSocket
-    urllib3   a body read to its end gives the           transport           connections are not kept alive
+    urllib3   a body read to its end gives the           adapter             connections are not kept alive
               connection back to its pool
-    urllib3   a pool drops an idle connection whose      adapter             a request fails first, and goes out
-              socket can be read                                             again on a new connection
-    urllib3   PoolManager.pools: keys(), [key]           adapter             close() leaves connections open
     urllib3   SSLTransport.sslobj, .incoming             sockets             https fails: every test notices
     requests  init_poolmanager, cert_verify,             adapter             slower, or requests' own behaviour
               get_connection_with_tls_context,                               (proxies, cookies) comes back
               request_url, build_response are called
-    requests  HTTPAdapter.send without a Session         transport           posts fail: every test notices
+    requests  HTTPAdapter.send without a Session,        transport, adapter  posts fail: every test notices
+              which calls only urlopen() of a pool
+    ssl       SSLContext.sslobject_class                 sockets             a handshake's CPU has no bound
     http.client  takes a header block that was cut off   adapter             nothing: the check on eof is then
               for a whole one                                                superfluous
     http.client  HTTPConnection.response_class;          fields              odd headers are send failures again

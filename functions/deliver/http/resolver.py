@@ -25,6 +25,8 @@ from deliver.http.sockets import current_call
 # Threads, made when they are needed. Of names that nothing is known of, one batch has no more than 100: in a
 # process where nothing hangs yet, each finds a thread, even if the others of its batch all hang.
 LOOKUPS, UNKNOWN_LOOKUPS, HUNG_LOOKUPS = 160, 112, 16
+# Who waited for less has not seen a look-up hang, as on a new connection at the end of a deadline.
+HANG_SECONDS = 0.5
 REMEMBERED_SECONDS = 60.0
 REMEMBERED_NAMES = 4096
 
@@ -126,15 +128,17 @@ class Resolver:
 
     def _wait(self, host: str, look_up: _LookUp) -> Any:
         call = current_call.get()
+        seconds = call.remaining()
         with suppress(TimeoutError):
-            return hub.result(look_up.future, call.remaining() / 2)
+            return hub.result(look_up.future, seconds / 2)
         self._ask_control()
         try:
             return hub.result(look_up.future, call.remaining())
         except TimeoutError:
             self._check_works(f"the resolver found nothing, neither {host} nor {CONTROL_NAME}")
-            look_up.hung = True
-            self._names.note(host, found=False)
+            if seconds >= HANG_SECONDS:
+                look_up.hung = True
+                self._names.note(host, found=False)
             raise
 
     def _refuse(self, host: str) -> NoReturn:

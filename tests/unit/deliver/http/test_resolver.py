@@ -16,6 +16,7 @@ from deliver.http.faults import DnsError, OurFaultError
 from deliver.http.hub import Hub
 from deliver.http.resolver import (
     CONTROL_NAME,
+    HANG_SECONDS,
     HUNG_LOOKUPS,
     LOOKUPS,
     REMEMBERED_NAMES,
@@ -265,6 +266,16 @@ def test_while_the_resolver_says_nothing_no_name_is_remembered_as_one_that_hangs
     assert batch(resolver, zone, ["a.example"]) == {"ResolverDownError": ["a.example"]}
     assert resolver._names.found("a.example") is None
     assert batch(resolver, zone, ["a.example"]) == {"ResolverDownError": ["a.example"]}
+
+
+def test_an_attempt_with_little_time_left_made_a_suspect_of_a_name_that_is_well(
+    resolver: Resolver, zone: Zone
+) -> None:
+    current_call.set(Call(time.monotonic() + HANG_SECONDS / 2))
+    with pytest.raises(TimeoutError):
+        resolver.addresses("hole.example", 443)
+    assert resolver._names.found("hole.example") is None
+    assert not resolver._under_way["hole.example"].hung
 
 
 def test_what_is_known_of_names_is_bounded(resolver: Resolver) -> None:
