@@ -78,7 +78,7 @@ class World:
     def post(
         self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
     ) -> Response | SendFailure:
-        outcome: Response | SendFailure = self.effect(self.endpoint.post)(url, headers, body, seconds)
+        outcome: Response | SendFailure = self.effect(self.endpoint.post)(app_id, url, headers, body, seconds)
         return outcome
 
     def run(self, deps: DeliverDependencies) -> None:
