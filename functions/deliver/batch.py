@@ -1,7 +1,7 @@
 """One batch, from queue messages to acknowledgements: begin the attempts, post them all at once, write everything.
 
-The three stages never overlap. What was written while posts still run would hold them up, and could make a healthy
-endpoint miss its deadline; and so no client of AWS is used by two at a time.
+How attempts begin is in intake.py. The three stages never overlap. What was written while posts still run would
+hold them up, and could make a healthy endpoint miss its deadline; and so no client of AWS is used by two at a time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,39 +10,35 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from bellhop import deliveries, outcomes, successes
+from bellhop import outcomes, successes
 from bellhop.attempts import Attempt
-from bellhop.aws import TRY_SECONDS
 from bellhop.budget import END_SECONDS
-from bellhop.deliveries import Delivery, Trial
+from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
-from bellhop.registry import App
 from deliver.attempt import chain, ending, ping, retry, signing, verdict
 from deliver.attempt.ending import NextStep
 from deliver.attempt.network import Attempted
 from deliver.attempt.verdict import Judgement, Verdict
-from deliver.circuit import admission, strikes, trial
-from deliver.circuit.admission import Admission
+from deliver.circuit import strikes, trial
 from deliver.circuit.slow import Pace
 from deliver.circuit.strikes import Sign
 from deliver.circuit.trial import Following
 from deliver.dependencies import (
+    COUNT_SECONDS,
+    LOG_SECONDS,
+    MARGIN_SECONDS,
     DeliverDependencies,
     InternalError,
     Invocation,
     PendingAttempt,
     PostResult,
-    QueueMessage,
     names,
 )
 from deliver.http.faults import OurFaultError
 from deliver.http.hub import Hub
 from deliver.http.response import Response, SendFailure
+from deliver.intake import Begun, Intake
 
-# What is kept of the invocation after the last POST, for each step in turn: the records and next retries, which
-# decide; the counters; the log of successes. In each, one operation may be silent for a whole try.
-COUNT_SECONDS = LOG_SECONDS = TRY_SECONDS
-MARGIN_SECONDS = TRY_SECONDS + COUNT_SECONDS + LOG_SECONDS + END_SECONDS
 OUR_FAULT_SECONDS = 60.0  # until an attempt is made that a fault of ours prevented, and as much jitter
 LOGGED = ("event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
 
@@ -68,19 +64,6 @@ class Batch:
     deltas: list[OutcomeDelta] = field(default_factory=list)
     signs: list[Sign] = field(default_factory=list)
     paces: list[Pace] = field(default_factory=list)
-    slowest: float = 0.0  # seconds that it took to begin an attempt
-
-    def check_time(self, attempts: int, seconds: float) -> None:
-        """Check that so many attempts can be written in `seconds`, each in as long as the slowest was begun.
-
-        What is posted and not written is posted again.
-
-        Raises:
-            InternalError: it may not be.
-        """
-        if attempts * self.slowest > seconds - MARGIN_SECONDS + TRY_SECONDS:
-            raise InternalError("the tables are so slow that this attempt's result might not be written")
-
     successes: list[Success] = field(default_factory=list)
 
 
@@ -94,8 +77,6 @@ class Ended:
     following: Following
 
 
-# An attempt with the id of the message that it is made for.
-Begun = tuple[str, PendingAttempt]
 # None where no time was left to make the attempt; an exception is a fault of ours.
 Finished = tuple[str, PendingAttempt, PostResult | Exception | None]
 
@@ -107,10 +88,11 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     returns the one message it touched, and is never counted against the app. When the counters or the log of
     successes cannot be written, the deliveries stay done: sending webhooks twice would be worse.
     """
-    batch = Batch()
+    intake = Intake(deps, invocation)
     with invocation.budget.keeping(deps.deadline + MARGIN_SECONDS - END_SECONDS):
-        begun = _begin_all(_read_all(messages, deps, batch), deps, invocation, batch)
-    finished = _judge_network(_post_all(begun, deps, invocation), deps)
+        intake.take(messages)
+    batch = Batch(intake.returned)
+    finished = _judge_network(_post_all(intake.begun, deps, invocation), deps)
     with invocation.budget.keeping(COUNT_SECONDS + LOG_SECONDS):
         _write_results(finished, deps, batch)
         _send_next(deps, batch)
@@ -122,140 +104,6 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     _log_successes(batch.successes, deps)
     _announce_exhausted(deps, batch)
     return sorted(set(batch.returned))
-
-
-# ---- Begin: which attempts the messages ask for
-
-
-def _read_all(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, batch: Batch) -> list[QueueMessage]:
-    read = []
-    for message in messages:
-        message_id = message["messageId"]
-        try:
-            count = int(message["attributes"]["ApproximateReceiveCount"])
-            slow_lane = message.get("eventSourceARN") == deps.slow_lane_arn
-            read.append(QueueMessage(message_id, count, deliveries.decode(message["body"]), slow_lane))
-        except Exception:  # noqa: BLE001 - the record boundary
-            deps.telemetry.error(
-                "message unreadable: the queue will deliver it again, then move it to its dead-letter queue",
-                message_id=message_id,
-            )
-            batch.returned.append(message_id)
-    return read
-
-
-def _begin_all(
-    messages: Sequence[QueueMessage], deps: DeliverDependencies, invocation: Invocation, batch: Batch
-) -> list[Begun]:
-    # A person waits for a ping, and a trial is what a pause lets go: neither is held against circuit and rate.
-    apart = [message for message in messages if message.ping or isinstance(message.content, Trial)]
-    begun = list[Begun]()
-    deps.slow.look()
-    _begin_each(apart, begun, deps, invocation, batch)
-    apps: dict[str, list[QueueMessage]] = {}
-    for message in messages:
-        if message not in apart:
-            apps.setdefault(message.content.app_id, []).append(message)
-    for app_id, of_app in apps.items():
-        for message in _admitted(app_id, of_app, deps, batch):
-            _begin_each([message], begun, deps, invocation, batch)
-    return begun
-
-
-def _admitted(
-    app_id: str, messages: list[QueueMessage], deps: DeliverDependencies, batch: Batch
-) -> list[QueueMessage]:
-    """The messages of an app whose attempts may be made now; the others are parked or deferred."""
-    try:
-        app = deps.registry.app(app_id)
-        admitted = admission.admit(app, messages, deps)
-    except Exception:  # noqa: BLE001 - the registry or the circuits do not respond: this app's messages come back
-        deps.telemetry.error(
-            "app or circuit not read: the queue will deliver the app's messages again",
-            app_id=app_id,
-            number=len(messages),
-        )
-        batch.returned += [message.message_id for message in messages]
-        return []
-    if app and admitted.parked_because:
-        _park_each(messages, app, admitted.parked_because, deps, batch)
-        return []
-    _defer_each(admitted, deps, batch)
-    _hand_over(admitted.slow, deps, batch)
-    return admitted.go
-
-
-def _begin_each(
-    messages: Iterable[QueueMessage],
-    begun: list[Begun],
-    deps: DeliverDependencies,
-    invocation: Invocation,
-    batch: Batch,
-) -> None:
-    for message in messages:
-        before = invocation.time_left()
-        try:
-            batch.check_time(len(begun) + 1, before - deps.deadline)
-            pending = _begin(message, deps)
-        except Exception:  # noqa: BLE001 - the record boundary
-            _return("attempt not begun", message, deps, batch)
-        else:
-            begun += [(message.message_id, pending)] if pending else []
-            batch.slowest = max(batch.slowest, before - invocation.time_left())
-
-
-def _begin(message: QueueMessage, deps: DeliverDependencies) -> PendingAttempt | None:
-    if isinstance(message.content, Trial):
-        return trial.begin(message.content, message.receive_count, deps)
-    if message.ping:
-        return ping.begin(message.ping, deps)
-    return chain.begin(message.content, message.receive_count, deps)
-
-
-def _park_each(
-    messages: Iterable[QueueMessage], app: App, because: str, deps: DeliverDependencies, batch: Batch
-) -> None:
-    parked = []
-    for message in messages:
-        try:
-            if admission.park(message, app, because, deps):
-                parked.append(message.delivery_id)
-        except Exception:  # noqa: BLE001 - the record boundary
-            _return("delivery not parked", message, deps, batch)
-    if parked:  # one line, as waiting is to cost little
-        deps.telemetry.info(f"deliveries parked: their app is {because}", app_id=app.app_id, delivery_ids=parked)
-        deps.telemetry.count("DeliveryParked", len(parked))
-
-
-def _defer_each(admitted: Admission, deps: DeliverDependencies, batch: Batch) -> None:
-    for message, seconds, reserved in admitted.waits:
-        try:
-            admission.defer(message, seconds, deps, reserved=reserved)
-        except Exception:  # noqa: BLE001 - the record boundary
-            _return("delivery not deferred", message, deps, batch)
-
-
-def _hand_over(messages: Sequence[QueueMessage], deps: DeliverDependencies, batch: Batch) -> None:
-    # Policy: one that is handed over and comes back all the same may be attempted twice, under one id.
-    if not messages:
-        return
-    try:
-        refused = deps.scheduler.hand_over([m.content for m in messages if isinstance(m.content, Delivery)])
-    except Exception:  # noqa: BLE001 - the record boundary
-        refused = set(range(len(messages)))
-    for position in sorted(refused):
-        _return("delivery not handed over to the slow lane", messages[position], deps, batch)
-    deps.telemetry.count("DeliveryHandedOver", len(messages) - len(refused))
-
-
-def _return(what: str, message: QueueMessage, deps: DeliverDependencies, batch: Batch) -> None:
-    deps.telemetry.error(
-        f"{what}: the queue will deliver its message again",
-        message_id=message.message_id,
-        app_id=message.content.app_id,
-        delivery_id=message.delivery_id,
-    )
-    batch.returned.append(message.message_id)
 
 
 # ---- Post: all at once

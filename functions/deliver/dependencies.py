@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bellhop.attempts import DeliveryRecord
-from bellhop.budget import Budget
+from bellhop.aws import TRY_SECONDS
+from bellhop.budget import END_SECONDS, Budget
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import App, Installation
 from bellhop.telemetry import Telemetry
@@ -17,6 +18,11 @@ from deliver.circuit.parking import Parking
 from deliver.circuit.slow import SlowApps
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
+
+# What is kept of the invocation after the last POST, for each step in turn: the records and next retries, which
+# decide; the counters; the log of successes. In each, one operation may be silent for a whole try.
+COUNT_SECONDS = LOG_SECONDS = TRY_SECONDS
+MARGIN_SECONDS = TRY_SECONDS + COUNT_SECONDS + LOG_SECONDS + END_SECONDS
 
 
 class InternalError(Exception):

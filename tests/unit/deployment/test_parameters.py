@@ -10,7 +10,7 @@ import pytest
 import deliver.attempt.retry
 from bellhop import attempts
 from bellhop.aws import TRY_SECONDS
-from deliver.batch import MARGIN_SECONDS
+from deliver.dependencies import MARGIN_SECONDS
 from infra.deploy import checks, environment, parameters
 from infra.deploy.checks import contradictions
 from infra.deploy.environment import Environment

@@ -23,7 +23,7 @@ from bellhop.aws import TRY_SECONDS
 from bellhop.budget import END_SECONDS
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import MAX_BATCH_BYTES
-from deliver.batch import MARGIN_SECONDS
+from deliver.dependencies import MARGIN_SECONDS
 from deliver.http.connections import ATTEMPTS
 from deliver.http.guard import EndpointPolicy
 from health.mail.mailer import MAIL_SECONDS

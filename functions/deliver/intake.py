@@ -1,0 +1,154 @@
+"""What a batch begins with: which attempts its messages ask for, and what becomes of the others."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bellhop import deliveries
+from bellhop.aws import TRY_SECONDS
+from bellhop.deliveries import Delivery, Trial
+from bellhop.registry import App
+from deliver.attempt import chain, ping
+from deliver.circuit import admission, trial
+from deliver.dependencies import (
+    MARGIN_SECONDS,
+    DeliverDependencies,
+    InternalError,
+    Invocation,
+    PendingAttempt,
+    QueueMessage,
+)
+
+# An attempt with the id of the message that it is made for.
+Begun = tuple[str, PendingAttempt]
+
+
+@dataclass
+class Intake:
+    """The messages of one batch, taken in. `returned`: ids of those that their queue must deliver again."""
+
+    deps: DeliverDependencies
+    invocation: Invocation
+    begun: list[Begun] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    _slowest: float = 0.0  # seconds that it took to begin an attempt
+
+    def take(self, messages: Iterable[dict[str, Any]]) -> None:
+        """Begin the attempts that may be made now; park, defer or hand over the other deliveries."""
+        self.deps.slow.look()
+        read = self._read(messages)
+        apps: dict[str, list[QueueMessage]] = {}
+        for message in read:
+            if message.ping or isinstance(message.content, Trial):
+                # A person waits for a ping, and a trial is what a pause lets go: the circuit is not asked.
+                self._begin(message)
+            else:
+                apps.setdefault(message.content.app_id, []).append(message)
+        for app_id, of_app in apps.items():
+            self._admit(app_id, of_app)
+
+    def _read(self, messages: Iterable[dict[str, Any]]) -> list[QueueMessage]:
+        read = []
+        for message in messages:
+            message_id = message["messageId"]
+            try:
+                count = int(message["attributes"]["ApproximateReceiveCount"])
+                slow_lane = message.get("eventSourceARN") == self.deps.slow_lane_arn
+                read.append(QueueMessage(message_id, count, deliveries.decode(message["body"]), slow_lane))
+            except Exception:  # noqa: BLE001 - the record boundary
+                self.deps.telemetry.error(
+                    "message unreadable: the queue will deliver it again, then move it to its dead-letter queue",
+                    message_id=message_id,
+                )
+                self.returned.append(message_id)
+        return read
+
+    def _admit(self, app_id: str, messages: list[QueueMessage]) -> None:
+        try:
+            app = self.deps.registry.app(app_id)
+            admitted = admission.admit(app, messages, self.deps)
+        except Exception:  # noqa: BLE001 - registry or circuits do not respond: this app's messages come back
+            self.deps.telemetry.error(
+                "app or circuit not read: the queue will deliver the app's messages again",
+                app_id=app_id,
+                number=len(messages),
+            )
+            self.returned += [message.message_id for message in messages]
+            return
+        if app and admitted.parked_because:
+            self._park(messages, app, admitted.parked_because)
+            return
+        for message, seconds, reserved in admitted.waits:
+            try:
+                admission.defer(message, seconds, self.deps, reserved=reserved)
+            except Exception:  # noqa: BLE001 - the record boundary
+                self._return("delivery not deferred", message)
+        self._hand_over(admitted.slow)
+        for message in admitted.go:
+            self._begin(message)
+
+    def _begin(self, message: QueueMessage) -> None:
+        before = self.invocation.time_left()
+        try:
+            self._check_time(before - self.deps.deadline)
+            pending = _pending(message, self.deps)
+        except Exception:  # noqa: BLE001 - the record boundary
+            self._return("attempt not begun", message)
+        else:
+            self.begun += [(message.message_id, pending)] if pending else []
+            self._slowest = max(self._slowest, before - self.invocation.time_left())
+
+    def _check_time(self, seconds: float) -> None:
+        """Check that one more attempt can be written in that time, each in as long as the slowest was begun.
+
+        What is posted and not written is posted again.
+
+        Raises:
+            InternalError: it may not be.
+        """
+        if (len(self.begun) + 1) * self._slowest > seconds - MARGIN_SECONDS + TRY_SECONDS:
+            raise InternalError("the tables are so slow that this attempt's result might not be written")
+
+    def _park(self, messages: Iterable[QueueMessage], app: App, because: str) -> None:
+        parked = []
+        for message in messages:
+            try:
+                if admission.park(message, app, because, self.deps):
+                    parked.append(message.delivery_id)
+            except Exception:  # noqa: BLE001 - the record boundary
+                self._return("delivery not parked", message)
+        if parked:  # one line, as waiting is to cost little
+            self.deps.telemetry.info(
+                f"deliveries parked: their app is {because}", app_id=app.app_id, delivery_ids=parked
+            )
+            self.deps.telemetry.count("DeliveryParked", len(parked))
+
+    def _hand_over(self, messages: Sequence[QueueMessage]) -> None:
+        # Policy: one that is handed over and comes back all the same may be attempted twice, under one id.
+        if not messages:
+            return
+        try:
+            handed = [m.content for m in messages if isinstance(m.content, Delivery)]
+            refused = self.deps.scheduler.hand_over(handed)
+        except Exception:  # noqa: BLE001 - the record boundary
+            refused = set(range(len(messages)))
+        for position in sorted(refused):
+            self._return("delivery not handed over to the slow lane", messages[position])
+        self.deps.telemetry.count("DeliveryHandedOver", len(messages) - len(refused))
+
+    def _return(self, what: str, message: QueueMessage) -> None:
+        self.deps.telemetry.error(
+            f"{what}: the queue will deliver its message again",
+            message_id=message.message_id,
+            app_id=message.content.app_id,
+            delivery_id=message.delivery_id,
+        )
+        self.returned.append(message.message_id)
+
+
+def _pending(message: QueueMessage, deps: DeliverDependencies) -> PendingAttempt | None:
+    if isinstance(message.content, Trial):
+        return trial.begin(message.content, message.receive_count, deps)
+    if message.ping:
+        return ping.begin(message.ping, deps)
+    return chain.begin(message.content, message.receive_count, deps)
