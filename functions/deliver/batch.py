@@ -1,7 +1,7 @@
 """One batch, from queue messages to acknowledgements: begin the attempts, post them all at once, write everything.
 
 How attempts begin is in intake.py. The three stages never overlap. What was written while posts still run would
-hold them up, and could make a healthy endpoint miss its deadline; and so no client of AWS is used by two at a time.
+hold them up, and could make a healthy endpoint miss its deadline. So no client of AWS is used by two at a time.
 """
 
 from collections.abc import Iterable, Sequence
