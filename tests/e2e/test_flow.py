@@ -160,14 +160,16 @@ def test_a_hanging_endpoint_does_not_hold_up_its_neighbours(tenant: Tenant) -> N
     hook, neighbour = tenant.app(ok)
     names = [f"hang-{n}" for n in range(10)]
     tenant.publish(*map(tenant.event, names))
-    eventually(lambda: len(neighbour.copies) == len(hanging.copies) == len(names), "every first attempt")
+    eventually(lambda: len(neighbour.copies) == len(names) and hanging.copies, "every webhook of the neighbour")
     at_hanging, at_neighbour = first_arrivals(hanging), first_arrivals(neighbour)
+    # After three attempts that hang, the app is paused, so the others may never be made.
+    tried = [name for name in names if webhook_id(tenant, hanging_hook, name) in at_hanging]
     delays = [
-        at_neighbour[webhook_id(tenant, hook, n)] - at_hanging[webhook_id(tenant, hanging_hook, n)] for n in names
+        at_neighbour[webhook_id(tenant, hook, n)] - at_hanging[webhook_id(tenant, hanging_hook, n)] for n in tried
     ]
     # A delivery that waited for the hanging endpoint would arrive after its deadline. If attempts were made one
     # after the other, all would. A few may be in the queue's next batch.
-    assert sum(delay < 0.9 * DEADLINE_SECONDS for delay in delays) >= len(names) / 2
+    assert sum(delay < 0.9 * DEADLINE_SECONDS for delay in delays) >= len(tried) / 2
 
 
 def first_arrivals(endpoint: Receiver) -> dict[str, float]:
