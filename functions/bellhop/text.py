@@ -11,12 +11,12 @@ _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 # nobody sees, may stand beside a dot. The wide forms of the signs, which browsers read like them, count too.
 _LINKABLE = re.compile(
     r"""
-      (?<=[^\W\d_]) [:\uff1a] (?=\S)  # scheme:anything
+      (?<=[\w+.-]) (?<!(?<![\w+.-])\d) (?<!(?<![\w+.-])\d\d) [:\uff1a] (?=\S)  # scheme:anything, but not 12:30
     | [:\uff1a] (?=//)  # h2://anything
     | (?<!\\) \\\\ (?=\w)  # \\server, which Outlook links
     | (?<=\S) [@\uff20] (?=\S)  # name@domain
     | (?<=[^\W\d_]) [.\u3002\uff0e\uff61] (?=[\u200c\u200d]*\w)  # www.anything
-    | (?<=[^\s.\u3002\uff0e\uff61]) [.\u3002\uff0e\uff61] (?=[\u200c\u200d]*[^\W\d_])  # anything.domain
+    | (?<=[^\s.]) [.\u3002\uff0e\uff61] (?=[\u200c\u200d]*[^\W\d_])  # anything.domain
     | (?<=\d) [.] (?=\d+[.]\d+[.]\d)  # 192.0.2.1
     """,
     re.VERBOSE,

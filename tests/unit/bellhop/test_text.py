@@ -68,6 +68,9 @@ def test_only_what_runs_from_right_to_left_is_isolated() -> None:
         ("evil\u200d.\u200dcom", "evil\u200d[.]\u200dcom"),
         ("evil。com", "evil[。]com"),
         ("mailto:ops", "mailto[:]ops"),
+        ("A0:0", "A0[:]0"),
+        ("a+1:2", "a+1[:]2"),
+        ("。.com", "。[.]com"),
         ("http://192.0.2.1", "http[:]//192[.]0.2.1"),
         (r"\\server\share", r"[\\]server\share"),
         ("version 1.2 at 12:30, ratio 3:4... and so on. Error: none", None),
@@ -80,7 +83,7 @@ def test_nothing_is_left_that_a_mail_client_takes_for_a_link(text: str, written:
 
 # As greedy as the mail clients are, all together.
 LINK = re.compile(
-    r"(?i)[a-z][a-z0-9+.-]*:(//|[a-z0-9])|www\.|ftp\.|[^\s@\[]@[^\s@\]]|[^\s.\[]\.[a-z]{2,}|\d+\.\d+\.\d+\.\d+"
+    r"(?i)[a-z][a-z0-9+.-]*:(//|[a-z0-9])|(www|ftp)\.\w|[^\s@\[]@[^\s@\]]|[^\s.\[]\.[a-z]{2,}|\d+\.\d+\.\d+\.\d+"
 )
 
 
