@@ -20,7 +20,6 @@ from deliver.attempt.ending import NextStep
 from deliver.attempt.network import Attempted
 from deliver.attempt.verdict import Judgement, Verdict
 from deliver.circuit import strikes, trial
-from deliver.circuit.slow import Pace
 from deliver.circuit.strikes import Sign
 from deliver.circuit.trial import Following
 from deliver.dependencies import (
@@ -56,14 +55,15 @@ class Success:
 class Batch:
     """What a batch adds up to. `returned`: ids of the messages that their queue must deliver again.
 
-    `ended`: what is to be sent after each attempt that was written, with the id of its message.
+    `ended`: what is to be sent after each attempt that was written, with the id of its message. `slowest`: seconds
+    of the slowest attempt of each app whose endpoint was reached.
     """
 
     returned: list[str] = field(default_factory=list)
     ended: list["Ended"] = field(default_factory=list)
     deltas: list[OutcomeDelta] = field(default_factory=list)
     signs: list[Sign] = field(default_factory=list)
-    paces: list[Pace] = field(default_factory=list)
+    slowest: dict[str, float] = field(default_factory=dict)
     successes: list[Success] = field(default_factory=list)
 
 
@@ -99,7 +99,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     with invocation.budget.keeping(LOG_SECONDS):
         _count(deps.buffer.due(batch.deltas), deps)
         trial.take_in(batch.signs, deps)
-        deps.slow.take_in(batch.paces)
+        deps.slow.take_in(batch.slowest)
         deps.parking.count()
     _log_successes(batch.successes, deps)
     _announce_exhausted(deps, batch)
@@ -239,7 +239,7 @@ def _take_in(
         batch.deltas.append(delta)
     key, seconds = (pending.app.app_id, int(pending.app.generation)), attempt.milliseconds / 1000
     if judgement.well is not None:
-        batch.paces.append(Pace(pending.app.app_id, seconds))
+        batch.slowest[key[0]] = max(seconds, batch.slowest.get(key[0], 0.0))
     if judgement.well is not None and pending.trial is None:
         batch.signs.append(strikes.sign(*key, well=judgement.well, seconds=seconds, deadline=deps.deadline))
 

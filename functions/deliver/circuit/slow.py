@@ -3,10 +3,10 @@
 A batch ends with its slowest attempt, so one endpoint that hangs delays the next batches of that process. All
 functions share one list of such apps and look at it every few seconds. A first attempt of a listed app is handed
 over to the Retries queue, the slow lane, which has processes of its own. There it is attempted, and a quick
-response takes the app off the list.
+response takes the app off the list, but not at once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pynamodb.exceptions import PynamoDBException
@@ -17,14 +17,7 @@ from bellhop.telemetry import Telemetry
 
 SLOW_SECONDS = 2.0  # or half of the deadline, if that is less
 LOOK_SECONDS = 2.0  # between two looks at the list
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long an app's attempt took, in seconds."""
-
-    app_id: str
-    seconds: float
+STAY_SECONDS = 30.0  # on the list, so that an app that is slow now and then does not have it written all the time
 
 
 @dataclass
@@ -34,7 +27,7 @@ class SlowApps:
     deadline: float
     clock: Callable[[], float]
     telemetry: Telemetry
-    _listed: frozenset[str] = frozenset()
+    _listed: dict[str, float] = field(default_factory=dict)  # since when, or when it was last slow here
     _looked_at: float = field(default=0.0)
 
     def __contains__(self, app_id: str) -> bool:
@@ -49,25 +42,27 @@ class SlowApps:
             return
         self._looked_at = self.clock()
         try:
-            self._listed = circuits.slow_apps()
+            self._note(circuits.slow_apps())
         except (PynamoDBException, OutOfBudgetError):
             self.telemetry.error("list of slow apps not read: what was known of it before holds")
 
-    def take_in(self, paces: Iterable[Pace]) -> None:
-        """List the apps whose attempts were slow, and take off those that were not.
+    def take_in(self, slowest: Mapping[str, float]) -> None:
+        """List the apps whose attempts were slow, by the seconds of their slowest; take off those that were not.
 
         Policy: what cannot be written is not; the next attempt tries again.
         """
-        slowest: dict[str, float] = {}
-        for pace in paces:
-            slowest[pace.app_id] = max(pace.seconds, slowest.get(pace.app_id, 0.0))
-        limit = min(SLOW_SECONDS, self.deadline / 2)
+        now, limit = self.clock(), min(SLOW_SECONDS, self.deadline / 2)
         slow = {app_id for app_id, seconds in slowest.items() if seconds >= limit}
-        quick = (slowest.keys() - slow) & self._listed
+        quick = {app_id for app_id in slowest if now - self._listed.get(app_id, now) >= STAY_SECONDS} - slow
+        new = slow - self._listed.keys()
+        self._listed |= dict.fromkeys(slow - new, now)
         try:
-            if slow - self._listed:
-                self._listed = circuits.list_slow(slow - self._listed)
+            if new:
+                self._note(circuits.list_slow(new))
             if quick:
-                self._listed = circuits.unlist_slow(quick)
+                self._note(circuits.unlist_slow(quick))
         except (PynamoDBException, OutOfBudgetError):
             self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
+
+    def _note(self, app_ids: frozenset[str]) -> None:
+        self._listed = {app_id: self._listed.get(app_id, self.clock()) for app_id in app_ids}

@@ -4,11 +4,12 @@ import dataclasses
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from pynamodb.exceptions import GetError, UpdateError
 
 from bellhop import attempts, circuits
 from bellhop.registry import App
-from deliver.circuit.slow import SlowApps
+from deliver.circuit.slow import STAY_SECONDS, SlowApps
 from deliver.dependencies import DeliverDependencies
 from tests.support.endpoint import Clock, Endpoint, Scheduled, record, recorded, response, run
 from tests.support.fakes import NOW, SLOW_LANE, app, delivery, queue_message
@@ -62,7 +63,7 @@ def test_an_endpoint_that_hung_held_up_every_process_of_the_fleet_in_turn(
     assert recorded(deps).counts["DeliveryHandedOver"] == 6
 
 
-def test_what_is_handed_over_is_attempted_in_the_slow_lane_and_a_quick_response_ends_that(
+def test_what_is_handed_over_is_attempted_in_the_slow_lane_and_quick_responses_end_that(
     deps: DeliverDependencies, clock: Clock, scheduled: Scheduled
 ) -> None:
     run(deps, Slow(clock), *batch(1))
@@ -72,12 +73,32 @@ def test_what_is_handed_over_is_attempted_in_the_slow_lane_and_a_quick_response_
     slow, quick = Slow(clock), Endpoint(response(200))
     assert run(deps, slow, queue_message(handed, arn=SLOW_LANE)) == []
     assert len(slow.posted) == 1
+    clock.move(STAY_SECONDS - 1)
+    assert run(deps, quick, queue_message(handed, arn=SLOW_LANE)) == []
     assert circuits.slow_apps() == {"pager"}
+    clock.move(1)
     assert run(deps, quick, queue_message(handed, arn=SLOW_LANE)) == []
     assert circuits.slow_apps() == frozenset()
-    clock.move(3)
     run(deps, quick, *batch(1, "fast"))
-    assert len(quick.posted) == 2
+    assert len(quick.posted) == 3
+
+
+def test_an_app_that_was_slow_every_other_time_had_the_list_written_for_each_attempt(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def counted(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        if arguments.get("Key") == {"app_id": {"S": circuits.SLOW_KEY}} and operation == "UpdateItem":
+            written.append(arguments["UpdateExpression"])
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    for number in range(50):
+        endpoint = Slow(clock, seconds=3 * (number % 2))
+        run(deps, endpoint, *({**m, "eventSourceARN": SLOW_LANE} for m in batch(1, f"each{number}")))
+    assert len(written) == 1
 
 
 def test_a_listed_app_that_another_process_paused_just_now_is_parked_and_not_handed_over(
