@@ -94,10 +94,15 @@ def paused_since(circuit: Circuit, generation: int) -> float | None:
     return float(circuit.paused_since) if known else None
 
 
+def is_paused(app_id: str, generation: int) -> bool:
+    """Whether the circuit is open now."""
+    return paused_since(load(app_id), generation) is not None
+
+
 def strike(app_id: str, generation: int, strikes: int, *, now: float, seconds: float) -> Circuit:
     """Add strikes to those of the last `seconds`; returns the circuit with what all functions added.
 
-    In a newer generation nothing is added.
+    In a newer generation nothing is added, nor in a pause whose last strike is older than that.
     """
     circuit, this = Circuit(app_id), Circuit.generation == generation
     old = Circuit.generation.does_not_exist() | (Circuit.generation < generation)
@@ -113,7 +118,7 @@ def strike(app_id: str, generation: int, strikes: int, *, now: float, seconds: f
         gone = [Circuit.paused_since.remove(), Circuit.next_trial_at.remove()]
         if change(circuit, [*_begun(generation), Circuit.strikes.set(strikes), struck, *gone], old):
             return circuit
-    return Circuit(app_id)
+    return load(app_id)
 
 
 def clear(app_id: str, generation: int) -> None:

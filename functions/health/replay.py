@@ -40,9 +40,11 @@ def step(message: Replay, deps: HealthDependencies) -> None:
             **_names(message),
         )
         return
-    if _is_paused(app) and EXHAUSTED not in message.states:
+    if circuits.is_paused(app.app_id, int(app.generation)):
         deps.telemetry.info(
-            "replay ended: the app is paused; the rest is released when its pause ends", **_names(message)
+            "replay ended: the app is paused; what is parked is released when its pause ends, the rest stays "
+            "replayable",
+            **_names(message),
         )
         return
     rate = effective_rate(app, message.rate)
@@ -79,10 +81,6 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
     if not sent.found and now + wait < done.settles_at:
         return replace(sent, after=cursor), wait  # a pass before that could not be the last
     return replace(sent, began=now + wait, found=0, passes=done.passes + 1, after=cursor), wait
-
-
-def _is_paused(app: App) -> bool:
-    return circuits.paused_since(circuits.load(app.app_id), int(app.generation)) is not None
 
 
 def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bellhop import circuits
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE
 from bellhop.registry import DISABLED, App
 from bellhop.replays import Replay
@@ -50,12 +51,17 @@ def start(app: App, rate: float, queue: TransitionsQueue, now: datetime, *, exha
     Two replays at the same time send nothing twice: deliver claims each delivery.
 
     Raises:
-        CommandError: the app is off: everything would only be parked again.
+        CommandError: the app is off or paused: everything would only be parked again.
     """
     if app.state == DISABLED:
         raise CommandError(
             f"{app.app_id} is switched off, so all of it would only be parked again: "
             f"`bellhop enable {app.app_id}` switches it on and replays what is parked"
+        )
+    if circuits.is_paused(app.app_id, int(app.generation)):
+        raise CommandError(
+            f"{app.app_id} is paused, so all of it would only be parked again. What is parked is released when a "
+            f"trial finds the endpoint well: `bellhop app {app.app_id}` shows when the next trial is"
         )
     states = REPLAYABLE if exhausted else (PARKED,)
     replayable = count_replayable(app.app_id)

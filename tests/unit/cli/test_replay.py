@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bellhop import circuits
 from bellhop.attempts import EXHAUSTED
 from bellhop.replays import Replay
 from infra.cli.views import count_replayable
@@ -48,6 +49,14 @@ def test_an_app_that_is_off_is_not_replayed_but_enabled() -> None:
     switch_off()
     add_replayable(2)
     assert "`bellhop enable pager`" in refused("replay", "pager")
+    assert announced() == []
+
+
+def test_an_app_that_is_paused_is_not_replayed_as_all_of_it_would_be_parked_again() -> None:
+    register(generation=3)
+    circuits.open_circuit("pager", 3, 0.0, 30.0)
+    add_replayable(2)
+    assert "pager is paused" in refused("replay", "pager", "--exhausted")
     assert announced() == []
 
 

@@ -161,12 +161,18 @@ def test_a_message_that_was_lost_left_what_it_was_for_on_no_list(queues: Queues)
     assert [row.delivery_id for row in attempts.replayable("pager", None, 10)] == names
 
 
-def test_a_replay_of_what_is_parked_ends_while_the_app_is_paused(queues: Queues) -> None:
+@pytest.mark.parametrize("states", [(PARKED,), (PARKED, EXHAUSTED)])
+def test_a_replay_ends_while_the_app_is_paused_as_deliver_would_only_park_it_all_again(
+    queues: Queues, states: tuple[str, ...]
+) -> None:
     keep(1)
     circuits.open_circuit("pager", 3, START, START + 30)
-    queues.run()
+    queues.run(replace(FIRST, states=states))
     assert queues.retries == []
-    assert queues.telemetry.logged("replay ended: the app is paused; the rest is released when its pause ends")
+    assert queues.telemetry.logged(
+        "replay ended: the app is paused; what is parked is released when its pause ends, the rest stays "
+        "replayable"
+    )
 
 
 def test_a_pass_after_the_first_looks_only_at_what_was_parked_since(queues: Queues) -> None:
