@@ -276,6 +276,11 @@ def list_exhausted(app_id: str, row: DeliveryRecord, now: datetime) -> bool:
     return change(DeliveryRecord(row.delivery_id), place, unchanged)
 
 
+def unlist_expired(row: DeliveryRecord, now: datetime) -> bool:
+    """Take a row off the list whose record has expired; False when it has not, or is gone."""
+    return change(DeliveryRecord(row.delivery_id), unlisted(), DeliveryRecord.expires_at <= int(now.timestamp()))
+
+
 def give_back(record: DeliveryRecord) -> bool:
     """Undo a claim: as if it had never been made."""
     return _owned(record, [])

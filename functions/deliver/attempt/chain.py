@@ -40,7 +40,7 @@ def first_attempt(delivery: Delivery, app: App | None, deps: DeliverDependencies
     if app is None:
         _skip_missing_app(delivery, deps)
         return None
-    return PendingAttempt(delivery, 1, app, _keys(app, deps))
+    return PendingAttempt(delivery, 1, app, keys(app, deps))
 
 
 def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) -> DeliveryRecord | None:
@@ -50,34 +50,48 @@ def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) 
     was published again.
     """
     if pending.record is None:
-        record = attempts.open_record(pending.delivery, state, deps.now())
+        record, known = open_record(pending.delivery, state, deps)
+    elif attempts.finish(pending.record, state, deps.now()):
+        record, known = pending.record, None
     else:
-        record = pending.record if attempts.finish(pending.record, state, deps.now()) else None
+        found = attempts.load(pending.delivery.delivery_id)
+        record, known = (found if found and _is_own_write(found, state) else None), None
     if record:
         return record
-    known = attempts.load(pending.delivery.delivery_id)
-    if known and _is_own_write(known, state):
-        return known
-    if known and pending.record is None and known.is_over_before(pending.delivery.enqueued_at):
-        return attempts.reopen(pending.delivery, known, state, deps.now())
     deps.telemetry.warning("attempt not recorded: another copy of its message is ahead", **pending.names())
-    if known and pending.record is None:
+    if known:
         _resume(known, 1, deps)
     return None
+
+
+def open_record(
+    delivery: Delivery, state: NextState, deps: DeliverDependencies
+) -> tuple[DeliveryRecord | None, DeliveryRecord | None]:
+    """Write the first record of a delivery, or begin one anew that is over, since its event was published again.
+
+    Returns the record that was written, or otherwise the one that says what to do instead.
+
+    Raises:
+        InternalError: neither was there.
+    """
+    record = attempts.open_record(delivery, state, deps.now())
+    known = None if record else _known(delivery)
+    if known and known.is_over_before(delivery.enqueued_at):
+        record = attempts.reopen(delivery, known, state, deps.now())
+        known = None if record else _known(delivery)
+    if known and _is_own_write(known, state):  # the response to it was lost
+        return known, None
+    return record, known
 
 
 def park_first(delivery: Delivery, receive_count: int, deps: DeliverDependencies) -> bool:
     """Park a delivery instead of making its first attempt; False when its record says otherwise."""
     if already_recorded(delivery, receive_count, deps):
         return False
-    if attempts.open_record(delivery, NextState(PARKED), deps.now()):
-        return True
-    # Its event was published again, its message redriven, or the response to our own write was lost.
-    known = attempts.load(delivery.delivery_id)
+    _, known = open_record(delivery, NextState(PARKED), deps)
     if known is None:
-        raise InternalError(f"the record of {delivery.delivery_id} was neither written nor found")
-    if known.is_over_before(delivery.enqueued_at):
-        return attempts.reopen(delivery, known, NextState(PARKED), deps.now()) is not None
+        return True
+    # Its event was published again, or its message redriven, and attempts are due.
     number = int(known.attempts_made) + 1
     if attempts.park(delivery.app_id, delivery.delivery_id, number, deps.now()):
         return True
@@ -180,7 +194,7 @@ def _begin_first(
 
 def _begin_retry(message: Retry, app: App | None, deps: DeliverDependencies) -> PendingAttempt | None:
     if app:
-        _keys(app, deps)  # before the claim: a missing secret then leaves the attempt free
+        keys(app, deps)  # before the claim: a missing secret then leaves the attempt free
     record = claim(message, deps)
     return prepare(record, app, deps) if record else None
 
@@ -197,7 +211,26 @@ def prepare(record: DeliveryRecord, app: App | None, deps: DeliverDependencies) 
         deps.telemetry.info(f"delivery withdrawn: {reason}", **names(record.delivery))
         deps.telemetry.count("DeliveryWithdrawn")
         return None
-    return PendingAttempt(record.delivery, int(record.attempts_made) + 1, app, _keys(app, deps), record)
+    return PendingAttempt(record.delivery, int(record.attempts_made) + 1, app, keys(app, deps), record)
+
+
+def keys(app: App, deps: DeliverDependencies) -> Keys:
+    """The app's signing secrets.
+
+    Raises:
+        InternalError: it has none; the message must come back.
+    """
+    found = deps.secrets.keys(app.app_id)
+    if found is None:
+        raise InternalError(f"app {app.app_id} has no signing secret; run bellhop apply with its registry file")
+    return found
+
+
+def _known(delivery: Delivery) -> DeliveryRecord:
+    known = attempts.load(delivery.delivery_id)
+    if known is None:
+        raise InternalError(f"the record of {delivery.delivery_id} was neither written nor found")
+    return known
 
 
 def _fresh(delivery: Delivery, deps: DeliverDependencies) -> bool:
@@ -211,13 +244,6 @@ def _refusal(delivery: Delivery, app: App | None, deps: DeliverDependencies) -> 
     return refusal(delivery.event, delivery.project_id, installation, app)
 
 
-def _keys(app: App, deps: DeliverDependencies) -> Keys:
-    keys = deps.secrets.keys(app.app_id)
-    if keys is None:
-        raise InternalError(f"app {app.app_id} has no signing secret; run bellhop apply with its registry file")
-    return keys
-
-
 def _skip_missing_app(delivery: Delivery, deps: DeliverDependencies) -> None:
     deps.telemetry.warning("delivery skipped: its app is not registered any more", **names(delivery))
     deps.telemetry.count("Skipped_missing_app")
@@ -227,12 +253,12 @@ def _claim_refused(message: Retry, deps: DeliverDependencies) -> None:
     record = attempts.load(message.delivery_id)
     if record is None or float(record.expires_at) <= deps.time():
         deps.telemetry.warning("retry dropped: its record has expired", delivery_id=message.delivery_id)
-    elif record.attempts_made < message.next_attempt and record.state in _claimable(message):
+    elif record.attempts_made == message.next_attempt - 1 and record.state in _claimable(message):
         # Leased by another worker. If that worker dies, this message goes on after its lease.
         raise InternalError(
             f"attempt {message.next_attempt} of {message.delivery_id} is being made by another worker"
         )
-    else:
+    else:  # ahead of the message, or begun anew since it was sent
         _resume(record, message.next_attempt, deps)
 
 
@@ -265,8 +291,8 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
 
 def _is_own_write(record: DeliveryRecord, state: NextState) -> bool:
     """Whether the record shows our own write: the SDK repeats one whose response is lost, and that one fails."""
-    if state.attempt is None:
-        return bool(record.state == state.state and record.next_attempt_at == state.next_attempt_at)
+    if state.attempt is None:  # nothing follows what is parked, so it need not be told apart
+        return bool(record.state == state.state == RETRYING and record.next_attempt_at == state.next_attempt_at)
     return bool(record.state == state.state and _last_request_id(record) == state.attempt.request_id)
 
 

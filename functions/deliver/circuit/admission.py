@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pynamodb.exceptions import PynamoDBException
+
 from bellhop import attempts, circuits
 from bellhop.attempts import EXHAUSTED, RETRYING, NextState
+from bellhop.budget import OutOfBudgetError
 from bellhop.circuits import Circuit, Share
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import DISABLED, App
@@ -15,7 +18,8 @@ from deliver.circuit.rate import Pace
 from deliver.dependencies import DeliverDependencies, InternalError, QueueMessage, names
 
 RESERVATIONS = 3  # tries to reserve places while other workers reserve theirs
-UNRESERVED_SECONDS = (1.0, 5.0)  # after which deliveries come back that found no place in so many tries
+UNRESERVED_SECONDS = (1.0, 5.0)  # after which deliveries come back that found no place in so many tries,
+OUTAGE_SECONDS = (60.0, 120.0)  # and those whose app's circuit could not be asked
 
 PAUSED, OFF = "paused", "switched off"
 
@@ -33,6 +37,20 @@ class Admission:
     parked_because: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """What one organisation's deliveries to an app are paced by, or under no organisation those of all."""
+
+    app_id: str
+    organization_id: str | None
+    pace: Pace
+
+    def load(self) -> Circuit | Share:
+        if self.organization_id is None:
+            return circuits.load(self.app_id)
+        return circuits.share(self.app_id, self.organization_id)
+
+
 def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDependencies) -> Admission:
     """Decide on an app's deliveries."""
     if app is None:
@@ -41,7 +59,7 @@ def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDepend
         return Admission(parked_because=OFF)
     state = deps.circuits.state(app)
     if state.paused_since is not None or app.app_id in deps.slow:
-        state = deps.circuits.read(app)  # as it is now: the pause may be over, or have begun
+        state = deps.circuits.state(app, fresh=True)  # the pause may be over, or have begun
         if state.paused_since is not None:
             trial.recover(app, state, deps)
             return Admission(parked_because=PAUSED)
@@ -97,12 +115,12 @@ def _paced(
         if not app.max_per_second or organization_id is None:
             admission.go += of_organization
             continue
-        row = circuits.share(app.app_id, organization_id)
-        _reserve(row, Pace(float(app.max_per_second)), of_organization, admission, deps)
+        limit = _Limit(app.app_id, organization_id, Pace(float(app.max_per_second)))
+        _reserve(limit, of_organization, admission, deps)
     if starting and admission.go:
         go, admission.go = admission.go, []
         admission.go = [message for message in go if _is_reserved(message)]
-        _reserve(circuits.load(app.app_id), start, [m for m in go if not _is_reserved(m)], admission, deps)
+        _reserve(_Limit(app.app_id, None, start), [m for m in go if not _is_reserved(m)], admission, deps)
     return admission
 
 
@@ -121,25 +139,43 @@ def _is_reserved(message: QueueMessage) -> bool:
 
 
 def _reserve(
-    row: Circuit | Share,
-    pace: Pace,
-    messages: Sequence[QueueMessage],
-    admission: Admission,
-    deps: DeliverDependencies,
+    limit: _Limit, messages: Sequence[QueueMessage], admission: Admission, deps: DeliverDependencies
 ) -> None:
+    """Reserve places in time.
+
+    Policy: nothing goes out without its place. Where many workers reserve at the same time, or the circuits do not
+    respond, all of it comes back later.
+    """
+    try:
+        places = _places(limit, len(messages), deps)
+        again = UNRESERVED_SECONDS
+    except (PynamoDBException, OutOfBudgetError):
+        deps.telemetry.error(
+            "rate not read or written: the app's deliveries are deferred for a minute or two",
+            app_id=limit.app_id,
+            number=len(messages),
+        )
+        places, again = None, OUTAGE_SECONDS
+    if places is None:
+        admission.waits += [(message, deps.uniform(*again), False) for message in messages]
+        return
+    for message, wait in zip(messages, places, strict=True):
+        if wait:
+            admission.waits.append((message, wait, True))
+        else:
+            admission.go.append(message)
+
+
+def _places(limit: _Limit, wanted: int, deps: DeliverDependencies) -> Sequence[float] | None:
+    """Seconds until each of the places that were reserved; None where other workers were always faster."""
+    row = limit.load()
     for _ in range(RESERVATIONS):
         before = None if row.tat is None else float(row.tat)
-        waits, after = pace.places(before, len(messages), deps.time())
+        waits, after = limit.pace.places(before, wanted, deps.time())
         if after == before or after is None or circuits.advance(row, before, after):
-            for message, wait in zip(messages, waits, strict=True):
-                if wait:
-                    admission.waits.append((message, wait, True))
-                else:
-                    admission.go.append(message)
-            return
+            return waits
         row.refresh(consistent_read=True)
-    # Many workers reserve at the same time. Nothing goes out without its place; all try again a little later.
-    admission.waits += [(message, deps.uniform(*UNRESERVED_SECONDS), False) for message in messages]
+    return None
 
 
 def _retry(message: QueueMessage, wait: int, deps: DeliverDependencies) -> Retry | None:
@@ -149,11 +185,7 @@ def _retry(message: QueueMessage, wait: int, deps: DeliverDependencies) -> Retry
         return delivery
     if isinstance(delivery, Trial) or chain.already_recorded(delivery, message.receive_count, deps):
         return None
-    deferred = NextState(RETRYING, deps.time() + wait)
-    record = attempts.open_record(delivery, deferred, deps.now())
-    known = None if record else attempts.load(delivery.delivery_id)
-    if known and known.is_over_before(delivery.enqueued_at):
-        record = attempts.reopen(delivery, known, deferred, deps.now())
+    record, known = chain.open_record(delivery, NextState(RETRYING, deps.time() + wait), deps)
     if record:
         deps.telemetry.info("delivery deferred: its app is over its rate", **names(delivery), seconds=wait)
         return chain.next_retry(record)

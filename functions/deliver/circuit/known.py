@@ -19,7 +19,6 @@ REMEMBERED = 10_000  # apps
 class CircuitState:
     """A circuit as it is for an app's generation; see bellhop.circuits.Circuit. Times are Unix seconds."""
 
-    strikes: int = 0
     paused_since: float | None = None
     next_trial_at: float = 0.0
     trials: int = 0
@@ -36,16 +35,16 @@ class KnownCircuits:
     telemetry: Telemetry
     _rows: LRUCache[str, tuple[float, Circuit]] = field(default_factory=lambda: LRUCache(REMEMBERED))
 
-    def state(self, app: App) -> CircuitState:
-        """The app's circuit as this process knows it.
+    def state(self, app: App, *, fresh: bool = False) -> CircuitState:
+        """The app's circuit as this process knows it, or, if it is to be `fresh`, as it is now.
 
         Policy: where it cannot be read, what was known before holds, and an app of which nothing is known is not
         paused. A webhook to an endpoint that is unwell does less harm than none to all that are well.
         """
         read_at, row = self._rows.get(app.app_id, (0.0, None))
-        if row is None or not 0 <= self.clock() - read_at < self.seconds:
+        if fresh or row is None or not 0 <= self.clock() - read_at < self.seconds:
             try:
-                row = circuits.load(app.app_id, consistent=False)
+                row = circuits.load(app.app_id, consistent=fresh)
             except (PynamoDBException, OutOfBudgetError):
                 self.telemetry.error(
                     "circuit not read: the app's deliveries go on by what was known of it before",
@@ -56,7 +55,11 @@ class KnownCircuits:
         return _state(row, int(app.generation))
 
     def read(self, app: App) -> CircuitState:
-        """The app's circuit as it is now."""
+        """The app's circuit as it is now, for a step that must not go by less.
+
+        Raises:
+            PynamoDBException: the table did not respond.
+        """
         row = circuits.load(app.app_id)
         self._rows[app.app_id] = self.clock(), row
         return _state(row, int(app.generation))
@@ -79,7 +82,6 @@ def _state(row: Circuit, generation: int) -> CircuitState:
     if row.generation != generation:
         return CircuitState()
     return CircuitState(
-        int(row.strikes or 0),
         circuits.paused_since(row, generation),
         float(row.next_trial_at or 0.0),
         int(row.trials or 0),

@@ -21,7 +21,8 @@ from deliver.circuit.rate import TRIAL_SECONDS, trial_interval
 from deliver.circuit.strikes import STRIKES_OF_SLOW, STRIKES_TO_PAUSE, Sign
 from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, TrialLease, names
 
-CANDIDATES = 25  # parked deliveries that a trial looks at: those before may be exhausted, or being attempted
+CANDIDATES = 50  # parked deliveries that a trial looks at: those before may be exhausted, or being attempted
+AGAIN_SECONDS = 5.0  # until the next trial where this one found only what is over: the list lags a moment behind
 OVERDUE_SECONDS = 300.0  # after which a trial that nobody makes is sent again, beside its lease
 
 
@@ -56,20 +57,28 @@ def take_in(signs: Iterable[Sign], deps: DeliverDependencies) -> None:
 
 
 def recover(app: App, state: CircuitState, deps: DeliverDependencies) -> None:
-    """Send the trial of a paused app again if it is long overdue: its message was lost, or never sent."""
+    """Send the trial of a paused app again if it is long overdue: its message was lost, or never sent.
+
+    Policy: where that fails, the app's next delivery tries again; this one is parked all the same.
+    """
     now, due = deps.time(), state.next_trial_at
     if due + OVERDUE_SECONDS + deps.policy.lease > now or state.trial_lease_until > now:
         return
-    if circuits.postpone_trial(app.app_id, due, now):
-        deps.telemetry.warning("trial sent again: it is overdue, so its message may be lost", app_id=app.app_id)
-        deps.scheduler.send_trial(Trial(app.app_id, int(app.generation), state.trials), 0)
+    try:
+        if circuits.postpone_trial(app.app_id, due, now):
+            deps.scheduler.send_trial(Trial(app.app_id, int(app.generation), state.trials), 0)
+            deps.telemetry.warning(
+                "trial sent again: it is overdue, so its message may be lost", app_id=app.app_id
+            )
+    except Exception:  # noqa: BLE001 - see the policy
+        deps.telemetry.error("overdue trial not sent again: the app's next delivery will try", app_id=app.app_id)
 
 
 def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> PendingAttempt | None:
     """The attempt that is the trial; None when there is none to be made, and the message is done.
 
     Raises:
-        InternalError: another worker may be making it; the message must come back.
+        InternalError: another worker may be making it, or the app has no secret; the message must come back.
     """
     app = deps.registry.app(message.app_id)
     if app and int(app.generation) < message.generation:
@@ -79,10 +88,10 @@ def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> Pend
         return None
     state = deps.circuits.read(app)
     if state.paused_since is None:
-        # The pause is over. If this very message ended it, what is parked may not have been released yet.
-        if receive_count > 1 and state.closed_at is not None:
-            deps.releases.start(app.app_id, message.generation)
+        if receive_count > 1:  # this very message may have ended the pause
+            _left_undone(app, message.number, state, deps).send(deps)
         return None
+    chain.keys(app, deps)  # before the claim: a missing secret then leaves the trial free
     lease = TrialLease(deps.token(), message.number, state.paused_since)
     now, number = deps.time(), message.number
     claimed = circuits.claim_trial(
@@ -90,7 +99,7 @@ def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> Pend
     )
     if claimed:
         return _begin(app, lease, deps)
-    _not_claimed(message, receive_count, state, deps)
+    _not_claimed(message, receive_count, app, deps)
     return None
 
 
@@ -126,33 +135,31 @@ def _take_in(sign: Sign, deps: DeliverDependencies) -> None:
     deps.circuits.note(row)
     if int(row.strikes or 0) < STRIKES_TO_PAUSE or circuits.paused_since(row, sign.generation) is not None:
         return
+    # The first trial before the pause: no pause is ever without one. A trial without a pause ends by itself.
+    deps.scheduler.send_trial(Trial(sign.app_id, sign.generation, 0), round(TRIAL_SECONDS))
     if circuits.open_circuit(sign.app_id, sign.generation, now, now + TRIAL_SECONDS):
         deps.telemetry.warning(
             "app paused, its endpoint is unwell: its deliveries are parked, except for trials", app_id=sign.app_id
         )
         deps.telemetry.count("PauseBegan")
-        deps.scheduler.send_trial(Trial(sign.app_id, sign.generation, 0), round(TRIAL_SECONDS))
     deps.circuits.forget(sign.app_id)
 
 
 def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAttempt | None:
-    waiting = attempts.waiting(app.app_id, deps.now(), CANDIDATES)
-    old = [row for row in waiting if _is_old(row, lease, deps)]
-    for row in old:
-        _exhaust(app, row, deps)
-    if old:
-        _put_off(app, lease, 0.0, deps).send(deps)  # more of them may be left
-        return None
-    taken = 0
-    for row in waiting:
+    ended = False
+    for row in attempts.waiting(app.app_id, deps.now(), CANDIDATES):
+        if _is_old(row, lease, deps):
+            _exhaust(app, row, deps)
+            ended = True
+            continue
         number = int(row.attempts_made) + 1
         record = attempts.claim(row.delivery_id, number, lease.token, deps.now(), deps.policy.lease, replay=True)
         pending = chain.prepare(record, app, deps) if record else None
         if pending:
             return replace(pending, trial=lease)
-        taken += record is not None
-    # What nobody wants any more is no trial, however much of it there is: the next ones are looked at right away.
-    following = _put_off(app, lease, 0.0, deps) if taken else _nothing_due(app, lease, deps)
+        # Otherwise nobody wants it any more, it has expired, or another worker is attempting it.
+        ended |= record is not None or attempts.unlist_expired(row, deps.now())
+    following = _put_off(app, lease, AGAIN_SECONDS, deps) if ended else _nothing_due(app, lease, deps)
     following.send(deps)
     return None
 
@@ -189,9 +196,10 @@ def _exhaust(app: App, row: DeliveryRecord, deps: DeliverDependencies) -> None:
     attempts.list_exhausted(app.app_id, row, deps.now())
 
 
-def _not_claimed(message: Trial, receive_count: int, state: CircuitState, deps: DeliverDependencies) -> None:
+def _not_claimed(message: Trial, receive_count: int, app: App, deps: DeliverDependencies) -> None:
+    state = deps.circuits.read(app)  # as it is after the claim: another worker may have changed it just before
     now, again = deps.time(), receive_count > 1
-    if state.trials == message.number:
+    if state.paused_since is not None and state.trials == message.number:
         if state.trial_lease_until >= now:
             # A second copy of the message is dropped: the worker with the lease has one of its own. This may be
             # that one, if its worker died.
@@ -200,9 +208,8 @@ def _not_claimed(message: Trial, receive_count: int, state: CircuitState, deps: 
         else:  # too early: a queue delays a message for a quarter of an hour at most
             _send(message, state.next_trial_at - now, deps)
             return
-    elif again and state.trials == message.number + 1:
-        # Its worker may have died before it sent the next trial.
-        _send(replace(message, number=state.trials), state.next_trial_at - now, deps)
+    elif again:  # its worker may have died before it sent what follows
+        _left_undone(app, message.number, state, deps).send(deps)
         return
     deps.telemetry.info(
         "duplicate trial dropped: its circuit is ahead", app_id=message.app_id, trial=message.number
@@ -210,21 +217,44 @@ def _not_claimed(message: Trial, receive_count: int, state: CircuitState, deps: 
     deps.telemetry.count("DuplicateDropped")
 
 
+def _left_undone(app: App, number: int, state: CircuitState, deps: DeliverDependencies) -> Following:
+    """What may still have to be sent after trial `number`, whose end is in the circuit already.
+
+    Either its worker died before it was sent, or the response to the write was lost. To send it once more is
+    harmless: the second trial finds the circuit ahead, and the second release finds nothing.
+    """
+    if state.paused_since is None:
+        return Following(released=_key(app)) if state.closed_at is not None else Following()
+    if state.trials == number + 1:
+        return _next_trial(app, state.trials, state.next_trial_at - deps.time())
+    deps.telemetry.info("duplicate trial dropped: its circuit is ahead", app_id=app.app_id, trial=number)
+    deps.telemetry.count("DuplicateDropped")
+    return Following()
+
+
 def _close(app: App, lease: TrialLease, left: int, deps: DeliverDependencies) -> Following:
     if not circuits.close_circuit(app.app_id, lease.token, deps.time(), left):
-        return Following()
+        return _left_undone(app, lease.number, deps.circuits.read(app), deps)
     deps.circuits.forget(app.app_id)
     deps.telemetry.info(
         "pause over: what is parked is released, and deliveries go out slowly at first", app_id=app.app_id
     )
     deps.telemetry.count("PauseEnded")
-    return Following(released=(app.app_id, int(app.generation)))
+    return Following(released=_key(app))
 
 
 def _put_off(app: App, lease: TrialLease, wait: float, deps: DeliverDependencies) -> Following:
     if not circuits.end_trial(app.app_id, lease.token, lease.number, deps.time() + wait):
-        return Following()
-    return Following((Trial(app.app_id, int(app.generation), lease.number + 1), queues.delay(wait)))
+        return _left_undone(app, lease.number, deps.circuits.read(app), deps)
+    return _next_trial(app, lease.number + 1, wait)
+
+
+def _next_trial(app: App, number: int, wait: float) -> Following:
+    return Following((Trial(*_key(app), number), queues.delay(max(1.0, wait))))
+
+
+def _key(app: App) -> tuple[str, int]:
+    return app.app_id, int(app.generation)
 
 
 def _send(message: Trial, seconds: float, deps: DeliverDependencies) -> None:

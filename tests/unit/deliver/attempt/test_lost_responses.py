@@ -1,16 +1,17 @@
 """A write to the log whose response was lost: the SDK repeats it, and finds its own."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.client import BaseClient
 
-from bellhop import circuits, deliveries
-from bellhop.attempts import DeliveryRecord
+from bellhop import attempts, circuits, deliveries
+from bellhop.attempts import STOPPED, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.registry import App
-from deliver.dependencies import DeliverDependencies
-from tests.support.endpoint import Endpoint, FakeBus, counters, record, response, retries, run
+from deliver.dependencies import DeliverDependencies, RetryPolicy
+from tests.support.endpoint import Clock, Endpoint, FakeBus, counters, record, response, retries, run
 from tests.support.fakes import app, delivery, queue_message
 
 ID = delivery().delivery_id
@@ -66,3 +67,30 @@ def test_a_delivery_of_a_switched_off_app_is_parked_and_never_counted_twice(
     assert run(deps, Endpoint(response(200)), queue_message(delivery())) == []
     assert record().state == "parked"
     assert circuits.share("pager", "acme").parked is None
+
+
+def test_a_delivery_that_began_anew_is_followed_by_its_retry(
+    deps: DeliverDependencies, queue: str, clock: Clock
+) -> None:
+    attempts.open_record(delivery(), NextState(STOPPED), clock())
+    clock.move(10)
+    again = delivery(enqueued_at=clock().timestamp() - 1)
+    assert run(deps, Endpoint(response(500)), queue_message(again)) == []
+    assert (record().state, record().attempts_made) == ("retrying", 1)
+    [message] = retries(queue)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 2, organization_id="acme")
+
+
+def test_a_delivery_that_is_deferred_anew_is_followed_by_its_retry(
+    deps: DeliverDependencies, apps: dict[str, App], queue: str, clock: Clock
+) -> None:
+    apps["pager"] = app(max_per_second=1.0)
+    attempts.open_record(delivery(), NextState(STOPPED), clock())
+    clock.move(10)
+    again = delivery(enqueued_at=clock().timestamp() - 1)
+    first = delivery(delivery_id="msg_first", enqueued_at=clock().timestamp())
+    deps = replace(deps, policy=RetryPolicy((60,), lease=30, fresh=190))
+    assert run(deps, Endpoint(response(200)), queue_message(first), queue_message(again, "again")) == []
+    assert (record().state, record().attempts_made) == ("retrying", 0)
+    [message] = retries(queue)
+    assert deliveries.decode(message["body"]) == Retry(ID, "pager", 1, reserved=True, organization_id="acme")

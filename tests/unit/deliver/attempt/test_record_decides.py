@@ -213,6 +213,20 @@ def test_a_republished_event_whose_delivery_was_over_got_one_post_and_no_retry(
     assert listed() == []
 
 
+def test_a_retry_of_before_a_republished_event_was_tried_until_it_was_a_dead_letter(
+    deps: DeliverDependencies, queue: str, clock: Clock
+) -> None:
+    written(STOPPED)
+    clock.move(101)
+    run(deps, Endpoint(response(500)), queue_message(AGAIN))
+    retries(queue)
+    endpoint = Endpoint(response(200))
+    for replay in (False, True):
+        assert run(deps, endpoint, queue_message(Retry(ID, "pager", 5, replay=replay))) == []
+    assert (endpoint.posted, record().state, record().attempts_made) == ([], RETRYING, 1)
+    assert set(scheduled(queue)) == {2}
+
+
 def test_a_republished_event_over_its_apps_rate_was_dropped(
     deps: DeliverDependencies, apps: dict[str, App], queue: str, clock: Clock
 ) -> None:

@@ -96,6 +96,20 @@ def test_a_circuit_that_cannot_be_read_brings_back_its_own_apps_messages_alone(
     assert len(endpoint.posted) == 1
 
 
+def test_circuits_that_did_not_respond_brought_back_what_is_over_a_rate_until_it_was_a_dead_letter(
+    deps: DeliverDependencies, apps: dict[str, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: Any) -> None:
+        raise GetError("the table does not respond")
+
+    monkeypatch.setattr(circuits, "share", down)
+    apps["pager"], scheduled = app(max_per_second=3), Scheduled()
+    deps = dataclasses.replace(deps, scheduler=scheduled, uniform=lambda low, high: low)
+    assert run(deps, Endpoint(response(200)), *batch(2)) == []
+    assert scheduled.sent == [(Retry(f"msg_{n}", "pager", 1, organization_id="acme"), 60) for n in range(2)]
+    assert [record(f"msg_{n}").attempts_made for n in range(2)] == [0, 0]
+
+
 # ---- The rate limit
 
 

@@ -5,15 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from pynamodb.exceptions import UpdateError
+from botocore.client import BaseClient
+from pynamodb.exceptions import GetError, UpdateError
 
 from bellhop import attempts, circuits, deliveries
 from bellhop.attempts import NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import App
-from deliver.circuit import rate
+from deliver.circuit import rate, strikes, trial
 from deliver.circuit.known import KnownCircuits
-from deliver.circuit.trial import OVERDUE_SECONDS
+from deliver.circuit.trial import AGAIN_SECONDS, OVERDUE_SECONDS
 from deliver.dependencies import DeliverDependencies, RetryPolicy
 from tests.support.endpoint import (
     TIMEOUT,
@@ -21,6 +22,7 @@ from tests.support.endpoint import (
     Endpoint,
     FakeBus,
     Scheduled,
+    Secrets,
     counters,
     record,
     recorded,
@@ -342,7 +344,8 @@ def test_trials_were_wasted_on_deliveries_of_an_installation_that_is_gone(
     endpoint = Endpoint(response(200))
     while scheduled.trials and not endpoint.posted:
         message, wait = scheduled.trials.pop(0)
-        assert wait == 0
+        assert wait in {0, AGAIN_SECONDS}
+        clock.move(wait)
         run(deps, endpoint, queue_message(message, "trial"))
     assert record("msg_0").state == "delivered"
     assert circuits.load("pager").paused_since is None
@@ -542,3 +545,130 @@ def test_a_circuit_that_the_version_before_opened_gets_its_trials(
     [(message, _)] = scheduled.trials
     run(deps, WELL, queue_message(message))
     assert (record("msg_old").state, released(deps)) == ("delivered", [("pager", 1)])
+
+
+# ---- Writes whose responses are lost: the SDK repeats them, and its second try finds the condition gone
+
+
+@pytest.fixture
+def twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write of a circuit is made twice, and only the second one's response arrives."""
+    call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def again(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation == "UpdateItem" and arguments["TableName"] == circuits.Circuit.Meta.table_name:
+            call(client, operation, arguments)
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", again)
+
+
+@pytest.mark.usefixtures("twice")
+def test_a_pause_whose_begin_was_not_confirmed_had_no_trial(
+    deps: DeliverDependencies, scheduled: Scheduled
+) -> None:
+    for number in range(5):  # each failure is counted twice
+        run(deps, ILL, *batch(1, f"failed{number}"))
+    assert circuits.load("pager").paused_since is not None
+    assert scheduled.trials == [(Trial("pager", 1, 0), 30)]
+
+
+def test_a_pause_whose_end_was_not_confirmed_released_nothing(
+    deps: DeliverDependencies, clock: Clock, request: pytest.FixtureRequest
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(3))
+    due(deps, clock)
+    request.getfixturevalue("twice")
+    assert run(deps, WELL, trial_message()) == []
+    assert circuits.load("pager").paused_since is None
+    assert released(deps) == [("pager", 1)]
+
+
+def test_a_trial_whose_end_was_not_confirmed_was_the_last(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled, request: pytest.FixtureRequest
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(3))
+    due(deps, clock)
+    request.getfixturevalue("twice")
+    assert run(deps, ILL, trial_message()) == []
+    assert scheduled.trials[-1] == (Trial("pager", 1, 1), 30)
+
+
+# ---- What a trial may find
+
+
+def test_a_strike_in_a_pause_longer_than_the_window_had_its_process_take_the_app_for_well(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    clock.move(3601)
+    trial.take_in([strikes.Sign("pager", 1, well=False, strikes=1)], deps)
+    assert run(deps, WELL, *batch(1)) == []
+    assert record("msg_0").state == "parked"
+
+
+def test_an_app_without_a_secret_held_its_trial_and_the_parked_delivery_until_the_leases_ended(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    without = dataclasses.replace(deps, secrets=Secrets(None))
+    assert run(without, WELL, trial_message()) == ["trial0"]
+    assert not record("msg_0").lease
+    assert not circuits.load("pager").trial_lease
+    assert run(deps, WELL, trial_message(receive_count=2)) == []
+    assert record("msg_0").state == "delivered"
+
+
+def test_records_that_have_expired_and_are_still_listed_stood_before_every_trial(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(60, "expired"))
+    for number in range(60):
+        row = record(f"expired_{number}")
+        row.update(actions=[attempts.DeliveryRecord.expires_at.set(int(deps.time()))])
+    clock.move(1)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, trial_message()) == []
+    assert scheduled.trials[-1] == (Trial("pager", 1, 1), round(AGAIN_SECONDS))
+    clock.move(AGAIN_SECONDS)
+    assert run(deps, endpoint, trial_message(1)) == []
+    assert (len(endpoint.posted), record("msg_0").state, parked()) == (1, "delivered", [])
+
+
+def test_a_list_that_lags_behind_had_trials_come_one_after_another_without_a_break(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(3))
+    clock.move(deps.policy.span + 1)
+    lagging = attempts.waiting("pager", clock(), 50)
+    monkeypatch.setattr(attempts, "waiting", lambda *_: lagging)
+    for number in range(3):
+        scheduled.trials = []
+        assert run(deps, ILL, trial_message(number)) == []
+        assert [wait for _, wait in scheduled.trials if wait >= AGAIN_SECONDS] != []
+        clock.move(31)
+
+
+def test_a_circuit_that_did_not_respond_brought_back_what_could_be_parked(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: Any, **__: Any) -> None:
+        raise GetError("the table does not respond")
+
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    clock.move(rate.TRIAL_SECONDS + OVERDUE_SECONDS + deps.policy.lease)  # so that its trial is overdue too
+    monkeypatch.setattr(circuits, "load", down)
+    monkeypatch.setattr(circuits, "postpone_trial", down)
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, *batch(5, "late")) == []
+    assert (endpoint.posted, len(parked())) == ([], 6)
+    assert recorded(deps).logged("overdue trial not sent again: the app's next delivery will try")
