@@ -16,12 +16,10 @@ from bellhop.budget import END_SECONDS
 from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
 from deliver.attempt import chain, ending, ping, retry, signing, verdict
-from deliver.attempt.ending import NextStep
 from deliver.attempt.network import Attempted
 from deliver.attempt.verdict import Judgement, Verdict
 from deliver.circuit import strikes, trial
 from deliver.circuit.strikes import Sign
-from deliver.circuit.trial import Following
 from deliver.dependencies import (
     COUNT_SECONDS,
     LOG_SECONDS,
@@ -37,6 +35,7 @@ from deliver.http.faults import OurFaultError
 from deliver.http.hub import Hub
 from deliver.http.response import Response, SendFailure
 from deliver.intake import Begun, Intake
+from deliver.next_step import NextStep
 
 OUR_FAULT_SECONDS = 60.0  # until an attempt is made that a fault of ours prevented, and as much jitter
 LOGGED = ("event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
@@ -73,8 +72,7 @@ class Ended:
 
     message_id: str
     delivery: Delivery
-    next_step: NextStep
-    following: Following
+    next_steps: tuple[NextStep, ...]
 
 
 # None where no time was left to make the attempt; an exception is a fault of ours.
@@ -210,8 +208,8 @@ def _write_result(
         row = attempt.row() | _names(pending.delivery)
         batch.successes.append(Success(pending.delivery.app_id, row, recorded=pending.record is not None))
     # Last: where the circuit cannot be written, the message comes back for another trial, but this one stands.
-    following = trial.finish(pending, well=bool(judgement.well), not_before=judgement.not_before, deps=deps)
-    batch.ended.append(Ended(message_id, pending.delivery, next_step, following))
+    of_trial = trial.finish(pending, well=bool(judgement.well), not_before=judgement.not_before, deps=deps)
+    batch.ended.append(Ended(message_id, pending.delivery, (next_step, of_trial)))
 
 
 def _defer_by_our_fault(
@@ -227,8 +225,8 @@ def _defer_by_our_fault(
     deps.telemetry.count("OurFault")
     if pending.trial:
         chain.give_back(pending)
-        return Ended(message_id, pending.delivery, NextStep(), trial.put_off(pending, wait, deps))
-    return Ended(message_id, pending.delivery, ending.defer(pending, wait, deps), Following())
+        return Ended(message_id, pending.delivery, (trial.put_off(pending, wait, deps),))
+    return Ended(message_id, pending.delivery, (ending.defer(pending, wait, deps),))
 
 
 def _take_in(
@@ -247,9 +245,8 @@ def _take_in(
 def _send_next(deps: DeliverDependencies, batch: Batch) -> None:
     for ended in batch.ended:
         try:
-            if ended.next_step.retry:
-                deps.scheduler.send(*ended.next_step.retry)
-            ended.following.send(deps)
+            for step in ended.next_steps:
+                step.send(deps)
         except Exception:  # noqa: BLE001 - the record boundary
             deps.telemetry.error(
                 "retry, trial or release not sent: the queue will deliver the message again, to send it then",
@@ -262,10 +259,10 @@ def _send_next(deps: DeliverDependencies, batch: Batch) -> None:
 def _announce_exhausted(deps: DeliverDependencies, batch: Batch) -> None:
     # The last of all: nothing waits for it, and an event bus that is slow delays nothing else.
     for ended in batch.ended:
-        if not ended.next_step.exhausted:
-            continue
         try:
-            chain.announce_exhausted(ended.next_step.exhausted, deps)
+            for step in ended.next_steps:
+                if step.exhausted:
+                    chain.announce_exhausted(step.exhausted, deps)
         except Exception:  # noqa: BLE001 - the record boundary
             deps.telemetry.error(
                 "exhausted delivery not announced: the queue will deliver its message again, to announce it then",

@@ -1,26 +1,16 @@
 """After an attempt: its result is written, counted for health, and followed by a retry or an announcement."""
 
-from dataclasses import dataclass
 from datetime import UTC
 
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, DeliveryRecord, NextState
-from bellhop.deliveries import Delivery, Retry
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, NextState
+from bellhop.deliveries import Delivery
 from bellhop.outcomes import Failure, OutcomeDelta
 from deliver.attempt import chain, retry
 from deliver.attempt.verdict import Counter, Judgement, Verdict
 from deliver.dependencies import DeliverDependencies, PendingAttempt
+from deliver.next_step import NextStep
 
 EVIDENCE_BYTES = 160  # of a response in a counter row, which must stay within one write unit
-
-
-@dataclass(frozen=True, slots=True)
-class NextStep:
-    """What is to be sent once the result is written: a retry and its delay in seconds, the event that the delivery
-    is exhausted, or nothing.
-    """
-
-    retry: tuple[Retry, int] | None = None
-    exhausted: DeliveryRecord | None = None
 
 
 def write(pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps: DeliverDependencies) -> NextStep:

@@ -7,7 +7,7 @@ finds the endpoint well closes the circuit and has health release what is parked
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from bellhop import attempts, circuits, queues
@@ -20,25 +20,11 @@ from deliver.circuit.known import CircuitState
 from deliver.circuit.rate import TRIAL_SECONDS, trial_interval
 from deliver.circuit.strikes import STRIKES_OF_SLOW, STRIKES_TO_PAUSE, Sign
 from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, TrialLease, names
+from deliver.next_step import NextStep
 
 CANDIDATES = 50  # parked deliveries that a trial looks at: those before may be exhausted, or being attempted
 AGAIN_SECONDS = 5.0  # until the next trial where this one found only what is over: the list lags a moment behind
 OVERDUE_SECONDS = 300.0  # after which a trial that nobody makes is sent again, beside its lease
-
-
-@dataclass(frozen=True, slots=True)
-class Following:
-    """What is to be sent after a trial: the next one and its delay, or the release of what is parked."""
-
-    trial: tuple[Trial, int] | None = None
-    released: tuple[str, int] | None = None  # an app and its generation
-
-    def send(self, deps: DeliverDependencies) -> None:
-        """Send it."""
-        if self.trial:
-            deps.scheduler.send_trial(*self.trial)
-        if self.released:
-            deps.releases.start(*self.released)
 
 
 def take_in(signs: Iterable[Sign], deps: DeliverDependencies) -> None:
@@ -103,19 +89,19 @@ def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> Pend
     return None
 
 
-def finish(pending: PendingAttempt, *, well: bool, not_before: float, deps: DeliverDependencies) -> Following:
+def finish(pending: PendingAttempt, *, well: bool, not_before: float, deps: DeliverDependencies) -> NextStep:
     """Write what a trial showed: the pause ends with a slow start, or the next trial comes later."""
     if pending.trial is None:
-        return Following()
+        return NextStep()
     if well:
         return _close(pending.app, pending.trial, 0, deps)
     wait = max(trial_interval(pending.trial.paused_since, deps.time()), not_before)
     return _put_off(pending.app, pending.trial, wait, deps)
 
 
-def put_off(pending: PendingAttempt, wait: float, deps: DeliverDependencies) -> Following:
+def put_off(pending: PendingAttempt, wait: float, deps: DeliverDependencies) -> NextStep:
     """Have the next trial come after `wait` seconds, as this one showed nothing."""
-    return _put_off(pending.app, pending.trial, wait, deps) if pending.trial else Following()
+    return _put_off(pending.app, pending.trial, wait, deps) if pending.trial else NextStep()
 
 
 def give_back(pending: PendingAttempt) -> None:
@@ -159,12 +145,12 @@ def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAtt
             return replace(pending, trial=lease)
         # Otherwise nobody wants it any more, it has expired, or another worker is attempting it.
         ended |= record is not None or attempts.unlist_expired(row, deps.now())
-    following = _put_off(app, lease, AGAIN_SECONDS, deps) if ended else _nothing_due(app, lease, deps)
-    following.send(deps)
+    next_step = _put_off(app, lease, AGAIN_SECONDS, deps) if ended else _nothing_due(app, lease, deps)
+    next_step.send(deps)
     return None
 
 
-def _nothing_due(app: App, lease: TrialLease, deps: DeliverDependencies) -> Following:
+def _nothing_due(app: App, lease: TrialLease, deps: DeliverDependencies) -> NextStep:
     listed = attempts.replayable(app.app_id, None, 1)
     if listed and listed[0].state == PARKED:  # all of them are due later, or are being attempted
         return _put_off(app, lease, trial_interval(lease.paused_since, deps.time()), deps)
@@ -217,22 +203,22 @@ def _not_claimed(message: Trial, receive_count: int, app: App, deps: DeliverDepe
     deps.telemetry.count("DuplicateDropped")
 
 
-def _left_undone(app: App, number: int, state: CircuitState, deps: DeliverDependencies) -> Following:
+def _left_undone(app: App, number: int, state: CircuitState, deps: DeliverDependencies) -> NextStep:
     """What may still have to be sent after trial `number`, whose end is in the circuit already.
 
     Either its worker died before it was sent, or the response to the write was lost. To send it once more is
     harmless: the second trial finds the circuit ahead, and the second release finds nothing.
     """
     if state.paused_since is None:
-        return Following(released=_key(app)) if state.closed_at is not None else Following()
+        return NextStep(released=_key(app)) if state.closed_at is not None else NextStep()
     if state.trials == number + 1:
         return _next_trial(app, state.trials, state.next_trial_at - deps.time())
     deps.telemetry.info("duplicate trial dropped: its circuit is ahead", app_id=app.app_id, trial=number)
     deps.telemetry.count("DuplicateDropped")
-    return Following()
+    return NextStep()
 
 
-def _close(app: App, lease: TrialLease, left: int, deps: DeliverDependencies) -> Following:
+def _close(app: App, lease: TrialLease, left: int, deps: DeliverDependencies) -> NextStep:
     if not circuits.close_circuit(app.app_id, lease.token, deps.time(), left):
         return _left_undone(app, lease.number, deps.circuits.read(app), deps)
     deps.circuits.forget(app.app_id)
@@ -240,17 +226,17 @@ def _close(app: App, lease: TrialLease, left: int, deps: DeliverDependencies) ->
         "pause over: what is parked is released, and deliveries go out slowly at first", app_id=app.app_id
     )
     deps.telemetry.count("PauseEnded")
-    return Following(released=_key(app))
+    return NextStep(released=_key(app))
 
 
-def _put_off(app: App, lease: TrialLease, wait: float, deps: DeliverDependencies) -> Following:
+def _put_off(app: App, lease: TrialLease, wait: float, deps: DeliverDependencies) -> NextStep:
     if not circuits.end_trial(app.app_id, lease.token, lease.number, deps.time() + wait):
         return _left_undone(app, lease.number, deps.circuits.read(app), deps)
     return _next_trial(app, lease.number + 1, wait)
 
 
-def _next_trial(app: App, number: int, wait: float) -> Following:
-    return Following((Trial(*_key(app), number), queues.delay(max(1.0, wait))))
+def _next_trial(app: App, number: int, wait: float) -> NextStep:
+    return NextStep(trial=(Trial(*_key(app), number), queues.delay(max(1.0, wait))))
 
 
 def _key(app: App) -> tuple[str, int]:
