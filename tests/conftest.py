@@ -41,6 +41,15 @@ MODELS = [
 NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a model to another table
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--schedules", type=int, default=3, help="random schedules of faults that are simulated")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("schedules")))
+
+
 @pytest.fixture(scope="module")
 def aws_in_memory() -> Iterator[None]:
     """AWS in memory for one file of tests, with every table: to make them for each test takes most of its time."""

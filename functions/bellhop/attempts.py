@@ -20,7 +20,7 @@ from pynamodb.exceptions import PutError
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from bellhop.deliveries import Delivery
+from bellhop.deliveries import Delivery, Retry
 from bellhop.lease import Lease
 from bellhop.tables import change, lost_condition
 
@@ -60,9 +60,10 @@ class DeliveryRecord(Model):
 
     `opened_at` (Unix seconds) is when it was written for the first time, or began anew because its event was
     published again. `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
-    is when the next is due. `lease` and `lease_until` name the worker that makes it. `attempts` has a row for each
-    attempt. `replayable_for` (its app) and `replayable_at` are set only on what can be replayed, so that the index
-    `replayable` lists just that: what is parked in the order in which it is due, then what is exhausted.
+    is when the next is due, and `deferrals` how often that one was deferred. `lease` and `lease_until` name the
+    worker that makes it. `attempts` has a row for each attempt. `replayable_for` (its app) and `replayable_at` are
+    set only on what can be replayed, so that the index `replayable` lists just that: what is parked in the order
+    in which it is due, then what is exhausted.
     """
 
     class Meta:
@@ -80,6 +81,7 @@ class DeliveryRecord(Model):
     state = UnicodeAttribute()
     attempts_made = NumberAttribute(default=0)
     next_attempt_at = NumberAttribute(default=0)
+    deferrals = NumberAttribute(null=True)
     lease = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)
     attempts: ListAttribute[Any] = ListAttribute(default=list)
@@ -147,11 +149,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class NextState:
-    """The state that a record goes to, by an attempt or by the decision not to make one."""
+    """The state that a record goes to, by an attempt or by the decision not to make one.
+
+    `unannounced`: it is exhausted and keeps its place among the parked, until `list_exhausted`.
+    """
 
     state: str
     next_attempt_at: float = 0.0
     attempt: Attempt | None = None
+    unannounced: bool = False
 
 
 def load(delivery_id: str) -> DeliveryRecord | None:
@@ -212,6 +218,7 @@ def reopen(
         row.next_attempt_at.set(next_state.next_attempt_at),
         row.attempts_made.set(1 if next_state.attempt else 0),
         row.opened_at.set(now.timestamp()),
+        row.deferrals.remove(),
         row.expires_at.set(expiry(now)),
         row.body.set(zlib.compress(delivery.body)),
         *_listing(next_state, now, delivery.app_id, delivery.delivery_id),
@@ -240,7 +247,11 @@ def claim(
 def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool:
     """Write how a claim ended; False when the lease was lost meanwhile and another worker decides."""
     row = DeliveryRecord
-    actions: list[Any] = [row.state.set(next_state.state), row.next_attempt_at.set(next_state.next_attempt_at)]
+    actions: list[Any] = [
+        row.state.set(next_state.state),
+        row.next_attempt_at.set(next_state.next_attempt_at),
+        row.deferrals.remove(),
+    ]
     if next_state.attempt:
         attempt_row = row.attempts.append([next_state.attempt.row()])
         actions += [row.attempts_made.add(1), row.attempts.set(attempt_row)]
@@ -253,9 +264,22 @@ def park(app_id: str, delivery_id: str, number: int, now: datetime, *, replay: b
     A `replay` also parks what is replayable, at its new place.
     """
     parked = NextState(PARKED)
-    actions = [DeliveryRecord.state.set(PARKED), *_listing(parked, now, app_id, delivery_id), *LEASE.release()]
-    free = LEASE.free(now.timestamp())
-    return change(DeliveryRecord(delivery_id), actions, _due(number, now, replay=replay) & free)
+    row = DeliveryRecord
+    actions = [row.state.set(PARKED), row.deferrals.remove(), *_listing(parked, now, app_id, delivery_id)]
+    due = _due(number, now, replay=replay) & LEASE.free(now.timestamp())
+    return change(DeliveryRecord(delivery_id), [*actions, *LEASE.release()], due)
+
+
+def defer(retry: Retry, until: float, now: datetime) -> DeliveryRecord | None:
+    """Have the attempt that a retry is for be due at `until`, in Unix seconds, and count that.
+
+    None when it is not due, somebody is attempting it, or a copy of the retry was deferred before.
+    """
+    row, record = DeliveryRecord, DeliveryRecord(retry.delivery_id)
+    uncounted = row.deferrals == retry.deferral if retry.deferral else row.deferrals.does_not_exist()
+    due = _due(retry.next_attempt, now, replay=retry.replay) & LEASE.free(now.timestamp())
+    actions = [row.deferrals.set(retry.deferral + 1), row.next_attempt_at.set(until)]
+    return record if change(record, actions, due & uncounted) else None
 
 
 def exhaust(parked: DeliveryRecord, now: datetime) -> DeliveryRecord | None:
@@ -265,15 +289,15 @@ def exhaust(parked: DeliveryRecord, now: datetime) -> DeliveryRecord | None:
     """
     row, record = DeliveryRecord, DeliveryRecord(parked.delivery_id)
     unchanged = row.state.is_in(PARKED, EXHAUSTED) & (row.replayable_at == parked.replayable_at)
-    actions = [row.state.set(EXHAUSTED), *LEASE.release()]
+    actions = [row.state.set(EXHAUSTED), row.deferrals.remove(), *LEASE.release()]
     return record if change(record, actions, unchanged & LEASE.free(now.timestamp())) else None
 
 
-def list_exhausted(app_id: str, row: DeliveryRecord, now: datetime) -> bool:
-    """Move a row of the list, which is exhausted, to the others that are; False when it changed meanwhile."""
-    place = _listing(NextState(EXHAUSTED), now, app_id, row.delivery_id)
-    unchanged = (DeliveryRecord.state == EXHAUSTED) & (DeliveryRecord.replayable_at == row.replayable_at)
-    return change(DeliveryRecord(row.delivery_id), place, unchanged)
+def list_exhausted(record: DeliveryRecord, now: datetime) -> bool:
+    """Move what is exhausted at its place to the others that are exhausted; False when it changed meanwhile."""
+    place = _listing(NextState(EXHAUSTED), now, record.app_id, record.delivery_id)
+    unchanged = (DeliveryRecord.state == EXHAUSTED) & (DeliveryRecord.replayable_at == record.replayable_at)
+    return change(DeliveryRecord(record.delivery_id), place, unchanged)
 
 
 def unlist_expired(row: DeliveryRecord, now: datetime) -> bool:
@@ -330,6 +354,8 @@ def _listed(app_id: str, condition: Any, limit: int) -> list[DeliveryRecord]:
 
 def _listing(next_state: NextState, now: datetime, app_id: str, delivery_id: str) -> list[Any]:
     """The update that puts a record at its place in the list of what can be replayed, or takes it off."""
+    if next_state.unannounced:
+        return []
     place = _place(next_state, now, delivery_id)
     if place is None:
         return unlisted()

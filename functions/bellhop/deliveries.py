@@ -48,7 +48,8 @@ class Retry:
     """A scheduled retry: attempt number `next_attempt` of a delivery is due. Its record holds all that it needs.
 
     One that is `reserved` waited for its place under the app's rate, and goes out now. A `replay` may also take
-    what was parked or exhausted. `organization_id` is empty where the sender does not know it.
+    what was parked or exhausted. `deferral`: how often this attempt was deferred; the record counts it too, so of
+    copies of a message one is deferred again. `organization_id` is empty where the sender does not know it.
     """
 
     delivery_id: str
@@ -57,6 +58,7 @@ class Retry:
     reserved: bool = False
     replay: bool = False
     organization_id: str = ""
+    deferral: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def encode(message: Delivery | Retry | Trial, shared: SharedTail | None = None) 
     What is not set is left out: during a deployment the version before must be able to read ordinary messages.
     """
     if isinstance(message, Retry):
-        optional = _set(asdict(message), "reserved", "replay", "organization_id")
+        optional = _set(asdict(message), "reserved", "replay", "deferral", "organization_id")
         return json.dumps({"v": VERSION, "kind": "retry"} | optional)
     if isinstance(message, Trial):
         return json.dumps({"v": VERSION, "kind": "trial"} | asdict(message))

@@ -72,7 +72,7 @@ class Ended:
 
     message_id: str
     delivery: Delivery
-    next_steps: tuple[NextStep, ...]
+    next_step: NextStep
 
 
 # None where no time was left to make the attempt; an exception is a fault of ours.
@@ -207,9 +207,10 @@ def _write_result(
     if judgement.verdict is Verdict.DELIVERED:
         row = attempt.row() | _names(pending.delivery)
         batch.successes.append(Success(pending.delivery.app_id, row, recorded=pending.record is not None))
-    # Last: where the circuit cannot be written, the message comes back for another trial, but this one stands.
-    of_trial = trial.finish(pending, well=bool(judgement.well), not_before=judgement.not_before, deps=deps)
-    batch.ended.append(Ended(message_id, pending.delivery, (next_step, of_trial)))
+    if pending.trial:
+        # Last: where the circuit cannot be written, the message comes back for another trial, but this one stands.
+        next_step = trial.finish(pending.app, pending.trial, judgement, next_step.exhausted, deps)
+    batch.ended.append(Ended(message_id, pending.delivery, next_step))
 
 
 def _defer_by_our_fault(
@@ -225,8 +226,8 @@ def _defer_by_our_fault(
     deps.telemetry.count("OurFault")
     if pending.trial:
         chain.give_back(pending)
-        return Ended(message_id, pending.delivery, (trial.put_off(pending, wait, deps),))
-    return Ended(message_id, pending.delivery, (ending.defer(pending, wait, deps),))
+        return Ended(message_id, pending.delivery, trial.put_off(pending, wait, deps))
+    return Ended(message_id, pending.delivery, ending.defer(pending, wait, deps))
 
 
 def _take_in(
@@ -245,8 +246,7 @@ def _take_in(
 def _send_next(deps: DeliverDependencies, batch: Batch) -> None:
     for ended in batch.ended:
         try:
-            for step in ended.next_steps:
-                step.send(deps)
+            ended.next_step.send(deps)
         except Exception:  # noqa: BLE001 - the record boundary
             deps.telemetry.error(
                 "retry, trial or release not sent: the queue will deliver the message again, to send it then",
@@ -259,10 +259,10 @@ def _send_next(deps: DeliverDependencies, batch: Batch) -> None:
 def _announce_exhausted(deps: DeliverDependencies, batch: Batch) -> None:
     # The last of all: nothing waits for it, and an event bus that is slow delays nothing else.
     for ended in batch.ended:
+        if not ended.next_step.exhausted:
+            continue
         try:
-            for step in ended.next_steps:
-                if step.exhausted:
-                    chain.announce_exhausted(step.exhausted, deps)
+            chain.announce_exhausted(ended.next_step.exhausted, deps)
         except Exception:  # noqa: BLE001 - the record boundary
             deps.telemetry.error(
                 "exhausted delivery not announced: the queue will deliver its message again, to announce it then",

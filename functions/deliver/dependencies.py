@@ -73,7 +73,7 @@ class Scheduler(Protocol):
         """Have first attempts made in the slow lane; the positions of those that its queue did not take."""
 
     def send_trial(self, trial: Trial, seconds: int) -> None:
-        """Have `trial` arrive there, in at most as many seconds as a queue can delay a message."""
+        """Have `trial` arrive there no sooner than in `seconds`."""
 
 
 class Releaser(Protocol):

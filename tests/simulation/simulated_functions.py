@@ -15,6 +15,7 @@ from bellhop.bus import Bus
 from bellhop.outcomes import OutcomeDay, OutcomeDelta
 from bellhop.queues import Queue
 from bellhop.registry import Registry
+from bellhop.replays import Releases
 from deliver import batch
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
@@ -31,6 +32,7 @@ from tests.support.ses import LINKS, Ses
 
 DELAYS = (5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 CACHE_SECONDS = 60.0
+SETTLE_SECONDS = CACHE_SECONDS + 30
 VISIBILITY = 180.0  # until an unfinished message comes back
 BATCH = 10
 EVENTS, DELIVERIES, RETRIES, TRANSITIONS, STREAM = "events", "deliveries", "retries", "transitions", "stream"
@@ -159,6 +161,7 @@ class Fleet:
         return replace(
             deps,
             transport=self,
+            releases=Releases(self.queue(TRANSITIONS), 10.0, SETTLE_SECONDS, self.seconds),
             policy=RetryPolicy(DELAYS, lease=30, fresh=190),
             uniform=lambda low, high: low,
         )
@@ -181,7 +184,7 @@ class Fleet:
             links=LINKS,
             replay_per_second=10.0,
             ping_seconds=30.0,
-            settle_seconds=CACHE_SECONDS + 30,
+            settle_seconds=SETTLE_SECONDS,
             lease_seconds=60.0,
             token=lambda: str(next(self._numbers)),
         )

@@ -7,6 +7,8 @@ crash can do is repeat an attempt whose result was not written yet, or send a re
 record ahead.
 """
 
+from dataclasses import replace
+
 from bellhop import attempts
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE, RETRYING, STOPPED, WITHDRAWN, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
@@ -131,6 +133,31 @@ def claim(message: Retry, deps: DeliverDependencies) -> DeliveryRecord | None:
     return record
 
 
+def defer(message: Retry, receive_count: int, wait: int, deps: DeliverDependencies) -> Retry | None:
+    """Defer the attempt that a retry is for; returns the retry that is to come in `wait` seconds.
+
+    None when its record says otherwise, or a copy of the message was deferred before: so however many copies come,
+    one goes on.
+
+    Raises:
+        InternalError: another worker has the attempt; the message must come back.
+    """
+    until, deferred = deps.time() + wait, replace(message, deferral=message.deferral + 1)
+    if attempts.defer(message, until, deps.now()):
+        return deferred
+    known = attempts.load(message.delivery_id)
+    if known is None or not _is_free(known, message, deps):
+        _claim_refused(message, deps)
+        return None
+    if known.deferrals == deferred.deferral and known.next_attempt_at == until:
+        return deferred  # the response to our own write was lost
+    if receive_count > 1 or _is_overdue(known, deps):  # the copy that goes on may never have been sent
+        _send_again(replace(message, deferral=int(known.deferrals or 0)), known, deps)
+    else:
+        _drop(known, message.next_attempt, deps)
+    return None
+
+
 def give_back(pending: PendingAttempt) -> None:
     """Undo the claim of an attempt that was not made."""
     if pending.record:
@@ -154,7 +181,13 @@ def already_recorded(delivery: Delivery, receive_count: int, deps: DeliverDepend
 def next_retry(record: DeliveryRecord) -> Retry:
     """The message for the record's next attempt."""
     next_attempt = int(record.attempts_made) + 1
-    return Retry(record.delivery_id, record.app_id, next_attempt, organization_id=record.organization_id)
+    return Retry(
+        record.delivery_id,
+        record.app_id,
+        next_attempt,
+        deferral=int(record.deferrals or 0),
+        organization_id=record.organization_id,
+    )
 
 
 def announce_exhausted(record: DeliveryRecord, deps: DeliverDependencies) -> None:
@@ -253,7 +286,7 @@ def _claim_refused(message: Retry, deps: DeliverDependencies) -> None:
     record = attempts.load(message.delivery_id)
     if record is None or float(record.expires_at) <= deps.time():
         deps.telemetry.warning("retry dropped: its record has expired", delivery_id=message.delivery_id)
-    elif record.attempts_made == message.next_attempt - 1 and record.state in _claimable(message):
+    elif _is_due(record, message):
         # Leased by another worker. If that worker dies, this message goes on after its lease.
         raise InternalError(
             f"attempt {message.next_attempt} of {message.delivery_id} is being made by another worker"
@@ -262,8 +295,19 @@ def _claim_refused(message: Retry, deps: DeliverDependencies) -> None:
         _resume(record, message.next_attempt, deps)
 
 
-def _claimable(message: Retry) -> tuple[str, ...]:
-    return (RETRYING, *REPLAYABLE) if message.replay else (RETRYING,)
+def _is_due(record: DeliveryRecord, message: Retry) -> bool:
+    states = (RETRYING, *REPLAYABLE) if message.replay else (RETRYING,)
+    return record.attempts_made == message.next_attempt - 1 and record.state in states
+
+
+def _is_free(record: DeliveryRecord, message: Retry, deps: DeliverDependencies) -> bool:
+    """Whether the attempt that a retry is for may be made, and nobody makes it."""
+    leased = record.lease_until is not None and record.lease_until >= deps.time()
+    return _is_due(record, message) and not leased and float(record.expires_at) > deps.time()
+
+
+def _is_overdue(record: DeliveryRecord, deps: DeliverDependencies) -> bool:
+    return float(record.next_attempt_at) + deps.policy.lease < deps.time()
 
 
 def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> None:
@@ -273,20 +317,28 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
     one that comes second is dropped here. That the delivery is exhausted may never have been announced.
     """
     # A retry that is overdue by more than a lease may be lost too, whichever attempt it was for.
-    overdue = float(record.next_attempt_at) + deps.policy.lease < deps.time()
-    if record.state == RETRYING and (record.attempts_made <= number or overdue):
-        wait = max(0, round(float(record.next_attempt_at) - deps.time()))
-        deps.scheduler.send(next_retry(record), wait)
-        deps.telemetry.info(
-            "retry sent again: the first one may have been lost", **names(record.delivery), attempt=number
-        )
+    if record.state == RETRYING and (record.attempts_made <= number or _is_overdue(record, deps)):
+        _send_again(next_retry(record), record, deps)
     elif record.state == EXHAUSTED and record.attempts_made <= number:
         announce_exhausted(record, deps)
         deps.telemetry.info("exhausted delivery announced again", **names(record.delivery), attempt=number)
     else:
-        known_as = {"attempt": number, "recorded": int(record.attempts_made), "state": record.state}
-        deps.telemetry.info("duplicate message dropped: its record is ahead", **names(record.delivery), **known_as)
-        deps.telemetry.count("DuplicateDropped")
+        _drop(record, number, deps)
+
+
+def _send_again(retry: Retry, record: DeliveryRecord, deps: DeliverDependencies) -> None:
+    deps.scheduler.send(retry, max(0, round(float(record.next_attempt_at) - deps.time())))
+    deps.telemetry.info(
+        "retry sent again: the first one may have been lost",
+        **names(record.delivery),
+        attempt=retry.next_attempt,
+    )
+
+
+def _drop(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> None:
+    known_as = {"attempt": number, "recorded": int(record.attempts_made), "state": record.state}
+    deps.telemetry.info("duplicate message dropped: its record is ahead", **names(record.delivery), **known_as)
+    deps.telemetry.count("DuplicateDropped")
 
 
 def _is_own_write(record: DeliveryRecord, state: NextState) -> bool:

@@ -58,11 +58,11 @@ def _next_state(
         return NextState(STOPPED, attempt=attempt), 0
     wait = retry.delay(pending.number, deps.policy.delays, judgement.not_before, deps.uniform)
     if wait is None:
-        return NextState(EXHAUSTED, attempt=attempt), 0
-    # A trial that shows that the pause goes on spends one attempt. Its delivery goes back to the parked ones, at
-    # the place where its retry would be due. So no delivery is tried sooner or more often than any other.
-    parked = pending.trial and not judgement.well
-    return NextState(PARKED if parked else RETRYING, deps.time() + wait, attempt), wait
+        return NextState(EXHAUSTED, attempt=attempt, unannounced=pending.trial is not None), 0
+    # A failed trial spends one attempt. Its delivery goes back to the parked ones, at the place where its retry
+    # would be due. A trial's message names no delivery, so if the worker died, nothing would find one that is off
+    # the list.
+    return NextState(PARKED if pending.trial else RETRYING, deps.time() + wait, attempt), wait
 
 
 def _log_failure(

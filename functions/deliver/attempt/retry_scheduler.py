@@ -1,5 +1,6 @@
 """How a retry arrives at its time: by the queue's own delay, or by a schedule where that is too short."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,10 +31,7 @@ class RetryScheduler:
 
     def send(self, retry: Retry, seconds: int) -> None:
         """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
-        if seconds <= MAX_DELAY:
-            self.queue.send(OutgoingMessage(deliveries.encode(retry), retry.app_id, seconds))
-        else:
-            self._schedule(retry, seconds)
+        self._send(retry, schedule_name(retry), seconds)
 
     def hand_over(self, handed: Sequence[Delivery]) -> set[int]:
         """Have first attempts made by the processes of that queue; the positions of those it did not take."""
@@ -41,14 +39,21 @@ class RetryScheduler:
         return self.queue.send_all(messages, self.backoff)
 
     def send_trial(self, trial: Trial, seconds: int) -> None:
-        """Have `trial` arrive there, in at most `MAX_DELAY` seconds."""
-        self.queue.send(OutgoingMessage(deliveries.encode(trial), trial.app_id, seconds))
+        """Have `trial` arrive there no sooner than in `seconds`."""
+        app = hashlib.sha256(trial.app_id.encode()).hexdigest()[:32]  # an id may be as long as a name
+        self._send(trial, f"trial-{app}-{trial.generation}-{trial.number}", seconds)
 
-    def _schedule(self, retry: Retry, seconds: int) -> None:
+    def _send(self, message: Retry | Trial, name: str, seconds: int) -> None:
+        if seconds <= MAX_DELAY:
+            self.queue.send(OutgoingMessage(deliveries.encode(message), message.app_id, seconds))
+        else:
+            self._schedule(message, name, seconds)
+
+    def _schedule(self, message: Retry | Trial, name: str, seconds: int) -> None:
         # A schedule sends without a message group: to fair queues each such message is its own tenant.
         try:
             self.scheduler().create_schedule(
-                Name=schedule_name(retry),
+                Name=name,
                 GroupName=self.group,
                 ScheduleExpression=f"at({_rounded_up(self.now() + timedelta(seconds=seconds))})",
                 FlexibleTimeWindow={"Mode": "OFF"},
@@ -56,7 +61,7 @@ class RetryScheduler:
                 Target={
                     "Arn": self.queue_arn,
                     "RoleArn": self.role_arn,
-                    "Input": deliveries.encode(retry),
+                    "Input": deliveries.encode(message),
                     "DeadLetterConfig": {"Arn": self.dead_letters_arn},
                 },
             )
@@ -67,12 +72,13 @@ class RetryScheduler:
 
 
 def schedule_name(retry: Retry) -> str:
-    """The schedule's name, another one for each attempt. The delivery's id is a hash already: 36 of 64 characters.
+    """The schedule's name, another one for each attempt and deferral. Of 64 characters the delivery's id takes 36.
 
-    Without the attempt, the next schedule could collide with one that just fired and is still being deleted.
+    Without them, the next schedule could collide with one that just fired and is still being deleted.
     Source: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
     """
-    return f"{retry.delivery_id}-{retry.next_attempt}"
+    name = f"{retry.delivery_id}-{retry.next_attempt}"
+    return f"{name}-{retry.deferral}" if retry.deferral else name
 
 
 def _rounded_up(moment: datetime) -> str:

@@ -9,7 +9,7 @@ from bellhop import attempts, circuits
 from bellhop.attempts import EXHAUSTED, RETRYING, NextState
 from bellhop.budget import OutOfBudgetError
 from bellhop.circuits import Circuit, Share
-from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import DISABLED, App
 from deliver.attempt import chain
 from deliver.circuit import trial
@@ -94,12 +94,16 @@ def defer(message: QueueMessage, seconds: float, deps: DeliverDependencies, *, r
 
     Policy: one whose place is further away than its retries would take is exhausted at once, and stays replayable.
     """
-    wait = -int(-seconds // 1)
-    deps.telemetry.count("DeliveryDeferred")
-    retry = _retry(message, wait, deps)
+    wait, content = -int(-seconds // 1), message.content
+    too_long = wait > deps.policy.span
+    if isinstance(content, Retry):
+        retry = content if too_long else chain.defer(content, message.receive_count, wait, deps)
+    else:
+        retry = _first_retry(message, wait, deps)
     if retry is None:
         return
-    if wait > deps.policy.span:
+    deps.telemetry.count("DeliveryDeferred")
+    if too_long:
         _exhaust(retry, deps)
     else:
         deps.scheduler.send(replace(retry, reserved=reserved), wait)
@@ -178,12 +182,10 @@ def _places(limit: _Limit, wanted: int, deps: DeliverDependencies) -> Sequence[f
     return None
 
 
-def _retry(message: QueueMessage, wait: int, deps: DeliverDependencies) -> Retry | None:
-    """The retry that is deferred; for a first attempt its record is written."""
+def _first_retry(message: QueueMessage, wait: int, deps: DeliverDependencies) -> Retry | None:
+    """The retry for a first attempt that is deferred: its record is written."""
     delivery = message.content
-    if isinstance(delivery, Retry):
-        return delivery
-    if isinstance(delivery, Trial) or chain.already_recorded(delivery, message.receive_count, deps):
+    if not isinstance(delivery, Delivery) or chain.already_recorded(delivery, message.receive_count, deps):
         return None
     record, known = chain.open_record(delivery, NextState(RETRYING, deps.time() + wait), deps)
     if record:

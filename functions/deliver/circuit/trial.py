@@ -6,15 +6,17 @@ own. So one that comes twice, or late, finds the circuit ahead of it and ends, a
 finds the endpoint well closes the circuit and has health release what is parked, as after a switching on.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from bellhop import attempts, circuits, queues
+from bellhop import attempts, circuits
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 from bellhop.deliveries import Trial
 from bellhop.registry import DISABLED, App
 from deliver.attempt import chain
+from deliver.attempt.verdict import Judgement
 from deliver.circuit import strikes
 from deliver.circuit.known import CircuitState
 from deliver.circuit.rate import TRIAL_SECONDS, trial_interval
@@ -89,14 +91,16 @@ def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> Pend
     return None
 
 
-def finish(pending: PendingAttempt, *, well: bool, not_before: float, deps: DeliverDependencies) -> NextStep:
+def finish(
+    app: App, lease: TrialLease, judgement: Judgement, exhausted: DeliveryRecord | None, deps: DeliverDependencies
+) -> NextStep:
     """Write what a trial showed: the pause ends with a slow start, or the next trial comes later."""
-    if pending.trial is None:
-        return NextStep()
-    if well:
-        return _close(pending.app, pending.trial, 0, deps)
-    wait = max(trial_interval(pending.trial.paused_since, deps.time()), not_before)
-    return _put_off(pending.app, pending.trial, wait, deps)
+    if exhausted:
+        _announce(exhausted, deps)
+    if judgement.well:
+        return _close(app, lease, 0, deps)
+    wait = max(trial_interval(lease.paused_since, deps.time()), judgement.not_before)
+    return _put_off(app, lease, wait, deps)
 
 
 def put_off(pending: PendingAttempt, wait: float, deps: DeliverDependencies) -> NextStep:
@@ -135,7 +139,7 @@ def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAtt
     ended = False
     for row in attempts.waiting(app.app_id, deps.now(), CANDIDATES):
         if _is_old(row, lease, deps):
-            _exhaust(app, row, deps)
+            _exhaust(row, deps)
             ended = True
             continue
         number = int(row.attempts_made) + 1
@@ -168,8 +172,7 @@ def _is_old(row: DeliveryRecord, lease: TrialLease, deps: DeliverDependencies) -
     return row.state == EXHAUSTED or max(since, lease.paused_since) + deps.policy.span < deps.time()
 
 
-def _exhaust(app: App, row: DeliveryRecord, deps: DeliverDependencies) -> None:
-    # In this order: announced only once it is so, and off the list of the parked only once it is announced.
+def _exhaust(row: DeliveryRecord, deps: DeliverDependencies) -> None:
     record = attempts.exhaust(row, deps.now())
     if record is None:
         return
@@ -178,8 +181,13 @@ def _exhaust(app: App, row: DeliveryRecord, deps: DeliverDependencies) -> None:
         **names(record.delivery),
     )
     deps.telemetry.count("DeliveryExhausted")
-    chain.announce_exhausted(record, deps)
-    attempts.list_exhausted(app.app_id, row, deps.now())
+    _announce(record, deps)
+
+
+def _announce(exhausted: DeliveryRecord, deps: DeliverDependencies) -> None:
+    # It leaves the list of the parked only once it is announced, so a later trial finds it if this worker dies.
+    chain.announce_exhausted(exhausted, deps)
+    attempts.list_exhausted(exhausted, deps.now())
 
 
 def _not_claimed(message: Trial, receive_count: int, app: App, deps: DeliverDependencies) -> None:
@@ -191,7 +199,7 @@ def _not_claimed(message: Trial, receive_count: int, app: App, deps: DeliverDepe
             # that one, if its worker died.
             if again:
                 raise InternalError(f"the trial of {message.app_id} is being made by another worker")
-        else:  # too early: a queue delays a message for a quarter of an hour at most
+        else:  # too early: sent for a pause that ended, or by a clock that is ahead
             _send(message, state.next_trial_at - now, deps)
             return
     elif again:  # its worker may have died before it sent what follows
@@ -236,7 +244,7 @@ def _put_off(app: App, lease: TrialLease, wait: float, deps: DeliverDependencies
 
 
 def _next_trial(app: App, number: int, wait: float) -> NextStep:
-    return NextStep(trial=(Trial(*_key(app), number), queues.delay(max(1.0, wait))))
+    return NextStep(trial=(Trial(*_key(app), number), _whole(wait)))
 
 
 def _key(app: App) -> tuple[str, int]:
@@ -244,4 +252,8 @@ def _key(app: App) -> tuple[str, int]:
 
 
 def _send(message: Trial, seconds: float, deps: DeliverDependencies) -> None:
-    deps.scheduler.send_trial(message, queues.delay(max(1.0, seconds)))
+    deps.scheduler.send_trial(message, _whole(seconds))
+
+
+def _whole(seconds: float) -> int:
+    return max(1, math.ceil(seconds))

@@ -1,7 +1,7 @@
 """bellhop retry: have the next attempt of one delivery made now."""
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,7 @@ def retry_delivery(delivery_id: str, retries: RetryQueue, now: datetime, *, forc
     retry = Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1)
     # In this order a crash leaves one scheduled retry too many, never none.
     retries.queue.send(OutgoingMessage(deliveries.encode(retry), retry.app_id))
-    _unschedule(retry, retries)
+    _unschedule(replace(retry, deferral=int(record.deferrals or 0)), retries)
     return RequestedRetry(record.delivery_id, record.app_id, retry.next_attempt, record.state)
 
 
@@ -104,7 +104,12 @@ def _refuse_switched_off(record: DeliveryRecord) -> None:
 
 def _make_due(record: DeliveryRecord, now: datetime) -> None:
     row = DeliveryRecord
-    due = [row.state.set(RETRYING), row.next_attempt_at.set(now.timestamp()), *attempts.unlisted()]
+    due = [
+        row.state.set(RETRYING),
+        row.next_attempt_at.set(now.timestamp()),
+        row.deferrals.remove(),
+        *attempts.unlisted(),
+    ]
     # Or this very write was made, its response was lost, and the SDK repeats it: the time is ours.
     ours = (row.state == RETRYING) & (row.next_attempt_at == now.timestamp())
     unchanged = (row.attempts_made == record.attempts_made) & ((row.state == record.state) | ours)

@@ -74,10 +74,10 @@ def test_what_is_exhausted_where_it_is_parked_moves_once_it_is_announced(aws: No
     [row] = attempts.waiting("pager", NOW, 9)
     assert row.state == EXHAUSTED
     assert attempts.exhaust(row, NOW)
-    assert attempts.list_exhausted("pager", row, NOW)
+    assert attempts.list_exhausted(row, NOW)
     assert attempts.waiting("pager", NOW, 9) == []
     assert listed() == ["msg_001"]
-    assert not attempts.list_exhausted("pager", row, NOW)
+    assert not attempts.list_exhausted(row, NOW)
 
 
 def test_what_is_being_attempted_is_neither_parked_nor_exhausted(aws: None) -> None:

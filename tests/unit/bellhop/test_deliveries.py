@@ -11,7 +11,7 @@ from bellhop.deliveries import Delivery, Retry, Trial
 from tests.support.fakes import app, delivery
 
 TEXT = st.text(max_size=40)
-RETRIES = st.builds(Retry, TEXT, TEXT, st.integers(1, 20), st.booleans(), st.booleans(), TEXT)
+RETRIES = st.builds(Retry, TEXT, TEXT, st.integers(1, 20), st.booleans(), st.booleans(), TEXT, st.integers(0, 99))
 DELIVERIES = st.builds(Delivery, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, st.binary(max_size=2000), st.booleans())
 
 

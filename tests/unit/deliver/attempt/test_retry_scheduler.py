@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -6,7 +7,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from bellhop.deliveries import Retry, decode
+from bellhop.deliveries import Retry, Trial, decode
 from bellhop.queues import MAX_DELAY, Queue
 from deliver.attempt.retry_scheduler import RetryScheduler, schedule_name
 from tests.support.endpoint import retries
@@ -95,3 +96,23 @@ def test_names_fit_and_differ_by_attempt() -> None:
     names = {schedule_name(Retry(delivery().delivery_id, "pager", n)) for n in range(1, 12)}
     assert len(names) == 11
     assert max(map(len, names)) <= 64
+
+
+def test_a_deferral_of_an_attempt_that_a_schedule_began_collided_with_that_schedule(
+    retries_at: RetryScheduler, scheduler: Scheduler
+) -> None:
+    for deferral in range(3):
+        retries_at.send(replace(RETRY, deferral=deferral), 7200)
+    assert len(scheduler.made) == 3
+    assert schedule_name(RETRY) == f"{RETRY.delivery_id}-7"
+
+
+def test_a_trial_that_was_hours_away_came_back_every_quarter_of_an_hour(
+    retries_at: RetryScheduler, queue: str, scheduler: Scheduler
+) -> None:
+    trial = Trial("a" * 64, 12, 345)
+    for _ in range(2):  # a copy is scheduled under the same name, so it comes once
+        retries_at.send_trial(trial, 7200)
+    [schedule] = scheduler.made.values()
+    assert (decode(schedule["Target"]["Input"]), retries(queue)) == (trial, [])
+    assert len(schedule["Name"]) <= 64

@@ -165,3 +165,97 @@ def test_places_that_others_take_meanwhile_are_asked_for_again_and_then_a_little
     waiting = [deliveries.decode(message["body"]) for message in retries(queue)]
     assert [isinstance(retry, Retry) and retry.reserved for retry in waiting] == [False, False]
     assert record("msg_0").state == "retrying"
+
+
+# ---- Copies of what is deferred: one of them goes on
+
+
+@pytest.fixture
+def crowded(
+    deps: DeliverDependencies, apps: dict[str, App], monkeypatch: pytest.MonkeyPatch
+) -> DeliverDependencies:
+    """Other workers are always faster, so nothing finds its place."""
+    apps["pager"] = app(max_per_second=3)
+    monkeypatch.setattr(circuits, "advance", lambda *_: False)
+    circuits.count_parked("pager", "acme", 1, 1)
+    return dataclasses.replace(deps, scheduler=Scheduled(), uniform=lambda low, high: low)
+
+
+def sent(deps: DeliverDependencies) -> list[Retry]:
+    """What was deferred since this was asked last."""
+    assert isinstance(deps.scheduler, Scheduled)
+    found, deps.scheduler.sent = [retry for retry, _ in deps.scheduler.sent], []
+    return found
+
+
+def test_copies_of_a_deferred_delivery_multiplied_from_round_to_round(
+    crowded: DeliverDependencies, clock: Clock
+) -> None:
+    run(crowded, Endpoint(response(200)), *batch(1))
+    for number in range(5):
+        [retry] = sent(crowded)
+        assert retry.deferral == number
+        for copy in range(3):
+            clock.move(0.5)
+            assert run(crowded, Endpoint(response(200)), queue_message(retry, f"copy{copy}")) == []
+    assert recorded(crowded).counts["DuplicateDropped"] == 10
+    assert (record("msg_0").deferrals, record("msg_0").next_attempt_at) == (5, clock().timestamp())
+
+
+def test_a_worker_that_died_before_it_sent_what_it_deferred_has_it_sent_by_its_message(
+    crowded: DeliverDependencies, clock: Clock
+) -> None:
+    run(crowded, Endpoint(response(200)), *batch(1))
+    [retry] = sent(crowded)
+    assert attempts.defer(retry, T0 + 60, clock())
+    assert run(crowded, Endpoint(response(200)), queue_message(retry, receive_count=2)) == []
+    assert sent(crowded) == [dataclasses.replace(retry, deferral=1)]
+
+
+def test_a_redriven_copy_of_what_was_deferred_long_ago_and_is_overdue_is_deferred_anew(
+    crowded: DeliverDependencies, clock: Clock
+) -> None:
+    run(crowded, Endpoint(response(200)), *batch(1))
+    [retry] = sent(crowded)
+    assert attempts.defer(retry, T0 + 60, clock())
+    assert run(crowded, Endpoint(response(200)), queue_message(retry)) == []
+    assert sent(crowded) == []
+    clock.move(60 + crowded.policy.lease + 1)
+    assert run(crowded, Endpoint(response(200)), queue_message(retry)) == []
+    assert sent(crowded) == [dataclasses.replace(retry, deferral=1)]
+
+
+def test_a_deferral_whose_response_was_lost_is_followed_by_its_retry(
+    crowded: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(crowded, Endpoint(response(200)), *batch(1))
+    [retry] = sent(crowded)
+    defer = attempts.defer
+    monkeypatch.setattr(attempts, "defer", lambda *call: defer(*call) and defer(*call))
+    assert run(crowded, Endpoint(response(200)), queue_message(retry)) == []
+    assert sent(crowded) == [dataclasses.replace(retry, deferral=1)]
+
+
+def test_a_deferred_copy_comes_back_while_another_worker_makes_the_attempt(
+    crowded: DeliverDependencies, clock: Clock
+) -> None:
+    run(crowded, Endpoint(response(200)), *batch(1))
+    [retry] = sent(crowded)
+    assert attempts.claim("msg_0", 1, "other", clock(), 30)
+    assert run(crowded, Endpoint(response(200)), queue_message(retry, "copy")) == ["copy"]
+    clock.move(31)
+    assert run(crowded, Endpoint(response(200)), queue_message(retry, "copy", 2)) == []
+    assert sent(crowded) == [dataclasses.replace(retry, deferral=1)]
+
+
+def test_a_retry_after_a_deferred_attempt_counts_its_deferrals_from_nothing(
+    crowded: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(crowded, Endpoint(response(200)), *batch(1))
+    for _ in range(3):
+        [retry] = sent(crowded)
+        run(crowded, Endpoint(response(500)), queue_message(retry))
+    [retry] = sent(crowded)
+    run(crowded, Endpoint(response(500)), queue_message(dataclasses.replace(retry, reserved=True)))
+    assert sent(crowded) == [Retry("msg_0", "pager", 2, organization_id="acme")]
+    assert record("msg_0").deferrals is None

@@ -373,15 +373,52 @@ def test_a_trial_that_succeeds_ends_the_pause_and_releases_what_is_parked(
     assert len(endpoint.posted) == 7
 
 
-def test_a_refusal_shows_that_the_endpoint_is_well_and_goes_on_as_an_ordinary_chain(
+def test_a_refusal_shows_that_the_endpoint_is_well_and_is_released_with_the_others(
     deps: DeliverDependencies, clock: Clock
 ) -> None:
     pause(deps)
-    run(deps, WELL, *batch(1))
+    run(deps, WELL, *batch(2))
     due(deps, clock)
     run(deps, Endpoint(response(422)), trial_message())
-    assert (record("msg_0").state, record("msg_0").attempts_made) == ("retrying", 1)
+    assert (record("msg_0").state, record("msg_0").attempts_made) == ("parked", 1)
     assert circuits.load("pager").paused_since is None
+    assert (released(deps), parked()) == ([("pager", 1)], ["msg_1", "msg_0"])
+
+
+def test_a_trial_that_was_refused_and_whose_circuit_could_not_be_written_lost_its_delivery(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> bool:
+        raise UpdateError("the table does not respond")
+
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(circuits, "close_circuit", broken)
+        assert run(deps, Endpoint(response(422)), trial_message()) == ["trial0"]
+    clock.move(61)
+    assert run(deps, WELL, trial_message(receive_count=2)) == []
+    assert (record("msg_0").state, record("msg_0").attempts_made) == ("delivered", 2)
+
+
+def test_a_delivery_that_its_trial_exhausted_while_the_bus_was_down_was_never_announced(
+    deps: DeliverDependencies, clock: Clock, bus: FakeBus
+) -> None:
+    deps = dataclasses.replace(deps, policy=RetryPolicy(delays=(300,), lease=30, fresh=190))
+    pause(deps)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    run(deps, ILL, trial_message())
+    clock.move(301)
+    bus.down = True
+    assert run(deps, ILL, trial_message(1)) == ["trial1"]
+    assert (record("msg_0").state, record("msg_0").attempts_made) == ("exhausted", 2)
+    bus.down = False
+    clock.move(31)
+    run(deps, ILL, trial_message(1, receive_count=2))
+    assert [event_id for _, event_id, _ in bus.events] == ["msg_0-2"]
+    assert str(record("msg_0").replayable_at).startswith("exhausted#")
 
 
 def test_what_failed_before_the_pause_does_not_pause_again_after_it(

@@ -1,0 +1,132 @@
+"""Whatever fails, and whenever, each delivery is accounted for once things are well again."""
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bellhop import attempts, circuits
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord
+from bellhop.deliveries import delivery_id
+from bellhop.outcomes import OutcomeDay
+from bellhop.registry import App, AuditEntry
+from deliver.http.response import Response, SendFailure
+from health import transitions
+from tests.simulation.faulty_fleet import Faults, FaultyFleet, inject
+from tests.simulation.simulated_functions import streaming
+from tests.support.endpoint import TIMEOUT, response
+from tests.support.fakes import app, installation, issue_event, organization
+
+APPS = ("pager", "chat", "slow")
+ENDPOINTS: tuple[Response | SendFailure, ...] = (
+    *[response(200)] * 4,
+    response(500),
+    response(503, headers={"retry-after": "120"}),
+    response(429, headers={"retry-after": "40"}),
+    response(404),
+    TIMEOUT,
+)
+TABLES = ("circuits", "attempts", "outcomes", "successes", "apps", "secrets", "installations")
+STEPS = 30
+
+
+def switch(fleet: FaultyFleet, app_id: str, *, on: bool) -> None:
+    """What an operator does by hand."""
+    deps = transitions.TransitionDependencies(
+        AuditEntry._get_connection().connection, fleet.queues().announce, fleet.telemetry, fleet.clock
+    )
+    found = App.get(app_id, consistent_read=True)
+    if on:
+        evidence: dict[str, Any] = {"rule": "operator", "days": [], "replay": {"states": ["parked"]}}
+        transitions.enable(found, "operator:ann", evidence, deps, tell_owners=False)
+    else:
+        evidence = {"rule": "operator", "days": []}
+        transitions.disable(found, "acme", "operator:ann", evidence, deps)
+
+
+def step(fleet: FaultyFleet, chance: random.Random, published: list[str]) -> None:
+    """One thing that happens, and some time."""
+    app_id = chance.choice(APPS)
+    match chance.choice(("events",) * 8 + ("endpoint",) * 6 + ("again", "switch", "redrive", "outage", "calm")):
+        case "events":
+            for _ in range(chance.randrange(1, 6)):
+                published.append(f"ev{len(published)}")
+                fleet.publish(issue_event(event_id=published[-1]), chance.randrange(60))
+        case "again":
+            for event_id in published[-1:]:
+                fleet.publish(issue_event(event_id=event_id))
+        case "endpoint":
+            fleet.endpoints[app_id] = chance.choice(ENDPOINTS)
+        case "switch":
+            with fleet.faults.suspended():
+                switch(fleet, app_id, on=App.get(app_id, consistent_read=True).state == "disabled")
+        case "redrive":
+            fleet.redrive()
+        case outage:
+            fleet.faults.down = chance.choice(TABLES) if outage == "outage" else None
+    fleet.run(fleet.clock() + timedelta(seconds=chance.choice((5, 60, 300, 1800))))
+
+
+def settle(fleet: FaultyFleet) -> None:
+    """All is well again: endpoints, services; what is off is switched on, dead letters are redriven."""
+    fleet.faults.rate, fleet.faults.down = 0.0, None
+    fleet.endpoints.clear()
+    for app_id in APPS:
+        if App.get(app_id, consistent_read=True).state == "disabled":
+            switch(fleet, app_id, on=True)
+    for _ in range(3):
+        fleet.redrive()
+        fleet.run(fleet.clock() + timedelta(days=2))
+
+
+def unaccounted(fleet: FaultyFleet, published: list[str]) -> list[str]:
+    """Deliveries that came to no end that a person was told of."""
+    records = {row.delivery_id: row for row in DeliveryRecord.scan()}
+    accepted = set(fleet.accepted)
+    announced = {entry["Detail"].split('"delivery_id": "')[1][:36] for entry in _exhausted(fleet)}
+    missing = []
+    for event_id in published:
+        for app_id in APPS:
+            name = delivery_id("acme", event_id, f"in-{app_id}")
+            row = records.get(name)
+            if row is not None and row.state in {RETRYING, PARKED}:
+                missing.append(f"{name} of {app_id} is {row.state} for ever")
+            elif row is not None and row.state == EXHAUSTED and name not in announced:
+                missing.append(f"{name} of {app_id} is exhausted, and nobody was told")
+            elif (row is None or row.state == DELIVERED) and (app_id, name) not in accepted:
+                missing.append(f"{name} of {app_id} was never accepted")
+    return missing
+
+
+def _exhausted(fleet: FaultyFleet) -> list[dict[str, Any]]:
+    return [entry for entry in fleet.published if entry["DetailType"].endswith("exhausted")]
+
+
+def test_every_delivery_is_accounted_for_whatever_failed(
+    seed: int, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    app().save()
+    app("chat", kind="published", max_per_second=0.5).save()
+    app("slow", kind="published").save()
+    organization().save()
+    for app_id in APPS:
+        installation(app_id).save()
+    fleet = FaultyFleet(None, faults=Faults(chance))  # type: ignore[arg-type]
+    streaming(fleet, monkeypatch)
+    inject(fleet, monkeypatch)
+    fleet.faults.rate = chance.choice((0.0, 0.02, 0.1))
+    published: list[str] = []
+    for _ in range(STEPS):
+        step(fleet, chance, published)
+    settle(fleet)
+    assert published
+    assert fleet.dead == []
+    assert unaccounted(fleet, published) == []
+    assert not any(circuits.is_paused(app_id, int(App.get(app_id).generation)) for app_id in APPS)
+    counted = sum(int(row.success) for row in OutcomeDay.scan())
+    assert counted <= len(fleet.accepted)
+    assert [
+        row.delivery_id for app_id in APPS for row in attempts.replayable(app_id, None, 9, exhausted=False)
+    ] == []
