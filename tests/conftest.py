@@ -42,7 +42,7 @@ NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--schedules", type=int, default=3, help="random schedules of faults that are simulated")
+    parser.addoption("--schedules", type=int, default=60, help="random schedules of faults that are simulated")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

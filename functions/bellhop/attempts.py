@@ -247,10 +247,11 @@ def claim(
 def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool:
     """Write how a claim ended; False when the lease was lost meanwhile and another worker decides."""
     row = DeliveryRecord
+    deferred = next_state.state == RETRYING and not next_state.attempt
     actions: list[Any] = [
         row.state.set(next_state.state),
         row.next_attempt_at.set(next_state.next_attempt_at),
-        row.deferrals.remove(),
+        row.deferrals.add(1) if deferred else row.deferrals.remove(),
     ]
     if next_state.attempt:
         attempt_row = row.attempts.append([next_state.attempt.row()])

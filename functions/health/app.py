@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         from_stream = batch[0]["eventSource"] == "aws:dynamodb"
         with budget.invocation(context.get_remaining_time_in_millis):
-            return partial_batch.response(_from_stream(batch, deps) if from_stream else _from_queue(batch, deps))
+            return partial_batch.response(_from_stream(batch, deps) if from_stream else from_queue(batch, deps))
     finally:
         telemetry.flush()
 
@@ -66,7 +66,7 @@ def _from_stream(changes: list[dict[str, Any]], deps: HealthDependencies) -> lis
     return failed[:1]
 
 
-def _from_queue(batch: list[dict[str, Any]], deps: HealthDependencies) -> list[str]:
+def from_queue(batch: list[dict[str, Any]], deps: HealthDependencies) -> list[str]:
     """Handle each message; return the ids of those that failed. Policy: the queue delivers these again."""
     failed: list[str] = []
     for queue_message in batch:

@@ -18,7 +18,7 @@ from tests.bench.messages import Context, event
 class Never(KnownCircuits):
     """Knows of no pause, and notes no strike."""
 
-    def state(self, app: App, *, fresh: bool = False) -> CircuitState:
+    def state(self, app: App) -> CircuitState:
         """No circuit is ever read."""
         return CircuitState()
 

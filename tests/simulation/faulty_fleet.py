@@ -11,18 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-from botocore.client import BaseClient
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from deliver.http.response import Response, SendFailure
 from tests.simulation.simulated_functions import DELIVERIES, RETRIES, STREAM, VISIBILITY, Fleet
 from tests.support.endpoint import response
 from tests.support.fakes import SLOW_LANE, queue_message
+from tests.support.memory_dynamodb import MemoryDynamoDB
 
 RECEIVES = 10  # of a message, before it is a dead letter
 PROCESSES = 3  # of deliver
-WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}
+MOST_MESSAGES = 30_000  # that are worked on
 
 
 class DeathError(BaseException):
@@ -82,6 +81,7 @@ class FaultyFleet(Fleet):
         default_factory=list
     )  # app and webhook-id of what was taken with a 2xx
     dead: list[tuple[str, str]] = field(default_factory=list)
+    worked: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,6 +130,8 @@ class FaultyFleet(Fleet):
             self.due(queue, body, 0)
 
     def _work(self, batch: list[tuple[Any, int, str, str, int]]) -> None:
+        self.worked += len(batch)
+        assert self.worked < MOST_MESSAGES, "messages multiply, or go round for ever"
         queue, process = batch[0][2], self.faults.chance.randrange(PROCESSES)
         self._deliver = self._processes[process]
         arn = SLOW_LANE if queue == RETRIES else "arn:aws:sqs:eu-west-1:123456789012:work"
@@ -154,14 +156,16 @@ class FaultyFleet(Fleet):
             super().due(queue, body, VISIBILITY, received + 1)
 
 
-def inject(fleet: FaultyFleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the fleet's faults reach its tables."""
-    call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
+class FaultyDynamoDB(MemoryDynamoDB):
+    """Tables that a fleet's faults reach."""
 
-    def faulty(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
-        table = str(arguments.get("TableName", ""))
-        if operation not in WRITES | {"GetItem", "Query"}:
-            return call(client, operation, arguments)
-        return fleet.faults.call(operation, table, lambda: call(client, operation, arguments))
+    faults: Faults | None = None
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", faulty)
+    def _make_api_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        if self.faults is None or operation == "Scan":
+            return super()._make_api_call(operation, request)
+        table = str(request.get("TableName", "transaction"))
+        answer: dict[str, Any] = self.faults.call(
+            operation, table, lambda: super(FaultyDynamoDB, self)._make_api_call(operation, request)
+        )
+        return answer

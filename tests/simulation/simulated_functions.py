@@ -20,8 +20,7 @@ from deliver import batch
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.response import Response, SendFailure
-from health import messages as health_messages
-from health.app import handle
+from health.app import from_queue
 from health.dependencies import HealthDependencies, Queues
 from health.review import Scope, review
 from health.rules import Thresholds
@@ -113,9 +112,7 @@ class Fleet:
         return batch.process(messages, self._deliver, Invocation(lambda: 900_000))
 
     def _followed_up(self, messages: list[dict[str, Any]]) -> list[str]:
-        for message in messages:
-            handle(health_messages.decode(message["body"]), self._health)
-        return []
+        return from_queue(messages, self._health)
 
     def _reviewed(self, messages: list[dict[str, Any]]) -> list[str]:
         for message in messages:

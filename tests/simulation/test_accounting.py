@@ -1,22 +1,26 @@
 """Whatever fails, and whenever, each delivery is accounted for once things are well again."""
 
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from bellhop import attempts, circuits
+from bellhop import attempts, circuits, tables
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord
+from bellhop.circuits import Share, SlowList
 from bellhop.deliveries import delivery_id
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry
 from deliver.http.response import Response, SendFailure
 from health import transitions
-from tests.simulation.faulty_fleet import Faults, FaultyFleet, inject
+from tests.conftest import MODELS
+from tests.simulation.faulty_fleet import Faults, FaultyDynamoDB, FaultyFleet
 from tests.simulation.simulated_functions import streaming
 from tests.support.endpoint import TIMEOUT, response
 from tests.support.fakes import app, installation, issue_event, organization
+from tests.support.memory_dynamodb import MemoryConnection
 
 APPS = ("pager", "chat", "slow")
 ENDPOINTS: tuple[Response | SendFailure, ...] = (
@@ -103,8 +107,19 @@ def _exhausted(fleet: FaultyFleet) -> list[dict[str, Any]]:
     return [entry for entry in fleet.published if entry["DetailType"].endswith("exhausted")]
 
 
+@pytest.fixture
+def dynamodb() -> Iterator[FaultyDynamoDB]:
+    memory, models = FaultyDynamoDB(), [*MODELS, Share, SlowList]
+    for model in MODELS:
+        memory.add(model)
+    tables.bind(MemoryConnection(memory), {model: model.Meta.table_name for model in models})
+    yield memory
+    for model in models:
+        model._connection = None
+
+
 def test_every_delivery_is_accounted_for_whatever_failed(
-    seed: int, aws: None, monkeypatch: pytest.MonkeyPatch
+    seed: int, dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(seed)
     app().save()
@@ -115,7 +130,7 @@ def test_every_delivery_is_accounted_for_whatever_failed(
         installation(app_id).save()
     fleet = FaultyFleet(None, faults=Faults(chance))  # type: ignore[arg-type]
     streaming(fleet, monkeypatch)
-    inject(fleet, monkeypatch)
+    dynamodb.faults = fleet.faults
     fleet.faults.rate = chance.choice((0.0, 0.02, 0.1))
     published: list[str] = []
     for _ in range(STEPS):

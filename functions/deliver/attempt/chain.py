@@ -149,9 +149,11 @@ def defer(message: Retry, receive_count: int, wait: int, deps: DeliverDependenci
     if known is None or not _is_free(known, message, deps):
         _claim_refused(message, deps)
         return None
-    if known.deferrals == deferred.deferral and known.next_attempt_at == until:
+    ours = known.deferrals == deferred.deferral
+    if ours and known.next_attempt_at == until:
         return deferred  # the response to our own write was lost
-    if receive_count > 1 or _is_overdue(known, deps):  # the copy that goes on may never have been sent
+    # This very message may have been deferred by a worker that died before it sent the next one.
+    if (ours and receive_count > 1) or _is_overdue(known, deps):
         _send_again(replace(message, deferral=int(known.deferrals or 0)), known, deps)
     else:
         _drop(known, message.next_attempt, deps)

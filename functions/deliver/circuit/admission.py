@@ -59,7 +59,12 @@ def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDepend
         return Admission(parked_because=OFF)
     state = deps.circuits.state(app)
     if state.paused_since is not None or app.app_id in deps.slow:
-        state = deps.circuits.state(app, fresh=True)  # the pause may be over, or have begun
+        try:
+            state = deps.circuits.read(app)  # as it is now: the pause may be over, or have begun
+        except (PynamoDBException, OutOfBudgetError):
+            # Policy: nothing is parked for a pause that may be over, for nothing would release it.
+            _log_deferral("circuit not read", app.app_id, messages, deps)
+            return Admission(waits=_waits(messages, OUTAGE_SECONDS, deps))
         if state.paused_since is not None:
             trial.recover(app, state, deps)
             return Admission(parked_because=PAUSED)
@@ -152,16 +157,12 @@ def _reserve(
     """
     try:
         places = _places(limit, len(messages), deps)
-        again = UNRESERVED_SECONDS
     except (PynamoDBException, OutOfBudgetError):
-        deps.telemetry.error(
-            "rate not read or written: the app's deliveries are deferred for a minute or two",
-            app_id=limit.app_id,
-            number=len(messages),
-        )
-        places, again = None, OUTAGE_SECONDS
+        _log_deferral("rate not read or written", limit.app_id, messages, deps)
+        admission.waits += _waits(messages, OUTAGE_SECONDS, deps)
+        return
     if places is None:
-        admission.waits += [(message, deps.uniform(*again), False) for message in messages]
+        admission.waits += _waits(messages, UNRESERVED_SECONDS, deps)
         return
     for message, wait in zip(messages, places, strict=True):
         if wait:
@@ -180,6 +181,18 @@ def _places(limit: _Limit, wanted: int, deps: DeliverDependencies) -> Sequence[f
             return waits
         row.refresh(consistent_read=True)
     return None
+
+
+def _waits(
+    messages: Sequence[QueueMessage], seconds: tuple[float, float], deps: DeliverDependencies
+) -> list[tuple[QueueMessage, float, bool]]:
+    return [(message, deps.uniform(*seconds), False) for message in messages]
+
+
+def _log_deferral(what: str, app_id: str, messages: Sequence[QueueMessage], deps: DeliverDependencies) -> None:
+    deps.telemetry.error(
+        f"{what}: the app's deliveries are deferred for a minute or two", app_id=app_id, number=len(messages)
+    )
 
 
 def _first_retry(message: QueueMessage, wait: int, deps: DeliverDependencies) -> Retry | None:

@@ -35,16 +35,16 @@ class KnownCircuits:
     telemetry: Telemetry
     _rows: LRUCache[str, tuple[float, Circuit]] = field(default_factory=lambda: LRUCache(REMEMBERED))
 
-    def state(self, app: App, *, fresh: bool = False) -> CircuitState:
-        """The app's circuit as this process knows it, or, if it is to be `fresh`, as it is now.
+    def state(self, app: App) -> CircuitState:
+        """The app's circuit as this process knows it.
 
         Policy: where it cannot be read, what was known before holds, and an app of which nothing is known is not
         paused. A webhook to an endpoint that is unwell does less harm than none to all that are well.
         """
         read_at, row = self._rows.get(app.app_id, (0.0, None))
-        if fresh or row is None or not 0 <= self.clock() - read_at < self.seconds:
+        if row is None or not 0 <= self.clock() - read_at < self.seconds:
             try:
-                row = circuits.load(app.app_id, consistent=fresh)
+                row = circuits.load(app.app_id, consistent=False)
             except (PynamoDBException, OutOfBudgetError):
                 self.telemetry.error(
                     "circuit not read: the app's deliveries go on by what was known of it before",

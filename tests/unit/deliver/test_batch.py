@@ -59,10 +59,11 @@ def test_an_outage_of_ours_that_lasts_longer_than_ten_receives_dead_lettered_wha
     deps: DeliverDependencies, queue: str
 ) -> None:
     due = batch(1)
-    for _ in range(30):
+    for number in range(30):
         assert run(deps, Exhausted(), *due) == []
         [message] = due = retries(queue)
-        assert deliveries.decode(message["body"]) == Retry("msg_0", "pager", 1, organization_id="acme")
+        retry = Retry("msg_0", "pager", 1, organization_id="acme", deferral=number)
+        assert deliveries.decode(message["body"]) == retry
     assert (record("msg_0").state, record("msg_0").attempts_made, record("msg_0").attempts) == ("retrying", 0, [])
     assert run(deps, Endpoint(response(200)), *due) == []
     assert record("msg_0").state == "delivered"

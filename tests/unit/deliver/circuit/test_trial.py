@@ -694,18 +694,35 @@ def test_a_list_that_lags_behind_had_trials_come_one_after_another_without_a_bre
         clock.move(31)
 
 
-def test_a_circuit_that_did_not_respond_brought_back_what_could_be_parked(
-    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_a_circuit_that_did_not_respond_had_what_it_paused_parked_for_ever_or_brought_back_until_it_was_dead(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: Any, **__: Any) -> None:
         raise GetError("the table does not respond")
 
     pause(deps)
     run(deps, WELL, *batch(1))
-    clock.move(rate.TRIAL_SECONDS + OVERDUE_SECONDS + deps.policy.lease)  # so that its trial is overdue too
-    monkeypatch.setattr(circuits, "load", down)
+    scheduled.sent = []
+    deps = dataclasses.replace(deps, uniform=lambda low, high: low)
+    with monkeypatch.context() as patch:
+        patch.setattr(circuits, "load", down)
+        assert run(deps, WELL, *batch(5, "late")) == []
+    assert parked() == ["msg_0"]
+    assert [wait for _, wait in scheduled.sent] == [60] * 5
+    clock.move(60)
+    assert run(deps, WELL, *(queue_message(retry) for retry, _ in scheduled.sent)) == []
+    assert len(parked()) == 6
+
+
+def test_an_overdue_trial_that_could_not_be_sent_again_brings_nothing_back(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: Any, **__: Any) -> None:
+        raise UpdateError("the table does not respond")
+
+    pause(deps)
+    clock.move(rate.TRIAL_SECONDS + OVERDUE_SECONDS + deps.policy.lease)
     monkeypatch.setattr(circuits, "postpone_trial", down)
-    endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, *batch(5, "late")) == []
-    assert (endpoint.posted, len(parked())) == ([], 6)
+    assert run(deps, WELL, *batch(5, "late")) == []
+    assert len(parked()) == 5
     assert recorded(deps).logged("overdue trial not sent again: the app's next delivery will try")
