@@ -165,7 +165,7 @@ class FaultyDynamoDB(MemoryDynamoDB):
         if self.faults is None or operation == "Scan":
             return super()._make_api_call(operation, request)
         table = str(request.get("TableName", "transaction"))
-        answer: dict[str, Any] = self.faults.call(
+        taken: dict[str, Any] = self.faults.call(
             operation, table, lambda: super(FaultyDynamoDB, self)._make_api_call(operation, request)
         )
-        return answer
+        return taken

@@ -110,12 +110,12 @@ class MemoryDynamoDB:
             start = table.key(request["ExclusiveStartKey"])
             found = found[[table.key(item) for item in found].index(start) + 1 :]
         page = found[: request.get("Limit", len(found))]
-        answer: dict[str, Any] = {}
+        paged: dict[str, Any] = {}
         if len(page) < len(found):
-            answer["LastEvaluatedKey"] = {n: page[-1][n] for n in _all_keys(table, request) if n in page[-1]}
+            paged["LastEvaluatedKey"] = {n: page[-1][n] for n in _all_keys(table, request) if n in page[-1]}
         if "FilterExpression" in request:
             page = [item for item in page if _holds(request["FilterExpression"], request, item)]
-        return answer | {"Items": page, "Count": len(page), "ScannedCount": len(page)}
+        return paged | {"Items": page, "Count": len(page), "ScannedCount": len(page)}
 
     def _transact(self, request: dict[str, Any]) -> dict[str, Any]:
         steps = [(kind, each) for action in request["TransactItems"] for kind, each in action.items()]
