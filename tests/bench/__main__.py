@@ -1,9 +1,11 @@
-"""make bench; and its parts on their own: python -m tests.bench fanout, hard, waiting."""
+"""make bench; and its parts on their own: python -m tests.bench cpu, fanout, hard, waiting."""
 
 import sys
 
 if __name__ == "__main__":  # and the imports not before: the measured processes import this module
-    if sys.argv[1:] == ["fanout"]:
+    if sys.argv[1:] == ["cpu"]:
+        from tests.bench.cpu import main
+    elif sys.argv[1:] == ["fanout"]:
         from tests.bench.fanout import main
     elif sys.argv[1:2] == ["hard"]:
         from tests.bench.hard import main

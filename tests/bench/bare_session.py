@@ -10,13 +10,19 @@ from tests.bench.measured import JSON, Event, Measured
 
 def make() -> Measured:
     """The handler."""
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=256))
+    kept = session()
 
     def handle(event: Event) -> None:
         for queue_message in event["Records"]:
             message = json.loads(queue_message["body"])
-            session.post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
+            kept.post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
 
     return Measured(handle)
+
+
+def session() -> requests.Session:
+    """A Session that keeps a connection to each of many hosts."""
+    kept = requests.Session()
+    for scheme in ("http://", "https://"):
+        kept.mount(scheme, HTTPAdapter(pool_connections=256))
+    return kept

@@ -2,21 +2,25 @@
 
 import contextlib
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
+from rich.console import Console
 
 from tests.bench import messages
 from tests.bench.child import Child
 from tests.bench.cloud import register
-from tests.bench.rig import Rig
+from tests.bench.rig import Rig, rig
 from tests.bench.stats import draw, zipf
 
 APPS = 100
 ROUNDS = 3
 BATCHES = (1, 10, 100)
+WHOLE_BATCHES = (1, 10)
 
 # How connections are made: scheme, the endpoints' behaviour, deliveries in a round.
 WAYS = {
@@ -53,15 +57,20 @@ def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
 def _runners(rig: Rig) -> Iterator[list[Runner]]:
     _table()
     environ = rig.cloud.environment("DeliverFunction", {})
+    both = rig.cloud.environment("NotifyFunction", {}) | environ
     trusting = environ | {"REQUESTS_CA_BUNDLE": rig.authorities}
     with (
         rig.child("ours:make", environ, rig.authorities) as ours,
+        rig.child("whole:make", both, rig.authorities) as whole,
         rig.child("straightforward:make", trusting) as plain,
+        rig.child("kept_session:make", trusting) as kept,
         rig.child("bare_session:make", trusting) as bare,
     ):
         yield [
             *(Runner(f"bellhop, batch {batch}", ours, batch, _ours) for batch in BATCHES),
+            *(Runner(f"bellhop, whole path, batch {batch}", whole, batch, _both) for batch in WHOLE_BATCHES),
             Runner("straightforward", plain, 10, _theirs),
+            Runner("straightforward, with a kept Session", kept, 10, _theirs),
             Runner("bare Session", bare, 10, _theirs),
         ]
 
@@ -78,6 +87,10 @@ def _table() -> None:
 
 def _ours(app: str, _: str, number: int) -> dict[str, Any]:
     return messages.of_delivery(messages.new_delivery(app, number))
+
+
+def _both(app: str, _: str, number: int) -> dict[str, Any]:
+    return messages.of_both(messages.new_delivery(app, number))
 
 
 def _theirs(app: str, url: str, number: int) -> dict[str, Any]:
@@ -99,7 +112,7 @@ def _compare(runners: list[Runner], urls: list[str], number: int) -> dict[str, A
 def _warm(runner: Runner, urls: list[str], number: int) -> None:
     """Fill the caches and open the connections, also the further ones to apps that are in a batch twice."""
     _round(runner, urls, list(range(len(urls))))
-    if runner.queue_message is _ours:
+    if runner.queue_message in {_ours, _both}:
         _round(runner, urls, draw(zipf(len(urls)), 2 * number, seed=99))
 
 
@@ -123,3 +136,13 @@ def _summary(seconds: list[float]) -> dict[str, float]:
         "highest_us": max(seconds) * 1e6,
         "per_second_and_core": 1 / median,
     }
+
+
+def main() -> None:
+    """Measure this part alone, and print it as JSON."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
+        rig(Path(directory)) as alone,
+    ):
+        progress = Console(stderr=True)
+        Console().print_json(data=measure(alone, progress.print))

@@ -91,6 +91,18 @@ def of_delivery(delivery: Delivery) -> dict[str, Any]:
     return queue_message(deliveries.encode(delivery))
 
 
+def of_both(delivery: Delivery) -> dict[str, Any]:
+    """The queue messages that notify and deliver receive: the event, and the delivery that notify makes of it."""
+    number = int(delivery.event_id.removeprefix("ev"))
+    bare: dict[str, Any] = {
+        "event_id": delivery.event_id,
+        "type": "created",
+        "organization_id": delivery.organization_id,
+        "issue": {"id": str(number), "title": text(BODY_BYTES - 150, number)},
+    }
+    return {"event": queue_message(json.dumps(bare), queue="IssueEvents"), "delivery": of_delivery(delivery)}
+
+
 def of_url(url: str, delivery: Delivery) -> dict[str, Any]:
     """The queue message that the baselines receive. It has everything, so that they need no table."""
     return queue_message(json.dumps({"url": url, "id": delivery.delivery_id, "body": delivery.body.decode()}))

@@ -35,6 +35,6 @@ def make(authorities: str, pause: bool = True) -> Measured:
 def settle(measured: Measured) -> None:
     """Let the counts be written that the process holds back for a while."""
     buffer = app._dependencies().buffer
-    buffer.clock = lambda: time.monotonic() + BUFFERED_SECONDS
+    buffer.clock = lambda: time.time() + BUFFERED_SECONDS
     measured.run([event([])])
-    buffer.clock = time.monotonic
+    buffer.clock = time.time

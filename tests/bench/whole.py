@@ -1,0 +1,52 @@
+"""The whole path of a delivery: notify with its event and deliver with its webhook, as their runtimes call them.
+
+The clock runs ten seconds a batch, as in a process that has a delivery a second, so that caches expire and held
+counts are written as often as there.
+"""
+
+import json
+import time
+from importlib import import_module
+from typing import Any
+
+from tests.bench.measured import Event, Measured
+from tests.bench.messages import Context, event
+
+SECONDS = 1.0  # that pass with each delivery
+
+
+class FastClock:
+    """The time, ahead of the real one by what passed with the deliveries so far."""
+
+    def __init__(self) -> None:
+        self.ahead, self.real = 0.0, time.time
+
+    def __call__(self) -> float:
+        return self.real() + self.ahead
+
+
+def make(authorities: str) -> Measured:
+    """Build both handlers."""
+    clock = FastClock()
+    time.time = clock
+    # Imported only now: the functions build what they work with, and its clocks, when they are imported.
+    ours, notify, deliver = map(import_module, ("tests.bench.ours", "notify.app", "deliver.app"))
+    ours.make(authorities)
+
+    def handle(both: Event) -> Any:
+        for name, handler in (("event", notify.handler), ("delivery", deliver.handler)):
+            text = json.dumps(event([each[name] for each in both["Records"]]))
+            result = _runtime(text, handler)
+            if result["batchItemFailures"]:
+                return result
+        clock.ahead += SECONDS * len(both["Records"])
+        return result
+
+    return Measured(handle)
+
+
+def _runtime(text: str, handler: Any) -> Any:
+    """What Lambda's runtime does around a handler: from JSON, and to it."""
+    result = handler(json.loads(text), Context())
+    json.dumps(result)
+    return result
