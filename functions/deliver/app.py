@@ -85,7 +85,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         invocation = Invocation(context.get_remaining_time_in_millis, _budget())
         with invocation.budget.invocation(context.get_remaining_time_in_millis):
-            return partial_batch.response(batch.process(event["Records"], deps, invocation))
+            return partial_batch.response(batch.process(event["Records"], deps, invocation), telemetry)
     finally:
         telemetry.flush()
 

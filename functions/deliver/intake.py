@@ -96,7 +96,15 @@ class Intake:
             self._return("attempt not begun", message)
         else:
             self.begun += [(message.message_id, pending)] if pending else []
+            if pending and not message.slow_lane:
+                self._measure_delay(pending)
             self._slowest = max(self._slowest, before - self.invocation.time_left())
+
+    def _measure_delay(self, pending: PendingAttempt) -> None:
+        # Of what waits only for us: in the slow lane apps wait for themselves, and what has a record had to wait.
+        delivery = pending.delivery
+        if pending.record is None and delivery.enqueued_at and not delivery.ping:
+            self.deps.telemetry.measure("DeliveryDelay", max(0.0, self.deps.time() - delivery.enqueued_at))
 
     def _check_time(self, seconds: float) -> None:
         """Check that one more attempt can be written in that time, each in as long as the slowest was begun.

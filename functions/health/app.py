@@ -23,7 +23,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         from_stream = batch[0]["eventSource"] == "aws:dynamodb"
         with budget.invocation(context.get_remaining_time_in_millis):
-            return partial_batch.response(_from_stream(batch, deps) if from_stream else from_queue(batch, deps))
+            failed = _from_stream(batch, deps) if from_stream else from_queue(batch, deps)
+            return partial_batch.response(failed, telemetry)
     finally:
         telemetry.flush()
 

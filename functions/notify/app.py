@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         with budget.invocation(context.get_remaining_time_in_millis):
             left = context.get_remaining_time_in_millis
-            return partial_batch.response(process(event["Records"], deps, lambda: left() / 1000))
+            return partial_batch.response(process(event["Records"], deps, lambda: left() / 1000), telemetry)
     finally:
         telemetry.flush()
 

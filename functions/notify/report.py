@@ -70,6 +70,7 @@ def _report_skipped(fan_out: FanOut, telemetry: Telemetry) -> None:
             organization_id=fan_out.event.organization_id,
             event_name=fan_out.event.name,
             deliveries=len(fan_out.enqueued),
+            reasons=", ".join(sorted(fan_out.skips)),  # as text, so that a query can group by it
             skipped=fan_out.skipped,
         )
     for reason, number in fan_out.skips.items():

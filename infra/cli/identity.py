@@ -32,6 +32,9 @@ class SilentTelemetry:
     def count(self, name: str, number: int = 1) -> None:
         """See Telemetry."""
 
+    def measure(self, name: str, seconds: float) -> None:
+        """See Telemetry."""
+
 
 @dataclass(frozen=True, slots=True)
 class TransitionsQueue:

@@ -45,7 +45,7 @@ def built_template(target: Target = THIS_MACHINE) -> Path:
 
 def _digest(target: Target) -> str:
     state = hashlib.sha256(str(target).encode())
-    for path in [ROOT / "template.yaml", ROOT / "infra/monitoring/alarms.yaml", *_code()]:
+    for path in [ROOT / "template.yaml", *sorted((ROOT / "infra/monitoring").glob("*.yaml")), *_code()]:
         state.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return state.hexdigest()[:16]
 

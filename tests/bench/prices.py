@@ -15,6 +15,13 @@ READ_UNIT = 0.125e-6
 SCHEDULE = 1.00e-6  # EventBridge Scheduler, an invocation
 LOG_BYTE = 0.50e-9  # CloudWatch Logs, ingested
 
+# CloudWatch, for a month. Of an account, three dashboards, ten alarm metrics and ten metrics of its own are free.
+ALARM_METRIC = 0.10
+COMPOSITE_ALARM = 0.50
+DASHBOARD = 3.00
+OWN_METRIC = 0.30  # in a month in which it is written every hour
+SCANNED_GB = 0.005  # by a query of CloudWatch Logs Insights
+
 SQS_CHUNK = 65_536  # a request is billed for each begun 64 KiB
 WRITE_BYTES, READ_BYTES = 1024, 4096
 EVENT_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each line

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from infra.cli.main import app as command_line
 from tests.docs.pages import DOCS, ROOT, RUNBOOK, anchors, blocks, headings, links, name, pages, rows, spans
+from tests.support.monitoring import alarms, composites, queries
 
 README = ROOT / "README.md"
 OPERATORS = DOCS / "operators.md"
@@ -28,12 +29,6 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 @cache
 def template() -> dict[str, Any]:
     return dict(yaml_parse((ROOT / "template.yaml").read_text()))
-
-
-@cache
-def alarms() -> dict[str, Any]:
-    source = yaml_parse((ROOT / "infra" / "monitoring" / "alarms.yaml").read_text())
-    return {n: r["Properties"] for n, r in source["Resources"].items() if r["Type"] == "AWS::CloudWatch::Alarm"}
 
 
 @cache
@@ -144,7 +139,8 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
 
 
 def test_every_alarm_has_its_section_in_the_runbook_and_every_section_an_alarm() -> None:
-    named = {re.findall(r'"([^"]+)" in infra/RUNBOOK.md', a["AlarmDescription"])[0] for a in alarms().values()}
+    found = (alarms() | composites()).values()
+    named = {re.findall(r'"([^"]+)" in infra/RUNBOOK.md', alarm["AlarmDescription"])[0] for alarm in found}
     of_alarms, _, _ = RUNBOOK.read_text().partition("\n# Questions that people ask")
     assert set(re.findall(r"^## (.+)$", of_alarms, re.MULTILINE)) == named
     assert "Questions that people ask" in headings(RUNBOOK)
@@ -170,6 +166,17 @@ def test_every_log_line_of_the_runbook_is_one_of_the_code() -> None:
 def texts_of_the_command() -> str:
     """The source of the command: what it prints, some of it within formatted text."""
     return "\n".join(path.read_text() for path in (ROOT / "infra").rglob("*.py"))
+
+
+def test_every_saved_query_is_named_in_the_runbook() -> None:
+    text = " ".join(RUNBOOK.read_text().split())
+    for query in queries().values():
+        title = re.sub(r" \(.*\)$", "", query["Name"].partition("/")[2])
+        assert title in text
+
+
+def test_every_composite_alarm_is_named_in_the_runbook() -> None:
+    assert set(composites()) <= set(spans(RUNBOOK))
 
 
 def test_every_metric_that_is_named_is_counted() -> None:

@@ -15,10 +15,11 @@ SECRET = "ab" * 32
 
 @dataclass
 class Recorder:
-    """A telemetry that records every log line and every count."""
+    """A telemetry that records every log line, every count and every duration."""
 
     lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    durations: dict[str, list[float]] = field(default_factory=dict)
 
     def info(self, message: str, **fields: Any) -> None:
         self.lines.append(("info", message, fields))
@@ -31,6 +32,9 @@ class Recorder:
 
     def count(self, name: str, number: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + number
+
+    def measure(self, name: str, seconds: float) -> None:
+        self.durations.setdefault(name, []).append(seconds)
 
     def logged(self, message: str) -> list[dict[str, Any]]:
         """The fields of each log line with this message."""

@@ -78,8 +78,10 @@ def _log_failure(
         **({"retry_in_seconds": wait} if state.state in {RETRYING, PARKED} else {}),
     )
     deps.telemetry.count("AttemptFailed")
-    if state.state not in {RETRYING, PARKED}:
-        deps.telemetry.count("Delivery" + state.state.capitalize())
+    if state.state == STOPPED:
+        deps.telemetry.count("DeliveryStopped")
+    elif state.state == EXHAUSTED:
+        deps.telemetry.count("DeliveryExhausted")
 
 
 def _evidence(delivery: Delivery, judgement: Judgement, attempt: Attempt) -> Failure | None:

@@ -1,6 +1,7 @@
 """What reaches CloudWatch: JSON lines, and what was counted once an invocation."""
 
 import json
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,8 +34,37 @@ def test_what_was_counted_is_written_once_when_the_invocation_ends(capsys: pytes
     [line] = written(capsys)
     assert sum(line["AttemptFailed"]) == 3
     [declared] = line["_aws"]["CloudWatchMetrics"]
-    assert declared["Namespace"] == "Bellhop"
+    assert (declared["Namespace"], declared["Dimensions"]) == ("Bellhop", [["service"]])
+    assert line["service"] == os.environ["POWERTOOLS_SERVICE_NAME"]
     assert [(metric["Name"], metric["Unit"]) for metric in declared["Metrics"]] == [("AttemptFailed", "Count")]
+
+
+def test_durations_are_written_beside_the_counts_one_by_one_so_that_percentiles_can_be_made_of_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    telemetry = PowertoolsTelemetry()
+    telemetry.measure("DeliveryDelay", 0.12345)
+    telemetry.measure("DeliveryDelay", 61.0)
+    telemetry.count("DeliverySucceeded", 2)
+    telemetry.flush()
+    telemetry.flush()
+    [line] = written(capsys)
+    assert line["DeliveryDelay"] == [0.12, 61.0]
+    assert {m["Name"]: m["Unit"] for m in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]} == {
+        "DeliveryDelay": "Seconds",
+        "DeliverySucceeded": "Count",
+    }
+
+
+@pytest.mark.parametrize(("number", "lines"), [(99, [99]), (100, [100]), (101, [100, 1])])
+def test_a_line_has_no_more_durations_than_cloudwatch_takes(
+    number: int, lines: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    telemetry = PowertoolsTelemetry()
+    for _ in range(number):
+        telemetry.measure("DeliveryDelay", 0.1)
+    telemetry.flush()
+    assert [len(line["DeliveryDelay"]) for line in written(capsys)] == lines
 
 
 def test_an_invocation_that_counted_nothing_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,6 +151,7 @@ def test_an_event_nobody_listens_to_is_done_with_a_named_reason_and_a_metric(
     assert process([queue_message(issue_event(type="ignored"))], deps) == []
     [line] = telemetry.logged("event skipped: no installation gets it")
     assert line["skipped"] == {"event_not_in_app": ["in-pager"]}
+    assert line["reasons"] == "event_not_in_app"
     assert line["event_id"] == "ev1"
     assert telemetry.counts["Skipped_event_not_in_app"] == 1
     assert received(deps, deps.dead_letters.url) == []

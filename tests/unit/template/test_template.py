@@ -28,16 +28,17 @@ from deliver.http.connections import ATTEMPTS
 from deliver.http.guard import EndpointPolicy
 from health.mail.mailer import MAIL_SECONDS
 from tests.conftest import MODELS
+from tests.support.monitoring import FOLDER, TEMPLATES
 
 ROOT = Path(__file__).parents[3]
-ALARMS = ROOT / "infra" / "monitoring" / "alarms.yaml"
 
 
 @cache
 def translated() -> dict[str, Any]:
     source = yaml_parse((ROOT / "template.yaml").read_text())
     source["Globals"]["Function"]["CodeUri"] = "s3://bucket/bundle.zip"
-    source["Resources"]["Alarms"]["Properties"]["TemplateURL"] = "https://s3.amazonaws.com/bucket/alarms"
+    for nested in (r for r in source["Resources"].values() if r["Type"] == "AWS::CloudFormation::Stack"):
+        nested["Properties"]["TemplateURL"] = "https://s3.amazonaws.com/bucket/template"
     defaults = {n: p["Default"] for n, p in source["Parameters"].items() if "Default" in p}
     given = defaults | {"MailFrom": "bellhop@tracker.example", "MailIdentity": "tracker.example"}
     session = boto3.Session(region_name="eu-west-1")
@@ -248,15 +249,48 @@ def test_the_attribute_that_the_stream_is_filtered_by_is_one_that_outcomes_are_w
     assert set(image) == {OutcomeDay.has_failure.attr_name}
 
 
-def test_alarms_watch_only_metrics_that_the_code_counts_in_the_namespace_that_it_is_given() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
-    namespaces = {variables(name)["POWERTOOLS_METRICS_NAMESPACE"] for name in FUNCTIONS}
-    alarms = [
-        r["Properties"] for r in yaml_parse(ALARMS.read_text())["Resources"].values() if "Alarm" in r["Type"]
-    ]
-    ours = [alarm["MetricName"] for alarm in alarms if {alarm.get("Namespace")} == namespaces]
-    assert len(ours) >= 4
-    assert [name for name in ours if f'count("{name}"' not in code] == []
+def nested() -> dict[Path, dict[str, Any]]:
+    """The nested stacks, by the files of their templates."""
+    source = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
+    stacks = [resource for resource in source.values() if resource["Type"] == "AWS::CloudFormation::Stack"]
+    return {ROOT / stack["Properties"]["TemplateURL"]: stack for stack in stacks}
+
+
+def test_every_template_of_the_monitoring_is_deployed_with_the_parameters_that_it_asks_for() -> None:
+    assert sorted(nested()) == TEMPLATES
+    for path, stack in nested().items():
+        assert set(stack["Properties"]["Parameters"]) == set(yaml_parse(path.read_text())["Parameters"]), path
+
+
+def test_metrics_are_watched_in_the_namespace_of_their_stack_in_which_the_functions_count_them() -> None:
+    functions = resources("AWS::Lambda::Function").values()
+    counted = [f["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] for f in functions]
+    given = [stack["Properties"]["Parameters"] for stack in nested().values()]
+    watched = [parameters["Namespace"] for parameters in given if "Namespace" in parameters]
+    assert len(watched) == 3
+    assert counted + watched == [{"Fn::Sub": "Bellhop/${AWS::StackName}"}] * 6
+
+
+@pytest.mark.parametrize("name", ["NotifyFunction", "DeliverFunction", "HealthFunction"])
+def test_a_function_counts_its_metrics_under_its_own_service(name: str) -> None:
+    assert variables(name)["POWERTOOLS_SERVICE_NAME"] == name.removesuffix("Function").lower()
+
+
+def test_the_dashboard_can_be_left_out() -> None:
+    condition = nested()[FOLDER / "dashboard.yaml"]["Condition"]
+    assert translated()["Conditions"][condition] == {"Fn::Equals": [{"Ref": "CloudWatchDashboard"}, "true"]}
+    assert translated()["Outputs"]["Dashboard"]["Condition"] == condition
+
+
+def test_only_what_the_embedded_aws_does_not_know_is_left_out_of_local_stacks() -> None:
+    unknown = {"AWS::CloudWatch::CompositeAlarm", "AWS::Logs::QueryDefinition"}
+    left_out = nested()[FOLDER / "queries.yaml"].get("Condition") == "OnAws"
+    for path in TEMPLATES:
+        for name, resource in yaml_parse(path.read_text())["Resources"].items():
+            with_math = "Metrics" in resource["Properties"]
+            is_unknown = with_math or resource["Type"] in unknown
+            conditional = resource.get("Condition") == "OnAws" or (left_out and path.name == "queries.yaml")
+            assert conditional is is_unknown, name
 
 
 def test_every_source_reports_partial_batches() -> None:
@@ -468,16 +502,6 @@ def test_every_parameter_and_output_is_described() -> None:
         assert described.get("Description"), name
 
 
-def test_every_alarm_names_its_section_of_the_runbook() -> None:
-    runbook = (ROOT / "infra" / "RUNBOOK.md").read_text()
-    alarms = [r for r in yaml_parse(ALARMS.read_text())["Resources"].values() if "Alarm" in r["Type"]]
-    assert alarms
-    for alarm in alarms:
-        description = json.dumps(alarm["Properties"]["AlarmDescription"])
-        [section] = re.findall(r'"([^"]+)" in infra/RUNBOOK.md', json.loads(description))
-        assert f"## {section}\n" in runbook
-
-
 IGNORED_RULES = {
     "ES1001": "asks each mapping for a dead-letter queue; that of an SQS source belongs to the queue",
     "ES6000": "asks for a dead-letter queue of each dead-letter queue",
@@ -492,6 +516,6 @@ def test_cfn_lint_accepts_the_source_and_the_translation(tmp_path: Path) -> None
     command = [str(Path(sys.executable).with_name("cfn-lint")), "-a", "cfn_lint_serverless.rules"]
     for rule in IGNORED_RULES:
         command += ["-i", rule]
-    for template in (ROOT / "template.yaml", flat, ALARMS):
+    for template in (ROOT / "template.yaml", flat, *TEMPLATES):
         done = subprocess.run([*command, "--", str(template)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout

@@ -1,0 +1,49 @@
+"""How long first attempts waited for us: measured where nothing but us makes them wait."""
+
+from typing import Any
+
+import pytest
+
+from deliver.dependencies import DeliverDependencies
+from tests.support.endpoint import Clock, Endpoint, recorded, response, retries, run
+from tests.support.fakes import NOW, SLOW_LANE, delivery, queue_message
+
+
+def first(**changes: Any) -> dict[str, Any]:
+    return queue_message(delivery(**changes))
+
+
+def test_a_first_attempt_is_measured_from_when_notify_enqueued_it(deps: DeliverDependencies, clock: Clock) -> None:
+    clock.move(61.5)
+    run(deps, Endpoint(response(200)), first(), queue_message(delivery(delivery_id="msg_2"), "m2"))
+    assert recorded(deps).durations == {"DeliveryDelay": [61.5, 61.5]}
+
+
+def test_a_clock_that_is_behind_notifys_measures_no_negative_delay(deps: DeliverDependencies) -> None:
+    run(deps, Endpoint(response(200)), first(enqueued_at=NOW.timestamp() + 0.2))
+    assert recorded(deps).durations == {"DeliveryDelay": [0.0]}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        first(enqueued_at=0.0),
+        first(ping=True, event="ping.test"),
+        queue_message(delivery(), arn=SLOW_LANE),
+    ],
+    ids=["one of unknown age", "a ping", "one in the slow lane"],
+)
+def test_what_waits_for_something_else_is_not_measured(message: dict[str, Any], deps: DeliverDependencies) -> None:
+    endpoint = Endpoint(response(200))
+    run(deps, endpoint, message)
+    assert len(endpoint.posted) == 1
+    assert recorded(deps).durations == {}
+
+
+def test_a_retry_had_to_wait_and_is_not_measured(deps: DeliverDependencies, queue: str) -> None:
+    run(deps, Endpoint(response(500)), first())
+    recorded(deps).durations.clear()
+    endpoint = Endpoint(response(200))
+    run(deps, endpoint, *retries(queue))
+    assert len(endpoint.posted) == 1
+    assert recorded(deps).durations == {}
