@@ -1,0 +1,39 @@
+"""bellhop doctor on a stack that make deploy has made, whose alarms tell somebody."""
+
+import json
+from typing import Any
+
+from infra.cli.commands import doctor
+from tests.e2e.operator import Operator
+
+SEEN_ONLY_ON_AWS = {"storage", "schedules"}
+
+
+def subscribed_topic(operator: Operator) -> tuple[str, str]:
+    """A topic, and the URL of a queue that subscribes to it."""
+    sns, sqs = operator.client("sns"), operator.client("sqs")
+    topic, url = sns.create_topic(Name="on-call")["TopicArn"], sqs.create_queue(QueueName="on-call")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = {"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return topic, url
+
+
+def test_a_stack_is_well_once_its_alarms_tell_somebody_and_a_ring_reaches_them(operator: Operator) -> None:
+    topic, queue = subscribed_topic(operator)
+    operator.client("sesv2").create_email_identity(EmailIdentity="tracker.example")
+    operator.set(AlarmTopicArn=topic, DeletionProtection="true")
+    done = operator.make("deploy")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    done = operator.bellhop("doctor", "--ring", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
+    assert {f["check"] for f in findings} == {check.name for check in doctor.CHECKS} | {"ring"}
+    assert {f["check"] for f in findings if f["state"] != "ok"} == SEEN_ONLY_ON_AWS
+    [message] = operator.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
+    notice = json.loads(message["Body"])
+    [rung] = [finding["text"] for finding in findings if finding["check"] == "ring"]
+    assert f'"{json.loads(notice["Message"])["AlarmName"]}"' in rung
