@@ -15,6 +15,14 @@ READ_UNIT = 0.125e-6
 SCHEDULE = 1.00e-6  # EventBridge Scheduler, an invocation
 LOG_BYTE = 0.50e-9  # CloudWatch Logs, ingested
 
+# What does not depend on requests alone. https://aws.amazon.com/cloudwatch/pricing/, /dynamodb, /ec2 (transfer)
+ALARM_MONTH = 0.10
+METRIC_MONTH = 0.30  # a custom metric
+LOG_GB_MONTH = 0.03
+TABLE_GB_MONTH = 0.25
+RECOVERY_GB_MONTH = 0.20
+SENT_GB = 0.09  # data transfer to the internet
+
 SQS_CHUNK = 65_536  # a request is billed for each begun 64 KiB
 WRITE_BYTES, READ_BYTES = 1024, 4096
 EVENT_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each line
