@@ -32,8 +32,9 @@ class Operator:
         command = [sys.executable, "-m", "infra.deploy", goal, "--env", str(self.file), "--yes", *options]
         return self._run(command, **changed)
 
-    def bellhop(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return self._run([str(Path(sys.executable).with_name("bellhop")), *arguments], BELLHOP_STACK=NAME)
+    def bellhop(self, *arguments: str, **changed: str) -> "subprocess.CompletedProcess[str]":
+        command = [str(Path(sys.executable).with_name("bellhop")), *arguments]
+        return self._run(command, BELLHOP_STACK=NAME, **changed)
 
     def _run(self, command: list[str], **changed: str) -> "subprocess.CompletedProcess[str]":
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
