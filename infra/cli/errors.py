@@ -1,5 +1,6 @@
 """What operators read when something cannot be done: a line that ends with what to do about it."""
 
+import re
 from typing import NoReturn
 
 import typer
@@ -29,6 +30,7 @@ _HINTS: dict[type[BotoCoreError], str] = {
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException"}
 _EXPIRED |= {"InvalidClientTokenId", "InvalidSignatureException"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_DENIED |= {"AuthorizationError", "AuthorizationErrorException"}
 
 
 class CommandError(Exception):
@@ -59,6 +61,15 @@ def explain(error: Exception) -> str | None:
         hint = next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), "try again")
         return f"{str(error).rstrip('.')}: {hint}"
     return None
+
+
+def denied_action(error: ClientError) -> str | None:
+    """What the caller may not do, by its name in IAM policies where AWS says it; None for other refusals."""
+    fault = error.response["Error"]
+    if fault.get("Code") not in _DENIED:
+        return None
+    named = re.search(r"not authorized to perform:? ([\w-]+:\w+)", fault.get("Message", ""))
+    return named[1] if named else error.operation_name
 
 
 def _explain_cause(error: PynamoDBException) -> str:

@@ -326,6 +326,26 @@ def policy(*, as_json: Json = False, stack: StackName = "bellhop") -> None:
 
 
 @app.command()
+def doctor(
+    *,
+    ring: Annotated[
+        bool, typer.Option("--ring", help="Also raise an alarm for a try, to see whether it reaches somebody.")
+    ] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Check the stack, its account and its alarms.
+
+    Prints a line for each check: ok, problem with what to type, or could not look with the reason. Changes
+    nothing; --ring raises one alarm, which takes itself back. The exit status is 1 if there is a problem,
+    otherwise 0.
+    """
+    from infra.cli.commands import doctor as command
+
+    command.run(stack, ring=ring, as_json=as_json)
+
+
+@app.command()
 def rotate_secret(
     app_id: AppId,
     *,

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -51,11 +51,12 @@ _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempt
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The outputs and parameters of a stack, as CloudFormation has them."""
+    """The outputs, parameters and status of a stack, as CloudFormation has them."""
 
     name: str
     outputs: Mapping[str, str]
     parameters: Mapping[str, str]
+    status: str = ""
 
     @property
     def endpoint_policy(self) -> EndpointPolicy:
@@ -129,7 +130,7 @@ def find(name: str) -> Stack:
     outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
     parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
     _complete(name, found["StackStatus"], outputs)
-    return Stack(name, outputs, parameters)
+    return Stack(name, outputs, parameters, found["StackStatus"])
 
 
 def bind(stack: Stack) -> Connection:
@@ -146,6 +147,11 @@ def caller() -> str:
         BotoCoreError, ClientError: the call failed; a local stack may have no STS.
     """
     return re.split("[/:]", boto3.client("sts", config=_CONFIG).get_caller_identity()["Arn"])[-1]
+
+
+def client(service: str) -> Any:
+    """A client for a service that has no name of its own here."""
+    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
 
 
 def scheduler() -> "EventBridgeSchedulerClient":

@@ -19,6 +19,7 @@ IDENTIFIERS = {
     "AWS::DynamoDB::Table": "TableName",
     "AWS::SQS::Queue": "QueueUrl",
 }
+NOT_RESTORED = {"PointInTimeRecoverySpecification", "DeletionProtectionEnabled"}
 CHANGE_SET = "adopt"
 EVERY_SECOND = {"Delay": 2, "MaxAttempts": 150}
 
@@ -67,9 +68,9 @@ def importing(source: Mapping[str, Any], found: Mapping[str, str]) -> Import:
 
 
 def _as_found(resource: Mapping[str, Any]) -> dict[str, Any]:
-    # A restored table has no point-in-time recovery. CloudFormation does not look: it would believe what the
-    # import says, and change nothing at the deployment. Left out here, it is added there.
-    properties = {n: v for n, v in resource["Properties"].items() if n != "PointInTimeRecoverySpecification"}
+    # A restored table has neither recovery nor protection. CloudFormation does not look: it would believe what the
+    # import says, and change nothing at the deployment. Left out here, they are added there.
+    properties = {name: value for name, value in resource["Properties"].items() if name not in NOT_RESTORED}
     return {**resource, "Properties": properties}
 
 

@@ -22,6 +22,12 @@ DASHBOARD = 3.00
 OWN_METRIC = 0.30  # in a month in which it is written every hour
 SCANNED_GB = 0.005  # by a query of CloudWatch Logs Insights
 
+# What does not depend on requests alone. https://aws.amazon.com/dynamodb/pricing/, /ec2 (transfer)
+LOG_GB_MONTH = 0.03
+TABLE_GB_MONTH = 0.25
+RECOVERY_GB_MONTH = 0.20
+SENT_GB = 0.09  # data transfer to the internet
+
 SQS_CHUNK = 65_536  # a request is billed for each begun 64 KiB
 WRITE_BYTES, READ_BYTES = 1024, 4096
 EVENT_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each line

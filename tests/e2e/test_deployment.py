@@ -1,67 +1,6 @@
 """make deploy and make adopt on an embedded AWS of their own: a stack, and one that takes over its state."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import boto3
-import pytest
-
-from infra.deploy.environment import Environment, write
-from infra.local.build import ARCHITECTURE, ROOT, RUNTIME
-from infra.local.embedded import EmbeddedAws, embedded_aws
-
-NAME = "bellhop-prod"
-
-
-@dataclass(frozen=True)
-class Operator:
-    """Someone with an account, a file for its environment, and a shell."""
-
-    aws: EmbeddedAws
-    file: Path
-
-    def make(self, goal: str, *options: str, **changed: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "infra.deploy", goal, "--env", str(self.file), "--yes", *options]
-        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        given = own | self.aws.env | {"AWS_EC2_METADATA_DISABLED": "true"} | changed
-        env = {name: value for name, value in given.items() if value}
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-
-    def client(self, service: str) -> Any:
-        session = boto3.Session(
-            aws_access_key_id=self.aws.env["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.aws.env["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.aws.env["AWS_REGION"],
-        )
-        return session.client(service, endpoint_url=self.aws.endpoint)  # type: ignore[call-overload]
-
-    def stack(self) -> dict[str, Any]:
-        [found] = self.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
-        return dict(found)
-
-    def outputs(self) -> dict[str, str]:
-        return {output["OutputKey"]: output["OutputValue"] for output in self.stack()["Outputs"]}
-
-    def delete(self) -> str:
-        cloudformation, stack = self.client("cloudformation"), str(self.stack()["StackId"])
-        cloudformation.delete_stack(StackName=NAME)
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
-        return stack
-
-
-@pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
-    with embedded_aws(tmp_path) as aws:
-        file = tmp_path / "prod.toml"
-        mail = {"MailFrom": "bellhop@tracker.example", "MailIdentity": "tracker.example"}
-        here = {"Runtime": RUNTIME, "Architecture": ARCHITECTURE, "AwsEndpointUrl": aws.endpoint}
-        write(Environment(file, NAME, parameters=mail | here))
-        yield Operator(aws, file)
+from tests.e2e.operator import Operator
 
 
 def test_without_region_or_credentials_nothing_is_deployed(operator: Operator) -> None:

@@ -9,7 +9,7 @@ from tests.unit.cli.cli_runner import bellhop, succeed
 
 COMMANDS = (
     *("apply", "publish", "log", "app", "explain", "ping", "enable", "disable", "replay", "retry", "policy"),
-    *("rotate-secret", "mail", "mail show", "mail resend"),
+    *("doctor", "rotate-secret", "mail", "mail show", "mail resend"),
 )
 
 LOADED_BY_HELP = """

@@ -46,10 +46,11 @@ def test_a_table_is_imported_by_its_name_and_a_queue_by_its_url() -> None:
     assert found == {"Apps": {"TableName": "restored"}, "SchedulesDeadLetters": {"QueueUrl": "https://sqs/1/dead"}}
 
 
-def test_a_restored_table_gets_its_point_in_time_recovery_back_at_the_deployment() -> None:
+@pytest.mark.parametrize("lost", ["PointInTimeRecoverySpecification", "DeletionProtectionEnabled"])
+def test_a_restored_table_gets_its_recovery_and_its_protection_back_at_the_deployment(lost: str) -> None:
     [table] = adoption.importing(SOURCE, {"Apps": "restored"}).template["Resources"].values()
-    assert "PointInTimeRecoverySpecification" in SOURCE["Resources"]["Apps"]["Properties"]
-    assert "PointInTimeRecoverySpecification" not in table["Properties"]
+    assert lost in SOURCE["Resources"]["Apps"]["Properties"]
+    assert lost not in table["Properties"]
     assert table["DeletionPolicy"] == "RetainExceptOnCreate"  # an import asks for one
 
 

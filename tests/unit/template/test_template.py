@@ -328,6 +328,13 @@ def test_every_table_is_on_demand_and_costs_nothing_for_encryption() -> None:
         assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
+def test_every_table_can_be_protected_from_deletion_but_not_before_a_first_deployment_has_succeeded() -> None:
+    for table in resources("AWS::DynamoDB::Table").values():
+        assert table["DeletionProtectionEnabled"] == {"Fn::If": ["Protected", True, False]}
+    assert translated()["Conditions"]["Protected"] == {"Fn::Equals": [{"Ref": "DeletionProtection"}, "true"]}
+    assert parameters()["DeletionProtection"]["Default"] == "false"
+
+
 def test_point_in_time_recovery_is_paid_for_only_where_a_loss_cannot_be_made_good() -> None:
     tables = resources("AWS::DynamoDB::Table")
     recoverable = {n for n, t in tables.items() if t.get("PointInTimeRecoverySpecification")}

@@ -1,0 +1,1 @@
+"""What `bellhop doctor` looks at. Each file reads facts about one matter, and judges them without any call."""

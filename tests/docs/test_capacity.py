@@ -1,0 +1,88 @@
+"""docs/capacity.md says what the template, the code and the bench say."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from bellhop import attempts, successes
+from bellhop.attempts import PARKED, DeliveryRecord, NextState
+from bellhop.successes import SuccessPack
+from tests.docs import capacity
+from tests.docs.capacity import GROWTH, MARK, PAGE, TABLES
+from tests.support.fakes import NOW, delivery
+
+WRITES = 500
+
+
+def prose() -> str:
+    return " ".join(PAGE.read_text().split())
+
+
+def test_every_table_is_as_it_is_computed_now() -> None:
+    page = PAGE.read_text()
+    assert {found[2] for found in MARK.finditer(page)} == set(TABLES)
+    assert capacity.written(page) == page, "run python -m tests.docs.capacity"
+
+
+def test_a_table_that_is_out_of_date_is_noticed() -> None:
+    page = PAGE.read_text()
+    assert capacity.written(page.replace("| 10,000,000 |", "| 9 |", 1)) == page
+
+
+def items(model: Any) -> list[dict[str, Any]]:
+    return list(boto3.client("dynamodb").scan(TableName=model.Meta.table_name)["Items"])
+
+
+def values(model: Any, attribute: str) -> set[str]:
+    return {item[attribute]["S"] for item in items(model)}
+
+
+def index_key(index: str) -> str:
+    declared = capacity.template()["Resources"]["Attempts"]["Properties"]["GlobalSecondaryIndexes"]
+    [schema] = [found["KeySchema"] for found in declared if found["IndexName"] == index]
+    return next(str(key["AttributeName"]) for key in schema if key["KeyType"] == "HASH")
+
+
+def test_the_packs_of_a_minute_share_as_many_keys_as_the_page_counts(aws: None) -> None:
+    for batch in range(WRITES):
+        successes.pack([("pager", {"n": 1})], str(batch), NOW)
+    assert len(values(SuccessPack, "bucket")) == capacity.KEYS_OF_SUCCESSES
+
+
+@pytest.mark.parametrize(
+    ("index", "counted"),
+    [("by_app", capacity.KEYS_OF_BY_APP), ("replayable", capacity.KEYS_OF_REPLAYABLE)],
+)
+def test_the_records_of_an_app_share_as_many_keys_as_the_page_counts(aws: None, index: str, counted: int) -> None:
+    for number in range(WRITES):
+        attempts.open_record(delivery(delivery_id=f"msg_{number:032x}"), NextState(PARKED), NOW)
+    assert len(values(DeliveryRecord, index_key(index))) == counted
+
+
+def hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours"
+
+
+def test_what_the_sentences_of_the_page_compute_is_right() -> None:
+    at_once = 5  # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+    grown = (capacity.default("DeliverMaximumConcurrency") - at_once) / GROWTH.value * 60
+    assert f"from quiet to 100 processes takes {round(grown, -1):.0f} seconds" in prose()
+    parking = capacity.default("ParkedPerApp")
+    assert f"at 100 a second that takes {parking / 100 / 60:.0f} minutes" in prose()
+    assert f"`ReplayPerSecond` takes {hours(parking / capacity.default('ReplayPerSecond'))}" in prose()
+    assert "each delivery is tried eleven times" in prose()
+    assert len(capacity.delays()) + 1 == 11
+    days = timedelta(seconds=sum(capacity.delays())).total_seconds() / 86_400
+    assert round(days) == 3
+
+
+def test_the_rounding_never_promises_more_than_there_is() -> None:
+    assert [capacity.rounded(number) for number in (36.8, 108.2, 5394, 9.9)] == ["36", "100", "5,300", "9"]
+
+
+def test_the_storage_that_is_priced_is_for_as_long_as_rows_live() -> None:
+    assert attempts.KEPT.days == 30
+    assert capacity.default("LogRetentionDays") == 30
+    assert datetime.fromtimestamp(attempts.expiry(NOW), NOW.tzinfo) == NOW + attempts.KEPT
