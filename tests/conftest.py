@@ -43,6 +43,7 @@ NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--schedules", type=int, default=60, help="random schedules of faults that are simulated")
+    parser.addoption("--write-samples", action="store_true", help="write the unreleased samples of formats anew")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -22,6 +22,7 @@ from pynamodb.models import Model
 
 from bellhop.deliveries import Delivery, Retry
 from bellhop.lease import Lease
+from bellhop.newer import UnknownKindError
 from bellhop.tables import change, lost_condition
 
 KEPT = timedelta(days=30)
@@ -35,6 +36,7 @@ WITHDRAWN = "withdrawn"  # the installation is gone, or its hook does not want t
 
 REPLAYABLE = (PARKED, EXHAUSTED)  # kept until it is replayed
 OVER = (DELIVERED, EXHAUSTED, STOPPED, WITHDRAWN)  # no attempt is due any more
+STATES = frozenset({RETRYING, PARKED, *OVER})
 
 
 class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
@@ -161,11 +163,18 @@ class NextState:
 
 
 def load(delivery_id: str) -> DeliveryRecord | None:
-    """The record as it is now, or None."""
+    """The record as it is now, or None.
+
+    Raises:
+        UnknownKindError: a newer version gave it a state that this one does not know.
+    """
     try:
-        return DeliveryRecord.get(delivery_id, consistent_read=True)
+        record = DeliveryRecord.get(delivery_id, consistent_read=True)
     except DeliveryRecord.DoesNotExist:
         return None
+    if record.state not in STATES:
+        raise UnknownKindError(f"delivery record in the state {record.state!r}")
+    return record
 
 
 def open_record(

@@ -7,6 +7,8 @@ import zlib
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from bellhop.newer import UnknownKindError, check_version
+
 VERSION = 1
 
 # Delivered and logged, but never counted towards switching an app off: alerts, and our own pings.
@@ -129,14 +131,16 @@ def decode(text: str) -> Delivery | Retry | Trial:
     """The inverse of `encode`.
 
     Raises:
-        ValueError, KeyError: not a message of this version. Only a fault of ours can put one on the queue.
+        UnknownKindError: a newer version sent it.
+        ValueError, KeyError, TypeError: none of these messages. Only a fault of ours can put one on the queue.
     """
     values = json.loads(text)
-    if values.pop("v") != VERSION:
-        raise ValueError("a delivery message of another version; deploy notify and deliver together")
+    check_version("delivery message", values.pop("v"), VERSION)
     kind = values.pop("kind", None)
     if kind in _REFERENCES:
         return _REFERENCES[kind](**_known(_REFERENCES[kind], values))
+    if kind is not None:
+        raise UnknownKindError(f"message of the kind {kind!r}")
     body = zlib.decompress(base64.b64decode(values.pop("body")))
     return Delivery(body=body, **_known(Delivery, values))
 

@@ -31,8 +31,12 @@ class Replay:
 
 
 def encode(replay: Replay) -> str:
-    """The replay as the body of a queue message."""
-    return json.dumps({"kind": "replay"} | asdict(replay))
+    """The replay as the body of a queue message.
+
+    `passes` is left out where there are none: version 0.1.0 takes no field that it does not know.
+    """
+    fields = asdict(replay)
+    return json.dumps({"kind": "replay"} | {n: v for n, v in fields.items() if v or n != "passes"})
 
 
 @dataclass(frozen=True)

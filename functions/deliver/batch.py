@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from bellhop import outcomes, successes
+from bellhop import newer, outcomes, successes
 from bellhop.attempts import Attempt
 from bellhop.budget import END_SECONDS
 from bellhop.deliveries import Delivery
@@ -100,6 +100,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
         deps.slow.take_in(batch.slowest)
         deps.parking.count()
     _log_successes(batch.successes, deps)
+    batch.returned += newer.wait(intake.unknown, deps.scheduler.wait, deps.telemetry)
     _announce_exhausted(deps, batch)
     return sorted(set(batch.returned))
 

@@ -9,6 +9,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.aws import TRY_SECONDS
 from bellhop.budget import END_SECONDS, Budget
 from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
 from bellhop.telemetry import Telemetry
 from deliver.attempt.network import Network
@@ -74,6 +75,9 @@ class Scheduler(Protocol):
 
     def send_trial(self, trial: Trial, seconds: int) -> None:
         """Have `trial` arrive there no sooner than in `seconds`."""
+
+    def wait(self, messages: Sequence[OutgoingMessage]) -> set[int]:
+        """Have a newer version's messages wait there; the positions of those that the queue did not take."""
 
 
 class Releaser(Protocol):

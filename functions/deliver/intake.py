@@ -7,6 +7,7 @@ from typing import Any
 from bellhop import deliveries
 from bellhop.aws import TRY_SECONDS
 from bellhop.deliveries import Delivery, Trial
+from bellhop.newer import Unknown, UnknownKindError
 from bellhop.registry import App
 from deliver.attempt import chain, ping
 from deliver.circuit import admission, trial
@@ -25,12 +26,17 @@ Begun = tuple[str, PendingAttempt]
 
 @dataclass
 class Intake:
-    """The messages of one batch, taken in. `returned`: ids of those that their queue must deliver again."""
+    """The messages of one batch, taken in. `returned`: ids of those that their queue must deliver again.
+
+    `unknown`: those that only a newer version can handle.
+    """
 
     deps: DeliverDependencies
     invocation: Invocation
     begun: list[Begun] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
+    unknown: list[Unknown] = field(default_factory=list)
+    _received: dict[str, dict[str, Any]] = field(default_factory=dict)  # by their ids
     _slowest: float = 0.0  # seconds that it took to begin an attempt
 
     def take(self, messages: Iterable[dict[str, Any]]) -> None:
@@ -51,10 +57,13 @@ class Intake:
         read = []
         for message in messages:
             message_id = message["messageId"]
+            self._received[message_id] = message
             try:
                 count = int(message["attributes"]["ApproximateReceiveCount"])
                 slow_lane = message.get("eventSourceARN") == self.deps.slow_lane_arn
                 read.append(QueueMessage(message_id, count, deliveries.decode(message["body"]), slow_lane))
+            except UnknownKindError as unknown:
+                self.unknown.append((message, unknown))
             except Exception:  # noqa: BLE001 - the record boundary
                 self.deps.telemetry.error(
                     "message unreadable: the queue will deliver it again, then move it to its dead-letter queue",
@@ -81,8 +90,8 @@ class Intake:
         for message, seconds, reserved in admitted.waits:
             try:
                 admission.defer(message, seconds, self.deps, reserved=reserved)
-            except Exception:  # noqa: BLE001 - the record boundary
-                self._return("delivery not deferred", message)
+            except Exception as error:  # noqa: BLE001 - the record boundary
+                self._return("delivery not deferred", message, error)
         self._hand_over(admitted.slow)
         for message in admitted.go:
             self._begin(message)
@@ -92,8 +101,8 @@ class Intake:
         try:
             self._check_time(before - self.deps.deadline)
             pending = _pending(message, self.deps)
-        except Exception:  # noqa: BLE001 - the record boundary
-            self._return("attempt not begun", message)
+        except Exception as error:  # noqa: BLE001 - the record boundary
+            self._return("attempt not begun", message, error)
         else:
             self.begun += [(message.message_id, pending)] if pending else []
             if pending and not message.slow_lane:
@@ -123,8 +132,8 @@ class Intake:
             try:
                 if admission.park(message, app, because, self.deps):
                     parked.append(message.delivery_id)
-            except Exception:  # noqa: BLE001 - the record boundary
-                self._return("delivery not parked", message)
+            except Exception as error:  # noqa: BLE001 - the record boundary
+                self._return("delivery not parked", message, error)
         if parked:  # one line, as waiting is to cost little
             self.deps.telemetry.info(
                 f"deliveries parked: their app is {because}", app_id=app.app_id, delivery_ids=parked
@@ -144,7 +153,10 @@ class Intake:
             self._return("delivery not handed over to the slow lane", messages[position])
         self.deps.telemetry.count("DeliveryHandedOver", len(messages) - len(refused))
 
-    def _return(self, what: str, message: QueueMessage) -> None:
+    def _return(self, what: str, message: QueueMessage, error: Exception | None = None) -> None:
+        if isinstance(error, UnknownKindError):
+            self.unknown.append((self._received[message.message_id], error))
+            return
         self.deps.telemetry.error(
             f"{what}: the queue will deliver its message again",
             message_id=message.message_id,

@@ -4,8 +4,9 @@ import os
 from functools import cache
 from typing import Any
 
-from bellhop import aws, partial_batch, settings
+from bellhop import aws, newer, partial_batch, settings
 from bellhop.budget import Budget
+from bellhop.newer import Unknown, UnknownKindError
 from bellhop.replays import Replay
 from bellhop.telemetry import PowertoolsTelemetry
 from health import follow_up, messages, recovery, replay
@@ -68,29 +69,26 @@ def _from_stream(changes: list[dict[str, Any]], deps: HealthDependencies) -> lis
 
 
 def from_queue(batch: list[dict[str, Any]], deps: HealthDependencies) -> list[str]:
-    """Handle each message; return the ids of those that failed. Policy: the queue delivers these again."""
+    """Handle each message; return the ids of those that failed. Policy: the queue delivers these again.
+
+    What only a newer version can handle waits for one.
+    """
     failed: list[str] = []
+    unknown: list[Unknown] = []
     for queue_message in batch:
         message = None
         try:
             message = messages.decode(queue_message["body"])
             handle(message, deps)
-        except messages.UnknownKindError as unknown:
-            # Policy: during a deployment, or after a roll-back, only a newer version can handle it. Dropped, its
-            # work would be lost; so it waits, at last in the dead-letter queue, from where it can be redriven.
-            failed.append(queue_message["messageId"])
-            deps.telemetry.warning(
-                "message not known to this version: it comes back, for a newer version or the dead-letter queue",
-                message_id=failed[-1],
-                what=str(unknown),
-            )
+        except UnknownKindError as error:
+            unknown.append((queue_message, error))
         except Exception:  # noqa: BLE001 - the record boundary
             failed.append(queue_message["messageId"])
             names = {n: getattr(message, n) for n in ("app_id", "transition_id") if hasattr(message, n)}
             deps.telemetry.error(
                 "message not handled: it will be retried by the queue", message_id=failed[-1], **names
             )
-    return failed
+    return failed + newer.wait(unknown, deps.wait, deps.telemetry)
 
 
 def _scope(change: dict[str, Any]) -> Scope:

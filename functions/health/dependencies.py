@@ -80,13 +80,17 @@ class Queues:
         """Put messages on the Retries queue; return the positions of those that SQS did not take."""
         return self.retries.send_all(retries, Backoff(0.05))
 
+    def wait(self, messages: Sequence[OutgoingMessage]) -> set[int]:
+        """Put messages back on the Transitions queue; return the positions of those that SQS did not take."""
+        return self.transitions.send_all(messages, Backoff(0.05))
+
 
 @dataclass(frozen=True)
 class HealthDependencies(TransitionDependencies):
     """Everything that health's code is handed; a transition needs only the part that it shares with the command.
 
-    `send_later`, `ping` and `retry` are those of Queues. `ses` must not retry by itself. `ping_seconds` is the
-    longest that a ping takes when nothing is in its way; `settle_seconds` is how long after a switching on a
+    `send_later`, `ping`, `retry` and `wait` are those of Queues. `ses` must not retry by itself. `ping_seconds` is
+    the longest that a ping takes when nothing is in its way; `settle_seconds` is how long after a switching on a
     process may still park deliveries; `lease_seconds` is how long one worker has a transition to itself, under a
     `token` that no other worker has. `budget` knows how much time is left.
     """
@@ -95,6 +99,7 @@ class HealthDependencies(TransitionDependencies):
     send_later: Callable[[Replay | RecoveryCheck, int], None]
     ping: Callable[[Delivery], None]
     retry: Callable[[Sequence[OutgoingMessage]], set[int]]
+    wait: Callable[[Sequence[OutgoingMessage]], set[int]]
     bus: Bus
     ses: "SESV2Client"
     mail_from: str
@@ -137,6 +142,7 @@ def build(chosen: Settings, telemetry: Telemetry, budget: Budget) -> HealthDepen
         send_later=queues.announce,
         ping=queues.ping,
         retry=queues.retry,
+        wait=queues.wait,
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         # One call only: repeating a send whose response was lost could mail an owner twice.
         ses=aws.client("sesv2", attempts=1, read_seconds=SES_READ_SECONDS),

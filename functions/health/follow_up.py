@@ -13,6 +13,7 @@ from pynamodb.exceptions import PynamoDBException
 from bellhop import queues
 from bellhop.budget import OutOfBudgetError
 from bellhop.bus import BusError
+from bellhop.newer import UnknownKindError
 from bellhop.registry import FOLLOW_UP_LEASE, App, AuditEntry, find
 from bellhop.replays import Replay
 from bellhop.tables import change
@@ -20,7 +21,7 @@ from health import recovery, transitions
 from health.dependencies import HealthDependencies
 from health.mail import mailer
 from health.mail.mailer import MailsPendingError
-from health.messages import FollowUp, UnknownKindError
+from health.messages import FollowUp
 
 MAX_REASON = 200  # characters of a person's words in an event
 

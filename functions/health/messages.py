@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bellhop import replays
+from bellhop.newer import UnknownKindError
 from bellhop.replays import Replay
 
 
@@ -53,10 +54,6 @@ _KINDS: dict[str, type[FollowUp | Replay | RecoveryCheck]] = {
     "replay": Replay,
     "recovery_check": RecoveryCheck,
 }
-
-
-class UnknownKindError(Exception):
-    """A message, or what it names, of a kind that this version does not know; a newer one may."""
 
 
 def encode(message: FollowUp | Replay | RecoveryCheck) -> str:

@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from bellhop.newer import check_version
+
 VERSION = 1
 ATTRIBUTE = "bellhop-continuation"
-
-
-class UnknownContinuationError(Exception):
-    """The continuation is not of this version: only another version of notify can read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +40,23 @@ def decode(attributes: Mapping[str, Any]) -> Cursor | None:
     """The cursor in the attributes of a received message; None if it is an event as it was published.
 
     Raises:
-        UnknownContinuationError: the cursor is of another version, or was not written by notify.
+        UnknownKindError: the cursor is of a newer version.
+        ValueError: the cursor was not written by notify.
     """
     if ATTRIBUTE not in attributes:
         return None
     try:
         values = json.loads(attributes[ATTRIBUTE]["stringValue"])
-        if values.pop("v") != VERSION:
-            raise UnknownContinuationError
+        check_version("continuation", values.pop("v"), VERSION)
         known = {each.name for each in fields(Cursor)}  # a field that a newer version added is ignored
         cursor = Cursor(**{name: value for name, value in values.items() if name in known})
         return _checked(replace(cursor, refused=tuple(cursor.refused)))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise UnknownContinuationError from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("a cursor that notify did not write") from error
 
 
 def _checked(cursor: Cursor) -> Cursor:
     ids = (*cursor.refused, "" if cursor.after is None else cursor.after)
     if not (all(isinstance(each, str) for each in ids) and isinstance(cursor.enqueued, int)):
-        raise UnknownContinuationError
+        raise ValueError("a cursor that notify did not write")
     return cursor

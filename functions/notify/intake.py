@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from bellhop import events
+from bellhop import events, newer
 from bellhop.aws import TRY_SECONDS
 from bellhop.budget import END_SECONDS, Budget
 from bellhop.deliveries import Delivery
 from bellhop.events import MalformedEventError
+from bellhop.newer import UnknownKindError
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
 from notify import continuation
-from notify.continuation import UnknownContinuationError
 from notify.fanout import FanOut, Hooks
 from notify.outbox import Outbox
 from notify.report import report
@@ -50,6 +50,7 @@ class _Work:
     fan_out: FanOut | None = None
     steps: Iterator[Delivery | None] = field(default_factory=lambda: iter(()))
     dead_lettered: bool = False
+    unknown: UnknownKindError | None = None
     faulty: bool = False
 
     @property
@@ -83,7 +84,7 @@ def process(
     received = [w for w in works if w.fan_out and not w.fan_out.resumed and w not in returned]
     if received:
         deps.telemetry.count("EventReceived", len(received))
-    return sorted(work.message_id for work in returned)
+    return sorted([work.message_id for work in returned] + _wait(works, deps))
 
 
 def _precedence(message: dict[str, Any]) -> tuple[int, int]:
@@ -113,10 +114,8 @@ def _turn(work: _Work, outbox: Outbox, deps: NotifyDependencies) -> bool:
             handled += 1
             if fan_out and delivery:
                 outbox.add(fan_out, delivery)
-    except UnknownContinuationError:
-        # During a deployment or after a roll-back, the version that wrote it will receive it.
-        work.faulty = True
-        deps.telemetry.error("continuation of another version: it will be retried by the queue", **work.names)
+    except UnknownKindError as unknown:
+        work.unknown = unknown
         return False
     except Exception:  # noqa: BLE001 - the record boundary: one event's fault is not its neighbours'
         work.faulty = True
@@ -126,7 +125,11 @@ def _turn(work: _Work, outbox: Outbox, deps: NotifyDependencies) -> bool:
 
 
 def _begin(work: _Work, deps: NotifyDependencies) -> FanOut | None:
-    """The message's fan-out; None if it is malformed and is now in the dead-letter queue."""
+    """The message's fan-out; None if it is malformed and is now in the dead-letter queue.
+
+    Raises:
+        UnknownKindError: it is a newer version's continuation.
+    """
     cursor = continuation.decode(work.message.get("messageAttributes", {}))
     try:
         event = events.parse(work.message["body"])
@@ -141,13 +144,19 @@ def _begin(work: _Work, deps: NotifyDependencies) -> FanOut | None:
 
 def _not_begun(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:
     """The messages of which nothing was done: they go back to the queue."""
-    idle = [
-        w for w in works if not w.dead_lettered and not (w.fan_out and (w.fan_out.done or w.fan_out.progressed))
-    ]
+    begun = [w for w in works if w.dead_lettered or w.unknown]
+    begun += [w for w in works if w.fan_out and (w.fan_out.done or w.fan_out.progressed)]
+    idle = [w for w in works if w not in begun]
     for work in idle:
         if not work.faulty:  # that was logged with the fault
             deps.telemetry.warning("nothing of the event was enqueued: the queue will retry it", **work.names)
     return idle
+
+
+def _wait(works: Iterable[_Work], deps: NotifyDependencies) -> list[str]:
+    """Have a newer version's continuations wait for it; the ids of those that SQS did not take."""
+    unknown = [(work.message, work.unknown) for work in works if work.unknown]
+    return newer.wait(unknown, lambda copies: deps.events.send_all(copies, deps.backoff), deps.telemetry)
 
 
 def _continue(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:

@@ -16,6 +16,7 @@ from botocore.exceptions import (
 )
 from pynamodb.exceptions import PynamoDBException
 
+from bellhop.newer import UnknownKindError
 from bellhop.text import printable
 
 _CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
@@ -53,6 +54,8 @@ def fail(error: Exception) -> NoReturn:
 
 def explain(error: Exception) -> str | None:
     """What to tell the operator about a fault of AWS or of the network; None for a bug of ours."""
+    if isinstance(error, UnknownKindError):
+        return f"{error}, of a newer version: use the command of that version"
     if isinstance(error, PynamoDBException):
         return _explain_cause(error)
     if isinstance(error, ClientError):

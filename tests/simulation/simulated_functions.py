@@ -174,6 +174,7 @@ class Fleet:
             send_later=queues.announce,
             ping=queues.ping,
             retry=queues.retry,
+            wait=queues.wait,
             bus=Bus(lambda: cast("Any", self), "default"),
             ses=cast("Any", self.ses),
             mail_from="bellhop@tracker.example",

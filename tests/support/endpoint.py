@@ -14,6 +14,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.bus import BusError
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.outcomes import OutcomeDay
+from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
 from deliver.attempt.signing import Keys
 from deliver.batch import process
@@ -104,6 +105,7 @@ class Scheduled:
         self.sent: list[tuple[Retry, int]] = []
         self.trials: list[tuple[Trial, int]] = []
         self.handed: list[Delivery] = []
+        self.waiting: list[OutgoingMessage] = []
 
     def send(self, retry: Retry, seconds: int) -> None:
         self.sent.append((retry, seconds))
@@ -114,6 +116,10 @@ class Scheduled:
 
     def send_trial(self, trial: Trial, seconds: int) -> None:
         self.trials.append((trial, seconds))
+
+    def wait(self, messages: Sequence[OutgoingMessage]) -> set[int]:
+        self.waiting += messages
+        return set()
 
 
 class Released:

@@ -29,6 +29,7 @@ def health_dependencies(**chosen: Any) -> HealthDependencies:
         "send_later": unexpected,
         "ping": unexpected,
         "retry": unexpected,
+        "wait": unexpected,
         "bus": Bus(unexpected, "default"),
         "ses": None,
         "mail_from": "bellhop@tracker.example",

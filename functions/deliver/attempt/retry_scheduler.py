@@ -43,6 +43,10 @@ class RetryScheduler:
         app = hashlib.sha256(trial.app_id.encode()).hexdigest()[:32]  # an id may be as long as a name
         self._send(trial, f"trial-{app}-{trial.generation}-{trial.number}", seconds)
 
+    def wait(self, messages: Sequence[OutgoingMessage]) -> set[int]:
+        """Have a newer version's messages wait there; the positions of those that the queue did not take."""
+        return self.queue.send_all(messages, self.backoff)
+
     def _send(self, message: Retry | Trial, name: str, seconds: int) -> None:
         if seconds <= MAX_DELAY:
             self.queue.send(OutgoingMessage(deliveries.encode(message), message.app_id, seconds))

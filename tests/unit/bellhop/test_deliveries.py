@@ -1,6 +1,7 @@
 """What goes over the queues, and what was put there by the version before."""
 
 import json
+import zlib
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from bellhop import deliveries, pings
 from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.newer import UnknownKindError
 from tests.support.fakes import app, delivery
 
 TEXT = st.text(max_size=40)
@@ -46,9 +48,16 @@ def test_a_field_that_a_newer_version_added_is_ignored(message: Delivery | Retry
     assert deliveries.decode(json.dumps(newer)) == message
 
 
-def test_another_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="deploy notify and deliver together"):
-        deliveries.decode('{"v": 2}')
+@pytest.mark.parametrize("text", ['{"v": 2}', '{"v": 1, "kind": "from_tomorrow"}'])
+def test_a_newer_version_is_told_from_what_is_no_message_of_ours(text: str) -> None:
+    with pytest.raises(UnknownKindError):
+        deliveries.decode(text)
+
+
+@pytest.mark.parametrize("text", ['{"v": 0}', '{"v": "2"}', '{"v": true}', '{"v": null}', '{"v": 1, "body": ""}'])
+def test_what_no_version_of_ours_sends_is_refused(text: str) -> None:
+    with pytest.raises((ValueError, zlib.error)):
+        deliveries.decode(text)
 
 
 def test_a_ping_is_a_webhook_like_any_other_about_the_app_itself() -> None:

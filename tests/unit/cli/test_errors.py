@@ -3,6 +3,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from pynamodb.exceptions import GetError
 from typer.testing import CliRunner
 
+from bellhop.newer import UnknownKindError
 from infra.cli import errors, stack
 from infra.cli.main import app
 
@@ -18,6 +19,7 @@ from infra.cli.main import app
         (ClientError({"Error": {"Code": "Odd", "Message": "x"}}, "Query"), "AWS refused Query: Odd: x"),
         (GetError("m", NoCredentialsError()), "set AWS_PROFILE"),
         (GetError("odd"), "try again"),
+        (UnknownKindError("record in the state 'x'"), "of a newer version: use the command of that version"),
     ],
 )
 def test_a_fault_of_aws_is_explained_without_a_traceback(

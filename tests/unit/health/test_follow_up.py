@@ -12,12 +12,13 @@ from pynamodb.exceptions import GetError
 
 from bellhop.budget import OutOfBudgetError
 from bellhop.bus import Bus
+from bellhop.newer import UnknownKindError
 from bellhop.registry import App, AuditEntry
 from bellhop.replays import Replay
 from health import follow_up, recovery
 from health.dependencies import HealthDependencies
 from health.follow_up import FollowUpError
-from health.messages import FollowUp, RecoveryCheck, UnknownKindError
+from health.messages import FollowUp, RecoveryCheck
 from health.transitions import enabled_id
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, organization

@@ -1,6 +1,7 @@
 """The health function's batches: what is handled, and what comes back."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from bellhop.budget import Budget
+from bellhop.queues import OutgoingMessage
 from health import app, follow_up, messages
 from health.messages import FollowUp
 from health.review import Scope
@@ -29,6 +31,11 @@ class Handled:
     broken: set[str] = field(default_factory=set)
     seen: list[str] = field(default_factory=list)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    waiting: list[str] = field(default_factory=list)
+
+    def wait(self, messages: Sequence[OutgoingMessage]) -> set[int]:
+        self.waiting += [message.body for message in messages]
+        return set()
 
     def __call__(self, subject: Scope | FollowUp, *_: Any) -> None:
         self.seen.append(subject.app_id)
@@ -40,7 +47,7 @@ class Handled:
 def handled(monkeypatch: pytest.MonkeyPatch) -> Handled:
     made = Handled()
     telemetry = made.telemetry
-    deps = SimpleNamespace(telemetry=telemetry, thresholds=None)
+    deps = SimpleNamespace(telemetry=telemetry, thresholds=None, wait=made.wait)
     monkeypatch.setattr(app, "_open", lambda: (deps, telemetry, Budget()))
     monkeypatch.setattr(app, "review", made)
     monkeypatch.setattr(follow_up, "follow_up", made)
@@ -92,14 +99,11 @@ def test_a_message_that_cannot_be_read_comes_back_alone(handled: Handled) -> Non
         '{"source": "aws.ses", "detail": {"eventType": "DeliveryDelay", "mail": {}}}',
     ],
 )
-def test_a_message_of_a_newer_version_comes_back_and_the_log_says_so_without_a_crash(
-    handled: Handled, body: str
-) -> None:
-    assert failed(queue(body, messages.encode(FollowUp("a", "00000001#disabled")))) == ["m1"]
-    assert handled.seen == ["a"]
-    [(level, text, _)] = handled.telemetry.lines
-    assert level == "warning"
-    assert "it comes back, for a newer version" in text
+def test_a_message_of_a_newer_version_waits_and_the_log_says_so(handled: Handled, body: str) -> None:
+    assert failed(queue(body, messages.encode(FollowUp("a", "00000001#disabled")))) == []
+    assert (handled.seen, handled.waiting) == (["a"], [body])
+    [(level, _, fields)] = handled.telemetry.lines
+    assert (level, list(fields["messages"])) == ("warning", ["m1"])
 
 
 def test_a_field_that_this_version_does_not_know_is_ignored() -> None:

@@ -169,6 +169,10 @@ TROUBLE: dict[str, tuple[dict[Metric, Minutes], set[str]]] = {
         {Metric(NAMESPACE, "MailRefused", (("service", "health"),)): {60: [1.0]}},
         set(),
     ),
+    "a roll-back leaves deliveries that only the newer version knows": (
+        traffic(600) | counted("deliver", NewerVersionWaits=1),
+        {"DeliverNewerVersion", "NewerVersion"},
+    ),
     "a publisher sends malformed events": (dead("IssueEventsDeadLetters"), {"IssueEventsDeadLettersWaiting"}),
 }
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from bellhop.deliveries import Delivery, decode
+from bellhop.newer import WAIT_SECONDS
 from bellhop.queues import MAX_BATCH_BYTES, SENDS, Queue
 from notify.continuation import ATTRIBUTE
 from notify.intake import STOP_SECONDS, TURN, NotifyDependencies, process
@@ -50,7 +51,7 @@ class Sqs:
             raise ConnectionError("no response")
         assert len(Entries) <= 10
         assert sum(len(entry["MessageBody"]) for entry in Entries) <= MAX_BATCH_BYTES
-        taken = [entry for entry in Entries if entry["MessageGroupId"] not in self.refused]
+        taken = [entry for entry in Entries if entry.get("MessageGroupId") not in self.refused]
         for entry in taken:
             self._take(QueueUrl, entry)
         return {"Successful": [{"Id": entry["Id"]} for entry in taken]}
@@ -299,18 +300,31 @@ def test_a_registry_that_stops_responding_half_way_keeps_what_was_enqueued() -> 
 
 
 @pytest.mark.parametrize(
-    "written", ['{"v":2,"after":"in-00003"}', "{}", "[]", "?", '{"v":1,"refused":7}', '{"v":1,"after":{}}', "null"]
+    "written", ['{"v":0,"after":"in-00003"}', "{}", "[]", "?", '{"v":1,"refused":7}', '{"v":1,"after":{}}', "null"]
 )
-def test_a_continuation_of_another_version_waits_visibly_and_its_neighbours_go_on(written: str) -> None:
+def test_a_cursor_that_notify_did_not_write_is_dead_lettered_and_its_neighbours_go_on(written: str) -> None:
     made = world(3)
     made.sqs.publish(issue_event(), issue_event(event_id="ev2"))
     made.sqs.waiting[0]["messageAttributes"] = {ATTRIBUTE: {"stringValue": written}}
     made.invoke()
     assert made.reached() == []
     assert made.reached("ev2") == everyone(made)
-    assert len(made.telemetry.logged("continuation of another version: it will be retried by the queue")) == 1
+    assert len(made.telemetry.logged("event not handled: what is left will be retried by the queue")) == 1
     made.run()
     assert len(made.sqs.dead) == 1
+
+
+def test_a_newer_versions_continuation_waits_as_a_new_message_and_its_neighbours_go_on() -> None:
+    made = world(3)
+    made.sqs.publish(issue_event(), issue_event(event_id="ev2"))
+    made.sqs.waiting[0]["messageAttributes"] = {ATTRIBUTE: {"stringValue": '{"v":2,"after":"in-00003"}'}}
+    made.invoke()
+    assert (made.reached(), made.reached("ev2")) == ([], everyone(made))
+    [waiting] = made.sqs.waiting
+    assert waiting["attributes"]["ApproximateReceiveCount"] == "1"
+    assert waiting["messageAttributes"] == {ATTRIBUTE: {"stringValue": '{"v":2,"after":"in-00003"}'}}
+    assert made.sqs.delays == [WAIT_SECONDS]
+    assert made.telemetry.counts["NewerVersionWaits"] == 1
 
 
 def test_fields_that_a_newer_version_added_are_ignored() -> None:

@@ -446,6 +446,12 @@ def test_an_event_can_go_on_by_a_message_on_its_own_queue_and_one_with_the_fulle
         assert resources("AWS::SQS::Queue")[queue]["MaximumMessageSize"] == MAX_BATCH_BYTES
 
 
+def test_what_fits_on_the_deliveries_queue_fits_where_it_is_handed_over_or_waits() -> None:
+    queues = resources("AWS::SQS::Queue")
+    for name in ("Deliveries", "DeliveriesDeadLetters", "Retries", "RetriesDeadLetters"):
+        assert queues[name]["MaximumMessageSize"] == MAX_BATCH_BYTES
+
+
 def test_chains_of_messages_are_not_taken_for_runaway_recursion() -> None:
     # Unless it is allowed, Lambda ends a chain of messages between a queue and a function after 16 rounds.
     functions = resources("AWS::Lambda::Function")

@@ -1,0 +1,225 @@
+"""What this version writes: each message by its encoder, each item by the code that writes it."""
+
+import base64
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+import boto3
+
+from bellhop import attempts, circuits, deliveries, outcomes, pings, successes
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
+from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.outcomes import Failure, OutcomeDelta
+from bellhop.registry import App, AuditEntry
+from bellhop.replays import Replay
+from bellhop.secrets import SigningSecret
+from deliver.attempt.retry_scheduler import RetryScheduler
+from health import follow_up, messages, transitions
+from health.messages import FollowUp, RecoveryCheck
+from health.rules import EarlyWarning
+from health.transitions import Update
+from notify import continuation
+from notify.continuation import Cursor
+from tests.support.fakes import NOW, SECRET, app, delivery, installation, organization
+from tests.support.health import health_dependencies
+from tests.support.ses import EVIDENCE, Ses
+
+UNIX = NOW.timestamp()
+FAILED = Attempt(1, NOW, 120, "request-1", "http_500", 500, "oops")
+WHOLE = delivery(project_id="web")
+RETRY = Retry(WHOLE.delivery_id, "pager", 2, organization_id="acme")
+FIRST_PASS = Replay("pager", 3, (PARKED, EXHAUSTED), 10.0, UNIX + 90, UNIX)
+CURSOR = Cursor("in-a", refused=("in-0",), enqueued=20)
+CHECK = RecoveryCheck("pager", 2, UNIX, UNIX + 900)
+
+
+def written() -> dict[str, Any]:
+    """Everything, by the names of the samples. Needs the fixture `aws`."""
+    return {name: json.loads(text) for name, text in _messages()} | dict(_items())
+
+
+def _messages() -> Iterator[tuple[str, str]]:
+    yield "delivery", deliveries.encode(WHOLE)
+    yield "delivery.ping", deliveries.encode(pings.make(app(), "2-1"))
+    yield "retry", deliveries.encode(RETRY)
+    yield "retry.reserved", deliveries.encode(replace(RETRY, reserved=True, deferral=3))
+    yield "retry.replay", deliveries.encode(replace(RETRY, replay=True, organization_id=""))
+    yield "trial", deliveries.encode(Trial("pager", 3, 4))
+    yield "retry.scheduled", _scheduled()["Target"]["Input"]
+    yield "continuation", continuation.encode(CURSOR)[continuation.ATTRIBUTE]
+    yield "follow_up", messages.encode(FollowUp("pager", transitions.disabled_id(1)))
+    yield "replay", messages.encode(FIRST_PASS)
+    yield "replay.next_page", messages.encode(replace(FIRST_PASS, after="2026-11-23T12:00#msg", found=9, sent=9))
+    yield "replay.second_pass", messages.encode(replace(FIRST_PASS, passes=1, sent=9))
+    yield "recovery_check", messages.encode(CHECK)
+    yield "recovery_check.pinged", messages.encode(replace(CHECK, number=2, ping=WHOLE.delivery_id))
+    yield "mail_event", json.dumps(_bounce())
+
+
+def _scheduled() -> dict[str, Any]:
+    class Scheduler:
+        made: dict[str, Any]
+
+        def create_schedule(self, **schedule: Any) -> None:
+            self.made = schedule
+
+    made = Scheduler()
+    queue, client = cast("Any", None), cast("Any", made)
+    RetryScheduler(queue, "arn", lambda: client, "g", "role", "dead", lambda: NOW, lambda _: None).send(
+        RETRY, 7200
+    )
+    return made.made
+
+
+def _bounce() -> dict[str, Any]:
+    """What SES writes: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-examples.html"""
+    carried = messages.tags("pager", transitions.disabled_id(1))
+    return {
+        "source": "aws.ses",
+        "detail-type": "Email Bounced",
+        "detail": {
+            "eventType": "Bounce",
+            "bounce": {"bounceType": "Permanent", "bounceSubType": "General"},
+            "mail": {"destination": ["ada@acme.example"], "tags": {n: [v] for n, v in carried.items()}},
+        },
+    }
+
+
+# ---- Items
+
+
+def _items() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from _registry()
+    yield from _outcomes()
+    yield from _attempts()
+    yield from _circuits()
+    yield from _audit()
+
+
+def _registry() -> Iterator[tuple[str, dict[str, Any]]]:
+    organization().save()
+    yield "organization", _item("organizations", organization_id="acme")
+    app().save()
+    yield "app", _item("apps", app_id="pager")
+    app("full", headers={"X-Team": "ops"}, max_per_second=5, auto_enable=True, generation=3).save()
+    yield "app.full", _item("apps", app_id="full")
+    installation(projects=["web"]).save()
+    yield "installation", _item("installations", organization_id="acme", installation_id="in-pager")
+    SigningSecret("pager", secret=SECRET).save()
+    yield "secret", _item("secrets", app_id="pager")
+    SigningSecret("pager", secret=SECRET, previous="cd" * 32, previous_until=UNIX).save()
+    yield "secret.overlap", _item("secrets", app_id="pager")
+
+
+def _outcomes() -> Iterator[tuple[str, dict[str, Any]]]:
+    failure = Failure(NOW.isoformat(), WHOLE.delivery_id, "ev1", "issue.created", "http_500", "oops")
+    delta = OutcomeDelta("pager", "acme", 1, NOW.date(), success=2, error=1, last_failure=failure)
+    outcomes.add(delta, lambda _: None)
+    key = {"scope": "pager#acme", "generation_day": outcomes.generation_day(1, NOW.date())}
+    yield "outcomes", _item("outcomes", **key)
+    yield "stream", {"eventSource": "aws:dynamodb", "dynamodb": {"NewImage": _item("outcomes", **key)}}
+    row = FAILED.row() | {"event_id": "ev1", "event": "issue.created", "delivery_id": WHOLE.delivery_id}
+    successes.pack([("pager", row)], "batch", NOW)
+    pack = f"{NOW.isoformat(timespec='milliseconds')}#batch"
+    yield "successes", _item("successes", bucket=successes.bucket(NOW), pack=pack)
+
+
+def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "attempts.retrying", _opened("msg_retrying", NextState(RETRYING, UNIX + 60, FAILED))
+    attempts.claim("msg_retrying", 2, "worker", NOW, 30)
+    yield "attempts.leased", _record("msg_retrying")
+    _opened("msg_deferred", NextState(RETRYING, UNIX + 60))
+    attempts.defer(Retry("msg_deferred", "pager", 1), UNIX + 900, NOW)
+    yield "attempts.deferred", _record("msg_deferred")
+    yield "attempts.parked", _opened("msg_parked", NextState(PARKED))
+    yield "attempts.exhausted", _opened("msg_exhausted", NextState(EXHAUSTED, attempt=FAILED))
+    yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
+
+
+def _opened(delivery_id: str, state: NextState) -> dict[str, Any]:
+    attempts.open_record(_named(delivery_id), state, NOW, timedelta(days=30))
+    return _record(delivery_id)
+
+
+def _named(delivery_id: str) -> Delivery:
+    return replace(WHOLE, delivery_id=delivery_id)
+
+
+def _record(delivery_id: str) -> dict[str, Any]:
+    return _item("attempts", delivery_id=delivery_id)
+
+
+def _circuits() -> Iterator[tuple[str, dict[str, Any]]]:
+    circuits.strike("pager", 3, 4, now=UNIX, seconds=600)
+    yield "circuit.struck", _circuit("pager")
+    circuits.open_circuit("pager", 3, UNIX, UNIX + 60)
+    yield "circuit.paused", _circuit("pager")
+    circuits.claim_trial("pager", 3, 0, "worker", now=UNIX + 60, seconds=30)
+    circuits.end_trial("pager", "worker", 0, UNIX + 120)
+    circuits.claim_trial("pager", 3, 1, "worker", now=UNIX + 120, seconds=30)
+    yield "circuit.trial", _circuit("pager")
+    circuits.close_circuit("pager", "worker", UNIX + 180)
+    circuits.advance(circuits.load("pager"), None, UNIX + 181.5)
+    yield "circuit.slow_start", _circuit("pager")
+    circuits.advance(circuits.share("pager", "acme"), None, UNIX + 2)
+    circuits.count_parked("pager", "acme", 3, 2)
+    yield "share", _circuit("pager#acme")
+    circuits.list_slow(["pager", "tortoise"])
+    yield "slow_list", _circuit(circuits.SLOW_KEY)
+
+
+def _circuit(key: str) -> dict[str, Any]:
+    return _item("circuits", app_id=key)
+
+
+def _audit() -> Iterator[tuple[str, dict[str, Any]]]:
+    made: list[FollowUp] = []
+    tokens = map(str, itertools.count())
+    deps = health_dependencies(
+        announce=made.append,
+        ses=Ses(),
+        token=lambda: next(tokens),
+        send_later=lambda *_: None,
+        bus=cast("Any", _Bus()),
+    )
+    pager = App.get("pager")
+    transitions.warn(pager, "acme", EarlyWarning("timeouts", 1, 500, 1000, NOW.date()), EVIDENCE, deps)
+    yield "audit.warned", _entry(made)
+    transitions.disable(pager, "acme", "health", EVIDENCE, deps)
+    yield "audit.disabled", _entry(made)
+    follow_up.follow_up(made[-1], deps)
+    yield "audit.followed_up", _entry(made)
+    transitions.enable(
+        App.get("pager"), "operator", {"rule": "operator", "replay": {"states": [PARKED]}}, deps, tell_owners=True
+    )
+    assert follow_up._take_lease(AuditEntry(made[-1].app_id, made[-1].transition_id), deps)
+    yield "audit.leased", _entry(made)
+    pager = App.get("pager")
+    update = Update([App.url.set("https://new.example/in")], App.url == pager.url)
+    transitions.change_url(pager, "https://new.example/in", "operator", update, deps)
+    yield "audit.url_changed", _entry(made)
+
+
+class _Bus:
+    def publish(self, *_: Any) -> None:
+        """Events on the bus are a contract with others."""
+
+
+def _entry(made: list[FollowUp]) -> dict[str, Any]:
+    return _item("audit", app_id=made[-1].app_id, transition_id=made[-1].transition_id)
+
+
+def _item(table: str, **key: str) -> dict[str, Any]:
+    names = {name: {"S": value} for name, value in key.items()}
+    found = boto3.client("dynamodb").get_item(TableName=table, Key=cast("Any", names))["Item"]
+    return {n: {k: _base64(v) for k, v in value.items()} for n, value in found.items()}
+
+
+def _base64(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return sorted(value) if isinstance(value, list) and all(isinstance(each, str) for each in value) else value
