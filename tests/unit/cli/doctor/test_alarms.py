@@ -51,7 +51,7 @@ def test_an_alarm_that_somebody_deleted_is_named() -> None:
             "switched off the actions of NotifyErrors",
             "--alarm-names bellhop-Notify",
         ),
-        (replace(QUIET, actions=()), "1 of 1 alarms tell nobody", "write AlarmTopicArn"),
+        (replace(QUIET, actions=()), "1 alarms tell nobody", "write AlarmTopicArn"),
         (
             replace(QUIET, state="ALARM", description=f"It. See {LINK}."),
             "NotifyErrors is raised: It.",
@@ -121,3 +121,8 @@ def test_nothing_is_raised_if_nobody_would_hear(arns: tuple[str, ...]) -> None:
 
 def test_without_a_quiet_alarm_nothing_is_raised() -> None:
     assert [f.state for f in judge_ring(Bell(None, 1))] == [PROBLEM]
+
+
+def test_an_alarm_that_leaves_it_to_a_composite_alarm_to_tell_somebody_is_no_problem() -> None:
+    [finding] = judge_alarms([QUIET, replace(QUIET, title="DeliverErrors", actions=())])
+    assert finding.state == OK
