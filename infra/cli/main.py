@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from infra.cli.options import AppId, EntryKey, Json, Rate, Recipient, StackName, Yes
+
 
 class _Commands(TyperGroup):
     """Turns the errors of every command into messages for the operator."""
@@ -45,24 +47,6 @@ app = typer.Typer(
 )
 mail = typer.Typer(help="Show or resend the mails about an app.", no_args_is_help=True)
 app.add_typer(mail, name="mail")
-
-StackName = Annotated[
-    str, typer.Option("--stack", envvar="BELLHOP_STACK", help="The CloudFormation stack.", metavar="NAME")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-AppId = Annotated[str, typer.Argument(metavar="APP", help="The app's slug.")]
-EntryKey = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="TRANSITION", help="Its id, as `bellhop app APP` shows it. By default the newest with mails."
-    ),
-]
-Rate = Annotated[
-    float | None,
-    typer.Option(min=0.01, max=1000, metavar="NUMBER", help="Deliveries a second. By default ReplayPerSecond."),
-]
-Recipient = Annotated[str | None, typer.Option("--to", metavar="ADDRESS", help="Only the mail to this owner.")]
 
 
 @app.callback()
