@@ -10,6 +10,9 @@ from botocore.exceptions import ClientError
 from infra.cli.doctor.findings import Finding, ok, parameter, problem, runbook
 from infra.cli.doctor.looking import Check, Deployed
 
+STACK = "AWS::CloudFormation::Stack"
+ALARMS = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}
+METRIC, COMPOSITE = "MetricAlarm", "CompositeAlarm"
 PER_CALL = 100  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
 TOPIC = "arn:aws:sns:REGION:ACCOUNT:NAME"
 SUBSCRIBE = "aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint YOU@YOUR-DOMAIN"
@@ -18,21 +21,32 @@ RING_REASON = "bellhop doctor --ring: nothing is wrong, this tries whether alarm
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm. `title` is its name in infra/monitoring/alarms.yaml; `there` is false if somebody deleted it."""
+    """An alarm. `title` is its name in infra/monitoring; `there` is false if somebody deleted it.
+
+    A `composite` alarm tells of several others.
+    """
 
     title: str
     name: str
     there: bool = True
+    composite: bool = False
     state: str = "OK"
     enabled: bool = True
     actions: tuple[str, ...] = ()
     description: str = ""
 
+    @property
+    def would_tell(self) -> bool:
+        """Whether it tells somebody by itself once it is raised, and takes itself back."""
+        return self.there and not self.composite and self.enabled and bool(self.actions)
+
 
 def read_alarms(deployed: Deployed) -> list[Alarm]:
-    """Read the alarms of the stack."""
-    nested = deployed.resources_of(deployed.resources["Alarms"].physical_id)
-    names = {title: found.physical_id for title, found in nested.items()}
+    """Read the alarms of the stack, which are in stacks within it."""
+    stacks = [found for name, found in deployed.physical_ids(STACK).items() if name.endswith("Alarms")]
+    nested = map(deployed.resources_of, stacks)
+    resources = {title: found for stack in nested for title, found in stack.items()}
+    names = {title: found.physical_id for title, found in resources.items() if found.kind in ALARMS}
     found = {alarm["AlarmName"]: alarm for alarm in _described(deployed, list(names.values()))}
     return [_alarm(title, name, found.get(name)) for title, name in sorted(names.items())]
 
@@ -41,7 +55,10 @@ def _described(deployed: Deployed, names: Sequence[str]) -> Iterator[Mapping[str
     client = deployed.client("cloudwatch")
     for start in range(0, len(names), PER_CALL):
         part = list(names[start : start + PER_CALL])
-        yield from client.describe_alarms(AlarmNames=part, MaxRecords=PER_CALL)["MetricAlarms"]
+        # Composite alarms are described only if they are asked for.
+        found = client.describe_alarms(AlarmNames=part, AlarmTypes=[METRIC, COMPOSITE], MaxRecords=PER_CALL)
+        yield from found["MetricAlarms"]
+        yield from ({"composite": True} | alarm for alarm in found.get("CompositeAlarms", []))
 
 
 def _alarm(title: str, name: str, found: Mapping[str, Any] | None) -> Alarm:
@@ -50,6 +67,7 @@ def _alarm(title: str, name: str, found: Mapping[str, Any] | None) -> Alarm:
     return Alarm(
         title,
         name,
+        composite=found.get("composite", False),
         state=found["StateValue"],
         enabled=found["ActionsEnabled"],
         actions=tuple(found["AlarmActions"]),
@@ -65,7 +83,7 @@ def judge_alarms(alarms: Sequence[Alarm]) -> list[Finding]:
 
 def _missing(alarms: Sequence[Alarm]) -> Iterator[Finding]:
     if gone := ", ".join(alarm.title for alarm in alarms if not alarm.there):
-        yield problem(f"deleted by hand: {gone}", "make them again as infra/monitoring/alarms.yaml has them")
+        yield problem(f"deleted by hand: {gone}", "make them again as infra/monitoring has them")
 
 
 def _silent(alarms: Sequence[Alarm]) -> Iterator[Finding]:
@@ -138,9 +156,13 @@ class Bell:
 
 
 def ring(deployed: Deployed) -> Bell:
-    """Raise an alarm that is not raised, and that would tell somebody. It takes itself back."""
+    """Raise an alarm that is not raised, and that would tell somebody. It takes itself back.
+
+    A composite alarm would stay raised until one of its alarms changes.
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmState.html
+    """
     topic = read_topic(deployed)
-    quiet = [a for a in read_alarms(deployed) if a.there and a.enabled and a.actions and a.state != "ALARM"]
+    quiet = [alarm for alarm in read_alarms(deployed) if alarm.would_tell and alarm.state != "ALARM"]
     if not quiet or not topic.confirmed:
         return Bell(None, topic.confirmed)
     chosen = quiet[0]

@@ -5,8 +5,10 @@ import re
 from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from tests.support.identities import POLICIES, listed, policy
+from tests.support.monitoring import TEMPLATES
 from tests.unit.template.test_template import translated
 
 NAMES = sorted(path.stem for path in POLICIES.glob("*.json"))
@@ -24,6 +26,12 @@ SERVICES = {
     "AWS::SQS::Queue": "sqs",
     "AWS::SQS::QueuePolicy": "sqs",
     "AWS::Scheduler::ScheduleGroup": "scheduler",
+}
+NESTED = {
+    "AWS::CloudWatch::Alarm": {"cloudwatch:*Alarm*"},
+    "AWS::CloudWatch::CompositeAlarm": {"cloudwatch:*Alarm*"},
+    "AWS::CloudWatch::Dashboard": {"cloudwatch:*Dashboard*"},
+    "AWS::Logs::QueryDefinition": {"logs:*QueryDefinition*"},
 }
 
 
@@ -53,6 +61,27 @@ def test_who_deploys_may_make_every_type_of_resource_that_the_template_has() -> 
         action.partition(":")[0] for s in policy("deployer")["Statement"] for action in listed(s["Action"])
     }
     assert set(SERVICES.values()) <= services
+
+
+def test_who_deploys_may_make_the_stacks_within_the_stack_and_what_is_in_them() -> None:
+    kinds = {name: resource["Type"] for name, resource in translated()["Resources"].items()}
+    nested = {name for name, kind in kinds.items() if kind == "AWS::CloudFormation::Stack"}
+    arns = resources(policy("deployer"))
+    assert {f"arn:aws:cloudformation:*:*:stack/bellhop-{name}-*/*" for name in nested} <= set(arns)
+    assert {f"arn:aws:cloudwatch:*:*:alarm:bellhop-{name}-*" for name in nested if name.endswith("Alarms")} <= set(
+        arns
+    )
+    actions = {action for s in policy("deployer")["Statement"] for action in listed(s["Action"])}
+    inside = {r["Type"] for path in TEMPLATES for r in yaml_parse(path.read_text())["Resources"].values()}
+    assert inside == set(NESTED)
+    assert {action for needed in NESTED.values() for action in needed} <= actions
+
+
+def test_who_operates_may_look_at_every_stack_with_alarms_and_ring_one_of_them() -> None:
+    stacks = [name for name in translated()["Resources"] if name.endswith("Alarms")]
+    arns = resources(policy("operator"))
+    assert {f"arn:aws:cloudformation:*:*:stack/bellhop-{name}-*/*" for name in stacks} <= set(arns)
+    assert {f"arn:aws:cloudwatch:*:*:alarm:bellhop-{name}-*" for name in stacks} <= set(arns)
 
 
 def test_who_deploys_may_pass_only_the_functions_roles_and_only_to_lambda() -> None:

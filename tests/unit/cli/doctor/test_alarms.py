@@ -8,7 +8,7 @@ import pytest
 from infra.cli.doctor import alarms
 from infra.cli.doctor.alarms import Alarm, Bell, judge_alarms, judge_ring
 from infra.cli.doctor.findings import OK, PROBLEM
-from tests.unit.cli.doctor.fake_deployment import TOPIC, deployed
+from tests.unit.cli.doctor.fake_deployment import NESTED, RESOURCES, TOPIC, cloudformation, deployed
 from tests.unit.deployment.fake_account import FakeService, refusal
 
 ALARMS, ALARM_TOPIC = alarms.CHECKS
@@ -126,3 +126,24 @@ def test_without_a_quiet_alarm_nothing_is_raised() -> None:
 def test_an_alarm_that_leaves_it_to_a_composite_alarm_to_tell_somebody_is_no_problem() -> None:
     [finding] = judge_alarms([QUIET, replace(QUIET, title="DeliverErrors", actions=())])
     assert finding.state == OK
+
+
+def test_composite_alarms_and_those_of_a_second_stack_were_taken_for_deleted_or_not_looked_at() -> None:
+    second = f"{NESTED}-Own"
+    listed = {"Late": ("AWS::CloudWatch::CompositeAlarm", "bellhop-Late"), "Arns": ("Other", "bellhop-other")}
+    resources = RESOURCES | {"OwnAlarms": ("AWS::CloudFormation::Stack", second)}
+    service = FakeService(
+        describe_alarms={
+            "MetricAlarms": [described("NotifyErrors", AlarmActions=[]), described("RetriesOld", AlarmActions=[])],
+            "CompositeAlarms": [described("Late")],
+        }
+    )
+    stacks = cloudformation(**{"bellhop": resources, second: listed})
+    stack = deployed(cloudwatch=service, cloudformation=stacks, sns=subscriptions("arn:1"))
+    assert [f.text for f in ALARMS.findings(stack)] == ["3 alarms are there, none is raised"]
+    [(_, asked)] = service.calls
+    assert asked["AlarmTypes"] == ["MetricAlarm", "CompositeAlarm"]
+    assert sorted(asked["AlarmNames"]) == ["bellhop-Late", "bellhop-NotifyErrors", "bellhop-RetriesOld"]
+    assert [f.state for f in alarms.RING.findings(stack)] == [
+        PROBLEM
+    ]  # a composite alarm is never raised for a try
