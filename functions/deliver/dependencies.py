@@ -146,12 +146,16 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """A message of the Deliveries queue, or of the Retries queue, which is the `slow_lane`; parsed."""
+    """A message of the Deliveries queue, or of the Retries queue, which is the `slow_lane`; parsed.
+
+    `received`: as the queue delivered it.
+    """
 
     message_id: str
     receive_count: int
     content: Delivery | Retry | Trial
-    slow_lane: bool = False
+    slow_lane: bool
+    received: dict[str, Any] = field(repr=False)
 
     @property
     def ping(self) -> Delivery | None:

@@ -36,7 +36,6 @@ class Intake:
     begun: list[Begun] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
-    _received: dict[str, dict[str, Any]] = field(default_factory=dict)  # by their ids
     _slowest: float = 0.0  # seconds that it took to begin an attempt
 
     def take(self, messages: Iterable[dict[str, Any]]) -> None:
@@ -57,11 +56,11 @@ class Intake:
         read = []
         for message in messages:
             message_id = message["messageId"]
-            self._received[message_id] = message
             try:
                 count = int(message["attributes"]["ApproximateReceiveCount"])
                 slow_lane = message.get("eventSourceARN") == self.deps.slow_lane_arn
-                read.append(QueueMessage(message_id, count, deliveries.decode(message["body"]), slow_lane))
+                content = deliveries.decode(message["body"])
+                read.append(QueueMessage(message_id, count, content, slow_lane, message))
             except UnknownKindError as unknown:
                 self.unknown.append((message, unknown))
             except Exception:  # noqa: BLE001 - the record boundary
@@ -107,7 +106,8 @@ class Intake:
             self.begun += [(message.message_id, pending)] if pending else []
             if pending and not message.slow_lane:
                 self._measure_delay(pending)
-            self._slowest = max(self._slowest, before - self.invocation.time_left())
+            if pending and not pending.trial:  # a trial may have passed over many that are over
+                self._slowest = max(self._slowest, before - self.invocation.time_left())
 
     def _measure_delay(self, pending: PendingAttempt) -> None:
         # Of what waits only for us: in the slow lane apps wait for themselves, and what has a record had to wait.
@@ -155,7 +155,7 @@ class Intake:
 
     def _return(self, what: str, message: QueueMessage, error: Exception | None = None) -> None:
         if isinstance(error, UnknownKindError):
-            self.unknown.append((self._received[message.message_id], error))
+            self.unknown.append((message.received, error))
             return
         self.deps.telemetry.error(
             f"{what}: the queue will deliver its message again",

@@ -97,10 +97,11 @@ def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencie
 def defer(message: QueueMessage, seconds: float, deps: DeliverDependencies, *, reserved: bool) -> None:
     """Have a delivery come back after so many seconds, when its place has come.
 
-    Policy: one whose place is further away than its retries would take is exhausted at once, and stays replayable.
+    Policy: one whose reserved place is further away than its retries would take is exhausted at once, and stays
+    replayable.
     """
     wait, content = -int(-seconds // 1), message.content
-    too_long = wait > deps.policy.span
+    too_long = reserved and wait > deps.policy.span
     if isinstance(content, Retry):
         retry = content if too_long else chain.defer(content, message.receive_count, wait, deps)
     else:
@@ -202,7 +203,7 @@ def _first_retry(message: QueueMessage, wait: int, deps: DeliverDependencies) ->
         return None
     record, known = chain.open_record(delivery, NextState(RETRYING, deps.time() + wait), deps)
     if record:
-        deps.telemetry.info("delivery deferred: its app is over its rate", **names(delivery), seconds=wait)
+        deps.telemetry.info("delivery deferred: a retry makes its first attempt", **names(delivery), seconds=wait)
         return chain.next_retry(record)
     return chain.next_retry(known) if known and known.state == RETRYING and not known.attempts_made else None
 

@@ -205,9 +205,11 @@ def _not_claimed(message: Trial, receive_count: int, app: App, deps: DeliverDepe
     elif again:  # its worker may have died before it sent what follows
         _left_undone(app, message.number, state, deps).send(deps)
         return
-    deps.telemetry.info(
-        "duplicate trial dropped: its circuit is ahead", app_id=message.app_id, trial=message.number
-    )
+    _drop(app, message.number, deps)
+
+
+def _drop(app: App, number: int, deps: DeliverDependencies) -> None:
+    deps.telemetry.info("duplicate trial dropped: its circuit is ahead", app_id=app.app_id, trial=number)
     deps.telemetry.count("DuplicateDropped")
 
 
@@ -221,8 +223,7 @@ def _left_undone(app: App, number: int, state: CircuitState, deps: DeliverDepend
         return NextStep(released=_key(app)) if state.closed_at is not None else NextStep()
     if state.trials == number + 1:
         return _next_trial(app, state.trials, state.next_trial_at - deps.time())
-    deps.telemetry.info("duplicate trial dropped: its circuit is ahead", app_id=app.app_id, trial=number)
-    deps.telemetry.count("DuplicateDropped")
+    _drop(app, number, deps)
     return NextStep()
 
 

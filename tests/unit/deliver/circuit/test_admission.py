@@ -110,6 +110,20 @@ def test_circuits_that_did_not_respond_brought_back_what_is_over_a_rate_until_it
     assert [record(f"msg_{n}").attempts_made for n in range(2)] == [0, 0]
 
 
+def test_circuits_that_did_not_respond_exhausted_what_has_few_retries(
+    deps: DeliverDependencies, apps: dict[str, App], bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: Any) -> None:
+        raise GetError("the table does not respond")
+
+    monkeypatch.setattr(circuits, "share", down)
+    apps["pager"], scheduled = app(max_per_second=3), Scheduled()
+    few = RetryPolicy(delays=(1, 2), lease=30, fresh=190)
+    deps = dataclasses.replace(deps, scheduler=scheduled, policy=few, uniform=lambda low, high: low)
+    assert run(deps, Endpoint(response(200)), *batch(2)) == []
+    assert ([wait for _, wait in scheduled.sent], bus.events) == ([60, 60], [])
+
+
 # ---- The rate limit
 
 
@@ -181,6 +195,14 @@ def crowded(
     return dataclasses.replace(deps, scheduler=Scheduled(), uniform=lambda low, high: low)
 
 
+@pytest.fixture
+def retry(crowded: DeliverDependencies) -> Retry:
+    """A delivery was deferred once."""
+    run(crowded, Endpoint(response(200)), *batch(1))
+    [deferred] = sent(crowded)
+    return deferred
+
+
 def sent(deps: DeliverDependencies) -> list[Retry]:
     """What was deferred since this was asked last."""
     assert isinstance(deps.scheduler, Scheduled)
@@ -189,34 +211,29 @@ def sent(deps: DeliverDependencies) -> list[Retry]:
 
 
 def test_copies_of_a_deferred_delivery_multiplied_from_round_to_round(
-    crowded: DeliverDependencies, clock: Clock
+    crowded: DeliverDependencies, retry: Retry, clock: Clock
 ) -> None:
-    run(crowded, Endpoint(response(200)), *batch(1))
     for number in range(5):
-        [retry] = sent(crowded)
         assert retry.deferral == number
         for copy in range(3):
             clock.move(0.5)
             assert run(crowded, Endpoint(response(200)), queue_message(retry, f"copy{copy}")) == []
+        [retry] = sent(crowded)
     assert recorded(crowded).counts["DuplicateDropped"] == 10
     assert (record("msg_0").deferrals, record("msg_0").next_attempt_at) == (5, clock().timestamp())
 
 
 def test_a_worker_that_died_before_it_sent_what_it_deferred_has_it_sent_by_its_message(
-    crowded: DeliverDependencies, clock: Clock
+    crowded: DeliverDependencies, retry: Retry, clock: Clock
 ) -> None:
-    run(crowded, Endpoint(response(200)), *batch(1))
-    [retry] = sent(crowded)
     assert attempts.defer(retry, T0 + 60, clock())
     assert run(crowded, Endpoint(response(200)), queue_message(retry, receive_count=2)) == []
     assert sent(crowded) == [dataclasses.replace(retry, deferral=1)]
 
 
 def test_a_redriven_copy_of_what_was_deferred_long_ago_and_is_overdue_is_deferred_anew(
-    crowded: DeliverDependencies, clock: Clock
+    crowded: DeliverDependencies, retry: Retry, clock: Clock
 ) -> None:
-    run(crowded, Endpoint(response(200)), *batch(1))
-    [retry] = sent(crowded)
     assert attempts.defer(retry, T0 + 60, clock())
     assert run(crowded, Endpoint(response(200)), queue_message(retry)) == []
     assert sent(crowded) == []
@@ -226,10 +243,8 @@ def test_a_redriven_copy_of_what_was_deferred_long_ago_and_is_overdue_is_deferre
 
 
 def test_a_deferral_whose_response_was_lost_is_followed_by_its_retry(
-    crowded: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    crowded: DeliverDependencies, retry: Retry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(crowded, Endpoint(response(200)), *batch(1))
-    [retry] = sent(crowded)
     defer = attempts.defer
     monkeypatch.setattr(attempts, "defer", lambda *call: defer(*call) and defer(*call))
     assert run(crowded, Endpoint(response(200)), queue_message(retry)) == []
@@ -237,10 +252,8 @@ def test_a_deferral_whose_response_was_lost_is_followed_by_its_retry(
 
 
 def test_a_deferred_copy_comes_back_while_another_worker_makes_the_attempt(
-    crowded: DeliverDependencies, clock: Clock
+    crowded: DeliverDependencies, retry: Retry, clock: Clock
 ) -> None:
-    run(crowded, Endpoint(response(200)), *batch(1))
-    [retry] = sent(crowded)
     assert attempts.claim("msg_0", 1, "other", clock(), 30)
     assert run(crowded, Endpoint(response(200)), queue_message(retry, "copy")) == ["copy"]
     clock.move(31)
@@ -249,13 +262,11 @@ def test_a_deferred_copy_comes_back_while_another_worker_makes_the_attempt(
 
 
 def test_a_retry_after_a_deferred_attempt_counts_its_deferrals_from_nothing(
-    crowded: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    crowded: DeliverDependencies, retry: Retry
 ) -> None:
-    run(crowded, Endpoint(response(200)), *batch(1))
     for _ in range(3):
-        [retry] = sent(crowded)
         run(crowded, Endpoint(response(500)), queue_message(retry))
-    [retry] = sent(crowded)
+        [retry] = sent(crowded)
     run(crowded, Endpoint(response(500)), queue_message(dataclasses.replace(retry, reserved=True)))
     assert sent(crowded) == [Retry("msg_0", "pager", 2, organization_id="acme")]
     assert record("msg_0").deferrals is None

@@ -12,10 +12,11 @@ from bellhop import attempts, circuits, deliveries
 from bellhop.attempts import NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import App
+from deliver.batch import process
 from deliver.circuit import rate, strikes, trial
 from deliver.circuit.known import KnownCircuits
-from deliver.circuit.trial import AGAIN_SECONDS, OVERDUE_SECONDS
-from deliver.dependencies import DeliverDependencies, RetryPolicy
+from deliver.circuit.trial import AGAIN_SECONDS, CANDIDATES, OVERDUE_SECONDS
+from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from tests.support.endpoint import (
     TIMEOUT,
     Clock,
@@ -58,6 +59,10 @@ class Hangs(Endpoint):
     def post(self, *call: Any) -> Any:
         self.clock.move(10)
         return super().post(*call)
+
+
+def unwritable(*_: Any) -> bool:
+    raise UpdateError("the table does not respond")
 
 
 def batch(number: int, name: str = "msg", **changes: Any) -> list[dict[str, Any]]:
@@ -141,10 +146,7 @@ def test_ten_refusals_of_one_organisations_data_paused_the_app_for_another(deps:
 def test_a_circuit_that_cannot_be_written_is_logged_and_not_taken_for_a_lost_count(
     deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> bool:
-        raise UpdateError("the table does not respond")
-
-    monkeypatch.setattr(circuits, "open_circuit", broken)
+    monkeypatch.setattr(circuits, "open_circuit", unwritable)
     assert run(deps, ILL, *batch(10)) == []
     assert counters()["error"] == 10
     [line] = recorded(deps).logged(
@@ -351,6 +353,26 @@ def test_trials_were_wasted_on_deliveries_of_an_installation_that_is_gone(
     assert circuits.load("pager").paused_since is None
 
 
+def test_a_trial_that_passed_over_much_had_its_neighbours_in_the_batch_come_back(
+    deps: DeliverDependencies, apps: dict[str, App], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exhaust = attempts.exhaust
+
+    def slowly(*call: Any) -> Any:
+        clock.move(0.1)
+        return exhaust(*call)
+
+    apps["quick"] = app("quick")
+    pause(deps)
+    run(deps, WELL, *batch(CANDIDATES))
+    clock.move(deps.policy.span + 1)
+    monkeypatch.setattr(attempts, "exhaust", slowly)
+    neighbours = batch(9, "quick", app_id="quick", enqueued_at=deps.time())
+    end = deps.time() + 30
+    invocation = Invocation(lambda: round(1000 * (end - deps.time())))
+    assert process([trial_message(), *neighbours], dataclasses.replace(deps, transport=WELL), invocation) == []
+
+
 # ---- How it ends
 
 
@@ -388,14 +410,11 @@ def test_a_refusal_shows_that_the_endpoint_is_well_and_is_released_with_the_othe
 def test_a_trial_that_was_refused_and_whose_circuit_could_not_be_written_lost_its_delivery(
     deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> bool:
-        raise UpdateError("the table does not respond")
-
     pause(deps)
     run(deps, WELL, *batch(1))
     due(deps, clock)
     with monkeypatch.context() as patch:
-        patch.setattr(circuits, "close_circuit", broken)
+        patch.setattr(circuits, "close_circuit", unwritable)
         assert run(deps, Endpoint(response(422)), trial_message()) == ["trial0"]
     clock.move(61)
     assert run(deps, WELL, trial_message(receive_count=2)) == []
@@ -540,15 +559,12 @@ def test_a_fault_of_ours_in_a_trial_leaves_it_and_its_delivery_free(
 def test_a_trial_that_succeeded_was_posted_again_each_time_its_circuit_could_not_be_written(
     deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> bool:
-        raise UpdateError("the table does not respond")
-
     pause(deps)
     run(deps, WELL, *batch(1))
     due(deps, clock)
     endpoint = Endpoint(response(200))
     with monkeypatch.context() as patch:
-        patch.setattr(circuits, "close_circuit", broken)
+        patch.setattr(circuits, "close_circuit", unwritable)
         assert run(deps, endpoint, trial_message()) == ["trial0"]
     assert (record("msg_0").state, recorded(deps).counts["DeliverySucceeded"]) == ("delivered", 1)
     clock.move(31)
@@ -690,7 +706,7 @@ def test_a_list_that_lags_behind_had_trials_come_one_after_another_without_a_bre
     for number in range(3):
         scheduled.trials = []
         assert run(deps, ILL, trial_message(number)) == []
-        assert [wait for _, wait in scheduled.trials if wait >= AGAIN_SECONDS] != []
+        assert [wait for _, wait in scheduled.trials] == [AGAIN_SECONDS]
         clock.move(31)
 
 
@@ -717,12 +733,9 @@ def test_a_circuit_that_did_not_respond_had_what_it_paused_parked_for_ever_or_br
 def test_an_overdue_trial_that_could_not_be_sent_again_brings_nothing_back(
     deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def down(*_: Any, **__: Any) -> None:
-        raise UpdateError("the table does not respond")
-
     pause(deps)
     clock.move(rate.TRIAL_SECONDS + OVERDUE_SECONDS + deps.policy.lease)
-    monkeypatch.setattr(circuits, "postpone_trial", down)
+    monkeypatch.setattr(circuits, "postpone_trial", unwritable)
     assert run(deps, WELL, *batch(5, "late")) == []
     assert len(parked()) == 5
     assert recorded(deps).logged("overdue trial not sent again: the app's next delivery will try")
