@@ -46,11 +46,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-samples", action="store_true", help="write the unreleased samples of formats anew")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(metafunc.config.getoption("schedules")))
-
-
 @pytest.fixture(scope="module")
 def aws_in_memory() -> Iterator[None]:
     """AWS in memory for one file of tests, with every table: to make them for each test takes most of its time."""

@@ -62,9 +62,8 @@ class PowertoolsTelemetry:
     def flush(self) -> None:
         """Write what this invocation counted and measured, if there is anything, in one line."""
         for name, durations in self._measured.items():
-            for (
-                seconds
-            ) in durations:  # with each hundredth Powertools writes a line: CloudWatch takes no more in one
+            # With each hundredth value Powertools writes a line: CloudWatch takes no more in one.
+            for seconds in durations:
                 self._metrics.add_metric(name=name, unit=MetricUnit.Seconds, value=seconds)
         for name, number in self._counted.items():
             self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)

@@ -144,13 +144,15 @@ def _begin(work: _Work, deps: NotifyDependencies) -> FanOut | None:
 
 def _not_begun(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:
     """The messages of which nothing was done: they go back to the queue."""
-    begun = [w for w in works if w.dead_lettered or w.unknown]
-    begun += [w for w in works if w.fan_out and (w.fan_out.done or w.fan_out.progressed)]
-    idle = [w for w in works if w not in begun]
+    idle = [w for w in works if not (w.dead_lettered or w.unknown or _has_begun(w.fan_out))]
     for work in idle:
         if not work.faulty:  # that was logged with the fault
             deps.telemetry.warning("nothing of the event was enqueued: the queue will retry it", **work.names)
     return idle
+
+
+def _has_begun(fan_out: FanOut | None) -> bool:
+    return bool(fan_out and (fan_out.done or fan_out.progressed))
 
 
 def _wait(works: Iterable[_Work], deps: NotifyDependencies) -> list[str]:

@@ -1,6 +1,7 @@
 """The Lambda one writes first: requests.post and a pynamodb save for each message."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import requests
@@ -24,12 +25,17 @@ class Sent(Model):
 
 def make() -> Measured:
     """The handler."""
-    return Measured(_handle)
+    return posting(requests.post)
 
 
-def _handle(event: Event) -> None:
-    for queue_message in event["Records"]:
-        message = json.loads(queue_message["body"])
-        response = requests.post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
-        at = datetime.now(UTC).isoformat()
-        Sent(message["id"], url=message["url"], status=response.status_code, at=at).save()
+def posting(post: Callable[..., requests.Response]) -> Measured:
+    """The handler, with what posts a webhook."""
+
+    def handle(event: Event) -> None:
+        for queue_message in event["Records"]:
+            message = json.loads(queue_message["body"])
+            response = post(message["url"], message["body"].encode(), headers=JSON, timeout=10)
+            at = datetime.now(UTC).isoformat()
+            Sent(message["id"], url=message["url"], status=response.status_code, at=at).save()
+
+    return Measured(handle)

@@ -107,6 +107,11 @@ def _exhausted(fleet: FaultyFleet) -> list[dict[str, Any]]:
     return [entry for entry in fleet.published if entry["DetailType"].endswith("exhausted")]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("schedules")))
+
+
 @pytest.fixture
 def dynamodb() -> Iterator[FaultyDynamoDB]:
     memory, models = FaultyDynamoDB(), [*MODELS, Share, SlowList]

@@ -51,19 +51,23 @@ def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) 
     A first attempt that finds a record goes on from what the record says: its message was redriven, or its event
     was published again.
     """
-    if pending.record is None:
-        record, known = open_record(pending.delivery, state, deps)
-    elif attempts.finish(pending.record, state, deps.now()):
-        record, known = pending.record, None
+    if pending.record:
+        record, known = _finish(pending.record, state, deps), None
     else:
-        found = attempts.load(pending.delivery.delivery_id)
-        record, known = (found if found and _is_own_write(found, state) else None), None
+        record, known = open_record(pending.delivery, state, deps)
     if record:
         return record
     deps.telemetry.warning("attempt not recorded: another copy of its message is ahead", **pending.names())
     if known:
         _resume(known, 1, deps)
     return None
+
+
+def _finish(claimed: DeliveryRecord, state: NextState, deps: DeliverDependencies) -> DeliveryRecord | None:
+    if attempts.finish(claimed, state, deps.now()):
+        return claimed
+    known = attempts.load(claimed.delivery_id)
+    return known if known and _is_own_write(known, state) else None
 
 
 def open_record(
