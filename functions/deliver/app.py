@@ -33,6 +33,7 @@ from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.guard import EndpointPolicy
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
+from deliver.prefetch import Prefetch
 from deliver.success_buffer import SuccessBuffer
 
 if TYPE_CHECKING:
@@ -97,9 +98,13 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
     # By then every process has read the circuit again, and every batch begun before that has ended.
     settle_seconds = chosen.cache_seconds + chosen.lease_seconds
     transitions = Queue(sqs, chosen.transitions_queue_url)
+    registry = Registry(chosen.cache_seconds, time.time)
+    secrets = Keyring(chosen.cache_seconds, time.time, time.time)
+    known = KnownCircuits(chosen.cache_seconds, time.time, telemetry)
     return DeliverDependencies(
-        registry=Registry(chosen.cache_seconds, time.time),
-        secrets=Keyring(chosen.cache_seconds, time.time, time.time),
+        registry=registry,
+        secrets=secrets,
+        prefetch=Prefetch({App: registry, SigningSecret: secrets, Circuit: known}, telemetry),
         scheduler=_scheduler(chosen, sqs),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         transport=_transport(chosen),
@@ -107,7 +112,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
         buffer=SuccessBuffer(time.time),
-        circuits=KnownCircuits(chosen.cache_seconds, time.time, telemetry),
+        circuits=known,
         slow=SlowApps(chosen.deadline_seconds, time.time, telemetry),
         releases=Releases(transitions, chosen.replay_per_second, settle_seconds, time.time),
         parking=Parking(chosen.parked_per_app, telemetry),

@@ -1,7 +1,7 @@
 """A deliver function with its effects in memory: an endpoint that responds as told, a clock, what came of it."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -98,6 +98,13 @@ class Secrets:
         return self._keys
 
 
+class NoPrefetch:
+    """Reads nothing ahead."""
+
+    def read(self, app_ids: Iterable[str]) -> None:
+        pass
+
+
 class Scheduled:
     """Remembers the retries that were scheduled, and their delays."""
 
@@ -140,6 +147,7 @@ def dependencies(
     return DeliverDependencies(
         registry=apps,
         secrets=Secrets(),
+        prefetch=NoPrefetch(),
         scheduler=scheduler,
         bus=bus,
         transport=Endpoint(TIMEOUT),

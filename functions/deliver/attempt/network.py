@@ -1,15 +1,16 @@
 """Whether it was our own network that failed: unrelated endpoints that just responded are not all gone at once.
 
 One attempt cannot tell whether its endpoint is down or our way out of here: a NAT gateway, a route, a firewall. A
-batch can. Its failures are ours when nobody responded, though the attempts went to several unrelated sites, and
-among them are endpoints of several apps that responded to this process a short while ago.
+process can. Its failures are ours when nobody has responded since the first of them, though the attempts went to
+several unrelated sites, and among them are endpoints of several apps that responded to it a short while ago.
 
-An attacker who can make many hosts of theirs fail at once gains little by it: one response of anybody in the same
-batch shows that the network works; what is excused is made again a minute or two later; and who has not responded
-for `RECENT_SECONDS` excuses nothing.
+An attacker who can make many hosts of theirs fail at once gains little by it: one response of anybody shows that
+the network works; what is excused is made again a minute or two later; and who has not responded for
+`RECENT_SECONDS` excuses nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -17,7 +18,8 @@ from urllib.parse import urlsplit
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
 
-SITES = 5  # that failed in one batch
+SITES = 5  # that failed, one after another or in one batch, within
+FAILED_SECONDS = 120.0  # which is long enough for as many batches of one, each as long as its deadline
 KNOWN_APPS = KNOWN_SITES = 3  # among them, that responded a short while ago
 RECENT_SECONDS = 300.0
 REMEMBERED = 4096  # apps at their sites
@@ -69,14 +71,14 @@ def site(url: str) -> str:
         return ".".join(host.split(".")[-2:])
 
 
-def is_down(attempted: Sequence[Attempted], known: set[tuple[str, str]]) -> bool:
-    """Whether a batch shows that our network failed. `known`: apps at their sites that responded just before."""
-    if any(each.reached for each in attempted):
-        return False
-    places = {each.place for each in attempted if each.unreached}
-    knew = places & known
+def is_down(failed: AbstractSet[tuple[str, str]], known: AbstractSet[tuple[str, str]]) -> bool:
+    """Whether it is our network that failed.
+
+    `failed`: apps at their sites that were not reached since anybody was; `known`: those that responded lately.
+    """
+    knew = failed & known
     return (
-        len({site for _, site in places}) >= SITES
+        len({site for _, site in failed}) >= SITES
         and len({site for _, site in knew}) >= KNOWN_SITES
         and len({app_id for app_id, _ in knew}) >= KNOWN_APPS
     )
@@ -87,14 +89,19 @@ class Network:
 
     def __init__(self) -> None:
         self._responded: dict[tuple[str, str], float] = {}  # the one that responded longest ago comes first
+        self._failed: dict[tuple[str, str], float] = {}  # since anybody was reached
 
     def judge(self, attempted: Sequence[Attempted], now: float) -> NetworkDownError | None:
-        """The fault of ours that the attempts of a batch show, if they do; what responded is remembered."""
-        known = {place for place, at in self._responded.items() if 0 <= now - at < RECENT_SECONDS}
+        """The fault of ours by which a batch reached nobody, if there is one."""
         for each in attempted:
             if isinstance(each.outcome, Response):
                 self._note(each.place, now)
-        if not is_down(attempted, known):
+        if any(each.reached for each in attempted):
+            self._failed.clear()
+            return None
+        self._failed |= {each.place: now for each in attempted if each.unreached}
+        self._failed = _since(self._failed, now, FAILED_SECONDS)
+        if not is_down(self._failed.keys(), _since(self._responded, now, RECENT_SECONDS).keys()):
             return None
         return NetworkDownError("nobody responds, of whom several did just before: it is our network that failed")
 
@@ -103,3 +110,7 @@ class Network:
         self._responded[place] = now
         if len(self._responded) > REMEMBERED:
             del self._responded[next(iter(self._responded))]
+
+
+def _since(places: Mapping[tuple[str, str], float], now: float, seconds: float) -> dict[tuple[str, str], float]:
+    return {place: at for place, at in places.items() if 0 <= now - at < seconds}

@@ -1,11 +1,13 @@
 """When failures of unrelated endpoints are our network's, and when they are not."""
 
+from types import NoneType
 from typing import Any
 
 import pytest
 
 from bellhop import circuits
 from deliver.attempt.network import (
+    FAILED_SECONDS,
     RECENT_SECONDS,
     REMEMBERED,
     SITES,
@@ -44,9 +46,24 @@ def test_when_everybody_who_just_responded_is_gone_at_once_it_is_our_network(net
     assert isinstance(network.judge(failed, NOW + RECENT_SECONDS - 1), NetworkDownError)
 
 
+def test_a_process_that_makes_one_attempt_at_a_time_never_knew_that_its_network_was_down(network: Network) -> None:
+    judged = [network.judge([each], NOW + 10 * n) for n, each in enumerate(attempts(SITES + 1))]
+    assert [type(fault) for fault in judged] == [NoneType] * (SITES - 1) + [NetworkDownError] * 2
+
+
+def test_one_response_in_between_shows_that_the_network_works(network: Network) -> None:
+    for batch in (attempts(SITES - 1), attempts(1, OK), attempts(SITES)[SITES - 1 :]):
+        assert network.judge(batch, NOW) is None
+
+
+def test_failures_of_another_time_do_not_add_up(network: Network) -> None:
+    assert network.judge(attempts(SITES - 1), NOW) is None
+    assert network.judge(attempts(SITES)[SITES - 1 :], NOW + FAILED_SECONDS) is None
+
+
 def test_fewer_sites_than_that_may_well_be_down(network: Network) -> None:
     assert network.judge(attempts(SITES - 1), NOW) is None
-    assert network.judge(attempts(1), NOW) is None
+    assert network.judge(attempts(1), NOW) is None  # the same endpoint again is no further site
 
 
 @pytest.mark.parametrize(
