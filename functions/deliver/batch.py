@@ -118,12 +118,18 @@ def _post_all(begun: Sequence[Begun], deps: DeliverDependencies, invocation: Inv
             hub.start(partial(_attempt, item, deps, invocation))
         while ended := hub.wait(slow_from):
             finished += ended
-        done = {message_id for message_id, *_ in finished}
-        running = [pending for message_id, pending in begun if message_id not in done]
-        deps.slow.list_running({each.app.app_id for each in running if not each.delivery.ping})
+        deps.slow.list_running(_slow_by_themselves(begun, finished))
         while ended := hub.wait():
             finished += ended
     return finished
+
+
+def _slow_by_themselves(begun: Iterable[Begun], finished: Sequence[Finished]) -> set[str]:
+    """The apps whose attempts still run, if any attempt of the batch showed that our network works."""
+    if not any(isinstance(result, PostResult) and isinstance(result.outcome, Response) for *_, result in finished):
+        return set()
+    done = {message_id for message_id, *_ in finished}
+    return {p.app.app_id for message_id, p in begun if message_id not in done and not p.delivery.ping}
 
 
 def _attempt(item: Begun, deps: DeliverDependencies, invocation: Invocation) -> Finished:

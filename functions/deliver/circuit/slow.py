@@ -6,6 +6,7 @@ over to the Retries queue, the slow lane, which has processes of its own. There 
 response takes the app off the list, but not at once.
 
 An app is listed as soon as its attempt is slow, while it still runs: the others need not learn it the same way.
+But only if another attempt of the batch got a response: else it may be our network that hangs.
 """
 
 from collections.abc import Callable, Mapping

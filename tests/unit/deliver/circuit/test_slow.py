@@ -171,14 +171,14 @@ def test_a_full_list_begins_anew(aws: None, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Hanging(Endpoint):
-    """An endpoint that responds only once the list has its app, or never will."""
+    """An endpoint at which the app "pager" gets a response only once the list has an app, or never will."""
 
     def __init__(self) -> None:
         super().__init__(response(200))
         self.listed = frozenset[str]()
 
     def post(self, *call: Any) -> Any:
-        for _ in range(500):
+        for _ in range(500 if call[0] == "pager" else 0):
             self.listed = circuits.slow_apps()
             if self.listed:
                 break
@@ -186,26 +186,37 @@ class Hanging(Endpoint):
         return super().post(*call)
 
 
-def test_an_attempt_that_hung_was_listed_only_when_it_had_ended(deps: DeliverDependencies) -> None:
-    hasty = dataclasses.replace(deps, deadline=0.02, slow=SlowApps(0.02, deps.time, deps.telemetry))
+@pytest.fixture
+def hasty(deps: DeliverDependencies, apps: dict[str, App]) -> DeliverDependencies:
+    """Two apps, and attempts that are slow at once."""
+    apps["quick"] = app("quick")
+    return dataclasses.replace(deps, deadline=0.02, slow=SlowApps(0.02, deps.time, deps.telemetry))
+
+
+def test_an_attempt_that_hung_was_listed_only_when_it_had_ended(hasty: DeliverDependencies) -> None:
     endpoint = Hanging()
-    assert run(hasty, endpoint, *batch(1)) == []
+    assert run(hasty, endpoint, *batch(1), *batch(1, "quick", "quick")) == []
     assert endpoint.listed == {"pager"}
     assert "pager" in hasty.slow
 
 
-def test_a_ping_that_hangs_lists_no_app(deps: DeliverDependencies) -> None:
-    hasty = SlowApps(0.0, deps.time, deps.telemetry)
+def test_where_nobody_responds_it_may_be_our_network_that_hangs(hasty: DeliverDependencies) -> None:
+    assert run(hasty, Pausing(response(200)), *batch(1)) == []
+    assert hasty.slow._listing is None
+
+
+def test_a_ping_that_hangs_lists_no_app(hasty: DeliverDependencies) -> None:
     ping = queue_message(delivery(delivery_id="ping", ping=True), "ping")
-    assert run(dataclasses.replace(deps, slow=hasty), Pausing(response(200)), ping) == []
-    assert hasty._listing is None
+    assert run(hasty, Pausing(response(200)), ping, *batch(1, "quick", "quick")) == []
+    assert hasty.slow._listing is None
 
 
 class Pausing(Endpoint):
-    """Lets the other attempts of its batch run."""
+    """Takes longer for the app "pager" than an attempt may without being slow."""
 
     def post(self, *call: Any) -> Any:
-        hub.pause(0.0)
+        if call[0] == "pager":
+            hub.pause(0.05)
         return super().post(*call)
 
 
