@@ -14,7 +14,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.backoff import Backoff
 from bellhop.budget import Budget
 from bellhop.bus import Bus
-from bellhop.circuits import Circuit, Share, SlowList
+from bellhop.circuits import Circuit, Outage, Share, SlowList
 from bellhop.clock import utc_now
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
@@ -25,6 +25,7 @@ from bellhop.successes import SuccessPack
 from bellhop.telemetry import PowertoolsTelemetry, Telemetry
 from deliver import batch
 from deliver.attempt.keyring import Keyring
+from deliver.attempt.network import Network, SharedOutages
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
@@ -115,6 +116,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         circuits=known,
         slow=SlowApps(chosen.deadline_seconds, time.time, telemetry),
         releases=Releases(transitions, chosen.replay_per_second, settle_seconds, time.time),
+        network=Network(SharedOutages(telemetry)),
         parking=Parking(chosen.parked_per_app, telemetry),
         telemetry=telemetry,
         now=utc_now,
@@ -154,6 +156,7 @@ def _bind(chosen: Settings) -> None:
             Circuit: chosen.circuits_table,
             Share: chosen.circuits_table,
             SlowList: chosen.circuits_table,
+            Outage: chosen.circuits_table,
         },
     )
     # An ADD whose result is unknown may have counted: nothing below us may repeat it.

@@ -133,7 +133,7 @@ class DeliverDependencies:
     uniform: Callable[[float, float], float]
     token: Callable[[], str]
     backoff: Callable[[int], None]
-    network: Network = field(default_factory=Network)
+    network: Network
 
     def time(self) -> float:
         """Now, in Unix seconds."""

@@ -16,6 +16,7 @@ from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
+from deliver.attempt.network import Network, SharedOutages
 from deliver.attempt.signing import Keys
 from deliver.batch import process
 from deliver.circuit.known import KnownCircuits
@@ -159,6 +160,7 @@ def dependencies(
         slow=SlowApps(10.0, lambda: clock().timestamp(), telemetry),
         releases=Released(),
         parking=Parking(100_000, telemetry),
+        network=Network(SharedOutages(telemetry)),
         telemetry=telemetry,
         now=clock,
         uniform=lambda low, high: 0.0,

@@ -7,14 +7,23 @@ several unrelated sites, and among them are endpoints of several apps that respo
 An attacker who can make many hosts of theirs fail at once gains little by it: one response of anybody shows that
 the network works; what is excused is made again a minute or two later; and who has not responded for
 `RECENT_SECONDS` excuses nothing.
+
+What one process found holds for all, for a while: the processes of the slow lane, which make those attempts again,
+seldom see anybody respond.
 """
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Protocol
 from urllib.parse import urlsplit
 
+from pynamodb.exceptions import PynamoDBException
+
+from bellhop import circuits
+from bellhop.budget import OutOfBudgetError
+from bellhop.telemetry import Telemetry
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
 
@@ -22,6 +31,8 @@ SITES = 5  # that failed, one after another or in one batch, within
 FAILED_SECONDS = 120.0  # which is long enough for as many batches of one, each as long as its deadline
 KNOWN_APPS = KNOWN_SITES = 3  # among them, that responded a short while ago
 RECENT_SECONDS = 300.0
+OUTAGE_SECONDS = 120.0  # for which the other processes take a process's word
+SKEW_SECONDS = 60.0  # by which clocks may differ; a time further ahead is none
 REMEMBERED = 4096  # apps at their sites
 
 _UNREACHED = {"timeout", "dns_error", "connection_error"}
@@ -84,10 +95,46 @@ def is_down(failed: AbstractSet[tuple[str, str]], known: AbstractSet[tuple[str, 
     )
 
 
+class Outages(Protocol):
+    """What all processes together know of outages of our network."""
+
+    def declare(self, now: float) -> None:
+        """Say that there is one now (Unix seconds)."""
+
+    def under_way(self, now: float) -> bool:
+        """Whether a process said so a short while ago."""
+
+
+class SharedOutages:
+    """In the Circuits table.
+
+    Policy: where it does not respond, each process goes by what it found itself.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def declare(self, now: float) -> None:
+        """Say that there is one now (Unix seconds)."""
+        try:
+            circuits.declare_outage(now + OUTAGE_SECONDS)
+        except (PynamoDBException, OutOfBudgetError):
+            self._telemetry.error("outage of our network not written: the other processes find it themselves")
+
+    def under_way(self, now: float) -> bool:
+        """Whether a process said so a short while ago."""
+        try:
+            return now < circuits.outage_until() <= now + OUTAGE_SECONDS + SKEW_SECONDS
+        except (PynamoDBException, OutOfBudgetError):
+            self._telemetry.error("outage of our network not read: this process goes by what it finds itself")
+            return False
+
+
 class Network:
     """What this process knows of the network: which endpoints responded to it, and when."""
 
-    def __init__(self) -> None:
+    def __init__(self, outages: Outages) -> None:
+        self._outages = outages
         self._responded: dict[tuple[str, str], float] = {}  # the one that responded longest ago comes first
         self._failed: dict[tuple[str, str], float] = {}  # since anybody was reached
 
@@ -99,11 +146,16 @@ class Network:
         if any(each.reached for each in attempted):
             self._failed.clear()
             return None
-        self._failed |= {each.place: now for each in attempted if each.unreached}
-        self._failed = _since(self._failed, now, FAILED_SECONDS)
-        if not is_down(self._failed.keys(), _since(self._responded, now, RECENT_SECONDS).keys()):
-            return None
-        return NetworkDownError("nobody responds, of whom several did just before: it is our network that failed")
+        unreached = [each for each in attempted if each.unreached]
+        self._failed = _since(self._failed | {each.place: now for each in unreached}, now, FAILED_SECONDS)
+        if unreached and is_down(self._failed.keys(), _since(self._responded, now, RECENT_SECONDS).keys()):
+            self._outages.declare(now)
+            return NetworkDownError(
+                "nobody responds, of whom several did just before: it is our network that failed"
+            )
+        if unreached and self._outages.under_way(now):
+            return NetworkDownError("nobody responds, and another process just found that our network failed")
+        return None
 
     def _note(self, place: tuple[str, str], now: float) -> None:
         self._responded.pop(place, None)
