@@ -74,7 +74,8 @@ class App(Model):
     organization_id = UnicodeAttribute(null=True)
     url = UnicodeAttribute()
     events: ListAttribute[str] = ListAttribute(default=list)
-    headers: JSONAttribute = JSONAttribute(null=True)  # sent with every webhook; ours win
+    # Its own headers, where 0.1.0 wrote them: `bellhop apply` moves them to its SigningSecret.
+    headers: JSONAttribute = JSONAttribute(null=True)
     max_per_second: NumberAttribute = NumberAttribute(null=True)  # None: no limit
     state = UnicodeAttribute(default=ENABLED)
     generation = NumberAttribute(default=1)
@@ -82,6 +83,9 @@ class App(Model):
         null=True
     )  # while it is off, check its endpoint and switch it on when that works again
     directory = _Directory()
+
+    def __repr__(self) -> str:
+        return f"App({self.app_id!r})"  # the default would print its headers, which may be secret
 
 
 class _ByApp(GlobalSecondaryIndex["Installation"]):  # type: ignore[no-untyped-call]

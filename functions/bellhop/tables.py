@@ -1,6 +1,7 @@
 """Binding the pynamodb models to a stack's tables, reads of several tables at once, and conditional writes."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -8,6 +9,7 @@ from botocore.session import Session
 from pynamodb.connection import Connection
 from pynamodb.exceptions import GetError, PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
 
 from bellhop import aws
 
@@ -110,6 +112,19 @@ def change(item: Model, actions: list[Any], condition: Any) -> bool:
             return False
         raise
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class ItemUpdate:
+    """An update of one item that is made only together with others."""
+
+    item: Model
+    actions: list[Any] = field(repr=False)  # may hold what is secret
+    condition: Any = field(repr=False)
+
+    def join(self, transaction: TransactWrite) -> None:
+        """Make it a part of a transaction."""
+        transaction.update(self.item, actions=self.actions, condition=self.condition)
 
 
 def lost_condition(error: PynamoDBException) -> bool:

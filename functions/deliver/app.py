@@ -100,7 +100,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
     settle_seconds = chosen.cache_seconds + chosen.lease_seconds
     transitions = Queue(sqs, chosen.transitions_queue_url)
     registry = Registry(chosen.cache_seconds, time.time)
-    secrets = Keyring(chosen.cache_seconds, time.time, time.time)
+    secrets = Keyring(registry, time.time)
     known = KnownCircuits(chosen.cache_seconds, time.time, telemetry)
     return DeliverDependencies(
         registry=registry,

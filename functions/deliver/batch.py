@@ -143,7 +143,7 @@ def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invoca
     if invocation.time_left() < deps.deadline + MARGIN_SECONDS:
         return None
     at, request_id = deps.now(), deps.token()
-    headers = signing.headers(pending.delivery, pending.keys, request_id, int(at.timestamp()), pending.app.headers)
+    headers = signing.headers(pending.delivery, pending.keys, request_id, int(at.timestamp()))
     outcome = deps.transport.post(
         pending.app.app_id, pending.app.url, headers, pending.delivery.body, deps.deadline
     )

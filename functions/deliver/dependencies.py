@@ -58,10 +58,10 @@ class Apps(Protocol):
 
 
 class Secrets(Protocol):
-    """The apps' signing secrets."""
+    """The apps' signing secrets and own headers."""
 
-    def keys(self, app_id: str) -> Keys | None:
-        """The app's secrets, or None when it has none."""
+    def keys(self, app: App) -> Keys | None:
+        """The app's secrets and headers, or None when it has no secret."""
 
 
 class Prefetcher(Protocol):

@@ -6,7 +6,7 @@ makes it. What follows (events, mail, replay) is driven by a message on the Tran
 whether that message was sent, and which steps are done.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from pynamodb.transactions import TransactWrite
 
 from bellhop.attempts import PARKED
 from bellhop.registry import DISABLED, ENABLED, INTERNAL, App, AuditEntry, Organization, find
-from bellhop.tables import lost_condition
+from bellhop.tables import ItemUpdate, lost_condition
 from bellhop.telemetry import Telemetry
 from health.messages import FollowUp
 from health.rules import BROKEN, EarlyWarning
@@ -59,10 +59,11 @@ class TransitionDependencies:
 
 @dataclass(frozen=True)
 class Update:
-    """Changes of an app that are made together with a transition, if the condition holds."""
+    """Changes of an app that are made together with a transition, if the condition holds, and `beside` it."""
 
     actions: "list[Action]"
     condition: Any
+    beside: Sequence[ItemUpdate] = ()
 
 
 def warn(
@@ -263,6 +264,8 @@ def _commit(
             else:
                 transaction.condition_check(App, app.app_id, condition=as_read)
             transaction.save(entry, condition=AuditEntry.app_id.does_not_exist())
+            for each in update.beside if update else ():
+                each.join(transaction)
     except TransactWriteError as error:
         if lost_condition(error):
             return False

@@ -82,7 +82,8 @@ REGISTRY = """
 organizations:
   {org}-new: {{name: {name}, owners: [ada@acme.example]}}
 apps:
-  {app}-new: {{name: {name}, organization: {org}-new, url: "{url}", events: [issue]}}
+  {app}-new:
+    {{name: {name}, organization: {org}-new, url: "{url}", events: [issue], headers: {{X-Name: {name}}}}}
 installations:
   - {{app: {app}-new, organization: {org}-new, projects: [{name}]}}
 """

@@ -95,7 +95,7 @@ class Secrets:
     def __init__(self, keys: Keys | None = Keys(SECRET)) -> None:  # noqa: B008 - it never changes
         self._keys = keys
 
-    def keys(self, app_id: str) -> Keys | None:
+    def keys(self, app: App) -> Keys | None:
         return self._keys
 
 

@@ -254,12 +254,12 @@ def prepare(record: DeliveryRecord, app: App | None, deps: DeliverDependencies) 
 
 
 def keys(app: App, deps: DeliverDependencies) -> Keys:
-    """The app's signing secrets.
+    """The app's signing secrets and own headers.
 
     Raises:
         InternalError: it has none; the message must come back.
     """
-    found = deps.secrets.keys(app.app_id)
+    found = deps.secrets.keys(app)
     if found is None:
         raise InternalError(f"app {app.app_id} has no signing secret; run bellhop apply with its registry file")
     return found

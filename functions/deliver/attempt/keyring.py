@@ -1,40 +1,50 @@
-"""The apps' signing secrets, read through a cache."""
+"""The apps' signing secrets and own headers, read through a cache."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from cachetools import TTLCache
+from cachetools import LRUCache
 from pynamodb.models import Model
 
-from bellhop.registry import find
-from bellhop.secrets import SigningSecret
+from bellhop.registry import App, Registry, find
+from bellhop.secrets import SigningSecret, headers_of
 from bellhop.tables import ItemKey
 from deliver.attempt.signing import Keys
 
-CACHED = 10_000  # apps
+CACHED = 10_000  # apps; their headers have 4 KiB at most, and few have any
+
+
+@dataclass(slots=True)
+class _Known:
+    """A row that was read, None where there is none, and the app for which it is used since then."""
+
+    row: SigningSecret | None
+    app: App | None = None
 
 
 class Keyring:
-    """A secret that is changed, added or taken away takes effect within `seconds`.
+    """What is changed takes effect when the app is read again, since its row here is then read again too.
 
-    `monotonic` measures a secret's time in the cache; `time` (Unix seconds) decides whether an overlap has ended.
+    So an app whose headers were moved out of its own row is not without them while both are cached. `time` (Unix
+    seconds) decides whether an overlap has ended.
     """
 
-    def __init__(self, seconds: float, monotonic: Callable[[], float], time: Callable[[], float]) -> None:
-        self._cache: TTLCache[str, SigningSecret | None] = TTLCache(CACHED, seconds, timer=monotonic)
-        self._time = time
+    def __init__(self, registry: Registry, time: Callable[[], float]) -> None:
+        self._registry, self._time = registry, time
+        self._cache: LRUCache[str, _Known] = LRUCache(CACHED)
 
-    def keys(self, app_id: str) -> Keys | None:
-        """The app's secrets, or None when it has none."""
-        try:
-            secret = self._cache[app_id]
-        except KeyError:
-            secret = self._cache[app_id] = find(SigningSecret, app_id)
-        return Keys(secret.secret, secret.live_previous(self._time())) if secret else None
+    def keys(self, app: App) -> Keys | None:
+        """The app's secrets and headers, or None when it has no secret."""
+        known = self._cache.get(app.app_id)
+        if known is None or (known.app is not None and known.app is not app):
+            known = self._cache[app.app_id] = _Known(find(SigningSecret, app.app_id))
+        known.app, row = app, known.row
+        return Keys(row.secret, row.live_previous(self._time()), headers_of(app, row)) if row else None
 
     def lacks(self, key: ItemKey) -> bool:
-        """Whether an app's secrets would have to be read."""
-        return key.hash_key not in self._cache
+        """Whether an app's secrets would have to be read, as they have to when the app has."""
+        return key.hash_key not in self._cache or self._registry.lacks(ItemKey(App, key.hash_key))
 
     def take_in(self, key: ItemKey, item: Model | None) -> None:
         """Keep an app's secrets that were just read; None if it has none."""
-        self._cache[key.hash_key] = item if isinstance(item, SigningSecret) else None
+        self._cache[key.hash_key] = _Known(item if isinstance(item, SigningSecret) else None)

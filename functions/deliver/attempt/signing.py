@@ -24,10 +24,14 @@ DENIED_PREFIXES = ("content-", "webhook-", "sentry-hook-")
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """An app's signing secrets, keyed by their ASCII bytes; `previous` while it overlaps with `current`."""
+    """An app's signing secrets, keyed by their ASCII bytes; `previous` while it overlaps with `current`.
+
+    `headers`: the app's own, which may be secret too.
+    """
 
     current: str
     previous: str | None = None
+    headers: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return "Keys(...)"  # the default would print the secrets
@@ -38,16 +42,14 @@ def denied(name: str) -> bool:
     return name.lower() in DENIED or name.lower().startswith(DENIED_PREFIXES)
 
 
-def headers(
-    delivery: Delivery, keys: Keys, request_id: str, timestamp: int, custom: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def headers(delivery: Delivery, keys: Keys, request_id: str, timestamp: int) -> dict[str, str]:
     """Every header of one attempt. `timestamp` is in Unix seconds; it and `request_id` are new for each attempt.
 
     While two secrets overlap, the Standard header has a signature by each. The classic header has room for one:
     the old secret's, so that a receiver may change to the new one at any time before the overlap ends. Only the
-    Standard signature covers the timestamp. An app's `custom` headers never replace ours.
+    Standard signature covers the timestamp. An app's own headers never replace ours.
     """
-    allowed = {name: value for name, value in (custom or {}).items() if not denied(name)}
+    allowed = {name: value for name, value in (keys.headers or {}).items() if not denied(name)}
     return allowed | {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from bellhop import circuits, outcomes
 from bellhop.circuits import Circuit
 from bellhop.outcomes import COUNTERS, OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation
-from bellhop.secrets import SigningSecret
+from bellhop.secrets import SigningSecret, headers_of
 from deliver.circuit.rate import start_rate
 from health.transitions import DISABLE, WARN
 from infra.cli import stack, terminal
@@ -45,7 +45,7 @@ class AppView:
     """An app at the moment `now` (Unix seconds).
 
     `days` are by organisation, those with counts, oldest first. `rotating_until` (Unix seconds) is the end of the
-    overlap of two signing secrets, None when there is one secret.
+    overlap of two signing secrets, None when there is one secret. `headers` are the app's own, masked.
     """
 
     app: App
@@ -54,6 +54,7 @@ class AppView:
     audit: tuple[AuditEntry, ...]
     circuit: Circuit
     replayable: Replayable
+    headers: Mapping[str, str] | None
     rotating_until: float | None
     now: float
 
@@ -98,6 +99,7 @@ def read(app_id: str, now: datetime) -> AppView:
     app = load_app(app_id)
     installations = tuple(Installation.by_app.query(app_id))
     generation = int(app.generation)
+    row = _secret_row(app_id)
     return AppView(
         app=app,
         installations=installations,
@@ -108,7 +110,8 @@ def read(app_id: str, now: datetime) -> AppView:
         audit=tuple(AuditEntry.query(app_id, scan_index_forward=False, limit=ENTRIES)),
         circuit=circuits.load(app_id),
         replayable=count_replayable(app_id),
-        rotating_until=_rotating_until(app_id, now.timestamp()),
+        headers=headers.masked(headers_of(app, row)),
+        rotating_until=_rotating_until(row, now.timestamp()),
         now=now.timestamp(),
     )
 
@@ -122,7 +125,7 @@ def document(view: AppView) -> dict[str, Any]:
         "url": app.url,
         "events": app.events,
         "generation": int(app.generation),
-        "headers": headers.masked(app.headers),
+        "headers": view.headers,
         "max_per_second": app.max_per_second,
         "auto_enable": bool(app.auto_enable),
         "circuit": _circuit_document(view),
@@ -134,12 +137,16 @@ def document(view: AppView) -> dict[str, Any]:
     }
 
 
-def _rotating_until(app_id: str, now: float) -> float | None:
-    try:  # without the secrets themselves
-        row = SigningSecret.get(app_id, consistent_read=True, attributes_to_get=["app_id", "previous_until"])
+def _secret_row(app_id: str) -> SigningSecret | None:
+    names = ["app_id", "previous_until", "headers"]  # without the secrets themselves
+    try:
+        return SigningSecret.get(app_id, consistent_read=True, attributes_to_get=names)
     except SigningSecret.DoesNotExist:
         return None
-    until = float(row.previous_until or 0)
+
+
+def _rotating_until(row: SigningSecret | None, now: float) -> float | None:
+    until = float(row.previous_until or 0) if row else 0.0
     return until if until > now else None
 
 
@@ -185,8 +192,8 @@ def _print_app(view: AppView, console: Console) -> None:
     labelled(console, "kind", app.kind + (f", of {app.organization_id}" if app.organization_id else ""))
     labelled(console, "url", app.url)
     labelled(console, "events", ", ".join(collapse(app.events)))
-    if app.headers:
-        labelled(console, "headers", ", ".join(f"{name}: {headers.MASK}" for name in app.headers))
+    if view.headers:
+        labelled(console, "headers", ", ".join(f"{name}: {value}" for name, value in view.headers.items()))
     if app.max_per_second is not None:
         labelled(console, "rate", f"at most {float(app.max_per_second):g} a second")
     labelled(console, "circuit", _circuit_text(view))

@@ -2,16 +2,17 @@
 
 Every write is conditional on what the plan saw, so that operators change nothing that they were not shown. Secrets
 are shown before `execute` writes them: what is stored has been seen. A new app and its secret are written in one
-transaction, so neither ever exists without the other.
+transaction, so neither ever exists without the other. So are other changes of an app and those of its headers,
+which stand beside its secret.
 
 A registration and a new URL of an app that is on are written with an audit entry and begin a new generation, so
 that nothing counted before judges what is called from now on.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
@@ -19,8 +20,8 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from bellhop.registry import DISABLED, ENABLED, UNINSTALLED, App, AuditEntry, Installation, Organization, find
-from bellhop.secrets import SigningSecret
-from bellhop.tables import lost_condition
+from bellhop.secrets import SigningSecret, headers_of
+from bellhop.tables import ItemUpdate, lost_condition
 from health import transitions
 from health.transitions import TransitionDependencies, Update
 from infra.cli import signing_secrets
@@ -33,6 +34,7 @@ _MODELS: dict[type[Spec], type[Model]] = {
     AppSpec: App,
     InstallationSpec: Installation,
 }
+_HEADERS = "headers"  # the one field of an app that is not in its own item
 
 
 class ChangedMeanwhileError(CommandError):
@@ -54,30 +56,49 @@ def execute(plan: Plan, deps: TransitionDependencies, actor: str) -> None:
     Raises:
         ChangedMeanwhileError: an item is no longer as the plan saw it; what came before it is written.
     """
-    secrets = dict(plan.secrets)
+    new = {change.spec.app_id for change in plan.changes if isinstance(change.spec, AppSpec) and change.creates}
+    secrets = {app_id: secret for app_id, secret in plan.secrets.items() if app_id in new}
+    for app_id in plan.secrets.keys() - new:  # first, as headers stand beside a secret
+        _add_secret(app_id, plan.secrets[app_id])
     for change in plan.changes:
         registers = isinstance(change.spec, AppSpec) and change.creates  # with a secret, which may be another's
         with _unchanged_since_the_plan(change.spec.label, None if registers else change.spec):
             if isinstance(change.spec, AppSpec) and change.creates:
-                _register(change.spec, secrets, deps, actor)
+                _register(change, change.spec, secrets, deps, actor)
             elif isinstance(change.spec, AppSpec) and "url" in change.fields:
                 _change_url(change, change.spec, deps, actor)
             else:
-                _write(change)
-    for app_id, secret in secrets.items():  # of apps that exist without one
-        with _unchanged_since_the_plan(f"secret of {app_id}"):
-            ours = SigningSecret.secret == secret  # written, with its response lost, and repeated by the SDK
-            SigningSecret(app_id, secret=secret).save(condition=SigningSecret.app_id.does_not_exist() | ours)
+                _write(change, deps)
+
+
+def _add_secret(app_id: str, secret: str) -> None:
+    """Store the secret of an app that exists without one."""
+    with _unchanged_since_the_plan(f"secret of {app_id}"):
+        ours = SigningSecret.secret == secret  # written, with its response lost, and repeated by the SDK
+        SigningSecret(app_id, secret=secret).save(condition=SigningSecret.app_id.does_not_exist() | ours)
 
 
 def _current(desired: RegistryFile) -> Current:
-    specs: dict[Any, Spec] = {}
-    for kind, model in _MODELS.items():
-        wanted = [spec for spec in desired.specs if isinstance(spec, kind)]
-        specs |= {key(spec): spec for spec in map(spec_of, _load(model, wanted))}
-    apps = [spec.app_id for spec in desired.specs if isinstance(spec, AppSpec)]
-    secrets = {row.app_id: row.secret for row in SigningSecret.batch_get(apps, consistent_read=True)}
-    return Current(specs, secrets, {app: _installed_in(app) for app in confined(desired.specs, specs)})
+    wanted = [[spec for spec in desired.specs if isinstance(spec, kind)] for kind in _MODELS]
+    items = [item for of_kind in wanted for item in _load(of_kind)]
+    rows = _secrets(desired.specs)
+    specs = {key(spec): spec for spec in (_stored_spec(item, rows) for item in items)}
+    return Current(
+        specs,
+        {app_id: row.secret for app_id, row in rows.items()},
+        {app: _installed_in(app) for app in confined(desired.specs, specs)},
+        frozenset(item.app_id for item in items if isinstance(item, App) and item.headers is not None),
+    )
+
+
+def _secrets(specs: Iterable[Spec]) -> dict[str, SigningSecret]:
+    apps = [spec.app_id for spec in specs if isinstance(spec, AppSpec)]
+    return {row.app_id: row for row in SigningSecret.batch_get(apps, consistent_read=True)}
+
+
+def _stored_spec(item: Any, rows: Mapping[str, SigningSecret]) -> Spec:
+    spec = spec_of(item)
+    return replace(spec, headers=headers_of(item, rows.get(spec.app_id))) if isinstance(spec, AppSpec) else spec
 
 
 def _installed_in(app_id: str) -> frozenset[str]:
@@ -85,20 +106,36 @@ def _installed_in(app_id: str) -> frozenset[str]:
     return frozenset(row.organization_id for row in rows if row.status != UNINSTALLED)
 
 
-def _load(model: type[Model], specs: Iterable[Spec]) -> Iterable[Any]:
+def _load(specs: Sequence[Spec]) -> Iterable[Any]:
+    """The stored items of specs of one kind."""
+    if not specs:
+        return []
     found = [key(spec)[1:] for spec in specs]
+    model = _MODELS[type(specs[0])]
     return model.batch_get([k if len(k) > 1 else k[0] for k in found], consistent_read=True)
 
 
-def _write(change: Change) -> None:
+def _write(change: Change, deps: TransitionDependencies) -> None:
     item = _item(change.spec)
     if change.creates:
         item.save(condition=_attribute(change.spec, change.spec.KEY[0]).does_not_exist())
     else:
-        item.update(actions=_actions(change), condition=_as_planned(change))
+        _make([ItemUpdate(item, _actions(change), _as_planned(change)), *_headers_update(change)], deps)
 
 
-def _register(spec: AppSpec, secrets: dict[str, str], deps: TransitionDependencies, actor: str) -> None:
+def _make(updates: Sequence[ItemUpdate], deps: TransitionDependencies) -> None:
+    """All of these updates, or none."""
+    if len(updates) == 1:  # a transaction would cost twice as much
+        updates[0].item.update(actions=updates[0].actions, condition=updates[0].condition)
+        return
+    with TransactWrite(connection=deps.connection) as transaction:
+        for update in updates:
+            update.join(transaction)
+
+
+def _register(
+    change: Change, spec: AppSpec, secrets: dict[str, str], deps: TransitionDependencies, actor: str
+) -> None:
     """Write a new app together with its secret, which is then taken from `secrets`."""
     item: App = _item(spec)
     item.uuid, item.state = str(uuid.uuid4()), ENABLED
@@ -106,8 +143,11 @@ def _register(spec: AppSpec, secrets: dict[str, str], deps: TransitionDependenci
     with TransactWrite(connection=deps.connection) as transaction:
         secret = secrets.pop(item.app_id, None)
         if secret:
-            row = SigningSecret(item.app_id, secret=secret)
+            row = SigningSecret(item.app_id, secret=secret, headers=spec.headers)
             transaction.save(row, condition=SigningSecret.app_id.does_not_exist())
+        else:  # it has one from before it was deleted by hand
+            for update in _headers_update(change):
+                update.join(transaction)
         transaction.save(item, condition=App.app_id.does_not_exist())
         transaction.save(entry, condition=AuditEntry.app_id.does_not_exist())
 
@@ -115,17 +155,19 @@ def _register(spec: AppSpec, secrets: dict[str, str], deps: TransitionDependenci
 def _change_url(change: Change, spec: AppSpec, deps: TransitionDependencies, actor: str) -> None:
     """Update an app whose URL changes; while it is on, its new URL begins a new generation."""
     app = find(App, spec.app_id, consistent=True)
-    update = Update(_actions(change), _as_planned(change))
+    update = Update(_actions(change), _as_planned(change), _headers_update(change))
     if app is None or app.state == DISABLED:
         # Nothing is counted while it is off, and switching it on begins a generation anyway.
-        _item(spec).update(actions=update.actions, condition=update.condition & (App.state == DISABLED))
+        off = update.condition & (App.state == DISABLED)
+        _make([ItemUpdate(_item(spec), update.actions, off), *update.beside], deps)
     elif transitions.change_url(app, spec.url, actor, update, deps) is None:
         raise _changed_meanwhile(change.spec.label)
 
 
 def _item(spec: Spec) -> Any:
     model = _MODELS[type(spec)]
-    return model(**{f.name: _stored(getattr(spec, f.name)) for f in fields(spec)})
+    names = [f.name for f in fields(spec) if f.name != _HEADERS]
+    return model(**{name: _stored(getattr(spec, name)) for name in names})
 
 
 def _stored(value: Any) -> Any:
@@ -137,18 +179,38 @@ def _attribute(spec: Spec, name: str) -> Any:
 
 
 def _actions(change: Change) -> list[Any]:
-    return [
-        _attribute(change.spec, name).remove() if new is None else _attribute(change.spec, name).set(_stored(new))
-        for name, (_, new) in change.fields.items()
-    ]
+    return [_action(_attribute(change.spec, name), new) for name, (_, new) in _of_own_item(change)]
+
+
+def _action(attribute: Any, new: Any) -> Any:
+    return attribute.remove() if new is None else attribute.set(_stored(new))
 
 
 def _as_planned(change: Change) -> Any:
     condition = _attribute(change.spec, change.spec.KEY[0]).exists()
-    for name, (old, _) in change.fields.items():
+    for name, (old, _) in _of_own_item(change):
         attribute = _attribute(change.spec, name)
         condition &= attribute.does_not_exist() if old is None else _equals(attribute, _stored(old))
     return condition
+
+
+def _of_own_item(change: Change) -> list[tuple[str, tuple[Any, Any]]]:
+    """What changes in the item of the spec itself: headers are only taken away there."""
+    own = {name: pair for name, pair in change.fields.items() if name != _HEADERS}
+    if _HEADERS in change.fields:
+        own[_HEADERS] = (change.fields[_HEADERS][0] if change.moves_headers else None, None)
+    return list(own.items())
+
+
+def _headers_update(change: Change) -> tuple[ItemUpdate, ...]:
+    """The change of an app's headers, if there is one."""
+    if _HEADERS not in change.fields or not isinstance(change.spec, AppSpec):
+        return ()
+    old, new = change.fields[_HEADERS]
+    row, condition = SigningSecret, SigningSecret.app_id.exists()
+    if not (change.moves_headers or change.creates):  # then what stands there is older, or another app's
+        condition &= row.headers.does_not_exist() if old is None else row.headers == old
+    return (ItemUpdate(row(change.spec.app_id), [_action(row.headers, new)], condition),)
 
 
 def _equals(attribute: Any, value: Any) -> Any:
@@ -169,7 +231,8 @@ def _unchanged_since_the_plan(what: str, spec: Spec | None = None) -> Iterator[N
 
 
 def _is_as_asked(spec: Spec) -> bool:
-    return any(change_of(spec, spec_of(item)) is None for item in _load(_MODELS[type(spec)], [spec]))
+    rows = _secrets([spec])
+    return any(change_of(spec, _stored_spec(item, rows)) is None for item in _load([spec]))
 
 
 def _changed_meanwhile(what: str) -> ChangedMeanwhileError:

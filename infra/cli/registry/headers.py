@@ -50,11 +50,15 @@ def changed(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> lis
 
 
 def difference(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> str:
-    """What a plan shows of a change: which headers are added, removed or changed, never their values."""
+    """What a plan shows of a change: which headers are added, removed or changed, never their values.
+
+    Where none is, their place changes.
+    """
     before, after = old or {}, new or {}
     added = [f"+{name}: {MASK}" for name in after if name not in before]
     removed = [f"-{name}" for name in before if name not in after]
-    return ", ".join([*added, *removed, *(f"{name}: {MASK} changed" for name in changed(old, new))])
+    shown = [*added, *removed, *(f"{name}: {MASK} changed" for name in changed(old, new))]
+    return ", ".join(shown) or "moved beside the signing secret, which only deliver reads"
 
 
 def _value(value: Any, path: Path, document: Document, environ: Mapping[str, str]) -> str | None:

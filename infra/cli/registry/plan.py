@@ -27,21 +27,27 @@ class PlanConflictError(Exception):
 class Current:
     """What the stack has of what the file names, and the stored secrets of its apps.
 
-    `installed` says in which organisations the apps of `confined` are installed.
+    `installed` says in which organisations the apps of `confined` are installed. `unmoved` are the apps whose
+    headers stand in the table Apps, where 0.1.0 wrote them and notify and health can read them.
     """
 
     specs: Mapping[Key, Spec]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     installed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    unmoved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An item to create, or to update: `fields` are the attributes that change, old and new."""
+    """An item to create, or to update: `fields` are the attributes that change, old and new.
+
+    `moves_headers`: an app's headers go from the table Apps to the table Secrets, changed or not.
+    """
 
     spec: Spec
     creates: bool
     fields: Mapping[str, tuple[Any, Any]] = field(repr=False)  # may hold headers
+    moves_headers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,9 @@ def make(desired: RegistryFile, current: Current, generate: Callable[[], str]) -
         PlanConflictError: the file would replace a secret, give an installation to another app, or leave an
             internal app installed in an organisation that does not own it.
     """
-    changes = [change for spec in desired.specs if (change := change_of(spec, current.specs.get(key(spec))))]
+    pairs = [(spec, current.specs.get(key(spec))) for spec in desired.specs]
+    found = [change_of(*pair, moves_headers=_is_unmoved(pair[0], current)) for pair in pairs]
+    changes = [change for change in found if change]
     problems = [*_moved(changes), *_installed_elsewhere(desired, current), *_replaced(desired, current)]
     if problems:
         raise PlanConflictError(problems)
@@ -102,14 +110,19 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def change_of(spec: Spec, stored: Spec | None) -> Change | None:
+def _is_unmoved(spec: Spec, current: Current) -> bool:
+    return isinstance(spec, AppSpec) and spec.app_id in current.unmoved
+
+
+def change_of(spec: Spec, stored: Spec | None, *, moves_headers: bool = False) -> Change | None:
     """What makes the stored item what is asked for; None when it is so already."""
     names = [f.name for f in fields(spec)]
     if stored is None:
         return Change(spec, creates=True, fields={n: (None, getattr(spec, n)) for n in names})
     pairs = {name: (getattr(stored, name), getattr(spec, name)) for name in names}
-    differing = {name: pair for name, pair in pairs.items() if not _same(*pair)}
-    return Change(spec, creates=False, fields=differing) if differing else None
+    moved = {"headers"} if moves_headers else set[str]()
+    differing = {name: pair for name, pair in pairs.items() if name in moved or not _same(*pair)}
+    return Change(spec, creates=False, fields=differing, moves_headers=moves_headers) if differing else None
 
 
 def _same(old: Any, new: Any) -> bool:

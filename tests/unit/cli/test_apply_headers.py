@@ -3,6 +3,7 @@ import json
 import pytest
 
 from bellhop.registry import App
+from bellhop.secrets import SigningSecret
 from tests.unit.cli.cli_runner import EXAMPLE, bellhop, succeed
 
 OWN = "      X-Source: bellhop\n"
@@ -22,9 +23,9 @@ def secret(cloudformation: object, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_headers_and_rate_are_stored_and_go_with_their_lines(secret: str) -> None:
     succeed("apply", "-", "--yes", stdin=secret)
+    assert SigningSecret.get("deploy-bot").headers == {"X-Source": PLAIN, "Authorization": SECRET}
     stored = App.get("deploy-bot")
-    assert stored.headers == {"X-Source": PLAIN, "Authorization": SECRET}
-    assert float(stored.max_per_second) == 5
+    assert (stored.headers, float(stored.max_per_second)) == (None, 5)
     assert succeed("apply", "-", "--yes", stdin=secret) == "0 to create, 0 to update, 7 unchanged.\n"
     without = "\n".join(line for line in secret.splitlines() if not line.startswith(("    max_per", "      ")))
     without = without.replace("    headers:\n", "")
@@ -32,7 +33,38 @@ def test_headers_and_rate_are_stored_and_go_with_their_lines(secret: str) -> Non
     assert "-X-Source, -Authorization" in shown
     assert "5 -> (not set)" in shown
     stored = App.get("deploy-bot")
-    assert [stored.headers, stored.max_per_second] == [None, None]
+    assert [SigningSecret.get("deploy-bot").headers, stored.max_per_second] == [None, None]
+
+
+def written_by_0_1_0(headers: dict[str, str]) -> None:
+    App("deploy-bot").update(actions=[App.headers.set(headers)])
+
+
+def test_headers_that_0_1_0_wrote_are_moved_by_the_next_apply_and_shown_as_moved(secret: str) -> None:
+    both = {"X-Source": PLAIN, "Authorization": SECRET}
+    succeed("apply", "-", "--yes", stdin=secret)
+    SigningSecret("deploy-bot").update(actions=[SigningSecret.headers.remove()])
+    written_by_0_1_0(both)
+    assert "headers    X-Source: ****, Authorization: ****\n" in succeed("app", "deploy-bot")
+    assert "headers         moved beside the signing secret" in succeed("apply", "-", "--yes", stdin=secret)
+    assert (App.get("deploy-bot").headers, SigningSecret.get("deploy-bot").headers) == (None, both)
+    assert succeed("apply", "-", "--yes", stdin=secret) == "0 to create, 0 to update, 7 unchanged.\n"
+
+
+def test_what_0_1_0_wrote_after_a_roll_back_replaces_what_was_moved_before(secret: str) -> None:
+    succeed("apply", "-", "--yes", stdin=secret)
+    written_by_0_1_0({"Authorization": "of the roll-back"})
+    assert "+X-Source: ****, Authorization: **** changed" in succeed("apply", "-", "--yes", stdin=secret)
+    assert App.get("deploy-bot").headers is None
+    assert SigningSecret.get("deploy-bot").headers == {"X-Source": PLAIN, "Authorization": SECRET}
+
+
+def test_headers_of_0_1_0_that_leave_the_file_are_gone_from_both_places(secret: str) -> None:
+    without = EXAMPLE.read_text().replace("    headers:\n" + OWN, "")
+    succeed("apply", "-", "--yes", stdin=without)
+    written_by_0_1_0({"Authorization": SECRET})
+    assert "-Authorization" in succeed("apply", "-", "--yes", stdin=without)
+    assert (App.get("deploy-bot").headers, SigningSecret.get("deploy-bot").headers) == (None, None)
 
 
 def test_no_output_ever_shows_a_value(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ class Caches:
 
         self.telemetry = Recorder()
         self.registry = Registry(60.0, seconds)
-        self.secrets = Keyring(60.0, seconds, seconds)
+        self.secrets = Keyring(self.registry, seconds)
         self.circuits = KnownCircuits(60.0, seconds, self.telemetry)
         models: dict[type[Model], Cache] = {
             App: self.registry,
@@ -67,14 +67,15 @@ def known(caches: Caches, *names: str) -> list[Any]:
     """What the caches say of these apps."""
     found = [caches.registry.app(name) for name in names]
     paused = [each and caches.circuits.state(each).paused_since for each in found]
-    return [each and each.name for each in found] + [caches.secrets.keys(name) for name in names] + paused
+    keys = [each and caches.secrets.keys(each) for each in found]
+    return [each and each.name for each in found] + keys + paused
 
 
 def test_a_batch_of_several_apps_takes_one_read(caches: Caches, calls: list[str]) -> None:
     caches.prefetch.read(["pager", "chat", "pager", "gone"])
     assert known(caches, "pager", "chat") == ["Pager", "Chat", Keys(SECRET), Keys(SECRET), None, NOW]
     assert caches.registry.app("gone") is None
-    assert caches.secrets.keys("gone") is None
+    assert caches.secrets.keys(app("gone")) is None
     assert calls == ["BatchGetItem"]
 
 
@@ -118,3 +119,18 @@ def test_what_was_left_unprocessed_is_read_alone(caches: Caches, monkeypatch: py
     caches.prefetch.read(["pager", "chat"])
     assert caches.circuits.lacks(ItemKey(Circuit, "chat"))
     assert known(caches, "chat") == ["Chat", Keys(SECRET), NOW]
+
+
+def test_an_apps_secrets_are_read_whenever_the_app_is(caches: Caches, calls: list[str], clock: Clock) -> None:
+    caches.prefetch.read(["pager"])
+    found = caches.registry.app("pager")
+    assert found
+    assert caches.secrets.keys(found) == Keys(SECRET)
+    SigningSecret("pager", secret=SECRET, headers={"X-Team": "ops"}).save()
+    calls.clear()
+    clock.move(61)
+    caches.prefetch.read(["pager"])
+    again = caches.registry.app("pager")
+    assert again
+    assert caches.secrets.keys(again) == Keys(SECRET, headers={"X-Team": "ops"})
+    assert calls == ["BatchGetItem"]

@@ -105,7 +105,7 @@ def _registry() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "organization", _item("organizations", organization_id="acme")
     app().save()
     yield "app", _item("apps", app_id="pager")
-    app("full", headers={"X-Team": "ops"}, max_per_second=5, auto_enable=True, generation=3).save()
+    app("full", max_per_second=5, auto_enable=True, generation=3).save()
     yield "app.full", _item("apps", app_id="full")
     installation(projects=["web"]).save()
     yield "installation", _item("installations", organization_id="acme", installation_id="in-pager")
@@ -113,6 +113,8 @@ def _registry() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "secret", _item("secrets", app_id="pager")
     SigningSecret("pager", secret=SECRET, previous="cd" * 32, previous_until=UNIX).save()
     yield "secret.overlap", _item("secrets", app_id="pager")
+    SigningSecret("pager", secret=SECRET, headers={"X-Team": "ops"}).save()
+    yield "secret.headers", _item("secrets", app_id="pager")
 
 
 def _outcomes() -> Iterator[tuple[str, dict[str, Any]]]:

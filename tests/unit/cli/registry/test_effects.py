@@ -287,3 +287,45 @@ def test_an_internal_app_is_not_moved_away_from_an_organisation_that_still_has_i
         hook.update(actions=[Installation.status.set("uninstalled")])
     execute(prepare(moved), connection)
     assert App.get("deploy-bot").organization_id == "globex"
+
+
+def test_a_url_and_headers_change_together_or_not_at_all(connection: Connection) -> None:
+    changed = EXAMPLE.replace("X-Source: bellhop", "X-Source: new").replace(
+        "deploy.acme.example", "new.acme.example"
+    )
+    execute(prepare(EXAMPLE), connection)
+    old_url, plan = App.get("deploy-bot").url, prepare(changed)
+    SigningSecret("deploy-bot").update(actions=[SigningSecret.headers.set({"X-Source": "theirs"})])
+    with pytest.raises(ChangedMeanwhileError):
+        execute(plan, connection)
+    assert App.get("deploy-bot").url == old_url
+    execute(prepare(changed), connection)
+    assert App.get("deploy-bot").url != old_url
+    assert SigningSecret.get("deploy-bot").headers == {"X-Source": "new"}
+
+
+def test_an_app_that_is_off_gets_its_url_and_headers_together(connection: Connection) -> None:
+    execute(prepare(EXAMPLE), connection)
+    App("deploy-bot").update(actions=[App.state.set("disabled")])
+    text = EXAMPLE.replace("X-Source: bellhop", "X-Source: new").replace("deploy.acme.example", "new.acme.example")
+    execute(prepare(text), connection)
+    assert SigningSecret.get("deploy-bot").headers == {"X-Source": "new"}
+    assert prepare(text).empty
+
+
+def test_an_app_registered_again_has_the_headers_of_the_file_and_not_those_of_before(
+    connection: Connection,
+) -> None:
+    execute(prepare(EXAMPLE), connection)
+    secret = SigningSecret.get("deploy-bot").secret
+    App("deploy-bot").delete()
+    execute(prepare(EXAMPLE.replace("X-Source: bellhop", "X-Again: again")), connection)
+    row = SigningSecret.get("deploy-bot")
+    assert (row.secret, row.headers) == (secret, {"X-Again": "again"})
+
+
+def test_an_app_without_a_secret_gets_one_and_its_headers_beside_it(connection: Connection) -> None:
+    execute(prepare(EXAMPLE), connection)
+    SigningSecret.get("deploy-bot").delete()
+    execute(prepare(EXAMPLE), connection)
+    assert SigningSecret.get("deploy-bot").headers == {"X-Source": "bellhop"}

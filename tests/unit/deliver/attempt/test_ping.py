@@ -13,6 +13,7 @@ from bellhop.deliveries import Delivery
 from bellhop.registry import App
 from bellhop.successes import SuccessPack
 from deliver.attempt.ping import KEPT_HEADER_BYTES, bounded
+from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import SendFailure
 from tests.support.endpoint import (
@@ -27,7 +28,7 @@ from tests.support.endpoint import (
     retries,
     run,
 )
-from tests.support.fakes import NOW, app, delivery, queue_message
+from tests.support.fakes import NOW, SECRET, app, delivery, queue_message
 
 PING = pings.make(app(), "1")
 MESSAGE = queue_message(PING, "ping")
@@ -42,9 +43,8 @@ def made() -> dict[str, Any]:
 def test_a_ping_is_signed_and_sent_with_the_apps_own_headers(
     deps: DeliverDependencies, apps: dict[str, App]
 ) -> None:
-    apps["pager"] = app(headers={"X-Team": "red"})
-    endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, MESSAGE) == []
+    endpoint, keys = Endpoint(response(200)), Keys(SECRET, headers={"X-Team": "red"})
+    assert run(dataclasses.replace(deps, secrets=Secrets(keys)), endpoint, MESSAGE) == []
     [(url, headers, body)] = endpoint.posted
     assert (url, body) == (apps["pager"].url, PING.body)
     assert (headers["webhook-id"], headers["Sentry-Hook-Resource"], headers["X-Team"]) == (
