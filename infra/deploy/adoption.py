@@ -62,8 +62,15 @@ def importing(source: Mapping[str, Any], found: Mapping[str, str]) -> Import:
             f"What is adopted refers to {', '.join(missing)}, which would be made anew: adopt them as well, or "
             "only the tables."
         )
+    conditions = {name: c for name, c in source["Conditions"].items() if name in set(_conditions(resources))}
+    references |= set(_references(conditions))
     used = {name: p for name, p in source["Parameters"].items() if name in references}
-    template = {"AWSTemplateFormatVersion": "2010-09-09", "Parameters": used, "Resources": resources}
+    template = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Parameters": used,
+        "Conditions": conditions,
+        "Resources": resources,
+    }
     return Import(template, {name: found[name] for name in resources})
 
 
@@ -86,6 +93,20 @@ def _references(part: Any) -> Iterator[str]:
         case list():
             for value in part:
                 yield from _references(value)
+
+
+def _conditions(part: Any) -> Iterator[str]:
+    """The names of the conditions that decide about a part; none of ours names another."""
+    match part:
+        case {"Fn::If": [str(name), *branches]}:
+            yield name
+            yield from _conditions(branches)
+        case dict():
+            for value in part.values():
+                yield from _conditions(value)
+        case list():
+            for value in part:
+                yield from _conditions(value)
 
 
 def left_behind(account: Account, stack_id: str) -> dict[str, str]:

@@ -42,8 +42,8 @@ def _translate(statement: dict[str, Any]) -> dict[str, Any]:
         return statement | {"Action": [*actions, "sqs:SendMessageBatch"]}
     if actions == ["scheduler:CreateSchedule"]:  # MiniStack ignores the group, which is in the request's body
         return statement | {"Resource": _in_default_group(statement["Resource"])}
-    if actions == ["ses:SendEmail"]:  # MiniStack checks it against no identity, so that only "*" matches
-        return statement | {"Resource": "*"}
+    if actions == ["ses:SendEmail"]:  # MiniStack checks it against no identity and no sender: only "*" matches
+        return {name: value for name, value in statement.items() if name != "Condition"} | {"Resource": "*"}
     return statement
 
 

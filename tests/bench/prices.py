@@ -27,6 +27,7 @@ LOG_GB_MONTH = 0.03
 TABLE_GB_MONTH = 0.25
 RECOVERY_GB_MONTH = 0.20
 SENT_GB = 0.09  # data transfer to the internet
+KEY_MONTH, KEY_REQUEST = 1.00, 3e-6  # of KMS; https://aws.amazon.com/kms/pricing/
 
 SQS_CHUNK = 65_536  # a request is billed for each begun 64 KiB
 WRITE_BYTES, READ_BYTES = 1024, 4096

@@ -1,5 +1,7 @@
 """docs/capacity.md says what the template, the code and the bench say."""
 
+import json
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,9 +11,12 @@ import pytest
 from bellhop import attempts, successes
 from bellhop.attempts import PARKED, DeliveryRecord, NextState
 from bellhop.successes import SuccessPack
+from tests.bench import prices
 from tests.docs import capacity
 from tests.docs.capacity import GROWTH, MARK, PAGE, TABLES
 from tests.support.fakes import NOW, delivery
+from tests.support.identities import listed
+from tests.unit.template.test_rights import ROLES, of_role
 
 WRITES = 500
 
@@ -76,6 +81,27 @@ def test_what_the_sentences_of_the_page_compute_is_right() -> None:
     assert len(capacity.delays()) + 1 == 11
     days = timedelta(seconds=sum(capacity.delays())).total_seconds() / 86_400
     assert round(days) == 3
+
+
+def key_dollars() -> float:
+    """The price of a key for a month, if every role asks it all the time for each queue and table that it uses."""
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html: in each
+    # period a queue asks twice for a sender and once for a receiver. DynamoDB asks again after five minutes.
+    asked = {"sqs:SendMessage": 2, "sqs:ReceiveMessage": 1}
+    requests = 2  # by the publisher
+    for role in ROLES:
+        tables = set[str]()
+        for statement in of_role(role):
+            resources = set(re.findall(r'"Fn::GetAtt": \["(\w+)", "Arn"\]', json.dumps(statement["Resource"])))
+            actions = listed(statement["Action"])
+            requests += sum(asked.get(action, 0) * len(resources) for action in actions)
+            tables |= resources if actions[0].startswith("dynamodb:") else set()
+        requests += len(tables)
+    return prices.KEY_MONTH + requests * 30 * 86_400 / 300 * prices.KEY_REQUEST
+
+
+def test_the_price_of_a_key_is_as_the_page_says() -> None:
+    assert f"it is about {key_dollars():.0f} dollars a month" in prose()
 
 
 def test_the_rounding_never_promises_more_than_there_is() -> None:

