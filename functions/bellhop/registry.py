@@ -22,6 +22,7 @@ from pynamodb.models import Model
 from bellhop.lease import Lease
 
 INTERNAL, UNPUBLISHED, PUBLISHED = "internal", "unpublished", "published"
+KINDS = (INTERNAL, UNPUBLISHED, PUBLISHED)
 ENABLED, DISABLED = "enabled", "disabled"
 INSTALLED, PENDING, UNINSTALLED = "installed", "pending", "uninstalled"
 
@@ -188,6 +189,11 @@ def _weight(value: object) -> int:
         return 1 + sum(map(_weight, value))
     lists = (getattr(value, name, None) or () for name in ("events", "projects", "headers", "owners"))
     return 20 + sum(map(len, lists))
+
+
+def directory(kind: str, after: str | None, limit: int) -> list[App]:
+    """The first `limit` apps of a kind whose ids come after `after`. Rows of the index, without a scan."""
+    return [*App.directory.query(kind, App.app_id > after if after else None, limit=limit)]
 
 
 M = TypeVar("M", bound=Model)

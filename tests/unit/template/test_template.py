@@ -26,7 +26,10 @@ from bellhop.queues import MAX_BATCH_BYTES
 from deliver.dependencies import MARGIN_SECONDS
 from deliver.http.connections import ATTEMPTS
 from deliver.http.guard import EndpointPolicy
+from health.dependencies import OVERDUE_SECONDS, RECEIVES, overdue_seconds
 from health.mail.mailer import MAIL_SECONDS
+from health.messages import AppSweep, RetrySweep, decode
+from health.sweep.retries import RUN_SECONDS
 from tests.conftest import MODELS
 from tests.support.monitoring import FOLDER, TEMPLATES
 
@@ -431,11 +434,29 @@ def test_only_the_scheduler_may_assume_the_schedules_role_and_only_deliver_may_p
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
 
 
-def test_only_the_rule_for_ses_events_may_send_to_the_transitions_queue() -> None:
+def test_only_the_stacks_own_rules_may_send_to_the_transitions_queue() -> None:
     [policy] = resources("AWS::SQS::QueuePolicy").values()
     [statement] = policy["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    assert attribute(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == "MailEventsRule"
+    senders = statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+    assert set(map(attribute, senders)) == set(resources("AWS::Events::Rule")) == {"MailEventsRule", "SweepRule"}
+
+
+def test_both_sweeps_begin_every_hour_by_messages_that_health_knows() -> None:
+    rule = resources("AWS::Events::Rule")["SweepRule"]
+    assert rule["ScheduleExpression"] == "rate(1 hour)"
+    assert [decode(target["Input"]) for target in rule["Targets"]] == [RetrySweep(), AppSweep()]
+    assert RUN_SECONDS < 3600
+
+
+def test_nothing_is_taken_for_lost_while_its_queue_may_still_deliver_it() -> None:
+    health_function = variables("HealthFunction")
+    for name, setting in (("Retries", "DELIVER"), ("Transitions", "HEALTH")):
+        queue = resources("AWS::SQS::Queue")[name]
+        assert float(health_function[f"{setting}_VISIBILITY_SECONDS"]) == value(queue["VisibilityTimeout"])
+        assert queue["RedrivePolicy"]["maxReceiveCount"] == RECEIVES
+    assert overdue_seconds(190, 360) == OVERDUE_SECONDS
+    assert overdue_seconds(190, 3600) == 36_000
 
 
 def test_an_event_can_go_on_by_a_message_on_its_own_queue_and_one_with_the_fullest_cursor_fits() -> None:
