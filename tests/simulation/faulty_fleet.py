@@ -30,7 +30,8 @@ from tests.support.endpoint import response
 from tests.support.fakes import SLOW_LANE, queue_message
 from tests.support.memory_dynamodb import MemoryDynamoDB
 
-HOURLY = "hourly"  # no queue: the rule that begins the sweeps
+RULE = "rule"  # no queue: what begins the sweeps
+SWEEP_SECONDS = 10_800.0  # from one to the next: more rarely than in the template, as each takes time here
 RECEIVES = 10  # of a message, before it is a dead letter
 PROCESSES = 3  # of deliver
 MOST_MESSAGES = 30_000  # that are worked on
@@ -99,7 +100,7 @@ class FaultyFleet(Fleet):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._processes = [self._deliver_dependencies() for _ in range(PROCESSES)]
-        super().due(HOURLY, "", 3600)
+        super().due(RULE, "", SWEEP_SECONDS)
 
     def due(self, queue: str, body: str, delay: float, received: int = 1) -> None:
         """As SQS does it: late by chance, and now and then twice."""
@@ -158,7 +159,7 @@ class FaultyFleet(Fleet):
         self.worked += len(batch)
         assert self.worked < MOST_MESSAGES, "messages multiply, or go round for ever"
         queue, process = batch[0][2], self.faults.chance.randrange(PROCESSES)
-        if queue == HOURLY:
+        if queue == RULE:
             self._begin_sweeps()
             return
         self._deliver = self._processes[process]
@@ -180,7 +181,7 @@ class FaultyFleet(Fleet):
     def _begin_sweeps(self) -> None:
         for sweep in (RetrySweep(), AppSweep()):
             self.due(TRANSITIONS, encode(sweep), 0)
-        super().due(HOURLY, "", 3600)
+        super().due(RULE, "", SWEEP_SECONDS)
 
     def _bring_back(self, queue: str, body: str, received: int) -> None:
         if received >= RECEIVES and queue != STREAM:

@@ -197,8 +197,8 @@ def test_while_no_message_is_lost_the_sweep_finds_nothing(
         installation(app_id).save()
     fleet = FaultyFleet(None, faults=Faults(chance))  # type: ignore[arg-type]
     streaming(fleet, monkeypatch)
-    for day in range(3):
-        for number in range(40):
+    for day in range(2):
+        for number in range(20):
             fleet.publish(issue_event(event_id=f"ev{day}-{number}"), chance.randrange(86_400))
         for app_id in APPS:
             fleet.endpoints[app_id] = chance.choice(ENDPOINTS)
