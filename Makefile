@@ -111,7 +111,7 @@ test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that i
 faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes
 	@.venv/bin/pytest tests/faults -q
 
-simulate: .venv/.ready ## Random faults around the real functions on a virtual clock; SCHEDULES=1000, half a second each
+simulate: .venv/.ready ## Random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
 	@.venv/bin/pytest $(PYTEST) --dist load --schedules $(or $(SCHEDULES),1000) tests/simulation/test_accounting.py
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
