@@ -9,7 +9,7 @@ SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test lint sam-validate format unit coverage test-pythons bench faults simulate sam-local build deploy adopt lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate sam-local build deploy adopt lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,12 @@ $(UV): requirements-uv.txt
 find_python = for python in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1).*/bin/python$(1); do \
 	"$$python" -c 'import sys; print(sys.executable)' 2>/dev/null && break; done
 
+# The one tool that is no Python. Nothing of what it installs runs scripts then, and npm checks every hash of the lock.
+.venv-node/.ready: tests/witness/package.json tests/witness/package-lock.json
+	@rm -rf $(@D).new && mkdir $(@D).new && cp $^ $(@D).new
+	@npm ci --prefix $(@D).new --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $(@D).new/.ready && rm -rf $(@D) && mv $(@D).new $(@D)
+
 .PRECIOUS: .venv-3.%/.ready
 .venv-3.%/.ready: requirements-dev.txt pyproject.toml | $(UV)
 	@test -n "$$($(call find_python,3.$*))" || \
@@ -107,6 +113,11 @@ test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that i
 		if test -n "$$($(call find_python,$$version))" -o "$(origin PYTHONS)" != file; then \
 			echo "Python $$version"; $(MAKE) --no-print-directory unit-$$version || exit; \
 		else echo "Python $$version is neither on the PATH nor under pyenv: skipped."; fi; done
+
+witness: .venv/.ready ## The unit tests that use tables, on a second implementation of DynamoDB; needs Node.js
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --no-print-directory .venv-node/.ready && .venv/bin/pytest $(PYTEST) --witness -rs $(TESTS); \
+	else echo "Node.js is not here: the tables were not tested with dynalite."; fi
 
 faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes
 	@.venv/bin/pytest tests/faults -q

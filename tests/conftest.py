@@ -13,11 +13,13 @@ from moto.backends import get_backend
 from bellhop import aws as aws_session
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
-from bellhop.circuits import Circuit, Share, SlowList
+from bellhop.circuits import Circuit, Outage, Share, SlowList
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessPack
+from tests.support import dynalite as second_dynamodb
+from tests.support.dynalite import Dynalite
 
 # A slow machine must not fail a property.
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,10 +46,30 @@ NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--schedules", type=int, default=60, help="random schedules of faults that are simulated")
     parser.addoption("--write-samples", action="store_true", help="write the unreleased samples of formats anew")
+    parser.addoption(
+        "--witness", action="store_true", help="only tests that use tables, with dynalite's for moto's"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--witness"):
+        others = [item for item in items if "aws_in_memory" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+@pytest.fixture(scope="session")
+def dynalite(pytestconfig: pytest.Config) -> Iterator[Dynalite | None]:
+    """What keeps the tables with --witness; None where moto does."""
+    if pytestconfig.getoption("--witness"):
+        with second_dynamodb.running() as witness:
+            yield witness
+    else:
+        yield None
 
 
 @pytest.fixture(scope="module")
-def aws_in_memory() -> Iterator[None]:
+def aws_in_memory(dynalite: Dynalite | None) -> Iterator[None]:
     """AWS in memory for one file of tests, with every table: to make them for each test takes most of its time."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [n for n in os.environ if n.startswith("AWS_")]:
@@ -57,17 +79,24 @@ def aws_in_memory() -> Iterator[None]:
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         aws_session.core.cache_clear()  # its credentials and its mock may be those of another file
         serialize_calls(patch)
+        if dynalite:
+            dynalite.witness_calls(patch)
         with mock_aws():
             bind_models()
             for model in MODELS:
-                model.create_table(billing_mode="PAY_PER_REQUEST")
+                if not model.exists():  # with dynalite, the file of tests before has made them
+                    model.create_table(billing_mode="PAY_PER_REQUEST")
+            if dynalite:
+                dynalite.await_tables()
             yield
         aws_session.core.cache_clear()
 
 
 @pytest.fixture
-def aws(aws_in_memory: None) -> None:
+def aws(aws_in_memory: None, dynalite: Dynalite | None) -> None:
     """AWS as each test finds it: the tables are empty, and nothing else is there."""
+    if dynalite:
+        dynalite.clear()
     for table in get_backend("dynamodb")[ACCOUNT][REGION].tables.values():
         table.items.clear()
     for service in ("sqs", "scheduler"):
@@ -76,7 +105,7 @@ def aws(aws_in_memory: None) -> None:
 
 
 def bind_models() -> None:
-    shared = dict.fromkeys([Share, SlowList], NAMES[Circuit])
+    shared = dict.fromkeys([Share, SlowList, Outage], NAMES[Circuit])
     tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | shared)
 
 

@@ -68,7 +68,17 @@ class SlowList(Model):
     apps: UnicodeSetAttribute = UnicodeSetAttribute(null=True)
 
 
-SLOW_KEY = "#slow"  # no app's id has this form
+class Outage(Model):
+    """The outage of our own network, until when it is taken for one (Unix seconds). In the same table."""
+
+    class Meta:
+        table_name = "circuits"
+
+    key = UnicodeAttribute(hash_key=True, attr_name="app_id")
+    until = NumberAttribute(null=True)
+
+
+SLOW_KEY, NETWORK_KEY = "#slow", "#network"  # no app's id has this form
 MOST_SLOW = 2000  # apps on the list: a write of it costs a unit for each kilobyte
 TRIAL_LEASE = Lease(Circuit.trial_lease_until, Circuit.trial_lease)
 
@@ -213,6 +223,19 @@ def unlist_slow(app_ids: Iterable[str]) -> frozenset[str]:
     row = SlowList(SLOW_KEY)
     row.update(actions=[SlowList.apps.delete(set(app_ids))])
     return frozenset(row.apps or ())
+
+
+def outage_until() -> float:
+    """Until when, in Unix seconds, our network is taken to be down; 0 when it never was."""
+    try:
+        return float(Outage.get(NETWORK_KEY).until or 0.0)
+    except Outage.DoesNotExist:
+        return 0.0
+
+
+def declare_outage(until: float) -> None:
+    """Have all functions take our network to be down until then, in Unix seconds."""
+    Outage(NETWORK_KEY).update(actions=[Outage.until.set(until)])
 
 
 def count_parked(app_id: str, organization_id: str, generation: int, number: int) -> int:

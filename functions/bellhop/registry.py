@@ -20,6 +20,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProject
 from pynamodb.models import Model
 
 from bellhop.lease import Lease
+from bellhop.tables import ItemKey
 
 INTERNAL, UNPUBLISHED, PUBLISHED = "internal", "unpublished", "published"
 KINDS = (INTERNAL, UNPUBLISHED, PUBLISHED)
@@ -145,37 +146,51 @@ class Registry:
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float], size: int = CACHED_VALUES) -> None:
-        self._cache: TTLCache[tuple[str, str], object] = TTLCache(size, seconds, timer=clock, getsizeof=_weight)
+        self._cache: TTLCache[tuple[str, str] | ItemKey, object] = TTLCache(
+            size, seconds, timer=clock, getsizeof=_weight
+        )
 
     def organization(self, organization_id: str) -> Organization | None:
         """The organisation, or None if there is none with that id."""
-        return self._cached("organization", organization_id, lambda: find(Organization, organization_id))
+        key = ItemKey(Organization, organization_id)
+        return self._cached(key, lambda: find(Organization, organization_id))
 
     def app(self, app_id: str) -> App | None:
         """The app, or None if there is none with that id."""
-        return self._cached("app", app_id, lambda: find(App, app_id))
+        return self._cached(ItemKey(App, app_id), lambda: find(App, app_id))
 
     def installation(self, organization_id: str, installation_id: str) -> Installation | None:
         """One installation, or None if there is none with that id."""
-        key = f"{organization_id}#{installation_id}"
-        return self._cached("installation", key, lambda: find(Installation, organization_id, installation_id))
+        key = "installation", f"{organization_id}#{installation_id}"
+        return self._cached(key, lambda: find(Installation, organization_id, installation_id))
 
     def installations(self, organization_id: str, after: str | None = None) -> list[Installation]:
         """The first PAGE installations whose ids come after `after`, by their ids, whatever their status.
 
         If there are fewer than PAGE, they are the organisation's last.
         """
-        key = f"{organization_id}#{after or ''}"
-        return self._cached("installations", key, lambda: _page(organization_id, after))
+        key = "installations", f"{organization_id}#{after or ''}"
+        return self._cached(key, lambda: _page(organization_id, after))
 
-    def _cached(self, kind: str, key: str, read: Callable[[], T]) -> T:
-        known = self._cache.get((kind, key), self)
+    def lacks(self, key: ItemKey) -> bool:
+        """Whether an organisation or app would have to be read."""
+        return key not in self._cache
+
+    def take_in(self, key: ItemKey, item: Model | None) -> None:
+        """Keep an organisation or app that was just read; None if there is none with that key."""
+        self._keep(key, item)
+
+    def _cached(self, key: tuple[str, str] | ItemKey, read: Callable[[], T]) -> T:
+        known = self._cache.get(key, self)
         if known is not self:
             return known  # type: ignore[return-value]
         value = read()
-        if _weight(value) <= self._cache.maxsize:  # cachetools refuses what could never fit
-            self._cache[kind, key] = value
+        self._keep(key, value)
         return value
+
+    def _keep(self, key: tuple[str, str] | ItemKey, value: object) -> None:
+        if _weight(value) <= self._cache.maxsize:  # cachetools refuses what could never fit
+            self._cache[key] = value
 
 
 def _page(organization_id: str, after: str | None) -> list[Installation]:

@@ -1,15 +1,25 @@
-"""Binding the pynamodb models to a stack's tables, and conditional writes."""
+"""Binding the pynamodb models to a stack's tables, reads of several tables at once, and conditional writes."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 from pynamodb.connection import Connection
-from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
+from pynamodb.exceptions import GetError, PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.models import Model
 
 from bellhop import aws
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+MOST_AT_ONCE = 100  # items
+
+
+class ItemKey(NamedTuple):
+    """An item of a model whose table has no sort key."""
+
+    model: type[Model]
+    hash_key: str
 
 
 class _Connection(Connection):
@@ -41,6 +51,50 @@ def bind(connection: Connection, names: Mapping[type[Model], str]) -> None:
             connection.add_meta_table(table.get_meta_table())
             shared.add(name)
         table.connection = connection
+
+
+def read_at_once(keys: Collection[ItemKey]) -> dict[ItemKey, Model | None]:
+    """Read items of several tables together, eventually consistent; None for one that is not there.
+
+    The models must share a connection. What DynamoDB leaves unprocessed is not in the result.
+
+    Raises:
+        GetError: DynamoDB did not respond, or refused.
+    """
+    found: dict[ItemKey, Model | None] = {}
+    ordered = sorted(keys, key=lambda key: (key.model.Meta.table_name, key.hash_key))
+    for start in range(0, len(ordered), MOST_AT_ONCE):
+        found |= _read_page(ordered[start : start + MOST_AT_ONCE])
+    return found
+
+
+def _read_page(keys: Sequence[ItemKey]) -> dict[ItemKey, Model | None]:
+    connection, requests = _connection(keys[0].model), dict[str, dict[str, list[Any]]]()
+    for key in keys:
+        table = key.model.Meta.table_name
+        requests.setdefault(table, {"Keys": []})["Keys"].append(_identifier(connection, key))
+    try:
+        response = connection.dispatch("BatchGetItem", {"RequestItems": requests})
+    except (BotoCoreError, ClientError) as error:
+        raise GetError(f"items not read: {error}", error) from error
+    found: dict[ItemKey, Model | None] = {}
+    for key in keys:
+        table, identifier = key.model.Meta.table_name, _identifier(connection, key)
+        if identifier in response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", []):
+            continue
+        items = response["Responses"].get(table, [])
+        raw = next((item for item in items if identifier.items() <= item.items()), None)
+        found[key] = key.model.from_raw_data(raw) if raw else None
+    return found
+
+
+def _identifier(connection: Connection, key: ItemKey) -> dict[str, Any]:
+    names: dict[str, Any] = connection.get_identifier_map(key.model.Meta.table_name, key.hash_key)["Key"]
+    return names
+
+
+def _connection(model: type[Model]) -> Connection:
+    return model._get_connection().connection  # noqa: SLF001 - as in bind()
 
 
 def change(item: Model, actions: list[Any], condition: Any) -> bool:

@@ -14,7 +14,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.backoff import Backoff
 from bellhop.budget import Budget
 from bellhop.bus import Bus
-from bellhop.circuits import Circuit, Share, SlowList
+from bellhop.circuits import Circuit, Outage, Share, SlowList
 from bellhop.clock import utc_now
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
@@ -25,6 +25,7 @@ from bellhop.successes import SuccessPack
 from bellhop.telemetry import PowertoolsTelemetry, Telemetry
 from deliver import batch
 from deliver.attempt.keyring import Keyring
+from deliver.attempt.network import Network, SharedOutages
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
@@ -33,6 +34,7 @@ from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.guard import EndpointPolicy
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
+from deliver.prefetch import Prefetch
 from deliver.success_buffer import SuccessBuffer
 
 if TYPE_CHECKING:
@@ -97,9 +99,13 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
     # By then every process has read the circuit again, and every batch begun before that has ended.
     settle_seconds = chosen.cache_seconds + chosen.lease_seconds
     transitions = Queue(sqs, chosen.transitions_queue_url)
+    registry = Registry(chosen.cache_seconds, time.time)
+    secrets = Keyring(chosen.cache_seconds, time.time, time.time)
+    known = KnownCircuits(chosen.cache_seconds, time.time, telemetry)
     return DeliverDependencies(
-        registry=Registry(chosen.cache_seconds, time.time),
-        secrets=Keyring(chosen.cache_seconds, time.time, time.time),
+        registry=registry,
+        secrets=secrets,
+        prefetch=Prefetch({App: registry, SigningSecret: secrets, Circuit: known}, telemetry),
         scheduler=_scheduler(chosen, sqs),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         transport=_transport(chosen),
@@ -107,9 +113,10 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
         buffer=SuccessBuffer(time.time),
-        circuits=KnownCircuits(chosen.cache_seconds, time.time, telemetry),
+        circuits=known,
         slow=SlowApps(chosen.deadline_seconds, time.time, telemetry),
         releases=Releases(transitions, chosen.replay_per_second, settle_seconds, time.time),
+        network=Network(SharedOutages(telemetry)),
         parking=Parking(chosen.parked_per_app, telemetry),
         telemetry=telemetry,
         now=utc_now,
@@ -149,6 +156,7 @@ def _bind(chosen: Settings) -> None:
             Circuit: chosen.circuits_table,
             Share: chosen.circuits_table,
             SlowList: chosen.circuits_table,
+            Outage: chosen.circuits_table,
         },
     )
     # An ADD whose result is unknown may have counted: nothing below us may repeat it.

@@ -1,9 +1,10 @@
 """One batch, from queue messages to acknowledgements: begin the attempts, post them all at once, write everything.
 
 How attempts begin is in intake.py. The three stages never overlap. What was written while posts still run would
-hold them up, and could make a healthy endpoint miss its deadline. So no client of AWS is used by two at a time.
+hold them up, and could make a healthy endpoint miss its deadline. One write, in circuit/slow.py, has a thread.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -111,12 +112,24 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
 def _post_all(begun: Sequence[Begun], deps: DeliverDependencies, invocation: Invocation) -> list[Finished]:
     """Make the attempts side by side; return each with its result, in the order in which they finish."""
     finished, hub = list[Finished](), Hub[Finished]()
+    slow_from = time.monotonic() + deps.slow.limit
     with closing(hub):
         for item in begun:
             hub.start(partial(_attempt, item, deps, invocation))
+        while ended := hub.wait(slow_from):
+            finished += ended
+        deps.slow.list_running(_slow_by_themselves(begun, finished))
         while ended := hub.wait():
             finished += ended
     return finished
+
+
+def _slow_by_themselves(begun: Iterable[Begun], finished: Sequence[Finished]) -> set[str]:
+    """The apps whose attempts still run, if any attempt of the batch showed that our network works."""
+    if not any(isinstance(result, PostResult) and isinstance(result.outcome, Response) for *_, result in finished):
+        return set()
+    done = {message_id for message_id, *_ in finished}
+    return {p.app.app_id for message_id, p in begun if message_id not in done and not p.delivery.ping}
 
 
 def _attempt(item: Begun, deps: DeliverDependencies, invocation: Invocation) -> Finished:

@@ -1,6 +1,6 @@
 """What deliver's code is handed, and the attempt that it makes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -64,6 +64,13 @@ class Secrets(Protocol):
         """The app's secrets, or None when it has none."""
 
 
+class Prefetcher(Protocol):
+    """What reads ahead of the registry, the secrets and the circuits."""
+
+    def read(self, app_ids: Iterable[str]) -> None:
+        """Have at hand what is needed of these apps."""
+
+
 class Scheduler(Protocol):
     """Where retries and trials are scheduled."""
 
@@ -109,6 +116,7 @@ class DeliverDependencies:
 
     registry: Apps
     secrets: Secrets
+    prefetch: Prefetcher
     scheduler: Scheduler
     bus: Publisher
     transport: Poster
@@ -125,7 +133,7 @@ class DeliverDependencies:
     uniform: Callable[[float, float], float]
     token: Callable[[], str]
     backoff: Callable[[int], None]
-    network: Network = field(default_factory=Network)
+    network: Network
 
     def time(self) -> float:
         """Now, in Unix seconds."""

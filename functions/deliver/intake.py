@@ -42,6 +42,7 @@ class Intake:
         """Begin the attempts that may be made now; park, defer or hand over the other deliveries."""
         self.deps.slow.look()
         read = self._read(messages)
+        self.deps.prefetch.read(message.content.app_id for message in read)
         apps: dict[str, list[QueueMessage]] = {}
         for message in read:
             if message.ping or isinstance(message.content, Trial):

@@ -12,7 +12,7 @@ from bellhop.budget import END_SECONDS, Budget
 from bellhop.deliveries import Delivery
 from bellhop.events import MalformedEventError
 from bellhop.newer import UnknownKindError
-from bellhop.queues import OutgoingMessage, Queue
+from bellhop.queues import MAX_BATCH_BYTES, OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
 from notify import continuation
 from notify.fanout import FanOut, Hooks
@@ -197,8 +197,12 @@ def _continuation(work: _Work, fan_out: FanOut) -> OutgoingMessage:
 
 def _dead_letter(message: dict[str, Any], error: MalformedEventError, deps: NotifyDependencies) -> None:
     # The body stays out of the log, because it is the customer's data.
-    attributes = {"field": _attribute(error.field), "reason": _attribute(error.reason)}
-    deps.dead_letters.send(OutgoingMessage(message["body"], attributes=attributes))
+    explained = OutgoingMessage(
+        message["body"], attributes={"field": _attribute(error.field), "reason": _attribute(error.reason)}
+    )
+    if explained.size > MAX_BATCH_BYTES:  # beside the largest body that a queue takes, nothing has room
+        explained = OutgoingMessage(message["body"])
+    deps.dead_letters.send(explained)
     deps.telemetry.warning(
         "event malformed: it was sent to the dead-letter queue",
         message_id=message["messageId"],

@@ -1,4 +1,4 @@
-"""make bench; and its parts on their own: python -m tests.bench cpu, fanout, hard, waiting."""
+"""make bench; and its parts on their own: python -m tests.bench cpu, fanout, hard, pressure, waiting."""
 
 import sys
 
@@ -9,6 +9,8 @@ if __name__ == "__main__":  # and the imports not before: the measured processes
         from tests.bench.fanout import main
     elif sys.argv[1:2] == ["hard"]:
         from tests.bench.hard import main
+    elif sys.argv[1:2] == ["pressure"]:
+        from tests.bench.pressure import main
     elif sys.argv[1:] == ["waiting"]:
         from tests.bench.waiting import main
     else:

@@ -23,11 +23,11 @@ from typing import Any
 from rich.console import Console
 
 from bellhop import deliveries
-from tests.bench import messages
+from tests.bench import messages, own_network
 from tests.bench.child import Child
 from tests.bench.cloud import register
 from tests.bench.fair_queue import FairQueue, Message
-from tests.bench.isolation import working
+from tests.bench.isolation import BATCH, working
 from tests.bench.rig import Rig, rig
 from tests.bench.run import STORED
 from tests.bench.stats import percentile
@@ -60,13 +60,14 @@ CASES = (
     Case("respond with 500", "fail", HEALTHY_MS),
     Case("refuse connections", "refuse"),
     Case("slow but well: 5 s", "ok", 5000),
+    Case("names that hang", "unresolved"),
 )
 
 
 def main() -> None:
     """Run the cases that are named, or all; print and store what came."""
     console, results = Console(), dict[str, Any]()
-    chosen = [case for case in CASES if case.name in sys.argv[2:]] or CASES
+    chosen = [case for name in sys.argv[2:] for case in CASES if case.name == name] or CASES
     with (
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
         rig(Path(directory)) as shared_rig,
@@ -82,9 +83,10 @@ def main() -> None:
 @contextlib.contextmanager
 def _children(rig: Rig) -> Iterator[tuple[list[Child], list[Child]]]:
     environ = rig.cloud.environment("DeliverFunction", PARAMETERS)
+    outage = str(rig.directory / "never")
     with contextlib.ExitStack() as stack:
         made = [
-            stack.enter_context(rig.child("ours:make", environ, rig.authorities))
+            stack.enter_context(rig.child("own_network:make", environ, rig.authorities, outage))
             for _ in range(WORKERS + RETRY_WORKERS)
         ]
         yield made[:WORKERS], made[WORKERS:]
@@ -94,10 +96,11 @@ def _run(rig: Rig, case: Case, workers: Sequence[Child], retry_workers: Sequence
     prefix = f"hard{zlib.crc32(case.name.encode()):08x}-"
     _register(rig, case, prefix)
     queue = FairQueue(time.monotonic)
-    with working(queue, workers), _retrying(rig, retry_workers):
-        _send(queue, case, prefix, case.settle)
+    with working(queue, workers), retrying(rig, retry_workers):
+        waited = Waited(queue, time.monotonic())
+        _send(waited, case, prefix, case.settle)
         rig.receivers.call("take")
-        sent = _send(queue, case, prefix, SECONDS)
+        sent = _send(waited, case, prefix, SECONDS)
         left = queue.size()
         time.sleep(AFTER_SECONDS)
     arrivals, _ = rig.receivers.call("take")
@@ -108,6 +111,8 @@ def _run(rig: Rig, case: Case, workers: Sequence[Child], retry_workers: Sequence
         "p50_ms": round(percentile(delays, 0.5), 1) if delays else None,
         "p99_ms": round(percentile(delays, 0.99), 1) if delays else None,
         "left_in_queue": left,
+        "most_waiting": waited.most,
+        "backlog_until_s": round(waited.until),
         "to_others": len(arrivals) - len(delays),
     }
 
@@ -115,13 +120,31 @@ def _run(rig: Rig, case: Case, workers: Sequence[Child], retry_workers: Sequence
 def _register(rig: Rig, case: Case, prefix: str) -> None:
     ports = itertools.cycle(rig.plain)
     urls = [f"http://localhost:{next(ports)}/ok/{HEALTHY_MS}/healthy" for _ in range(HEALTHY)]
-    for _ in range(OTHERS):
+    for number in range(OTHERS):
         port = 9 if case.behaviour == "refuse" else next(ports)  # nothing listens on the port for "discard"
-        urls.append(f"http://localhost:{port}/{case.behaviour}/{case.milliseconds}/other")
+        host = f"app{number}{own_network.HANGING}" if case.behaviour == "unresolved" else "localhost"
+        urls.append(f"http://{host}:{port}/{case.behaviour}/{case.milliseconds}/other")
     register(rig.cloud, urls, prefix)
 
 
-def _send(queue: FairQueue, case: Case, prefix: str, seconds: float) -> int:
+@dataclass
+class Waited:
+    """How many messages waited at most, and until when after `began` more than a batch did."""
+
+    queue: FairQueue
+    began: float
+    most: int = 0
+    until: float = 0.0
+
+    def look(self) -> None:
+        """Note how many wait now."""
+        size = self.queue.size()
+        self.most = max(self.most, size)
+        if size > BATCH:
+            self.until = time.monotonic() - self.began
+
+
+def _send(waited: Waited, case: Case, prefix: str, seconds: float) -> int:
     """Send at random times, whether or not the workers keep up; how many went to healthy apps."""
     chosen, sent = random.Random(7), 0
     weights = [1 / rank for rank in range(1, OTHERS + 1)]
@@ -129,23 +152,26 @@ def _send(queue: FairQueue, case: Case, prefix: str, seconds: float) -> int:
     end = due + seconds
     while due < end:
         time.sleep(max(0.0, due - time.monotonic()))
+        waited.look()
         if case.others and chosen.random() < case.others:
             [number] = chosen.choices(range(HEALTHY, HEALTHY + OTHERS), weights)
-            _put(queue, f"{prefix}app{number}", case.event)
+            put(waited.queue, f"{prefix}app{number}", case.event)
         else:
-            _put(queue, f"{prefix}app{chosen.randrange(HEALTHY)}", "issue.created")
+            put(waited.queue, f"{prefix}app{chosen.randrange(HEALTHY)}", "issue.created")
             sent += 1
         due += chosen.expovariate(RATE if case.others else RATE / 2)
     return sent
 
 
-def _put(queue: FairQueue, app: str, event: str) -> None:
+def put(queue: FairQueue, app: str, event: str) -> None:
+    """Send a delivery of that event."""
     made = replace(messages.new_delivery(app, 0, sent=time.time()), event=event)
     queue.put(Message(app, deliveries.encode(made)))
 
 
 @contextlib.contextmanager
-def _retrying(rig: Rig, children: Sequence[Child]) -> Iterator[None]:
+def retrying(rig: Rig, children: Sequence[Child]) -> Iterator[None]:
+    """Have the children work on the Retries queue."""
     over = threading.Event()
     threads = [threading.Thread(target=_retry, args=(rig, child, over)) for child in children]
     for thread in threads:

@@ -92,6 +92,12 @@ class Meter:
     def _get(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
         self._read([parsed.get("Item") or {}], asked)
 
+    def _batch_get(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
+        for table, of_table in asked["RequestItems"].items():
+            found = parsed["Responses"].get(table, [])
+            for item in [*found, *[{}] * (len(of_table["Keys"]) - len(found))]:  # each is rounded up on its own
+                self._read([item], of_table)
+
     def _query(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
         self._read(parsed.get("Items", []), asked)
 
@@ -117,6 +123,7 @@ _COUNTED: dict[str, Callable[..., None]] = {
     "DeleteItem": Meter._delete,
     "TransactWriteItems": Meter._transact,
     "GetItem": Meter._get,
+    "BatchGetItem": Meter._batch_get,
     "Query": Meter._query,
 }
 

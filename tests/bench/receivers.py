@@ -27,6 +27,7 @@ class Arrivals:
     arrivals: list[tuple[str, float]] = field(default_factory=list)
     failed: set[bytes] = field(default_factory=set)
     requests: int = 0
+    hushed: bool = False
 
 
 class Receivers:
@@ -48,6 +49,10 @@ class Receivers:
         taken, requests = self._seen.arrivals, self._seen.requests
         self._seen.arrivals, self._seen.requests = [], 0
         return taken, requests
+
+    def hush(self, on: bool) -> None:
+        """Read what comes and send nothing, as if the network lost it; while `on`."""
+        self._seen.hushed = on
 
     def _open(self, number: int, context: ssl.SSLContext | None) -> list[int]:
         opening = asyncio.run_coroutine_threadsafe(self._listen(number, context), self._loop)
@@ -90,6 +95,8 @@ class _Hook(asyncio.Protocol):
 
     def _take(self, head: bytes, body: bytes) -> None:
         _, behaviour, milliseconds, app = head.split(b" ", 2)[1].split(b"/")
+        if self._seen.hushed:
+            return
         self._seen.requests += 1
         if sent := _SENT.search(body[:200]):
             self._seen.arrivals.append((app.decode(), time.time() - float(sent[1])))

@@ -31,6 +31,7 @@ LEAVING_SECONDS = 10.0  # the cache's lifetime, a batch that has begun, and a sl
 QUEUES = ("IssueEvents", "Deliveries", "Retries", "Transitions")
 OPERATIONS = (
     "dynamodb:GetItem",
+    "dynamodb:BatchGetItem",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
     "dynamodb:Query",

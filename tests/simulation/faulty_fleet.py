@@ -202,8 +202,18 @@ class FaultyDynamoDB(MemoryDynamoDB):
     def _make_api_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if self.faults is None or operation == "Scan":
             return super()._make_api_call(operation, request)
-        table = str(request.get("TableName", "transaction"))
+        down = self.faults.down
+        if operation == "BatchGetItem" and down and down in request["RequestItems"]:
+            return self._without(down, request)
+        table = str(request.get("TableName", "several"))
         taken: dict[str, Any] = self.faults.call(
             operation, table, lambda: super(FaultyDynamoDB, self)._make_api_call(operation, request)
         )
         return taken
+
+    def _without(self, down: str, request: dict[str, Any]) -> dict[str, Any]:
+        """What DynamoDB does while one of several tables does not respond: its keys are unprocessed."""
+        wanted = dict(request["RequestItems"])
+        unprocessed = {down: wanted.pop(down)}
+        taken: dict[str, Any] = super()._make_api_call("BatchGetItem", request | {"RequestItems": wanted})
+        return taken | {"UnprocessedKeys": unprocessed}

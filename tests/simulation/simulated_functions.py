@@ -12,14 +12,16 @@ import pytest
 
 from bellhop import outcomes, tables
 from bellhop.bus import Bus
+from bellhop.circuits import Circuit
 from bellhop.outcomes import OutcomeDay, OutcomeDelta
 from bellhop.queues import Queue
-from bellhop.registry import Registry
+from bellhop.registry import App, Registry
 from bellhop.replays import Releases
 from deliver import batch
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.response import Response, SendFailure
+from deliver.prefetch import Prefetch
 from health.app import from_queue
 from health.dependencies import OVERDUE_SECONDS, HealthDependencies, Queues
 from health.review import Scope, review
@@ -158,9 +160,11 @@ class Fleet:
             self.queue(RETRIES), "arn", lambda: aws, "group", "role", "dead", self.clock, lambda _: None
         )
         bus = Bus(lambda: cast("Any", self), "default")
-        deps = dependencies(Registry(CACHE_SECONDS, self.seconds), retries, bus, self.clock, self.telemetry)
+        registry = Registry(CACHE_SECONDS, self.seconds)
+        deps = dependencies(registry, retries, bus, self.clock, self.telemetry)
         return replace(
             deps,
+            prefetch=Prefetch({App: registry, Circuit: deps.circuits}, self.telemetry),
             transport=self,
             releases=Releases(self.queue(TRANSITIONS), 10.0, SETTLE_SECONDS, self.seconds),
             policy=RetryPolicy(DELAYS, lease=30, fresh=190),

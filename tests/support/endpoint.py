@@ -1,7 +1,7 @@
 """A deliver function with its effects in memory: an endpoint that responds as told, a clock, what came of it."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
+from deliver.attempt.network import Network, SharedOutages
 from deliver.attempt.signing import Keys
 from deliver.batch import process
 from deliver.circuit.known import KnownCircuits
@@ -98,6 +99,13 @@ class Secrets:
         return self._keys
 
 
+class NoPrefetch:
+    """Reads nothing ahead."""
+
+    def read(self, app_ids: Iterable[str]) -> None:
+        pass
+
+
 class Scheduled:
     """Remembers the retries that were scheduled, and their delays."""
 
@@ -140,6 +148,7 @@ def dependencies(
     return DeliverDependencies(
         registry=apps,
         secrets=Secrets(),
+        prefetch=NoPrefetch(),
         scheduler=scheduler,
         bus=bus,
         transport=Endpoint(TIMEOUT),
@@ -151,6 +160,7 @@ def dependencies(
         slow=SlowApps(10.0, lambda: clock().timestamp(), telemetry),
         releases=Released(),
         parking=Parking(100_000, telemetry),
+        network=Network(SharedOutages(telemetry)),
         telemetry=telemetry,
         now=clock,
         uniform=lambda low, high: 0.0,

@@ -57,6 +57,7 @@ class MemoryDynamoDB:
     def _make_api_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         handlers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "GetItem": self._get,
+            "BatchGetItem": self._batch_get,
             "PutItem": self._put,
             "UpdateItem": self._update,
             "DeleteItem": self._delete,
@@ -70,6 +71,13 @@ class MemoryDynamoDB:
         table = self.tables[request["TableName"]]
         item = table.items.get(table.key(request["Key"]))
         return {} if item is None else {"Item": item}
+
+    def _batch_get(self, request: dict[str, Any]) -> dict[str, Any]:
+        found = {
+            table: [self._get({"TableName": table, "Key": key}).get("Item") for key in of_table["Keys"]]
+            for table, of_table in request["RequestItems"].items()
+        }
+        return {"Responses": {table: [item for item in items if item] for table, items in found.items()}}
 
     def _put(self, request: dict[str, Any]) -> dict[str, Any]:
         table = self.tables[request["TableName"]]

@@ -1,25 +1,38 @@
 """Whether it was our own network that failed: unrelated endpoints that just responded are not all gone at once.
 
 One attempt cannot tell whether its endpoint is down or our way out of here: a NAT gateway, a route, a firewall. A
-batch can. Its failures are ours when nobody responded, though the attempts went to several unrelated sites, and
-among them are endpoints of several apps that responded to this process a short while ago.
+process can. Its failures are ours when nobody has responded since the first of them, though the attempts went to
+several unrelated sites, and among them are endpoints of several apps that responded to it a short while ago.
 
-An attacker who can make many hosts of theirs fail at once gains little by it: one response of anybody in the same
-batch shows that the network works; what is excused is made again a minute or two later; and who has not responded
-for `RECENT_SECONDS` excuses nothing.
+An attacker who can make many hosts of theirs fail at once gains little by it: one response of anybody shows that
+the network works; what is excused is made again a minute or two later; and who has not responded for
+`RECENT_SECONDS` excuses nothing.
+
+What one process found holds for all, for a while: the processes of the slow lane, which make those attempts again,
+seldom see anybody respond.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Protocol
 from urllib.parse import urlsplit
 
+from pynamodb.exceptions import PynamoDBException
+
+from bellhop import circuits
+from bellhop.budget import OutOfBudgetError
+from bellhop.telemetry import Telemetry
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
 
-SITES = 5  # that failed in one batch
+SITES = 5  # that failed, one after another or in one batch, within
+FAILED_SECONDS = 120.0  # which is long enough for as many batches of one, each as long as its deadline
 KNOWN_APPS = KNOWN_SITES = 3  # among them, that responded a short while ago
 RECENT_SECONDS = 300.0
+OUTAGE_SECONDS = 120.0  # for which the other processes take a process's word
+SKEW_SECONDS = 60.0  # by which clocks may differ; a time further ahead is none
 REMEMBERED = 4096  # apps at their sites
 
 _UNREACHED = {"timeout", "dns_error", "connection_error"}
@@ -69,37 +82,87 @@ def site(url: str) -> str:
         return ".".join(host.split(".")[-2:])
 
 
-def is_down(attempted: Sequence[Attempted], known: set[tuple[str, str]]) -> bool:
-    """Whether a batch shows that our network failed. `known`: apps at their sites that responded just before."""
-    if any(each.reached for each in attempted):
-        return False
-    places = {each.place for each in attempted if each.unreached}
-    knew = places & known
+def is_down(failed: AbstractSet[tuple[str, str]], known: AbstractSet[tuple[str, str]]) -> bool:
+    """Whether it is our network that failed.
+
+    `failed`: apps at their sites that were not reached since anybody was; `known`: those that responded lately.
+    """
+    knew = failed & known
     return (
-        len({site for _, site in places}) >= SITES
+        len({site for _, site in failed}) >= SITES
         and len({site for _, site in knew}) >= KNOWN_SITES
         and len({app_id for app_id, _ in knew}) >= KNOWN_APPS
     )
 
 
+class Outages(Protocol):
+    """What all processes together know of outages of our network."""
+
+    def declare(self, now: float) -> None:
+        """Say that there is one now (Unix seconds)."""
+
+    def under_way(self, now: float) -> bool:
+        """Whether a process said so a short while ago."""
+
+
+class SharedOutages:
+    """In the Circuits table.
+
+    Policy: where it does not respond, each process goes by what it found itself.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def declare(self, now: float) -> None:
+        """Say that there is one now (Unix seconds)."""
+        try:
+            circuits.declare_outage(now + OUTAGE_SECONDS)
+        except (PynamoDBException, OutOfBudgetError):
+            self._telemetry.error("outage of our network not written: the other processes find it themselves")
+
+    def under_way(self, now: float) -> bool:
+        """Whether a process said so a short while ago."""
+        try:
+            return now < circuits.outage_until() <= now + OUTAGE_SECONDS + SKEW_SECONDS
+        except (PynamoDBException, OutOfBudgetError):
+            self._telemetry.error("outage of our network not read: this process goes by what it finds itself")
+            return False
+
+
 class Network:
     """What this process knows of the network: which endpoints responded to it, and when."""
 
-    def __init__(self) -> None:
+    def __init__(self, outages: Outages) -> None:
+        self._outages = outages
         self._responded: dict[tuple[str, str], float] = {}  # the one that responded longest ago comes first
+        self._failed: dict[tuple[str, str], float] = {}  # since anybody was reached
 
     def judge(self, attempted: Sequence[Attempted], now: float) -> NetworkDownError | None:
-        """The fault of ours that the attempts of a batch show, if they do; what responded is remembered."""
-        known = {place for place, at in self._responded.items() if 0 <= now - at < RECENT_SECONDS}
+        """The fault of ours by which a batch reached nobody, if there is one."""
         for each in attempted:
             if isinstance(each.outcome, Response):
                 self._note(each.place, now)
-        if not is_down(attempted, known):
+        if any(each.reached for each in attempted):
+            self._failed.clear()
             return None
-        return NetworkDownError("nobody responds, of whom several did just before: it is our network that failed")
+        unreached = [each for each in attempted if each.unreached]
+        self._failed = _since(self._failed | {each.place: now for each in unreached}, now, FAILED_SECONDS)
+        if unreached and is_down(self._failed.keys(), _since(self._responded, now, RECENT_SECONDS).keys()):
+            self._outages.declare(now)
+            return NetworkDownError(
+                "nobody responds, of whom several did just before: it is our network that failed"
+            )
+        if unreached and self._outages.under_way(now):
+            return NetworkDownError("nobody responds, and another process just found that our network failed")
+        return None
 
     def _note(self, place: tuple[str, str], now: float) -> None:
         self._responded.pop(place, None)
         self._responded[place] = now
         if len(self._responded) > REMEMBERED:
             del self._responded[next(iter(self._responded))]
+
+
+def _since(places: Mapping[tuple[str, str], float], now: float, seconds: float) -> dict[tuple[str, str], float]:
+    return {place: at for place, at in places.items() if 0 <= now - at < seconds}

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 from pynamodb.exceptions import PynamoDBException
+from pynamodb.models import Model
 
 from bellhop import circuits
 from bellhop.budget import OutOfBudgetError
 from bellhop.circuits import Circuit
 from bellhop.registry import App
+from bellhop.tables import ItemKey
 from bellhop.telemetry import Telemetry
 
 REMEMBERED = 10_000  # apps
@@ -41,8 +43,8 @@ class KnownCircuits:
         Policy: where it cannot be read, what was known before holds, and an app of which nothing is known is not
         paused. A webhook to an endpoint that is unwell does less harm than none to all that are well.
         """
-        read_at, row = self._rows.get(app.app_id, (0.0, None))
-        if row is None or not 0 <= self.clock() - read_at < self.seconds:
+        _, row = self._rows.get(app.app_id, (0.0, None))
+        if row is None or self.lacks(ItemKey(Circuit, app.app_id)):
             try:
                 row = circuits.load(app.app_id, consistent=False)
             except (PynamoDBException, OutOfBudgetError):
@@ -53,6 +55,15 @@ class KnownCircuits:
                 row = row or Circuit(app.app_id)
             self._rows[app.app_id] = self.clock(), row
         return _state(row, int(app.generation))
+
+    def lacks(self, key: ItemKey) -> bool:
+        """Whether an app's circuit would have to be read."""
+        read_at, row = self._rows.get(key.hash_key, (0.0, None))
+        return row is None or not 0 <= self.clock() - read_at < self.seconds
+
+    def take_in(self, key: ItemKey, item: Model | None) -> None:
+        """Keep an app's circuit that was just read; None if it has no row."""
+        self.note(item if isinstance(item, Circuit) else Circuit(key.hash_key))
 
     def read(self, app: App) -> CircuitState:
         """The app's circuit as it is now, for a step that must not go by less.

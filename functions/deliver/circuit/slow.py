@@ -4,9 +4,14 @@ A batch ends with its slowest attempt, so one endpoint that hangs delays the nex
 functions share one list of such apps and look at it every few seconds. A first attempt of a listed app is handed
 over to the Retries queue, the slow lane, which has processes of its own. There it is attempted, and a quick
 response takes the app off the list, but not at once.
+
+An app is listed as soon as its attempt is slow, while it still runs: the others need not learn it the same way.
+But only if another attempt of the batch got a response: else it may be our network that hangs.
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pynamodb.exceptions import PynamoDBException
@@ -29,6 +34,13 @@ class SlowApps:
     telemetry: Telemetry
     _listed: dict[str, float] = field(default_factory=dict)  # since when, or when it was last slow here
     _looked_at: float = field(default=0.0)
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "slow-apps"))
+    _listing: "Future[frozenset[str]] | None" = None
+
+    @property
+    def limit(self) -> float:
+        """Seconds from which an attempt is slow."""
+        return min(SLOW_SECONDS, self.deadline / 2)
 
     def __contains__(self, app_id: str) -> bool:
         return app_id in self._listed
@@ -46,23 +58,38 @@ class SlowApps:
         except (PynamoDBException, OutOfBudgetError):
             self.telemetry.error("list of slow apps not read: what was known of it before holds")
 
+    def list_running(self, app_ids: AbstractSet[str]) -> None:
+        """List apps whose attempts still run and are slow by now.
+
+        Policy: by a thread, and nobody waits for it. A table that does not respond must not hold up the attempts.
+        """
+        new = app_ids - self._listed.keys()
+        if new:
+            self._listing = self._thread.submit(circuits.list_slow, new)
+
     def take_in(self, slowest: Mapping[str, float]) -> None:
         """List the apps whose attempts were slow, by the seconds of their slowest; take off those that were not.
 
         Policy: what cannot be written is not; the next attempt tries again.
         """
-        now, limit = self.clock(), min(SLOW_SECONDS, self.deadline / 2)
-        slow = {app_id for app_id, seconds in slowest.items() if seconds >= limit}
+        now = self.clock()
+        slow = {app_id for app_id, seconds in slowest.items() if seconds >= self.limit}
         quick = {app_id for app_id in slowest if now - self._listed.get(app_id, now) >= STAY_SECONDS} - slow
-        new = slow - self._listed.keys()
-        self._listed |= dict.fromkeys(slow - new, now)
         try:
+            self._take_in_listing()
+            new = slow - self._listed.keys()
+            self._listed |= dict.fromkeys(slow - new, now)
             if new:
                 self._note(circuits.list_slow(new))
             if quick:
                 self._note(circuits.unlist_slow(quick))
         except (PynamoDBException, OutOfBudgetError):
             self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
+
+    def _take_in_listing(self) -> None:
+        listing, self._listing = self._listing, None
+        if listing and listing.done():
+            self._note(listing.result())
 
     def _note(self, app_ids: frozenset[str]) -> None:
         self._listed = {app_id: self._listed.get(app_id, self.clock()) for app_id in app_ids}

@@ -33,8 +33,9 @@ What an endpoint can take from its neighbours is bounded here:
 What the sockets and the connection note in the Call while they work:
 
     begin_request   by _Connection.begin       reused = this connection served a request before
-    on_wire         by Socket                  bytes_on_wire += n; too many are an error: in a handshake,
-                                               before the headers ended, around a body
+    room            by Socket                  how many bytes may still come over the wire; none is an error: in a
+                                               handshake, before the headers ended, around a body
+    on_wire         by Socket                  bytes_on_wire += n
     on_read         by Socket and TlsSocket    reads += 1; too many are an error, and after a few each waits first
     on_decrypted    by Socket or TlsSocket     response_began = a byte came; eof = no more comes
     end_headers     by _Connection             headers_read: the status and headers are there

@@ -3,6 +3,7 @@
 Threads would hand the interpreter to one another at every such place, which costs half as much CPU as a request.
 """
 
+import math
 import select
 import socket
 import time
@@ -35,10 +36,13 @@ class Hub(Generic[T]):
 
         _Task(run, self).switch()
 
-    def wait(self) -> list[T]:
-        """Run the functions until one or more finish; return their results, or [] when none is left."""
-        while self._waiting and not self._finished:
-            self._resume_ready()
+    def wait(self, until: float = math.inf) -> list[T]:
+        """Run the functions until one or more finish; return their results.
+
+        [] when none is left, or `until` has come, in seconds of time.monotonic().
+        """
+        while self._waiting and not self._finished and time.monotonic() < until:
+            self._resume_ready(until)
         finished, self._finished = self._finished, []
         return finished
 
@@ -67,8 +71,8 @@ class Hub(Generic[T]):
         finally:
             del self._waiting[key]
 
-    def _resume_ready(self) -> None:
-        remaining = min(deadline for _, deadline in self._waiting.values()) - time.monotonic()
+    def _resume_ready(self, until: float) -> None:
+        remaining = min(until, *(deadline for _, deadline in self._waiting.values())) - time.monotonic()
         for descriptor, ready in self._poll.poll(max(remaining, 0.0) * 1000):
             self._waiting[descriptor][0].switch(ready)
         now = time.monotonic()

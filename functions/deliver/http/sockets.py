@@ -92,16 +92,23 @@ class Call:
         """Let the others go on before the next read."""
         hub.pause(min(PAUSE_SECONDS * (self.reads // FREE_READS), self.remaining()))
 
-    def on_wire(self, count: int) -> None:
-        """Note that bytes came over the wire, whatever they were.
+    def room(self, wanted: int) -> int:
+        """How many of the bytes that a reader has room for may come over the wire.
+
+        So the budget ends where it says, however large the reader's buffer is: Python 3.14 made it 128 KiB. And a
+        body that a large buffer takes in together with the headers is not counted as too many of them.
 
         Raises:
-            BudgetExceededError: too many; http.client alone would keep megabytes.
+            BudgetExceededError: none; http.client alone would keep megabytes.
         """
-        self.bytes_on_wire += count
         most, where = self.phase
-        if self.bytes_on_wire > most:
+        if self.bytes_on_wire >= most:
             raise BudgetExceededError(f"more than {most} bytes {where}")
+        return min(wanted, most - self.bytes_on_wire)
+
+    def on_wire(self, count: int) -> None:
+        """Note that bytes came over the wire, whatever they were."""
+        self.bytes_on_wire += count
 
     def on_decrypted(self, count: int) -> None:
         """Note that bytes of a response came; none means that the connection ended."""
@@ -167,20 +174,22 @@ class Socket(socket.socket):
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere, where nothing is deployed, it has the deadline
             self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(seconds * 1000)))
 
-    def recv(self, *args: Any) -> bytes:
+    def recv(self, size: int, *flags: int) -> bytes:
         """How TLS reads."""
+        call = current_call.get()
         self._before_read()
-        data: bytes = self._when_ready(hub.READ, super().recv, *args)
-        current_call.get().on_wire(len(data))
+        data: bytes = self._when_ready(hub.READ, super().recv, call.room(size), *flags)
+        call.on_wire(len(data))
         return data
 
-    def recv_into(self, *args: Any) -> int:
+    def recv_into(self, buffer: Any, size: int = 0, *flags: int) -> int:
         """How a response without TLS is read."""
-        current_call.get().check_reading()
+        call = current_call.get()
+        call.check_reading()
         self._before_read()
-        count: int = self._when_ready(hub.READ, super().recv_into, *args)
-        current_call.get().on_wire(count)
-        current_call.get().on_decrypted(count)
+        count: int = self._when_ready(hub.READ, super().recv_into, buffer, call.room(size or len(buffer)), *flags)
+        call.on_wire(count)
+        call.on_decrypted(count)
         return count
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:  # noqa: ARG002 - a socket's signature

@@ -1,16 +1,20 @@
 """Whether a write lost its condition, was throttled, or failed."""
 
+from types import NoneType
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
+from pynamodb.exceptions import GetError, PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.transactions import TransactWrite
 
 from bellhop import tables
+from bellhop.circuits import Circuit
 from bellhop.registry import App
-from bellhop.tables import change, lost_condition, throttled
-from tests.support.fakes import app
+from bellhop.secrets import SigningSecret
+from bellhop.tables import ItemKey, change, lost_condition, read_at_once, throttled
+from tests.conftest import NAMES
+from tests.support.fakes import SECRET, app
 
 
 def error(code: str) -> PynamoDBException:
@@ -28,6 +32,52 @@ def test_a_change_that_the_table_refuses_for_another_reason_is_a_fault(aws: None
     tables.bind(tables.connect(retries=0), {App: "nowhere"})
     with pytest.raises(UpdateError):
         change(App("pager"), [App.generation.set(2)], App.generation == 1)
+
+
+def test_items_of_several_tables_are_read_in_one_call(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    app().save()
+    SigningSecret("pager", secret=SECRET).save()
+    calls = spied(monkeypatch)
+    found = read_at_once([ItemKey(App, "pager"), ItemKey(SigningSecret, "pager"), ItemKey(Circuit, "pager")])
+    assert [type(each) for each in found.values()] == [App, NoneType, SigningSecret]
+    assert calls == ["BatchGetItem"]
+
+
+def test_more_items_than_a_call_may_ask_for_take_several(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"app{number}" for number in range(120)]
+    for name in names:
+        app(name).save()
+    calls = spied(monkeypatch)
+    found = read_at_once([ItemKey(App, name) for name in names])
+    assert {key.hash_key for key, item in found.items() if item} == set(names)
+    assert calls == ["BatchGetItem", "BatchGetItem"]
+
+
+def test_what_a_table_left_unprocessed_is_not_taken_for_absent(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    app().save()
+    unprocessed = {NAMES[Circuit]: {"Keys": [{"app_id": {"S": "pager"}}]}}
+    response = {"Responses": {NAMES[App]: [app().to_dynamodb_dict()]}, "UnprocessedKeys": unprocessed}
+    monkeypatch.setattr(tables._Connection, "dispatch", lambda *_: response)
+    found = read_at_once([ItemKey(App, "pager"), ItemKey(Circuit, "pager")])
+    assert [key.model for key in found] == [App]
+
+
+def test_a_read_that_is_refused_is_a_fault_of_ours(aws: None) -> None:
+    tables.bind(tables.connect(retries=0), {App: "nowhere"})
+    with pytest.raises(GetError):
+        read_at_once([ItemKey(App, "pager")])
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The operations that DynamoDB is asked for from now on."""
+    calls, dispatch = list[str](), tables._Connection.dispatch
+
+    def noting(self: Any, operation: str, request: Any) -> Any:
+        calls.append(operation)
+        return dispatch(self, operation, request)
+
+    monkeypatch.setattr(tables._Connection, "dispatch", noting)
+    return calls
 
 
 def transact(*conditions: Any) -> None:

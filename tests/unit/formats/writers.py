@@ -177,6 +177,8 @@ def _circuits() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "share", _circuit("pager#acme")
     circuits.list_slow(["pager", "tortoise"])
     yield "slow_list", _circuit(circuits.SLOW_KEY)
+    circuits.declare_outage(1_800_000_000.0)
+    yield "outage", _circuit(circuits.NETWORK_KEY)
 
 
 def _circuit(key: str) -> dict[str, Any]:

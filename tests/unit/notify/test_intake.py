@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from bellhop.deliveries import Delivery, decode
-from bellhop.queues import Queue
+from bellhop.queues import MAX_BATCH_BYTES, Queue
 from bellhop.registry import Organization
 from notify import intake
 from notify.intake import NotifyDependencies
@@ -108,6 +108,17 @@ def test_an_event_that_is_malformed_in_its_very_characters_can_be_dead_lettered(
 ) -> None:
     assert process([queue_message(body)], deps) == []
     assert len(received(deps, deps.dead_letters.url)) == 1
+
+
+def test_a_malformed_event_as_large_as_the_queue_takes_had_no_room_for_the_reason_beside_it(
+    deps: NotifyDependencies, telemetry: Recorder
+) -> None:
+    largest = "a" * MAX_BATCH_BYTES
+    assert process([queue_message(largest)], deps) == []
+    [dead] = received(deps, deps.dead_letters.url)
+    assert dead["Body"] == largest
+    assert "MessageAttributes" not in dead
+    assert telemetry.logged("event malformed: it was sent to the dead-letter queue")
 
 
 @pytest.mark.parametrize(

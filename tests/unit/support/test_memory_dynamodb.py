@@ -1,4 +1,4 @@
-"""The DynamoDB of the simulations means by every expression what moto means by it."""
+"""The DynamoDB of the simulations means by every expression what moto means by it, and with --witness dynalite."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from bellhop import tables
+from tests.support.dynalite import Dynalite
 from tests.support.memory_dynamodb import MemoryConnection, MemoryDynamoDB
 
 
@@ -103,15 +104,24 @@ def does(step: tuple[str, str, str, list[int], int]) -> str:
 def story(steps: list[tuple[str, str, str, list[int], int]]) -> list[Any]:
     """What comes of the steps one after another, and what is then there and found."""
     came = [does(step) for step in steps]
-    rows = sorted((row.serialize() for row in Row.scan()), key=repr)
+    rows = sorted(
+        ({name: _in_order(value) for name, value in row.serialize().items()} for row in Row.scan()), key=repr
+    )
     found = [row.at for row in Row.query("p", Row.at.between("1", "2"), limit=2, scan_index_forward=False)]
     filtered = [row.at for row in Row.query("p", filter_condition=Row.number > 1)]
     return [came, rows, found, filtered]
 
 
+def _in_order(value: dict[str, Any]) -> dict[str, Any]:
+    return {kind: sorted(content) if kind == "SS" else content for kind, content in value.items()}
+
+
 @given(STEPS)
 @settings(max_examples=60)
-def test_every_story_ends_as_with_the_emulator(emulated: None, steps: Any) -> None:
+def test_every_story_ends_as_with_the_emulator(emulated: None, dynalite: Dynalite | None, steps: Any) -> None:
+    if dynalite:
+        steps = [step for step in steps if step[0] != "transact"]
+
     def clear() -> None:
         for row in [*Row.scan()]:
             row.delete()

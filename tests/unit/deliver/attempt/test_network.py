@@ -1,23 +1,27 @@
 """When failures of unrelated endpoints are our network's, and when they are not."""
 
+from types import NoneType
 from typing import Any
 
 import pytest
 
-from bellhop import circuits
+from bellhop import circuits, tables
 from deliver.attempt.network import (
+    FAILED_SECONDS,
+    OUTAGE_SECONDS,
     RECENT_SECONDS,
     REMEMBERED,
     SITES,
     Attempted,
     Network,
     NetworkDownError,
+    SharedOutages,
     site,
 )
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response, SendFailure
 from tests.support.endpoint import TIMEOUT, Endpoint, counters, recorded, response, run
-from tests.support.fakes import app, delivery, queue_message
+from tests.support.fakes import Recorder, app, delivery, queue_message
 
 NOW = 1_800_000_000.0
 OK = Response(200, {}, b"")
@@ -30,10 +34,23 @@ def attempts(number: int, outcome: Response | SendFailure = TIMEOUT, provider: s
     ]
 
 
+class Declared:
+    """What the processes said of outages."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+
+    def declare(self, now: float) -> None:
+        self.at = now
+
+    def under_way(self, now: float) -> bool:
+        return self.at is not None and now < self.at + OUTAGE_SECONDS
+
+
 @pytest.fixture
 def network() -> Network:
     """All of the apps have just responded."""
-    made = Network()
+    made = Network(Declared())
     assert made.judge(attempts(20, OK), NOW) is None
     return made
 
@@ -44,9 +61,24 @@ def test_when_everybody_who_just_responded_is_gone_at_once_it_is_our_network(net
     assert isinstance(network.judge(failed, NOW + RECENT_SECONDS - 1), NetworkDownError)
 
 
+def test_a_process_that_makes_one_attempt_at_a_time_never_knew_that_its_network_was_down(network: Network) -> None:
+    judged = [network.judge([each], NOW + 10 * n) for n, each in enumerate(attempts(SITES + 1))]
+    assert [type(fault) for fault in judged] == [NoneType] * (SITES - 1) + [NetworkDownError] * 2
+
+
+def test_one_response_in_between_shows_that_the_network_works(network: Network) -> None:
+    for batch in (attempts(SITES - 1), attempts(1, OK), attempts(SITES)[SITES - 1 :]):
+        assert network.judge(batch, NOW) is None
+
+
+def test_failures_of_another_time_do_not_add_up(network: Network) -> None:
+    assert network.judge(attempts(SITES - 1), NOW) is None
+    assert network.judge(attempts(SITES)[SITES - 1 :], NOW + FAILED_SECONDS) is None
+
+
 def test_fewer_sites_than_that_may_well_be_down(network: Network) -> None:
     assert network.judge(attempts(SITES - 1), NOW) is None
-    assert network.judge(attempts(1), NOW) is None
+    assert network.judge(attempts(1), NOW) is None  # the same endpoint again is no further site
 
 
 @pytest.mark.parametrize(
@@ -61,7 +93,7 @@ def test_whatever_anybody_responds_shows_that_the_network_works(
 
 def test_endpoints_that_did_not_respond_lately_prove_nothing(network: Network) -> None:
     assert network.judge(attempts(SITES), NOW + RECENT_SECONDS) is None
-    assert Network().judge(attempts(20), NOW) is None
+    assert Network(Declared()).judge(attempts(20), NOW) is None
 
 
 def test_a_clock_that_was_set_back_knows_nobody(network: Network) -> None:
@@ -69,7 +101,7 @@ def test_a_clock_that_was_set_back_knows_nobody(network: Network) -> None:
 
 
 def test_one_app_with_many_hosts_cannot_make_it_our_network() -> None:
-    network = Network()
+    network = Network(Declared())
     for n in range(20):  # it changes its URL, and responds
         network.judge([Attempted("attacker", f"https://site-{n}.com/", OK)], NOW)
     gone = [Attempted("attacker", f"https://site-{n}.com/", TIMEOUT) for n in range(20)]
@@ -78,7 +110,7 @@ def test_one_app_with_many_hosts_cannot_make_it_our_network() -> None:
 
 
 def test_many_apps_at_one_provider_are_down_with_their_provider() -> None:
-    network = Network()
+    network = Network(Declared())
     network.judge(attempts(20, OK, "provider.com"), NOW)
     assert network.judge(attempts(20, TIMEOUT, "provider.com"), NOW) is None
 
@@ -108,6 +140,43 @@ def test_only_so_many_are_remembered(network: Network) -> None:
 )
 def test_a_site_is_the_end_of_a_name_or_an_address(url: str, expected: str) -> None:
     assert site(url) == expected
+
+
+# ---- For all processes
+
+
+def test_the_slow_lane_knew_nobody_and_counted_every_attempt_of_an_outage() -> None:
+    declared = Declared()
+    fast, slow = Network(declared), Network(declared)
+    fast.judge(attempts(20, OK), NOW)
+    assert slow.judge(attempts(1), NOW) is None
+    assert isinstance(fast.judge(attempts(SITES), NOW), NetworkDownError)
+    assert isinstance(slow.judge(attempts(1), NOW + OUTAGE_SECONDS - 1), NetworkDownError)
+    assert slow.judge(attempts(1), NOW + OUTAGE_SECONDS) is None
+
+
+def test_whoever_responds_is_believed_more_than_another_process() -> None:
+    declared = Declared()
+    declared.declare(NOW)
+    assert Network(declared).judge([*attempts(1), *attempts(1, OK)], NOW) is None
+
+
+def test_an_outage_is_known_to_all_processes_for_two_minutes(aws: None) -> None:
+    mine, theirs = SharedOutages(Recorder()), SharedOutages(Recorder())
+    assert not theirs.under_way(NOW)
+    mine.declare(NOW)
+    assert theirs.under_way(NOW + OUTAGE_SECONDS - 1)
+    assert not theirs.under_way(NOW + OUTAGE_SECONDS)
+    assert not theirs.under_way(NOW - 3600)  # a clock that was set back
+
+
+def test_a_table_that_does_not_respond_says_nothing_of_the_network(aws: None) -> None:
+    telemetry = Recorder()
+    tables.bind(tables.connect(retries=0), {circuits.Outage: "nowhere"})
+    outages = SharedOutages(telemetry)
+    outages.declare(NOW)
+    assert not outages.under_way(NOW)
+    assert [level for level, *_ in telemetry.lines] == ["error", "error"]
 
 
 # ---- In a batch

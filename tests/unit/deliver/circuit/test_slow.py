@@ -1,6 +1,7 @@
 """Apps whose endpoints are slow leave the fast lane: the real batch, tables in memory, a clock that is moved."""
 
 import dataclasses
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from bellhop import attempts, circuits
 from bellhop.registry import App
 from deliver.circuit.slow import STAY_SECONDS, SlowApps
 from deliver.dependencies import DeliverDependencies
+from deliver.http import hub
 from tests.support.endpoint import Clock, Endpoint, Scheduled, record, recorded, response, run
 from tests.support.fakes import NOW, SLOW_LANE, app, delivery, queue_message
 
@@ -163,3 +165,96 @@ def test_a_full_list_begins_anew(aws: None, monkeypatch: pytest.MonkeyPatch) -> 
     assert circuits.list_slow({"d"}) == frozenset()
     assert circuits.list_slow({"d"}) == {"d"}
     assert circuits.unlist_slow({"d", "e"}) == frozenset()
+
+
+# ---- While the attempt still runs
+
+
+class Hanging(Endpoint):
+    """An endpoint at which the app "pager" gets a response only once the list has an app, or never will."""
+
+    def __init__(self) -> None:
+        super().__init__(response(200))
+        self.listed = frozenset[str]()
+
+    def post(self, *call: Any) -> Any:
+        for _ in range(500 if call[0] == "pager" else 0):
+            self.listed = circuits.slow_apps()
+            if self.listed:
+                break
+            hub.pause(0.01)
+        return super().post(*call)
+
+
+@pytest.fixture
+def hasty(deps: DeliverDependencies, apps: dict[str, App]) -> DeliverDependencies:
+    """Two apps, and attempts that are slow at once."""
+    apps["quick"] = app("quick")
+    return dataclasses.replace(deps, deadline=0.02, slow=SlowApps(0.02, deps.time, deps.telemetry))
+
+
+def test_an_attempt_that_hung_was_listed_only_when_it_had_ended(hasty: DeliverDependencies) -> None:
+    endpoint = Hanging()
+    assert run(hasty, endpoint, *batch(1), *batch(1, "quick", "quick")) == []
+    assert endpoint.listed == {"pager"}
+    assert "pager" in hasty.slow
+
+
+def test_where_nobody_responds_it_may_be_our_network_that_hangs(hasty: DeliverDependencies) -> None:
+    assert run(hasty, Pausing(response(200)), *batch(1)) == []
+    assert hasty.slow._listing is None
+
+
+def test_a_ping_that_hangs_lists_no_app(hasty: DeliverDependencies) -> None:
+    ping = queue_message(delivery(delivery_id="ping", ping=True), "ping")
+    assert run(hasty, Pausing(response(200)), ping, *batch(1, "quick", "quick")) == []
+    assert hasty.slow._listing is None
+
+
+class Pausing(Endpoint):
+    """Takes longer for the app "pager" than an attempt may without being slow."""
+
+    def post(self, *call: Any) -> Any:
+        if call[0] == "pager":
+            hub.pause(0.05)
+        return super().post(*call)
+
+
+def test_a_list_that_cannot_be_written_while_the_attempt_runs_is_written_after_it(
+    deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, list_slow = [GetError(), None], circuits.list_slow
+
+    def once(app_ids: Any) -> Any:
+        error = refused.pop(0)
+        if error:
+            raise error
+        return list_slow(app_ids)
+
+    monkeypatch.setattr(circuits, "list_slow", once)
+    slow = SlowApps(10.0, deps.time, deps.telemetry)
+    slow.list_running({"pager"})
+    slow._thread.shutdown()
+    slow.take_in({"pager": 10.0})
+    assert recorded(deps).logged("list of slow apps not written: the next attempts of these apps try again")
+    slow.take_in({"pager": 10.0})
+    assert circuits.slow_apps() == {"pager"}
+
+
+def test_a_listing_that_is_still_on_its_way_holds_nothing_up(
+    deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, way = SlowApps(10.0, deps.time, deps.telemetry), threading.Event()
+    list_slow = circuits.list_slow
+
+    def waiting(app_ids: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            way.wait(10)
+        return list_slow(app_ids)
+
+    monkeypatch.setattr(circuits, "list_slow", waiting)
+    slow.list_running({"pager"})
+    slow.take_in({"pager": 10.0})
+    assert circuits.slow_apps() == {"pager"}
+    way.set()
+    slow._thread.shutdown()

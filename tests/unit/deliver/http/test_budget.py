@@ -1,5 +1,6 @@
 """However an endpoint cuts up what it sends, reading it takes a bounded number of steps."""
 
+import io
 import socket
 import ssl
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from deliver.http import fields, sockets
+from deliver.http.faults import BudgetExceededError
 from deliver.http.guard import EndpointPolicy
 from deliver.http.response import Response, SendFailure
 from deliver.http.sockets import FREE_READS, MAX_READS, PAUSE_SECONDS, current_call, tls_context
@@ -154,4 +156,51 @@ def test_bytes_without_end_after_the_headers_let_the_status_stand(
     extensions = b"1;" + b"x" * 1000 + b"\r\na\r\n"
     with serve(drips(CHUNKED, extensions * 100, 0.0), server_context) as server:
         assert status(transport, server.url) == 200
-    assert current_call.get().bytes_on_wire < 2 * sockets.MAX_BODY_BYTES
+    assert current_call.get().bytes_on_wire <= sockets.MAX_BODY_BYTES
+
+
+@pytest.fixture(params=[8192, 131_072, 1_048_576])
+def buffer_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    size: int = request.param  # of Python up to 3.13, of Python 3.14, and of nobody yet
+    monkeypatch.setattr(io, "DEFAULT_BUFFER_SIZE", size)
+    return size
+
+
+@pytest.mark.usefixtures("buffer_size")
+def test_a_reader_with_a_larger_buffer_took_in_more_than_the_budget_of_the_headers(
+    transport: Transport, server_context: ssl.SSLContext | None
+) -> None:
+    with serve(drips(HEAD + b"X-A: ", b"a" * 400_000, 0.0), server_context) as server:
+        outcome = failure(transport, server.url)
+    assert outcome.kind == "invalid_response"
+    assert "before the headers ended" in outcome.detail
+    assert current_call.get().bytes_on_wire == sockets.MAX_HEADER_BYTES
+
+
+@pytest.mark.usefixtures("buffer_size")
+def test_a_reader_with_a_larger_buffer_took_in_more_than_the_budget_of_a_body(
+    transport: Transport, server_context: ssl.SSLContext | None
+) -> None:
+    extensions = b"1;" + b"x" * 1000 + b"\r\na\r\n"
+    with serve(drips(CHUNKED, extensions * 400, 0.0), server_context) as server:
+        assert status(transport, server.url) == 200
+    assert current_call.get().bytes_on_wire <= sockets.MAX_BODY_BYTES
+
+
+def test_a_body_that_a_large_buffer_took_in_behind_an_interim_response_was_counted_as_headers() -> None:
+    call = sockets.Call(0.0)
+    call.begin_request(reused=False)
+    call.on_wire(len(b"HTTP/1.1 103 Early Hints\r\n\r\n"))
+    call.on_wire(call.room(sockets.MAX_HEADER_BYTES))  # the headers, and much of the body
+    call.end_headers()
+    assert call.room(1) == 1
+
+
+def test_no_read_asks_for_more_than_what_is_left_of_the_budget() -> None:
+    call = sockets.Call(0.0, phase=(100, "here"))
+    assert call.room(60) == 60
+    call.on_wire(60)
+    assert call.room(1_048_576) == 40
+    call.on_wire(40)
+    with pytest.raises(BudgetExceededError, match="more than 100 bytes here"):
+        call.room(1)

@@ -157,6 +157,21 @@ def test_others_go_on_while_one_pauses(pairs: Callable[[], Pair]) -> None:
     assert sorted(everything(side)) == ["other", "paused"]
 
 
+def test_whoever_waits_may_look_after_something_else_meanwhile(pairs: Callable[[], Pair]) -> None:
+    side: Hub[str] = Hub()
+    near, far = pairs()
+
+    def listen() -> str:
+        hub.until(near.fileno(), READ, LONG)
+        return near.recv(10).decode()
+
+    side.start(listen)
+    assert side.wait(time.monotonic() + BRIEF) == []
+    far.sendall(b"at last")
+    assert side.wait(time.monotonic() + LONG) == ["at last"]
+    assert side.wait() == []
+
+
 def test_outside_a_hub_a_thread_pauses() -> None:
     begun = time.monotonic()
     hub.pause(BRIEF)

@@ -1,0 +1,120 @@
+"""Whether a batch reads its apps together, and what happens when that fails."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from pynamodb.exceptions import GetError
+from pynamodb.models import Model
+
+from bellhop import circuits, tables
+from bellhop.circuits import Circuit
+from bellhop.registry import App, Registry
+from bellhop.secrets import SigningSecret
+from bellhop.tables import ItemKey
+from deliver import prefetch
+from deliver.attempt.keyring import Keyring
+from deliver.attempt.signing import Keys
+from deliver.circuit.known import KnownCircuits
+from deliver.prefetch import Cache, Prefetch
+from tests.support.endpoint import Clock
+from tests.support.fakes import SECRET, Recorder, app
+
+NOW = 1000.0
+
+
+class Caches:
+    """The three caches of a process, and what reads ahead for them."""
+
+    def __init__(self, clock: Clock) -> None:
+        def seconds() -> float:
+            return clock().timestamp()
+
+        self.telemetry = Recorder()
+        self.registry = Registry(60.0, seconds)
+        self.secrets = Keyring(60.0, seconds, seconds)
+        self.circuits = KnownCircuits(60.0, seconds, self.telemetry)
+        models: dict[type[Model], Cache] = {
+            App: self.registry,
+            SigningSecret: self.secrets,
+            Circuit: self.circuits,
+        }
+        self.prefetch = Prefetch(models, self.telemetry)
+
+
+@pytest.fixture
+def caches(aws: None, clock: Clock) -> Caches:
+    for name in ("pager", "chat"):
+        app(name).save()
+        SigningSecret(name, secret=SECRET).save()
+    circuits.open_circuit("chat", 1, NOW, NOW + 60)
+    return Caches(clock)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    made, dispatch = list[str](), tables._Connection.dispatch
+
+    def noting(self: Any, operation: str, request: Any) -> Any:
+        made.append(operation)
+        return dispatch(self, operation, request)
+
+    monkeypatch.setattr(tables._Connection, "dispatch", noting)
+    return made
+
+
+def known(caches: Caches, *names: str) -> list[Any]:
+    """What the caches say of these apps."""
+    found = [caches.registry.app(name) for name in names]
+    paused = [each and caches.circuits.state(each).paused_since for each in found]
+    return [each and each.name for each in found] + [caches.secrets.keys(name) for name in names] + paused
+
+
+def test_a_batch_of_several_apps_takes_one_read(caches: Caches, calls: list[str]) -> None:
+    caches.prefetch.read(["pager", "chat", "pager", "gone"])
+    assert known(caches, "pager", "chat") == ["Pager", "Chat", Keys(SECRET), Keys(SECRET), None, NOW]
+    assert caches.registry.app("gone") is None
+    assert caches.secrets.keys("gone") is None
+    assert calls == ["BatchGetItem"]
+
+
+def test_what_is_known_is_not_read_again_before_its_time_is_over(
+    caches: Caches, calls: list[str], clock: Clock
+) -> None:
+    caches.prefetch.read(["pager"])
+    caches.prefetch.read(["pager"])
+    assert calls == ["BatchGetItem"]
+    clock.move(61)
+    caches.prefetch.read(["pager"])
+    assert calls == ["BatchGetItem", "BatchGetItem"]
+
+
+def test_a_single_item_is_left_to_whoever_needs_it(caches: Caches, calls: list[str]) -> None:
+    caches.prefetch.read(["pager"])
+    caches.circuits.forget("pager")
+    caches.prefetch.read(["pager"])
+    assert calls == ["BatchGetItem"]
+
+
+def test_where_the_apps_cannot_be_read_together_each_is_read_alone(
+    caches: Caches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Any) -> Any:
+        raise GetError(cause=ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchGetItem"))
+
+    monkeypatch.setattr(prefetch, "read_at_once", refused)
+    caches.prefetch.read(["pager", "chat"])
+    assert known(caches, "pager", "chat") == ["Pager", "Chat", Keys(SECRET), Keys(SECRET), None, NOW]
+    assert caches.telemetry.logged("apps not read together: each will be read alone") == [{"number": 6}]
+
+
+def test_what_was_left_unprocessed_is_read_alone(caches: Caches, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = tables.read_at_once
+    monkeypatch.setattr(
+        prefetch,
+        "read_at_once",
+        lambda keys: {k: item for k, item in read(keys).items() if k.model is not Circuit},
+    )
+    caches.prefetch.read(["pager", "chat"])
+    assert caches.circuits.lacks(ItemKey(Circuit, "chat"))
+    assert known(caches, "chat") == ["Chat", Keys(SECRET), NOW]
