@@ -122,7 +122,7 @@ witness: .venv/.ready ## The unit tests that use tables, on a second implementat
 faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes
 	@.venv/bin/pytest tests/faults -q
 
-simulate: .venv/.ready ## Random faults around the real functions on a virtual clock; SCHEDULES=1000, a third of a second each
+simulate: .venv/.ready ## Random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
 	@.venv/bin/pytest $(PYTEST) --dist load --schedules $(or $(SCHEDULES),1000) tests/simulation/test_accounting.py
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine

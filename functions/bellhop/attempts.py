@@ -21,6 +21,7 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from bellhop.deliveries import Delivery, Retry
+from bellhop.due import Due, shard
 from bellhop.lease import Lease
 from bellhop.newer import UnknownKindError
 from bellhop.tables import change, lost_condition
@@ -65,7 +66,7 @@ class DeliveryRecord(Model):
     is when the next is due, and `deferrals` how often that one was deferred. `lease` and `lease_until` name the
     worker that makes it. `attempts` has a row for each attempt. `replayable_for` (its app) and `replayable_at` are
     set only on what can be replayed, so that the index `replayable` lists just that: what is parked in the order
-    in which it is due, then what is exhausted.
+    in which it is due, then what is exhausted. `due_shard` is set only while it is retrying, for the index `due`.
     """
 
     class Meta:
@@ -83,6 +84,7 @@ class DeliveryRecord(Model):
     state = UnicodeAttribute()
     attempts_made = NumberAttribute(default=0)
     next_attempt_at = NumberAttribute(default=0)
+    due_shard = NumberAttribute(null=True)
     deferrals = NumberAttribute(null=True)
     lease = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)
@@ -93,6 +95,7 @@ class DeliveryRecord(Model):
     expires_at = NumberAttribute()
     by_app = _ByApp()
     replayable = _Replayable()
+    due = Due()
 
     def is_over_before(self, enqueued_at: float) -> bool:
         """Whether no attempt is due any more, and a message of that time was not what began it.
@@ -198,6 +201,7 @@ def open_record(
         state=next_state.state,
         attempts_made=1 if next_state.attempt else 0,
         next_attempt_at=next_state.next_attempt_at,
+        due_shard=shard(delivery.delivery_id) if next_state.state == RETRYING else None,
         attempts=[next_state.attempt.row()] if next_state.attempt else [],
         body=zlib.compress(delivery.body),
         replayable_for=delivery.app_id if place else None,
@@ -230,7 +234,7 @@ def reopen(
         row.deferrals.remove(),
         row.expires_at.set(expiry(now)),
         row.body.set(zlib.compress(delivery.body)),
-        *_listing(next_state, now, delivery.app_id, delivery.delivery_id),
+        *places(next_state, now, delivery.app_id, delivery.delivery_id),
     ]
     if next_state.attempt:
         actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
@@ -248,9 +252,8 @@ def claim(
     becomes of the message and the worker, another replay finds it.
     """
     record = DeliveryRecord(delivery_id)
-    actions = LEASE.take(now.timestamp() + seconds, lease)
-    due = _due(number, now, replay=replay)
-    return record if change(record, actions, due & LEASE.free(now.timestamp(), lease)) else None
+    due = _due(number, now, replay=replay) & LEASE.free(now.timestamp(), lease)
+    return record if change(record, LEASE.take(now.timestamp() + seconds, lease), due) else None
 
 
 def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool:
@@ -265,7 +268,7 @@ def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool
     if next_state.attempt:
         attempt_row = row.attempts.append([next_state.attempt.row()])
         actions += [row.attempts_made.add(1), row.attempts.set(attempt_row)]
-    return _owned(record, actions + _listing(next_state, now, record.app_id, record.delivery_id))
+    return _owned(record, actions + places(next_state, now, record.app_id, record.delivery_id))
 
 
 def park(app_id: str, delivery_id: str, number: int, now: datetime, *, replay: bool = False) -> bool:
@@ -273,9 +276,8 @@ def park(app_id: str, delivery_id: str, number: int, now: datetime, *, replay: b
 
     A `replay` also parks what is replayable, at its new place.
     """
-    parked = NextState(PARKED)
-    row = DeliveryRecord
-    actions = [row.state.set(PARKED), row.deferrals.remove(), *_listing(parked, now, app_id, delivery_id)]
+    row, place = DeliveryRecord, places(NextState(PARKED), now, app_id, delivery_id)
+    actions = [row.state.set(PARKED), row.deferrals.remove(), *place]
     due = _due(number, now, replay=replay) & LEASE.free(now.timestamp())
     return change(DeliveryRecord(delivery_id), [*actions, *LEASE.release()], due)
 
@@ -305,14 +307,14 @@ def exhaust(parked: DeliveryRecord, now: datetime) -> DeliveryRecord | None:
 
 def list_exhausted(record: DeliveryRecord, now: datetime) -> bool:
     """Move what is exhausted at its place to the others that are exhausted; False when it changed meanwhile."""
-    place = _listing(NextState(EXHAUSTED), now, record.app_id, record.delivery_id)
+    place = places(NextState(EXHAUSTED), now, record.app_id, record.delivery_id)
     unchanged = (DeliveryRecord.state == EXHAUSTED) & (DeliveryRecord.replayable_at == record.replayable_at)
     return change(DeliveryRecord(record.delivery_id), place, unchanged)
 
 
 def unlist_expired(row: DeliveryRecord, now: datetime) -> bool:
     """Take a row off the list whose record has expired; False when it has not, or is gone."""
-    return change(DeliveryRecord(row.delivery_id), unlisted(), DeliveryRecord.expires_at <= int(now.timestamp()))
+    return change(DeliveryRecord(row.delivery_id), _unlisted(), DeliveryRecord.expires_at <= int(now.timestamp()))
 
 
 def give_back(record: DeliveryRecord) -> bool:
@@ -345,11 +347,6 @@ def place_at(moment: datetime) -> str:
     return _moment(moment, "")
 
 
-def unlisted() -> list[Any]:
-    """The update that takes a record off the list of what can be replayed."""
-    return [DeliveryRecord.replayable_for.remove(), DeliveryRecord.replayable_at.remove()]
-
-
 def listed_since(row: DeliveryRecord) -> str:
     """Since when a row of that list is on it, as ISO 8601."""
     return str(row.replayable_at).removeprefix(f"{EXHAUSTED}#").partition("#")[0]
@@ -362,14 +359,17 @@ def _listed(app_id: str, condition: Any, limit: int) -> list[DeliveryRecord]:
     return rows
 
 
-def _listing(next_state: NextState, now: datetime, app_id: str, delivery_id: str) -> list[Any]:
-    """The update that puts a record at its place in the list of what can be replayed, or takes it off."""
+def places(next_state: NextState, now: datetime, app_id: str, delivery_id: str) -> list[Any]:
+    """The update that puts a record at its place in the list of what can be replayed, or of what is due."""
     if next_state.unannounced:
         return []
-    place = _place(next_state, now, delivery_id)
-    if place is None:
-        return unlisted()
-    return [DeliveryRecord.replayable_for.set(app_id), DeliveryRecord.replayable_at.set(place)]
+    row, place = DeliveryRecord, _place(next_state, now, delivery_id)
+    due = row.due_shard.set(shard(delivery_id)) if next_state.state == RETRYING else row.due_shard.remove()
+    return [due, row.replayable_for.set(app_id), row.replayable_at.set(place)] if place else [due, *_unlisted()]
+
+
+def _unlisted() -> list[Any]:
+    return [DeliveryRecord.replayable_for.remove(), DeliveryRecord.replayable_at.remove()]
 
 
 def _place(next_state: NextState, now: datetime, delivery_id: str) -> str | None:

@@ -15,13 +15,14 @@ from bellhop.tables import change
 
 
 class Circuit(Model):
-    """What all but `tat` says is true in the app's `generation` only. All times are Unix seconds.
+    """What all but `tat` and `chain_until` says is true in the app's `generation` only. Times are Unix seconds.
 
     `strikes`: how unwell the endpoint was since it last was well; the last one was at `struck_at`.
     `paused_since`: the circuit is open.
     `next_trial_at`: when the trial number `trials` may be made, counted from 0; `trial_lease` and
     `trial_lease_until` name the worker that makes it. `closed_at`: the last pause ended, and the slow start began.
-    `tat`: in the slow start, the theoretical arrival time of the next delivery.
+    `tat`: in the slow start, the theoretical arrival time of the next delivery. `chain_until`: until then, the
+    app's chain of messages on the Transitions queue, a release or recovery checks, is not taken for lost.
     """
 
     class Meta:
@@ -38,6 +39,7 @@ class Circuit(Model):
     trial_lease_until = NumberAttribute(null=True)
     closed_at = NumberAttribute(null=True)
     tat = NumberAttribute(null=True)
+    chain_until = NumberAttribute(null=True)
 
 
 class Share(Model):
@@ -102,6 +104,11 @@ def paused_since(circuit: Circuit, generation: int) -> float | None:
     """Since when the circuit is open; what opened it in another generation ended with that."""
     known = circuit.paused_since is not None and circuit.generation == generation
     return float(circuit.paused_since) if known else None
+
+
+def chain_until(circuit: Circuit) -> float | None:
+    """Until when the app's chain on the Transitions queue is not taken for lost; None where it never said so."""
+    return float(circuit.chain_until) if circuit.chain_until is not None else None
 
 
 def is_paused(app_id: str, generation: int) -> bool:
@@ -180,6 +187,11 @@ def close_circuit(app_id: str, lease: str, now: float, strikes: int = 0) -> bool
         *(each.remove() for each in gone),
     ]
     return change(Circuit(app_id), [*actions, *TRIAL_LEASE.release()], Circuit.trial_lease == lease)
+
+
+def note_chain(app_id: str, until: float) -> None:
+    """Note that a release, or recovery checks, of the app go on: until then their chain is not taken for lost."""
+    Circuit(app_id).update(actions=[Circuit.chain_until.set(until)])
 
 
 def advance(row: Circuit | Share, before: float | None, after: float) -> bool:

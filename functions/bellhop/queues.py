@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -92,6 +92,12 @@ class Queue:
         entries = [_entry(number, message) for number, message in batch]
         response = self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
         return {int(sent["Id"]) for sent in response.get("Successful", [])}
+
+    def waiting(self) -> int:
+        """About how many messages are due and not received yet."""
+        name: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
+        return int(found["Attributes"][name])
 
 
 def _entry(number: int, message: OutgoingMessage) -> "SendMessageBatchRequestEntryTypeDef":

@@ -12,8 +12,9 @@ from bellhop.telemetry import PowertoolsTelemetry
 from health import follow_up, messages, recovery, replay
 from health.dependencies import HealthDependencies, Settings, build
 from health.mail import mailer
-from health.messages import FollowUp, MailEvent, RecoveryCheck
+from health.messages import AppSweep, FollowUp, MailEvent, RecoveryCheck, RetrySweep
 from health.review import Scope, review
+from health.sweep import apps, retries
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -39,6 +40,10 @@ def handle(message: messages.Message, deps: HealthDependencies) -> None:
             replay.step(message, deps)
         case RecoveryCheck():
             recovery.step(message, deps)
+        case RetrySweep():
+            retries.step(message, deps)
+        case AppSweep():
+            apps.step(message, deps)
         case MailEvent():
             mailer.record_event(message, deps)
 

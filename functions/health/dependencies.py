@@ -21,7 +21,7 @@ from bellhop.replays import Replay
 from bellhop.telemetry import Telemetry
 from health import messages
 from health.mail.content import Links
-from health.messages import FollowUp, RecoveryCheck
+from health.messages import AppSweep, OwnMessage, RecoveryCheck, RetrySweep
 from health.rules import Thresholds
 from health.transitions import TransitionDependencies
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
 SES_READ_SECONDS = 5.0  # SES responds within a second; whoever waits longer than this learns nothing
+OVERDUE_SECONDS = 7200.0  # a queue that is so far behind has long raised its alarm
+RECEIVES = 10  # of a message, before it is a dead letter
 PING_QUEUE_SECONDS = 20.0  # what a ping spends in the queue, beside its deadline
 
 
@@ -52,6 +54,8 @@ class Settings:
     cache_seconds: float
     deadline_seconds: float
     deliver_timeout_seconds: float
+    deliver_visibility_seconds: float
+    health_visibility_seconds: float
     lease_seconds: float
     replay_per_second: float
     mail_from: str
@@ -68,7 +72,7 @@ class Queues:
     deliveries: Queue
     retries: Queue
 
-    def announce(self, message: FollowUp | Replay | RecoveryCheck, delay: int = 0) -> None:
+    def announce(self, message: OwnMessage, delay: int = 0) -> None:
         """Put a message on the Transitions queue, to arrive `delay` seconds later."""
         self.transitions.send(OutgoingMessage(messages.encode(message), delay=delay))
 
@@ -89,16 +93,18 @@ class Queues:
 class HealthDependencies(TransitionDependencies):
     """Everything that health's code is handed; a transition needs only the part that it shares with the command.
 
-    `send_later`, `ping`, `retry` and `wait` are those of Queues. `ses` must not retry by itself. `ping_seconds` is
-    the longest that a ping takes when nothing is in its way; `settle_seconds` is how long after a switching on a
-    process may still park deliveries; `lease_seconds` is how long one worker has a transition to itself, under a
-    `token` that no other worker has. `budget` knows how much time is left.
+    `send_later`, `ping`, `retry` and `wait` are those of Queues; `retries_waiting` is how many messages wait on
+    the Retries queue. `ses` must not retry by itself. `ping_seconds` is the longest that a ping takes when nothing
+    is in its way; `settle_seconds` is how long after a switching on a process may still park deliveries;
+    `lease_seconds` is how long one worker has a transition to itself, under a `token` that no other worker has.
+    What should have happened `overdue_seconds` ago has no message any more. `budget` knows how much time is left.
     """
 
     thresholds: Thresholds
-    send_later: Callable[[Replay | RecoveryCheck, int], None]
+    send_later: Callable[[Replay | RecoveryCheck | RetrySweep | AppSweep, int], None]
     ping: Callable[[Delivery], None]
     retry: Callable[[Sequence[OutgoingMessage]], set[int]]
+    retries_waiting: Callable[[], int]
     wait: Callable[[Sequence[OutgoingMessage]], set[int]]
     bus: Bus
     ses: "SESV2Client"
@@ -109,8 +115,14 @@ class HealthDependencies(TransitionDependencies):
     ping_seconds: float
     settle_seconds: float
     lease_seconds: float
+    overdue_seconds: float
     token: Callable[[], str]
     budget: Budget = field(default_factory=Budget)
+
+
+def overdue_seconds(*visibility_seconds: float) -> float:
+    """After how long a message is taken for lost: longer than any of the queues goes on delivering it."""
+    return max(OVERDUE_SECONDS, RECEIVES * max(visibility_seconds))
 
 
 def build(chosen: Settings, telemetry: Telemetry, budget: Budget) -> HealthDependencies:
@@ -142,6 +154,7 @@ def build(chosen: Settings, telemetry: Telemetry, budget: Budget) -> HealthDepen
         send_later=queues.announce,
         ping=queues.ping,
         retry=queues.retry,
+        retries_waiting=queues.retries.waiting,
         wait=queues.wait,
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         # One call only: repeating a send whose response was lost could mail an owner twice.
@@ -154,6 +167,7 @@ def build(chosen: Settings, telemetry: Telemetry, budget: Budget) -> HealthDepen
         # By then every process has read the registry again, and every batch begun before that has ended.
         settle_seconds=chosen.cache_seconds + chosen.deliver_timeout_seconds,
         lease_seconds=chosen.lease_seconds,
+        overdue_seconds=overdue_seconds(chosen.deliver_visibility_seconds, chosen.health_visibility_seconds),
         token=lambda: uuid.uuid4().hex,
         budget=budget,
     )

@@ -1,4 +1,4 @@
-"""The messages on the Transitions queue: follow-ups, the steps of replays and recovery checks, SES events."""
+"""The messages on the Transitions queue: follow-ups, steps of replays, recovery checks and sweeps, SES events."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -6,6 +6,7 @@ from typing import Any
 
 from bellhop import replays
 from bellhop.newer import UnknownKindError
+from bellhop.registry import INTERNAL
 from bellhop.replays import Replay
 
 
@@ -45,18 +46,42 @@ class MailEvent:
     transition_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class RetrySweep:
+    """Send overdue retries again: those of a `shard` of the index `due`, and then those of the next shards.
+
+    `after` is the cursor, None at the beginning of the shard. `ends_at` (Unix seconds) is when the next sweep
+    takes over, 0 where this one has not begun.
+    """
+
+    shard: int = 0
+    after: dict[str, Any] | None = None
+    ends_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppSweep:
+    """Look whether messages of apps were lost: of an `app_kind`, from the id after `after` on, and so on."""
+
+    app_kind: str = INTERNAL
+    after: str | None = None
+
+
 MAIL_EVENTS = ("Bounce", "Complaint", "Reject")
 
-Message = FollowUp | Replay | RecoveryCheck | MailEvent
+OwnMessage = FollowUp | Replay | RecoveryCheck | RetrySweep | AppSweep
+Message = OwnMessage | MailEvent
 
-_KINDS: dict[str, type[FollowUp | Replay | RecoveryCheck]] = {
+_KINDS: dict[str, type[OwnMessage]] = {
     "follow_up": FollowUp,
     "replay": Replay,
     "recovery_check": RecoveryCheck,
+    "retry_sweep": RetrySweep,
+    "app_sweep": AppSweep,
 }
 
 
-def encode(message: FollowUp | Replay | RecoveryCheck) -> str:
+def encode(message: OwnMessage) -> str:
     """The message as the body of a queue message: JSON with its `kind`."""
     if isinstance(message, Replay):
         return replays.encode(message)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bellhop import attempts, pings, queues
+from bellhop import attempts, circuits, pings, queues
 from bellhop.attempts import DELIVERED, PARKED, RETRYING
+from bellhop.queues import MAX_DELAY
 from bellhop.registry import DISABLED, App, AuditEntry, find
 from health import transitions
 from health.dependencies import HealthDependencies
@@ -35,6 +36,16 @@ def first_check(app_id: str, generation: int, now: float) -> RecoveryCheck:
     if before and before.evidence["rule"] == BY_RECOVERY_CHECK and now - _unix(before.at) < STABLE_AFTER:
         number = int(before.evidence["recovery_check"]) + 1
     return RecoveryCheck(app_id, generation, now, now + interval(number), number)
+
+
+def resumed(app_id: str, generation: int, since: float, now: float) -> RecoveryCheck | None:
+    """The check that would be next, had none been lost since the app was switched off; None once given up."""
+    if now - since > GIVE_UP_AFTER:
+        return None
+    check = RecoveryCheck(app_id, generation, since, since + interval(1))
+    while check.due < now:
+        check = replace(check, number=check.number + 1, due=check.due + interval(check.number + 1))
+    return check
 
 
 def interval(number: int) -> int:
@@ -111,6 +122,7 @@ def _send_when_due(check: RecoveryCheck, deps: HealthDependencies) -> None:
 
 
 def _send_later(check: RecoveryCheck, seconds: float, deps: HealthDependencies) -> None:
+    circuits.note_chain(check.app_id, deps.now().timestamp() + MAX_DELAY + deps.overdue_seconds)
     deps.send_later(check, max(1, queues.delay(seconds)))
 
 

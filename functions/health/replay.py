@@ -47,6 +47,8 @@ def step(message: Replay, deps: HealthDependencies) -> None:
             **_names(message),
         )
         return
+    # Before the page, so that where this fails nothing was sent.
+    circuits.note_chain(app.app_id, deps.now().timestamp() + MAX_DELAY + deps.overdue_seconds)
     rate = effective_rate(app, message.rate)
     exhausted = EXHAUSTED in message.states and not message.passes
     page = attempts.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)

@@ -160,7 +160,15 @@ def registration(app: App, actor: str, at: datetime) -> AuditEntry:
 def resume(entry: AuditEntry | None, deps: TransitionDependencies) -> None:
     """Announce a transition whose maker died before it could."""
     if entry and not entry.announced_at:
-        _announce(entry, deps)
+        announce(entry, deps)
+
+
+def announce(entry: AuditEntry, deps: TransitionDependencies) -> None:
+    """Have what follows a transition done. To announce it twice does no harm."""
+    # A crash between the two announces it twice; in the other order it might never be announced.
+    deps.announce(FollowUp(entry.app_id, entry.transition_id))
+    announced = AuditEntry.announced_at.set(deps.now().isoformat(timespec="seconds"))
+    AuditEntry(entry.app_id, entry.transition_id).update(actions=[announced], condition=AuditEntry.app_id.exists())
 
 
 def disabled_id(generation: int) -> str:
@@ -245,7 +253,7 @@ def _make(
         rule=entry.evidence.get("rule"),
     )
     deps.telemetry.count(kind.metric)
-    _announce(entry, deps)
+    announce(entry, deps)
     return entry
 
 
@@ -271,11 +279,3 @@ def _commit(
             return False
         raise
     return True
-
-
-def _announce(entry: AuditEntry, deps: TransitionDependencies) -> None:
-    # A crash between the two announces it twice, which does no harm; in the other order it might never be
-    # announced.
-    deps.announce(FollowUp(entry.app_id, entry.transition_id))
-    announced = AuditEntry.announced_at.set(deps.now().isoformat(timespec="seconds"))
-    AuditEntry(entry.app_id, entry.transition_id).update(actions=[announced], condition=AuditEntry.app_id.exists())

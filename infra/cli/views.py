@@ -11,7 +11,7 @@ from rich.console import Console
 from bellhop import attempts
 from bellhop.attempts import REPLAYABLE
 from bellhop.outcomes import COUNTERS
-from bellhop.registry import INTERNAL, PUBLISHED, UNPUBLISHED, App, AuditEntry, Installation, find
+from bellhop.registry import KINDS, App, AuditEntry, Installation, find
 from bellhop.text import printable
 from infra.cli import signing_secrets
 from infra.cli.errors import CommandError
@@ -23,7 +23,7 @@ _PAGE = 1000
 
 def directory() -> list[App]:
     """Every app, by kind and name; only with the attributes that the index has."""
-    return [app for kind in (INTERNAL, UNPUBLISHED, PUBLISHED) for app in App.directory.query(kind)]
+    return [app for kind in KINDS for app in App.directory.query(kind)]
 
 
 def load_app(app_id: str) -> App:

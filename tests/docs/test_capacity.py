@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from bellhop import attempts, successes
-from bellhop.attempts import PARKED, DeliveryRecord, NextState
+from bellhop.attempts import PARKED, RETRYING, DeliveryRecord, NextState
 from bellhop.successes import SuccessPack
 from tests.bench import prices
 from tests.docs import capacity
@@ -41,7 +41,7 @@ def items(model: Any) -> list[dict[str, Any]]:
 
 
 def values(model: Any, attribute: str) -> set[str]:
-    return {item[attribute]["S"] for item in items(model)}
+    return {value for item in items(model) for value in item[attribute].values()}
 
 
 def index_key(index: str) -> str:
@@ -58,11 +58,16 @@ def test_the_packs_of_a_minute_share_as_many_keys_as_the_page_counts(aws: None) 
 
 @pytest.mark.parametrize(
     ("index", "counted"),
-    [("by_app", capacity.KEYS_OF_BY_APP), ("replayable", capacity.KEYS_OF_REPLAYABLE)],
+    [
+        ("by_app", capacity.KEYS_OF_BY_APP),
+        ("replayable", capacity.KEYS_OF_REPLAYABLE),
+        ("due", capacity.KEYS_OF_DUE),
+    ],
 )
 def test_the_records_of_an_app_share_as_many_keys_as_the_page_counts(aws: None, index: str, counted: int) -> None:
+    state = RETRYING if index == "due" else PARKED
     for number in range(WRITES):
-        attempts.open_record(delivery(delivery_id=f"msg_{number:032x}"), NextState(PARKED), NOW)
+        attempts.open_record(delivery(delivery_id=f"msg_{number:032x}"), NextState(state), NOW)
     assert len(values(DeliveryRecord, index_key(index))) == counted
 
 

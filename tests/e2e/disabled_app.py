@@ -12,7 +12,7 @@ from bellhop import attempts
 from bellhop.registry import App, AuditEntry, find
 from bellhop.text import unlinked
 from health import messages
-from health.messages import FollowUp, RecoveryCheck
+from health.messages import OwnMessage
 from infra.local.receiver import PlannedResponse, Receiver
 from infra.local.registering import Hook
 from tests.e2e.conftest import Tenant, eventually
@@ -78,7 +78,7 @@ def mails_by_owner(tenant: Tenant, hook: Hook, subject: str) -> Counter[str]:
     return Counter(owner for mail in mails for owner in mail["To"])
 
 
-def send_to_health(tenant: Tenant, message: FollowUp | RecoveryCheck) -> None:
+def send_to_health(tenant: Tenant, message: OwnMessage) -> None:
     url = tenant.stack.outputs["TransitionsQueueUrl"]
     tenant.stack.client("sqs").send_message(QueueUrl=url, MessageBody=messages.encode(message))
 

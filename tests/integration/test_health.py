@@ -2,18 +2,21 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import outcomes
+from bellhop import attempts, circuits, deliveries, outcomes
+from bellhop.attempts import PARKED, RETRYING, NextState
+from bellhop.deliveries import Retry, Trial
 from bellhop.outcomes import OutcomeDay, OutcomeDelta
 from bellhop.registry import DISABLED, ENABLED, AuditEntry
-from health.messages import FollowUp, decode
+from bellhop.replays import Replay
+from health.messages import AppSweep, FollowUp, RetrySweep, decode, encode
 from infra.local.receiver import ok
 from infra.local.registering import Hook
 from tests.e2e.disabled_app import mails_by_owner, state
-from tests.integration.invoke_function import batch, invoke, role_without, sent_to, sequence, stream
+from tests.integration.invoke_function import batch, delivery, invoke, role_without, sent_to, sequence, stream
 from tests.support.tenant import Tenant
 
 pytestmark = pytest.mark.stack
@@ -105,3 +108,50 @@ def test_a_mail_that_health_may_not_send_for_now_it_sends_later_and_once(tenant:
     for _ in range(2):
         assert follow_up(tenant, message) == []
     assert mails_by_owner(tenant, hook, "Action required") == dict.fromkeys(tenant.owners, 1)
+
+
+# ---- The sweep
+
+
+def long_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(hours=3)
+
+
+def on_retries(tenant: Tenant, hook: Hook) -> list[object]:
+    return [deliveries.decode(message["Body"]) for message in sent_to("Retries", tenant, hook)]
+
+
+def test_a_retry_whose_message_was_lost_is_sent_again_once_by_the_rights_of_healths_role(tenant: Tenant) -> None:
+    hook, _ = tenant.app(ok)
+    lost = delivery(tenant, hook, "lost")
+    assert attempts.open_record(lost, NextState(RETRYING, long_ago().timestamp()), long_ago())
+    with role_without(tenant.stack, "HealthRole", "dynamodb:Query"):
+        assert follow_up(tenant, encode(RetrySweep())) == ["m0"]
+    for _ in range(2):
+        assert follow_up(tenant, encode(RetrySweep())) == []
+    retry = Retry(lost.delivery_id, hook.app_id, 1, organization_id=tenant.organization)
+    assert on_retries(tenant, hook) == [retry]
+
+
+def test_what_goes_on_by_messages_of_an_app_begins_anew_by_the_rights_of_healths_role(tenant: Tenant) -> None:
+    (paused, _), (resumed, _) = tenant.app(ok), tenant.app(ok)
+    then = long_ago().timestamp()
+    for hook in (paused, resumed):
+        circuits.open_circuit(hook.app_id, 1, then - 60, then)
+    assert circuits.claim_trial(resumed.app_id, 1, 0, "worker", now=then, seconds=30)
+    assert circuits.close_circuit(resumed.app_id, "worker", then)
+    circuits.note_chain(resumed.app_id, then)
+    assert attempts.open_record(delivery(tenant, resumed, "parked"), NextState(PARKED), long_ago())
+    warned = "00000001#warned#timeouts#1#2026-11-23#acme"
+    at = long_ago().isoformat(timespec="seconds")
+    entry = AuditEntry(paused.app_id, warned, organization_id=tenant.organization, actor="health", at=at)
+    entry.action, entry.evidence = "app.warned", {"rule": "timeouts", "days": []}
+    entry.save()
+    for _ in range(2):
+        sweeps = [encode(AppSweep(after=hook.app_id[:-1])) for hook in (paused, resumed)]
+        assert follow_up(tenant, *sweeps) == []
+    assert on_retries(tenant, paused) == [Trial(paused.app_id, 1, 0)]
+    assert set(map(decode, announced(tenant, paused))) == {FollowUp(paused.app_id, warned)}
+    [release] = map(decode, announced(tenant, resumed))
+    assert isinstance(release, Replay)
+    assert (release.app_id, release.generation, release.states) == (resumed.app_id, 1, (PARKED,))

@@ -2,9 +2,12 @@
 
 Calls to AWS are refused, or done and their response lost, or done twice; processes die before and after a call;
 messages come twice, late and in any order; a table is gone for minutes. What stays true is what SQS and DynamoDB
-promise: a message that was taken comes at least once, and a conditional write is atomic.
+promise: a message that was taken comes at least once, unless a person purges its queue, and a conditional write is
+atomic.
 """
 
+import heapq
+import json
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,11 +17,21 @@ from typing import Any
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from deliver.http.response import Response, SendFailure
-from tests.simulation.simulated_functions import DELIVERIES, RETRIES, STREAM, VISIBILITY, Fleet
+from health.messages import AppSweep, RetrySweep, encode
+from tests.simulation.simulated_functions import (
+    DELIVERIES,
+    RETRIES,
+    STREAM,
+    TRANSITIONS,
+    VISIBILITY,
+    Fleet,
+)
 from tests.support.endpoint import response
 from tests.support.fakes import SLOW_LANE, queue_message
 from tests.support.memory_dynamodb import MemoryDynamoDB
 
+RULE = "rule"  # no queue: what begins the sweeps
+SWEEP_SECONDS = 10_800.0  # from one to the next: more rarely than in the template, as each takes time here
 RECEIVES = 10  # of a message, before it is a dead letter
 PROCESSES = 3  # of deliver
 MOST_MESSAGES = 30_000  # that are worked on
@@ -82,10 +95,12 @@ class FaultyFleet(Fleet):
     )  # app and webhook-id of what was taken with a 2xx
     dead: list[tuple[str, str]] = field(default_factory=list)
     worked: int = 0
+    purged: int = 0  # messages
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._processes = [self._deliver_dependencies() for _ in range(PROCESSES)]
+        super().due(RULE, "", SWEEP_SECONDS)
 
     def due(self, queue: str, body: str, delay: float, received: int = 1) -> None:
         """As SQS does it: late by chance, and now and then twice."""
@@ -129,10 +144,24 @@ class FaultyFleet(Fleet):
         for queue, body in dead:
             self.due(queue, body, 0)
 
+    def purge(self) -> None:
+        """A person purges Retries, Transitions and their dead-letter queues, and deletes every schedule.
+
+        First attempts that were handed over to Retries stay: their messages are all that there is of them.
+        """
+        kept = [due for due in self._agenda if not _is_purged(due[2], due[3])]
+        self.purged += len(self._agenda) - len(kept)
+        self._agenda[:] = kept
+        heapq.heapify(self._agenda)
+        self.dead = [dead for dead in self.dead if not _is_purged(*dead)]
+
     def _work(self, batch: list[tuple[Any, int, str, str, int]]) -> None:
         self.worked += len(batch)
         assert self.worked < MOST_MESSAGES, "messages multiply, or go round for ever"
         queue, process = batch[0][2], self.faults.chance.randrange(PROCESSES)
+        if queue == RULE:
+            self._begin_sweeps()
+            return
         self._deliver = self._processes[process]
         arn = SLOW_LANE if queue == RETRIES else "arn:aws:sqs:eu-west-1:123456789012:work"
         messages = [queue_message(body, str(number), received, arn) for _, number, _, body, received in batch]
@@ -149,11 +178,20 @@ class FaultyFleet(Fleet):
             if str(number) in returned:
                 self._bring_back(name, body, received)
 
+    def _begin_sweeps(self) -> None:
+        for sweep in (RetrySweep(), AppSweep()):
+            self.due(TRANSITIONS, encode(sweep), 0)
+        super().due(RULE, "", SWEEP_SECONDS)
+
     def _bring_back(self, queue: str, body: str, received: int) -> None:
         if received >= RECEIVES and queue != STREAM:
             self.dead.append((queue, body))
         else:
             super().due(queue, body, VISIBILITY, received + 1)
+
+
+def _is_purged(queue: str, body: str) -> bool:
+    return queue == TRANSITIONS or (queue == RETRIES and "kind" in json.loads(body))
 
 
 class FaultyDynamoDB(MemoryDynamoDB):

@@ -23,7 +23,7 @@ from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.response import Response, SendFailure
 from deliver.prefetch import Prefetch
 from health.app import from_queue
-from health.dependencies import HealthDependencies, Queues
+from health.dependencies import OVERDUE_SECONDS, HealthDependencies, Queues
 from health.review import Scope, review
 from health.rules import Thresholds
 from notify import intake
@@ -68,6 +68,10 @@ class Fleet:
         for entry in Entries:
             self.due(QueueUrl, entry["MessageBody"], entry.get("DelaySeconds", 0))
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
+    def get_queue_attributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        waiting = sum(due <= self.clock() and queue == QueueUrl for due, _, queue, *_ in self._agenda)
+        return {"Attributes": dict.fromkeys(AttributeNames, str(waiting))}
 
     def create_schedule(self, **schedule: Any) -> None:
         at = datetime.fromisoformat(schedule["ScheduleExpression"][3:-1]).replace(tzinfo=UTC)
@@ -178,6 +182,7 @@ class Fleet:
             send_later=queues.announce,
             ping=queues.ping,
             retry=queues.retry,
+            retries_waiting=queues.retries.waiting,
             wait=queues.wait,
             bus=Bus(lambda: cast("Any", self), "default"),
             ses=cast("Any", self.ses),
@@ -188,6 +193,7 @@ class Fleet:
             ping_seconds=30.0,
             settle_seconds=SETTLE_SECONDS,
             lease_seconds=60.0,
+            overdue_seconds=OVERDUE_SECONDS,
             token=lambda: str(next(self._numbers)),
         )
 

@@ -49,17 +49,22 @@ def switch(fleet: FaultyFleet, app_id: str, *, on: bool) -> None:
         transitions.disable(found, "acme", "operator:ann", evidence, deps)
 
 
+def publish_again(fleet: FaultyFleet, event_ids: list[str]) -> None:
+    for event_id in event_ids:
+        fleet.publish(issue_event(event_id=event_id))
+
+
 def step(fleet: FaultyFleet, chance: random.Random, published: list[str]) -> None:
     """One thing that happens, and some time."""
     app_id = chance.choice(APPS)
-    match chance.choice(("events",) * 8 + ("endpoint",) * 6 + ("again", "switch", "redrive", "outage", "calm")):
+    happens = ("again", "switch", "redrive", "outage", "calm", "purge")
+    match chance.choice(("events",) * 8 + ("endpoint",) * 6 + happens):
         case "events":
             for _ in range(chance.randrange(1, 6)):
                 published.append(f"ev{len(published)}")
                 fleet.publish(issue_event(event_id=published[-1]), chance.randrange(60))
         case "again":
-            for event_id in published[-1:]:
-                fleet.publish(issue_event(event_id=event_id))
+            publish_again(fleet, published[-1:])
         case "endpoint":
             fleet.endpoints[app_id] = chance.choice(ENDPOINTS)
         case "switch":
@@ -67,6 +72,8 @@ def step(fleet: FaultyFleet, chance: random.Random, published: list[str]) -> Non
                 switch(fleet, app_id, on=App.get(app_id, consistent_read=True).state == "disabled")
         case "redrive":
             fleet.redrive()
+        case "purge":
+            fleet.purge()
         case outage:
             fleet.faults.down = chance.choice(TABLES) if outage == "outage" else None
     fleet.run(fleet.clock() + timedelta(seconds=chance.choice((5, 60, 300, 1800))))
@@ -85,7 +92,10 @@ def settle(fleet: FaultyFleet) -> None:
 
 
 def unaccounted(fleet: FaultyFleet, published: list[str]) -> list[str]:
-    """Deliveries that came to no end that a person was told of."""
+    """Deliveries that came to no end that a person was told of.
+
+    Where a queue was purged, the message that would have told of an exhausted one may have been on it.
+    """
     records = {row.delivery_id: row for row in DeliveryRecord.scan()}
     accepted = set(fleet.accepted)
     announced = {entry["Detail"].split('"delivery_id": "')[1][:36] for entry in _exhausted(fleet)}
@@ -96,7 +106,7 @@ def unaccounted(fleet: FaultyFleet, published: list[str]) -> list[str]:
             row = records.get(name)
             if row is not None and row.state in {RETRYING, PARKED}:
                 missing.append(f"{name} of {app_id} is {row.state} for ever")
-            elif row is not None and row.state == EXHAUSTED and name not in announced:
+            elif row is not None and row.state == EXHAUSTED and name not in announced and not fleet.purged:
                 missing.append(f"{name} of {app_id} is exhausted, and nobody was told")
             elif (row is None or row.state == DELIVERED) and (app_id, name) not in accepted:
                 missing.append(f"{name} of {app_id} was never accepted")
@@ -150,3 +160,49 @@ def test_every_delivery_is_accounted_for_whatever_failed(
     assert [
         row.delivery_id for app_id in APPS for row in attempts.replayable(app_id, None, 9, exhausted=False)
     ] == []
+
+
+def test_deleting_the_queues_under_load_loses_nothing_but_time(
+    dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app().save()
+    organization().save()
+    installation().save()
+    fleet = FaultyFleet(None)  # type: ignore[arg-type]
+    streaming(fleet, monkeypatch)
+    fleet.endpoints["pager"] = response(404)
+    published = [f"ev{number}" for number in range(300)]
+    for number, event_id in enumerate(published):
+        fleet.publish(issue_event(event_id=event_id), number)
+    fleet.run(fleet.clock() + timedelta(seconds=200))
+    fleet.purge()
+    fleet.run(fleet.clock() + timedelta(minutes=40))
+    fleet.purge()
+    fleet.endpoints.clear()
+    assert fleet.purged >= len(published)
+    fleet.run(fleet.clock() + timedelta(hours=6))
+    assert sorted(fleet.accepted) == sorted(("pager", delivery_id("acme", name, "in-pager")) for name in published)
+    assert fleet.telemetry.counts["SweepFound"] == len(published)
+
+
+def test_while_no_message_is_lost_the_sweep_finds_nothing(
+    dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(1)
+    app().save()
+    app("chat", kind="published", max_per_second=0.5).save()
+    app("slow", kind="published").save()
+    organization().save()
+    for app_id in APPS:
+        installation(app_id).save()
+    fleet = FaultyFleet(None, faults=Faults(chance))  # type: ignore[arg-type]
+    streaming(fleet, monkeypatch)
+    for day in range(2):
+        for number in range(20):
+            fleet.publish(issue_event(event_id=f"ev{day}-{number}"), chance.randrange(86_400))
+        for app_id in APPS:
+            fleet.endpoints[app_id] = chance.choice(ENDPOINTS)
+        fleet.run(fleet.clock() + timedelta(days=1))
+    fleet.endpoints.clear()
+    fleet.run(fleet.clock() + timedelta(days=3))
+    assert "SweepFound" not in fleet.telemetry.counts

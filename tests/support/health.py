@@ -29,6 +29,7 @@ def health_dependencies(**chosen: Any) -> HealthDependencies:
         "send_later": unexpected,
         "ping": unexpected,
         "retry": unexpected,
+        "retries_waiting": lambda: 0,
         "wait": unexpected,
         "bus": Bus(unexpected, "default"),
         "ses": None,
@@ -39,6 +40,7 @@ def health_dependencies(**chosen: Any) -> HealthDependencies:
         "ping_seconds": 30.0,
         "settle_seconds": 90.0,
         "lease_seconds": 60.0,
+        "overdue_seconds": 7200.0,
         "token": lambda: next(_TOKENS),
     }
     return HealthDependencies(**values | chosen)

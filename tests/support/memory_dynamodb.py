@@ -104,19 +104,26 @@ class MemoryDynamoDB:
         hash_key, range_key = table.indexes[request["IndexName"]] if "IndexName" in request else table.keys
         present = (i for i in table.items.values() if hash_key in i and (range_key is None or range_key in i))
         found = [i for i in present if _holds(request["KeyConditionExpression"], request, i)]
-        found.sort(key=lambda item: (_plain(item[range_key]) if range_key else 0, table.key(item)))
+        found.sort(key=lambda item: _place(table, range_key, item))
         if not request.get("ScanIndexForward", True):
             found.reverse()
+        if "ExclusiveStartKey" in request:  # what stood there may have moved since
+            start, later = request["ExclusiveStartKey"], request.get("ScanIndexForward", True)
+            compare = operator.gt if later else operator.lt
+            found = [
+                item for item in found if compare(_place(table, range_key, item), _place(table, range_key, start))
+            ]
         return self._page(table, request, found)
 
     def _scan(self, request: dict[str, Any]) -> dict[str, Any]:
         table = self.tables[request["TableName"]]
-        return self._page(table, request, [*table.items.values()])
-
-    def _page(self, table: Table, request: dict[str, Any], found: list[Item]) -> dict[str, Any]:
+        found = [*table.items.values()]
         if "ExclusiveStartKey" in request:
             start = table.key(request["ExclusiveStartKey"])
             found = found[[table.key(item) for item in found].index(start) + 1 :]
+        return self._page(table, request, found)
+
+    def _page(self, table: Table, request: dict[str, Any], found: list[Item]) -> dict[str, Any]:
         page = found[: request.get("Limit", len(found))]
         paged: dict[str, Any] = {}
         if len(page) < len(found):
@@ -166,6 +173,11 @@ class MemoryConnection(_Connection):
 
 def _named(attributes: Iterable[Any], flag: str) -> str | None:
     return next((each.attr_name for each in attributes if getattr(each, flag)), None)
+
+
+def _place(table: Table, range_key: str | None, item: Item) -> tuple[Any, tuple[Any, Any]]:
+    """Where an item stands among those of its key."""
+    return (_plain(item[range_key]) if range_key else 0, table.key(item))
 
 
 def _all_keys(table: Table, request: dict[str, Any]) -> list[str]:

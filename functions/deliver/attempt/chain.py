@@ -12,6 +12,7 @@ from dataclasses import replace
 from bellhop import attempts
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE, RETRYING, STOPPED, WITHDRAWN, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
+from bellhop.due import next_retry
 from bellhop.registry import App
 from bellhop.subscription import refusal
 from deliver.attempt.signing import Keys
@@ -182,18 +183,6 @@ def already_recorded(delivery: Delivery, receive_count: int, deps: DeliverDepend
         return False
     _resume(record, 1, deps)
     return True
-
-
-def next_retry(record: DeliveryRecord) -> Retry:
-    """The message for the record's next attempt."""
-    next_attempt = int(record.attempts_made) + 1
-    return Retry(
-        record.delivery_id,
-        record.app_id,
-        next_attempt,
-        deferral=int(record.deferrals or 0),
-        organization_id=record.organization_id,
-    )
 
 
 def announce_exhausted(record: DeliveryRecord, deps: DeliverDependencies) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC
 
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, NextState
 from bellhop.deliveries import Delivery
+from bellhop.due import next_retry
 from bellhop.outcomes import Failure, OutcomeDelta
 from deliver.attempt import chain, retry
 from deliver.attempt.verdict import Counter, Judgement, Verdict
@@ -25,7 +26,7 @@ def write(pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps:
 def defer(pending: PendingAttempt, wait: int, deps: DeliverDependencies) -> NextStep:
     """Have an attempt that was not made be made after `wait` seconds, with the retry budget untouched."""
     record = chain.write(pending, NextState(RETRYING, deps.time() + wait), deps)
-    return NextStep((chain.next_retry(record), wait)) if record else NextStep()
+    return NextStep((next_retry(record), wait)) if record else NextStep()
 
 
 def outcome_delta(pending: PendingAttempt, judgement: Judgement, attempt: Attempt) -> OutcomeDelta | None:
@@ -46,7 +47,7 @@ def _write_failure(
     if record:
         _log_failure(pending, attempt, state, deps, wait=wait)
     if record and state.state == RETRYING:
-        return NextStep((chain.next_retry(record), wait))
+        return NextStep((next_retry(record), wait))
     return NextStep(exhausted=record if state.state == EXHAUSTED else None)
 
 

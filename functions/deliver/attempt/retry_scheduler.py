@@ -86,5 +86,10 @@ def schedule_name(retry: Retry) -> str:
 
 
 def _rounded_up(moment: datetime) -> str:
-    up = moment.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=bool(moment.microsecond))
+    """The next full minute: a schedule for a second within one may send at any time of that minute, also before.
+
+    Source: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+    """
+    minute = moment.astimezone(UTC).replace(second=0, microsecond=0)
+    up = minute if minute == moment else minute + timedelta(minutes=1)
     return up.strftime("%Y-%m-%dT%H:%M:%S")

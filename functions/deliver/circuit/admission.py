@@ -10,6 +10,7 @@ from bellhop.attempts import EXHAUSTED, RETRYING, NextState
 from bellhop.budget import OutOfBudgetError
 from bellhop.circuits import Circuit, Share
 from bellhop.deliveries import Delivery, Retry
+from bellhop.due import next_retry
 from bellhop.registry import DISABLED, App
 from deliver.attempt import chain
 from deliver.circuit import trial
@@ -204,8 +205,8 @@ def _first_retry(message: QueueMessage, wait: int, deps: DeliverDependencies) ->
     record, known = chain.open_record(delivery, NextState(RETRYING, deps.time() + wait), deps)
     if record:
         deps.telemetry.info("delivery deferred: a retry makes its first attempt", **names(delivery), seconds=wait)
-        return chain.next_retry(record)
-    return chain.next_retry(known) if known and known.state == RETRYING and not known.attempts_made else None
+        return next_retry(record)
+    return next_retry(known) if known and known.state == RETRYING and not known.attempts_made else None
 
 
 def _exhaust(message: Retry, deps: DeliverDependencies) -> None:

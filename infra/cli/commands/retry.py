@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from bellhop import attempts, deliveries, pings
-from bellhop.attempts import DELIVERED, KEPT, RETRYING, DeliveryRecord
+from bellhop.attempts import DELIVERED, KEPT, RETRYING, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.registry import DISABLED, App, find
@@ -108,7 +108,7 @@ def _make_due(record: DeliveryRecord, now: datetime) -> None:
         row.state.set(RETRYING),
         row.next_attempt_at.set(now.timestamp()),
         row.deferrals.remove(),
-        *attempts.unlisted(),
+        *attempts.places(NextState(RETRYING), now, record.app_id, record.delivery_id),
     ]
     # Or this very write was made, its response was lost, and the SDK repeats it: the time is ours.
     ours = (row.state == RETRYING) & (row.next_attempt_at == now.timestamp())

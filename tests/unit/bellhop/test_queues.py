@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+import boto3
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +79,11 @@ def test_a_message_is_delayed_as_told() -> None:
     messages = [OutgoingMessage("x", "g"), OutgoingMessage("y", "g", 900)]
     Queue(Remembers(), "url").send_all(messages, lambda _: None)  # type: ignore[arg-type]
     assert [entry["DelaySeconds"] for entry in entries] == [0, 900]
+
+
+def test_what_is_delayed_or_in_flight_does_not_wait(queue: str) -> None:
+    work = Queue(boto3.client("sqs"), queue)
+    for delay in (0, 0, 0, 60):
+        work.send(OutgoingMessage("x", delay=delay))
+    work.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=1)
+    assert work.waiting() == 2

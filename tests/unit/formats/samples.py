@@ -156,6 +156,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "follow_up": _transitions,
     "replay": _transitions,
     "recovery_check": _transitions,
+    "retry_sweep": _transitions,
+    "app_sweep": _transitions,
     "mail_event": _transitions,
     "stream": health_app._scope,
     **{name: partial(_model, kind) for name, kind in ITEMS.items()},

@@ -19,7 +19,7 @@ from bellhop.replays import Replay
 from bellhop.secrets import SigningSecret
 from deliver.attempt.retry_scheduler import RetryScheduler
 from health import follow_up, messages, transitions
-from health.messages import FollowUp, RecoveryCheck
+from health.messages import AppSweep, FollowUp, RecoveryCheck, RetrySweep
 from health.rules import EarlyWarning
 from health.transitions import Update
 from notify import continuation
@@ -57,6 +57,11 @@ def _messages() -> Iterator[tuple[str, str]]:
     yield "replay.second_pass", messages.encode(replace(FIRST_PASS, passes=1, sent=9))
     yield "recovery_check", messages.encode(CHECK)
     yield "recovery_check.pinged", messages.encode(replace(CHECK, number=2, ping=WHOLE.delivery_id))
+    yield "retry_sweep", messages.encode(RetrySweep())
+    cursor = {"delivery_id": {"S": WHOLE.delivery_id}, "due_shard": {"N": "3"}, "next_attempt_at": {"N": "1.5"}}
+    yield "retry_sweep.next_page", messages.encode(RetrySweep(3, cursor, UNIX + 3000))
+    yield "app_sweep", messages.encode(AppSweep())
+    yield "app_sweep.next_page", messages.encode(AppSweep("published", "pager"))
     yield "mail_event", json.dumps(_bounce())
 
 
@@ -167,6 +172,8 @@ def _circuits() -> Iterator[tuple[str, dict[str, Any]]]:
     circuits.close_circuit("pager", "worker", UNIX + 180)
     circuits.advance(circuits.load("pager"), None, UNIX + 181.5)
     yield "circuit.slow_start", _circuit("pager")
+    circuits.note_chain("pager", UNIX + 8100)
+    yield "circuit.chain", _circuit("pager")
     circuits.advance(circuits.share("pager", "acme"), None, UNIX + 2)
     circuits.count_parked("pager", "acme", 3, 2)
     yield "share", _circuit("pager#acme")

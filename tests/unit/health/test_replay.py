@@ -138,6 +138,15 @@ def test_what_is_parked_while_the_replay_runs_is_sent_too(queues: Queues) -> Non
     assert queues.ids() == [first, late]
 
 
+def test_a_replay_notes_with_each_page_until_when_it_is_not_missed(queues: Queues) -> None:
+    keep(1)
+    step(FIRST, queues.deps())
+    [(_, wait)] = queues.chain
+    noted = circuits.load("pager").chain_until
+    assert noted is not None
+    assert float(noted) - 7200 >= START + wait
+
+
 def test_the_chain_does_not_end_while_somebody_may_still_park(queues: Queues) -> None:
     queues.run()
     assert queues.clock.now.timestamp() >= SETTLES

@@ -161,6 +161,10 @@ TROUBLE: dict[str, tuple[dict[Metric, Minutes], set[str]]] = {
         traffic(600) | delays(90.0, 95.0, minutes=range(60, 62)) | delays(0.2, minutes=range(59)),
         set(),
     ),
+    "the retry queue was purged, and hours later the sweep sends its retries again": (
+        traffic(600) | counted("health", SweepFound=100),
+        {"SweepFound"},
+    ),
     "SES is in its sandbox": (
         {Metric(NAMESPACE, "MailRefused", (("service", "health"),)): constant(2, range(60, 105, 6))},
         {"MailRefused"},

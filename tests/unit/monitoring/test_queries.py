@@ -4,11 +4,14 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 
+from bellhop import attempts, circuits
+from bellhop.attempts import PARKED, RETRYING, NextState
 from bellhop.deliveries import Trial
 from bellhop.queues import Queue
 from bellhop.registry import App
@@ -16,6 +19,8 @@ from bellhop.telemetry import PowertoolsTelemetry, Telemetry
 from deliver.dependencies import DeliverDependencies
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
+from health.app import handle
+from health.messages import AppSweep, RetrySweep
 from notify import intake
 from notify.intake import NotifyDependencies
 from tests.support import insights
@@ -30,7 +35,9 @@ from tests.support.fakes import (
     organization,
     queue_message,
 )
+from tests.support.health import health_dependencies
 from tests.support.monitoring import queries, widgets
+from tests.support.ses import disabled
 
 Line = dict[str, Any]
 
@@ -76,7 +83,7 @@ def lines(deps: DeliverDependencies, queue: str, clock: Clock, written: Any) -> 
     return {
         "NotifyLogs": written("notify", lambda telemetry: notify_hour(telemetry, queue)),
         "DeliverLogs": written("deliver", lambda telemetry: deliver_hour(deps, telemetry, clock)),
-        "HealthLogs": [],
+        "HealthLogs": written("health", health_hour),
     }
 
 
@@ -102,6 +109,33 @@ def deliver_hour(quiet: DeliverDependencies, telemetry: Telemetry, clock: Clock)
     run(deps, well, queue_message(Trial("pager", 1, 0)), queue_message(Trial("chat", 1, 0), "m2"))
 
 
+def health_hour(telemetry: Telemetry) -> None:
+    """A sweep, of what was lost hours ago."""
+    then = NOW - timedelta(days=1)
+    attempts.open_record(delivery(delivery_id="msg_lost"), NextState(RETRYING, then.timestamp()), then)
+    attempts.open_record(delivery(delivery_id="msg_left"), NextState(PARKED), then)
+    for kept in (app(), app("chat", state="disabled", generation=2)):
+        kept.save()
+    circuits.open_circuit("pager", 1, 0.0, 0.0)
+    circuits.claim_trial("pager", 1, 0, "worker", now=1.0, seconds=30)
+    circuits.close_circuit("pager", "worker", 1.0)
+    circuits.note_chain("pager", 2.0)
+    disabled().save()
+    deps = health_dependencies(
+        telemetry=telemetry,
+        retry=lambda _: set(),
+        send_later=lambda *_: None,
+        announce=lambda _: None,
+        now=tomorrow,
+    )
+    handle(RetrySweep(), deps)
+    handle(AppSweep(), deps)
+
+
+def tomorrow() -> datetime:
+    return NOW + timedelta(days=1)
+
+
 def found(query: str, among: Iterable[Line]) -> list[Line]:
     """The lines that a query's filter finds by message and level; all of them if it looks at neither."""
     whole, parts = insights.whole_messages(query), insights.parts_of_messages(query)
@@ -115,7 +149,7 @@ def found(query: str, among: Iterable[Line]) -> list[Line]:
 
 
 def test_every_query_is_looked_at() -> None:
-    assert len(SAVED) == 7
+    assert len(SAVED) == 8
     assert len(SHOWN) == 2
 
 

@@ -175,13 +175,14 @@ def allowed(queue: str, **given: str) -> list[Statement]:
     return [s for s in of_queue(queue, **given) if s["Effect"] == "Allow"]
 
 
-def test_only_publishers_that_are_named_and_the_rule_for_ses_events_are_let_in_by_a_queue() -> None:
+def test_only_publishers_that_are_named_and_the_stacks_own_rules_are_let_in_by_a_queue() -> None:
     letting_in = {queue for queue in resources("AWS::SQS::Queue") if allowed(queue)}
     assert letting_in == {"Transitions", "TransitionsDeadLetters"}
     for queue in letting_in:
         [rule] = allowed(queue, AwsEndpointUrl=LOCAL)
         assert rule["Principal"] == {"Service": "events.amazonaws.com"}
-        assert attribute(rule["Condition"]["ArnEquals"]["aws:SourceArn"]) == "MailEventsRule"
+        senders = rule["Condition"]["ArnEquals"]["aws:SourceArn"]
+        assert set(map(attribute, senders)) == set(resources("AWS::Events::Rule")) == {"MailEventsRule", "SweepRule"}
     two = f"{TRACKER},{TRACKER}2"
     [publishers] = allowed("IssueEvents", PublisherArns=two)
     assert publishers["Principal"] == {"AWS": [TRACKER, f"{TRACKER}2"]}

@@ -26,7 +26,10 @@ from bellhop.queues import MAX_BATCH_BYTES
 from deliver.dependencies import MARGIN_SECONDS
 from deliver.http.connections import ATTEMPTS
 from deliver.http.guard import EndpointPolicy
+from health.dependencies import OVERDUE_SECONDS, RECEIVES, overdue_seconds
 from health.mail.mailer import MAIL_SECONDS
+from health.messages import AppSweep, RetrySweep, decode
+from health.sweep.retries import RUN_SECONDS
 from tests.conftest import MODELS
 from tests.support.monitoring import FOLDER, TEMPLATES
 
@@ -374,6 +377,23 @@ def test_every_function_has_a_role_of_its_own_and_a_log_group_with_retention() -
 
 def test_sam_adds_no_role_of_its_own() -> None:
     assert sorted(resources("AWS::IAM::Role")) == ["DeliverRole", "HealthRole", "NotifyRole", "ScheduleRole"]
+
+
+def test_both_sweeps_begin_every_hour_by_messages_that_health_knows() -> None:
+    rule = resources("AWS::Events::Rule")["SweepRule"]
+    assert rule["ScheduleExpression"] == "rate(1 hour)"
+    assert [decode(target["Input"]) for target in rule["Targets"]] == [RetrySweep(), AppSweep()]
+    assert RUN_SECONDS < 3600
+
+
+def test_nothing_is_taken_for_lost_while_its_queue_may_still_deliver_it() -> None:
+    health_function = variables("HealthFunction")
+    for name, setting in (("Retries", "DELIVER"), ("Transitions", "HEALTH")):
+        queue = resources("AWS::SQS::Queue")[name]
+        assert float(health_function[f"{setting}_VISIBILITY_SECONDS"]) == value(queue["VisibilityTimeout"])
+        assert queue["RedrivePolicy"]["maxReceiveCount"] == RECEIVES
+    assert overdue_seconds(190, 360) == OVERDUE_SECONDS
+    assert overdue_seconds(190, 3600) == 36_000
 
 
 def test_a_message_by_which_an_event_goes_on_fits_with_the_fullest_cursor() -> None:

@@ -70,9 +70,9 @@ def test_beyond_that_a_schedule_that_deletes_itself_sends_the_reference(
     assert delivery().body.decode() not in json.dumps(schedule)
 
 
-def test_a_schedules_time_is_rounded_up(retries_at: RetryScheduler, scheduler: Scheduler) -> None:
+def test_a_schedules_time_is_rounded_up_to_the_minute(retries_at: RetryScheduler, scheduler: Scheduler) -> None:
     retries_at.send(RETRY, 7200)
-    assert scheduler.made[schedule_name(RETRY)]["ScheduleExpression"] == "at(2026-11-23T14:00:01)"
+    assert scheduler.made[schedule_name(RETRY)]["ScheduleExpression"] == "at(2026-11-23T14:01:00)"
 
 
 def test_a_schedule_that_is_there_already_is_enough(retries_at: RetryScheduler, scheduler: Scheduler) -> None:
