@@ -66,7 +66,7 @@ from tests.support.longest import (
     Calls,
     checked,
 )
-from tests.unit.template.test_template import statements
+from tests.unit.template.test_rights import statements
 
 UNIX = NOW.timestamp()
 EVENT_NAME = "metric_alert.critical"
@@ -195,7 +195,7 @@ def deliver_circuits() -> None:
 
 
 def deliver_signs() -> None:
-    assert Keyring(60.0, NOW.timestamp, NOW.timestamp).keys(APP)
+    assert Keyring(Registry(60.0, NOW.timestamp), NOW.timestamp).keys(app(APP))
     Releases(queue(), 1000.0, NUMBER, lambda: UNIX).start(APP, GENERATION)
 
 
