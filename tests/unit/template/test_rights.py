@@ -182,7 +182,9 @@ def test_only_publishers_that_are_named_and_the_stacks_own_rules_are_let_in_by_a
         [rule] = allowed(queue, AwsEndpointUrl=LOCAL)
         assert rule["Principal"] == {"Service": "events.amazonaws.com"}
         senders = rule["Condition"]["ArnEquals"]["aws:SourceArn"]
-        assert set(map(attribute, senders)) == set(resources("AWS::Events::Rule")) == {"MailEventsRule", "SweepRule"}
+        assert (
+            set(map(attribute, senders)) == set(resources("AWS::Events::Rule")) == {"MailEventsRule", "SweepRule"}
+        )
     two = f"{TRACKER},{TRACKER}2"
     [publishers] = allowed("IssueEvents", PublisherArns=two)
     assert publishers["Principal"] == {"AWS": [TRACKER, f"{TRACKER}2"]}
