@@ -17,7 +17,8 @@ from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
-from bellhop.successes import SuccessPack
+from bellhop.successes import Delivered
+from infra.cli.minute_packs import MinutePack
 
 # A slow machine must not fail a property.
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,7 +36,8 @@ MODELS = [
     SigningSecret,
     OutcomeDay,
     DeliveryRecord,
-    SuccessPack,
+    Delivered,
+    MinutePack,
     Circuit,
 ]
 NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a model to another table

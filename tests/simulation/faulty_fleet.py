@@ -164,7 +164,8 @@ class FaultyDynamoDB(MemoryDynamoDB):
     def _make_api_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if self.faults is None or operation == "Scan":
             return super()._make_api_call(operation, request)
-        table = str(request.get("TableName", "transaction"))
+        tables = [*request.get("RequestItems", {})] or [request.get("TableName", "transaction")]
+        table = str(tables[0])
         taken: dict[str, Any] = self.faults.call(
             operation, table, lambda: super(FaultyDynamoDB, self)._make_api_call(operation, request)
         )

@@ -103,6 +103,9 @@ def does(step: tuple[str, str, str, list[int], int]) -> str:
 def story(steps: list[tuple[str, str, str, list[int], int]]) -> list[Any]:
     """What comes of the steps one after another, and what is then there and found."""
     came = [does(step) for step in steps]
+    with Row.batch_write() as batch:
+        batch.save(Row("p", "1", number=7))
+        batch.delete(Row("q", "1"))
     rows = sorted((row.serialize() for row in Row.scan()), key=repr)
     found = [row.at for row in Row.query("p", Row.at.between("1", "2"), limit=2, scan_index_forward=False)]
     filtered = [row.at for row in Row.query("p", filter_condition=Row.number > 1)]
