@@ -17,7 +17,8 @@ from bellhop.circuits import Circuit, Outage, Share, SlowList
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
-from bellhop.successes import SuccessPack
+from bellhop.successes import Delivered
+from infra.cli.minute_packs import MinutePack
 from tests.support import dynalite as second_dynamodb
 from tests.support.dynalite import Dynalite
 
@@ -37,7 +38,8 @@ MODELS = [
     SigningSecret,
     OutcomeDay,
     DeliveryRecord,
-    SuccessPack,
+    Delivered,
+    MinutePack,
     Circuit,
 ]
 NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a model to another table

@@ -6,6 +6,7 @@ import resource
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Registry
 from bellhop.replays import Releases
 from bellhop.secrets import SigningSecret
-from bellhop.successes import SuccessPack
+from bellhop.successes import Delivered, SuccessLog
 from bellhop.telemetry import PowertoolsTelemetry, Telemetry
 from deliver import batch
 from deliver.attempt.keyring import Keyring
@@ -40,6 +41,8 @@ from deliver.success_buffer import SuccessBuffer
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+PROCESS_DIGITS = 12  # enough to tell a thousand processes apart, and short: they are in every item of the log
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -56,8 +59,9 @@ class Settings:
     secrets_table: str
     outcomes_table: str
     attempts_table: str
-    successes_table: str
+    delivered_table: str
     circuits_table: str
+    keep_delivered_days: int
     cache_seconds: float
     deadline_seconds: float
     lease_seconds: float
@@ -113,6 +117,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
         buffer=SuccessBuffer(time.time),
+        log=SuccessLog(uuid.uuid4().hex[:PROCESS_DIGITS], timedelta(days=chosen.keep_delivered_days)),
         circuits=known,
         slow=SlowApps(chosen.deadline_seconds, time.time, telemetry),
         releases=Releases(transitions, chosen.replay_per_second, settle_seconds, time.time),
@@ -152,7 +157,7 @@ def _bind(chosen: Settings) -> None:
             Installation: chosen.installations_table,
             SigningSecret: chosen.secrets_table,
             DeliveryRecord: chosen.attempts_table,
-            SuccessPack: chosen.successes_table,
+            Delivered: chosen.delivered_table,
             Circuit: chosen.circuits_table,
             Share: chosen.circuits_table,
             SlowList: chosen.circuits_table,

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from bellhop import newer, outcomes, successes
+from bellhop import newer, outcomes
 from bellhop.attempts import Attempt
 from bellhop.budget import END_SECONDS
 from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
+from bellhop.successes import Row, Success
 from deliver.attempt import chain, ending, ping, retry, signing, verdict
 from deliver.attempt.network import Attempted
 from deliver.attempt.verdict import Judgement, Verdict
@@ -39,16 +40,7 @@ from deliver.intake import Begun, Intake
 from deliver.next_step import NextStep
 
 OUR_FAULT_SECONDS = 60.0  # until an attempt is made that a fault of ours prevented, and as much jitter
-LOGGED = ("event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
-
-
-@dataclass(frozen=True, slots=True)
-class Success:
-    """A delivered webhook, as a row of the log; `recorded` says that its own record has that row already."""
-
-    app_id: str
-    row: dict[str, Any]
-    recorded: bool
+LOGGED = ("app", "event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
 
 
 @dataclass(slots=True)
@@ -56,7 +48,8 @@ class Batch:
     """What a batch adds up to. `returned`: ids of the messages that their queue must deliver again.
 
     `ended`: what is to be sent after each attempt that was written, with the id of its message. `slowest`: seconds
-    of the slowest attempt of each app whose endpoint was reached.
+    of the slowest attempt of each app whose endpoint was reached. `delivered`: the rows of what was delivered;
+    `at_once`: what of that has no record of its own, which would have its row and its body.
     """
 
     returned: list[str] = field(default_factory=list)
@@ -64,7 +57,8 @@ class Batch:
     deltas: list[OutcomeDelta] = field(default_factory=list)
     signs: list[Sign] = field(default_factory=list)
     slowest: dict[str, float] = field(default_factory=dict)
-    successes: list[Success] = field(default_factory=list)
+    delivered: list[Row] = field(default_factory=list)
+    at_once: list[Success] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +94,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
         trial.take_in(batch.signs, deps)
         deps.slow.take_in(batch.slowest)
         deps.parking.count()
-    _log_successes(batch.successes, deps)
+    _log_successes(batch, deps)
     batch.returned += newer.wait(intake.unknown, deps.scheduler.wait, deps.telemetry)
     _announce_exhausted(deps, batch)
     return sorted(set(batch.returned))
@@ -220,7 +214,9 @@ def _write_result(
     _take_in(pending, judgement, attempt, deps, batch)
     if judgement.verdict is Verdict.DELIVERED:
         row = attempt.row() | _names(pending.delivery)
-        batch.successes.append(Success(pending.delivery.app_id, row, recorded=pending.record is not None))
+        batch.delivered.append(row)
+        if pending.record is None:
+            batch.at_once.append(Success(pending.delivery, row))
     if pending.trial:
         # Last: where the circuit cannot be written, the message comes back for another trial, but this one stands.
         next_step = trial.finish(pending.app, pending.trial, judgement, next_step.exhausted, deps)
@@ -297,7 +293,12 @@ def _attempt_row(number: int, result_name: str, result: PostResult) -> Attempt:
 
 
 def _names(delivery: Delivery) -> dict[str, Any]:
-    return {"event_id": delivery.event_id, "event": delivery.event, "delivery_id": delivery.delivery_id}
+    return {
+        "app": delivery.app_id,
+        "event_id": delivery.event_id,
+        "event": delivery.event,
+        "delivery_id": delivery.delivery_id,
+    }
 
 
 def _count(deltas: Sequence[OutcomeDelta], deps: DeliverDependencies) -> None:
@@ -313,18 +314,16 @@ def _count(deltas: Sequence[OutcomeDelta], deps: DeliverDependencies) -> None:
             deps.telemetry.count("OutcomesNotCounted")
 
 
-def _log_successes(delivered: list[Success], deps: DeliverDependencies) -> None:
-    if not delivered:
+def _log_successes(batch: Batch, deps: DeliverDependencies) -> None:
+    if not batch.delivered:
         return
-    shown = [[success.app_id, *(success.row[name] for name in LOGGED)] for success in delivered]
-    deps.telemetry.info("delivered", deliveries=shown)
-    deps.telemetry.count("DeliverySucceeded", len(delivered))
-    at_once = [(success.app_id, success.row) for success in delivered if not success.recorded]
+    deps.telemetry.info("delivered", deliveries=[[row[name] for name in LOGGED] for row in batch.delivered])
+    deps.telemetry.count("DeliverySucceeded", len(batch.delivered))
     try:
-        successes.pack(at_once, deps.token(), deps.now())
+        deps.log.write(batch.at_once, deps.now())
     except Exception:  # noqa: BLE001 - see the policy of process()
         deps.telemetry.error(
             "successes not logged: they are missing from the delivery log; the deliveries stay done",
-            number=len(at_once),
+            number=len(batch.at_once),
         )
         deps.telemetry.count("SuccessesNotLogged")

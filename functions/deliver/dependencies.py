@@ -11,6 +11,7 @@ from bellhop.budget import END_SECONDS, Budget
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
+from bellhop.successes import SuccessLog
 from bellhop.telemetry import Telemetry
 from deliver.attempt.network import Network
 from deliver.attempt.signing import Keys
@@ -124,6 +125,7 @@ class DeliverDependencies:
     deadline: float
     policy: RetryPolicy
     buffer: SuccessBuffer
+    log: SuccessLog
     circuits: KnownCircuits
     slow: SlowApps
     releases: Releaser

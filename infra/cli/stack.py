@@ -19,11 +19,12 @@ from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
-from bellhop.successes import SuccessPack
+from bellhop.successes import Delivered
 from deliver.http.guard import EndpointPolicy
 from health.mail.content import Links
 from health.rules import Thresholds
 from infra.cli.errors import CommandError
+from infra.cli.minute_packs import MinutePack
 
 if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
@@ -36,7 +37,8 @@ TABLES: dict[type[Model], str] = {
     SigningSecret: "SecretsTable",
     OutcomeDay: "OutcomesTable",
     DeliveryRecord: "AttemptsTable",
-    SuccessPack: "SuccessesTable",
+    Delivered: "DeliveredTable",
+    MinutePack: "SuccessesTable",
     Circuit: "CircuitsTable",
 }
 EVENTS_QUEUE = "IssueEventsQueueUrl"

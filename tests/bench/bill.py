@@ -46,6 +46,11 @@ class Bill:
         self.units["buffered.write_units"] += settled["units"].get("write_units", 0) * times
         self.written["Outcomes buffered"] += settled["units"].get("write_units", 0) * times
 
+    def add_hourly(self, listing: "Bill", times: float) -> None:
+        """What each process writes once an hour: its page, in the list of each app."""
+        self.units["listed.write_units"] += listing.written["Delivered list"] * times
+        self.written["Delivered list"] += listing.written["Delivered list"] * times
+
     def total(self, deliveries: int) -> Units:
         """The sums that are priced."""
         sums = {kind: sum(n for name, n in self.units.items() if name.endswith(f".{kind}")) for kind in KINDS}

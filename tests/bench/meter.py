@@ -73,6 +73,11 @@ class Meter:
         if item.get("has_failure", {}).get("BOOL"):
             self.failures.append(item)
 
+    def _put_all(self, asked: dict[str, Any], _: dict[str, Any]) -> None:
+        for table, writes in asked["RequestItems"].items():
+            for item in (write["PutRequest"]["Item"] for write in writes):
+                self._write(table, _LOGGED.get(item["key"]["S"].partition("#")[0], "put"), _units(item))
+
     def _delete(self, asked: dict[str, Any], _: dict[str, Any]) -> None:
         written = self._item_units(asked["TableName"], asked["Key"], set(asked["Key"]))
         self._write(asked["TableName"], "delete", written)
@@ -106,19 +111,20 @@ class Meter:
         self.units["read_units"] += prices.read_units(size, consistent=asked.get("ConsistentRead", False))
 
     def _item_units(self, table: str, item: Item, changed: set[str]) -> int:
-        units = prices.write_units(item_bytes(item))
+        units = _units(item)
         for index in self._indexes.get(table, []):
             keys = [key["AttributeName"] for key in index["KeySchema"]]
             included = keys + index["Projection"].get("NonKeyAttributes", [])
             everything = index["Projection"]["ProjectionType"] == "ALL"
             shown = {n: v for n, v in item.items() if everything or n in included}
             if set(keys) <= set(item) and changed & set(shown):
-                units += prices.write_units(item_bytes(shown))
+                units += _units(shown)
         return units
 
 
 _COUNTED: dict[str, Callable[..., None]] = {
     "PutItem": Meter._put,
+    "BatchWriteItem": Meter._put_all,
     "UpdateItem": Meter._update,
     "DeleteItem": Meter._delete,
     "TransactWriteItems": Meter._transact,
@@ -126,6 +132,14 @@ _COUNTED: dict[str, Callable[..., None]] = {
     "BatchGetItem": Meter._batch_get,
     "Query": Meter._query,
 }
+
+
+# What the log of successes has beside its packs, by what their keys begin with.
+_LOGGED = {"app": "list", "bodies": "bodies"}
+
+
+def _units(item: Item) -> int:
+    return prices.write_units(item_bytes(item))
 
 
 def item_bytes(item: Item) -> int:

@@ -99,7 +99,7 @@ def _functions(rig: Rig, parameters: dict[str, Any], stack: ExitStack) -> dict[s
 
 
 def _flow(rig: Rig, profile: Profile, functions: dict[str, Child]) -> Bill:
-    bill, filling = Bill(), Bill()
+    bill, filling, listing = Bill(), Bill(), Bill()
 
     def drain(queue: str, function: str, batch: int, patience: float = 0.0, to: Bill = bill) -> None:
         Poller(rig.cloud, queue, function, batch, patience).drain(functions[function], to)
@@ -111,6 +111,11 @@ def _flow(rig: Rig, profile: Profile, functions: dict[str, Child]) -> Bill:
     drain("Deliveries", "DeliverFunction", REQUEST, to=filling)
     drain("Retries", "DeliverFunction", REQUEST, RETRY_PATIENCE, to=filling)
 
+    # Then one more, so that the process has listed its page of the log for each app, which it does once an hour.
+    _publish(rig, list(range(APPS)), failing=0)
+    drain("IssueEvents", "NotifyFunction", REQUEST, to=listing)
+    drain("Deliveries", "DeliverFunction", REQUEST, to=listing)
+
     _publish(rig, _apps(profile), failing=FAILING)
     drain("IssueEvents", "NotifyFunction", min(profile.batch, REQUEST))
     drain("Deliveries", "DeliverFunction", profile.batch)
@@ -120,6 +125,7 @@ def _flow(rig: Rig, profile: Profile, functions: dict[str, Child]) -> Bill:
         bill.add("HealthFunction", functions["HealthFunction"].call("run", stream_event(image)))
     settled = functions["DeliverFunction"].call("settle")
     bill.add_share(filling, settled, profile.deliveries / profile.a_minute)
+    bill.add_hourly(listing, profile.deliveries / (profile.a_minute * 60))
     return bill
 
 
@@ -129,7 +135,7 @@ def _apps(profile: Profile) -> list[int]:
 
 
 def _publish(rig: Rig, apps: Sequence[int], failing: float) -> None:
-    every = round(1 / failing)
+    every = round(1 / failing) if failing else len(apps) + 1
     entries = [
         {
             "Id": str(n),

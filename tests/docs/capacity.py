@@ -22,6 +22,7 @@ from tests.support import cloudwatch, emitted, monitoring
 
 PAGE = DOCS / "capacity.md"
 RATES = (100, 1_000, 10_000)  # deliveries a second
+KEPT_DAYS = (0, 3, 7, 30)  # KeepDeliveredDays
 REFUSED_SHARE = 0.02  # of the deliveries that the bench counts: tests/bench/units.py
 POLLERS, POLLS_A_MINUTE = 5, 3  # of Lambda for each queue, with 20 s of long polling
 MONTH_MINUTES = 30 * 24 * 60
@@ -29,9 +30,8 @@ WEBHOOK_BYTES = 2_100  # a body of 1,500 as in the bench, and its headers
 REGISTRY_GB = 0.02  # 1,000 apps, 10,000 installations, their audit entries and secrets
 GB = 1e9
 
-# How many keys share what one app, or the whole of the successes in a minute, writes. Whoever shards a key changes
-# its number here, and tests/docs/test_capacity.py compares it with the code.
-KEYS_OF_SUCCESSES = 1
+# How many keys share what one app writes. Whoever shards a key changes its number here, and
+# tests/docs/test_capacity.py compares it with the code.
 KEYS_OF_BY_APP = 1
 KEYS_OF_REPLAYABLE = 1
 KEYS_OF_DUE = 16  # of all apps together, by delivery
@@ -145,8 +145,7 @@ def scheduled() -> list[int]:
 def well(profile: str) -> list[Limit]:
     """What fills up while all endpoints respond within 150 ms; 2 % of the deliveries are retried once."""
     notify, deliver = (process_seconds(name, profile) for name in ("NotifyFunction", "DeliverFunction"))
-    profile_name = "`Profile=throughput`" if profile == "default" else "-"
-    packs = units("Successes put", profile)
+    packs = sum(units(f"Delivered {what}", profile) for what in ("put", "list", "bodies"))
     return [
         Limit(
             "deliver's processes",
@@ -154,15 +153,9 @@ def well(profile: str) -> list[Limit]:
             deliver,
             f"`DeliverMaximumConcurrency`, up to {LANE.value:,}",
         ),
-        Limit(
-            "write units of the minute's key in Successes",
-            KEY_WRITES.value * KEYS_OF_SUCCESSES,
-            packs,
-            profile_name,
-        ),
         Limit("notify's processes", default("NotifyMaximumConcurrency"), notify, "`NotifyMaximumConcurrency`"),
         Limit("Lambda processes of the account", PROCESSES.value, deliver + notify, "the quota"),
-        Limit("write units of the table Successes", TABLE.value, packs, "the quota"),
+        Limit("write units of the table Delivered", TABLE.value, packs, "the quota"),
         Limit("messages of Deliveries in flight", IN_FLIGHT.value, deliver * _batch(profile), "-"),
     ]
 
@@ -302,15 +295,45 @@ def swept(number: int) -> float:
 
 def by_delivery() -> dict[str, float]:
     """Dollars for a million deliveries that grow with them; storage for the 30 days that rows live."""
-    each = measured("default")["for_each_delivery"]
-    kilobytes = units("Successes put") + units("Attempts put")  # a write unit holds one
+    each, days = measured("default")["for_each_delivery"], default("KeepDeliveredDays")
     return {
-        "requests, processor, logs: what is measured": sum(measured("default")["dollars"].values()),
-        "tables: 30 days of the delivery log": kilobytes * 1024 * 1e6 / GB * prices.TABLE_GB_MONTH,
+        "requests, processor, logs: what is measured, without bodies": without_bodies("default"),
+        f"bodies of what was delivered at once, kept for {days} days": sum(bodies("default", days)),
+        "tables: 30 days of the delivery log": stored(units("Delivered put") + units("Attempts put"), 30),
         "logs: 30 days": sum(each["log_bytes"].values()) * 1e6 / GB * prices.LOG_GB_MONTH,
         "sent to endpoints": WEBHOOK_BYTES * 1e6 / GB * prices.SENT_GB,
         "encryption by the services' own keys": 0.0,
     }
+
+
+def stored(units_: float, days: float) -> float:
+    """Dollars for a million deliveries, each with so many units of a KB, that live so long."""
+    return units_ * 1024 * 1e6 / GB * prices.TABLE_GB_MONTH * days / 30
+
+
+def bodies(profile: str, days: int) -> tuple[float, float]:
+    """Dollars for a million deliveries whose bodies are kept so long: to write them, to store them.
+
+    The processor's share of it is in what is measured.
+    """
+    taken = units("Delivered bodies", profile) if days else 0.0
+    return taken * 1e6 * prices.WRITE_UNIT, stored(taken, days)
+
+
+def without_bodies(profile: str) -> float:
+    """Dollars for a million deliveries, of what the bench measures, without writing bodies."""
+    writing, _ = bodies(profile, default("KeepDeliveredDays"))
+    return float(sum(measured(profile)["dollars"].values())) - writing
+
+
+def body_rows() -> list[Row]:
+    """What it costs to keep bodies, by days and profile."""
+    rows: list[Row] = []
+    for days in KEPT_DAYS:
+        both = [bodies(profile, days) for profile in ("default", "throughput")]
+        whole = without_bodies("default") + sum(both[0])
+        rows.append((str(days), *(f"{dollars:.3f}" for pair in both for dollars in pair), f"{whole:.2f}"))
+    return rows
 
 
 def price_rows() -> list[Row]:
@@ -330,6 +353,7 @@ TABLES: Mapping[str, Callable[[], list[Row]]] = {
     "refused": lambda: limit_rows(refused()),
     "parked": lambda: limit_rows(parked()),
     "prices": price_rows,
+    "bodies": body_rows,
     "quotas": quota_rows,
 }
 MARK = re.compile(r"(<!-- computed: (\w+) -->\n\|[^\n]*\n\|[^\n]*\n)((?:\|[^\n]*\n)*)")

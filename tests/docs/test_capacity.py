@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
-from bellhop import attempts, successes
+from bellhop import attempts
 from bellhop.attempts import PARKED, RETRYING, DeliveryRecord, NextState
-from bellhop.successes import SuccessPack
+from bellhop.successes import Delivered, Success, SuccessLog
 from tests.bench import prices
 from tests.docs import capacity
 from tests.docs.capacity import GROWTH, MARK, PAGE, TABLES
@@ -41,7 +41,7 @@ def items(model: Any) -> list[dict[str, Any]]:
 
 
 def values(model: Any, attribute: str) -> set[str]:
-    return {value for item in items(model) for value in item[attribute].values()}
+    return {value for item in items(model) if attribute in item for value in item[attribute].values()}
 
 
 def index_key(index: str) -> str:
@@ -50,10 +50,10 @@ def index_key(index: str) -> str:
     return next(str(key["AttributeName"]) for key in schema if key["KeyType"] == "HASH")
 
 
-def test_the_packs_of_a_minute_share_as_many_keys_as_the_page_counts(aws: None) -> None:
-    for batch in range(WRITES):
-        successes.pack([("pager", {"n": 1})], str(batch), NOW)
-    assert len(values(SuccessPack, "bucket")) == capacity.KEYS_OF_SUCCESSES
+def test_the_packs_of_each_process_have_a_key_of_their_own(aws: None) -> None:
+    for process in ("p", "q"):
+        SuccessLog(process, timedelta(days=3)).write([Success(delivery(), {"app": "pager"})], NOW)
+    assert {"2026-11-23T12#p", "2026-11-23T12#q"} <= values(Delivered, "key")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,15 @@ def test_the_price_of_a_key_is_as_the_page_says() -> None:
 
 def test_the_rounding_never_promises_more_than_there_is() -> None:
     assert [capacity.rounded(number) for number in (36.8, 108.2, 5394, 9.9)] == ["36", "100", "5,300", "9"]
+
+
+MOST_DOLLARS = 1.00  # for a million deliveries by the default profile, their bodies kept
+
+
+def test_with_the_bodies_that_are_kept_by_default_a_million_deliveries_cost_no_more_than_a_dollar() -> None:
+    days = capacity.default("KeepDeliveredDays")
+    assert days == 3
+    assert capacity.without_bodies("default") + sum(capacity.bodies("default", days)) <= MOST_DOLLARS
 
 
 def test_the_storage_that_is_priced_is_for_as_long_as_rows_live() -> None:

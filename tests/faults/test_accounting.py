@@ -261,7 +261,7 @@ def test_an_outage_that_lasts_longer_than_ten_receives_is_completed_by_redriving
 
 @pytest.mark.parametrize(
     "call",
-    ["dynamodb:UpdateItem .*Outcomes", "dynamodb:PutItem .*Successes", "dynamodb:PutItem .*Attempts", "events:"],
+    ["dynamodb:UpdateItem .*Outcomes", "dynamodb:BatchWriteItem", "dynamodb:PutItem .*Attempts", "events:"],
 )
 def test_a_service_that_never_responds_has_no_webhook_of_a_healthy_app_sent_twice(
     faulty: tuple[Stack, FaultProxy], tenant: Tenant, call: str

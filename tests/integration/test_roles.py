@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 TABLES = [
-    "Organizations", "Apps", "Installations", "Audit", "Secrets", "Outcomes", "Attempts", "Successes", "Circuits",
+    "Organizations", "Apps", "Installations", "Audit", "Secrets", "Outcomes", "Attempts", "Delivered", "Successes",
+    "Circuits",
 ]  # fmt: skip
 LOST_CONDITION = {"ConditionalCheckFailedException", "TransactionCanceledException"}
 

@@ -205,7 +205,7 @@ class FaultyDynamoDB(MemoryDynamoDB):
         down = self.faults.down
         if operation == "BatchGetItem" and down and down in request["RequestItems"]:
             return self._without(down, request)
-        table = str(request.get("TableName", "several"))
+        table = str(request.get("TableName") or next(iter(request.get("RequestItems", {})), "several"))
         taken: dict[str, Any] = self.faults.call(
             operation, table, lambda: super(FaultyDynamoDB, self)._make_api_call(operation, request)
         )

@@ -31,7 +31,7 @@ ENDPOINTS: tuple[Response | SendFailure, ...] = (
     response(404),
     TIMEOUT,
 )
-TABLES = ("circuits", "attempts", "outcomes", "successes", "apps", "secrets", "installations")
+TABLES = ("circuits", "attempts", "outcomes", "delivered", "apps", "secrets", "installations")
 STEPS = 30
 
 

@@ -11,12 +11,21 @@ from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App
-from bellhop.successes import SuccessPack
 from deliver.batch import process
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
-from tests.support.endpoint import TIMEOUT, Apps, Clock, Endpoint, FakeBus, dependencies, record, response
+from tests.support.endpoint import (
+    TIMEOUT,
+    Apps,
+    Clock,
+    Endpoint,
+    FakeBus,
+    dependencies,
+    packed,
+    record,
+    response,
+)
 from tests.support.fakes import NOW, app, delivery, queue_message
 
 DELAYS = (5, 60, 300)
@@ -126,8 +135,7 @@ def test_a_chain_neither_ends_nor_forks_wherever_a_worker_dies(
     world = World(fatal, after, endpoint)
     simulate(world, monkeypatch, delivery())
     if attempts.load(delivery().delivery_id) is None:  # the one failure was lost with the worker
-        [packed] = SuccessPack.scan()
-        assert [entry["delivery_id"] for entry in packed.entries] == [delivery().delivery_id]
+        assert [row["delivery_id"] for row in packed()] == [delivery().delivery_id]
         return
     made = record().attempts
     # What a death can do is make one attempt twice, the first time unrecorded.

@@ -177,6 +177,15 @@ def _batch(parameters: dict[str, Any]) -> Iterator[str]:
         yield f"{keys} keys"
 
 
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+def _batch_write(parameters: dict[str, Any]) -> Iterator[str]:
+    writes = [write["PutRequest"]["Item"] for each in parameters["RequestItems"].values() for write in each]
+    if len(writes) > 25 or sum(map(_item_size, writes)) > 16 * 1024 * KIB:
+        yield f"a batch of {len(writes)} writes"
+    for item in writes:
+        yield from _write({"Item": item})
+
+
 def _transaction(parameters: dict[str, Any]) -> Iterator[str]:
     writes = [each for action in parameters["TransactItems"] for each in action.values()]
     if len(writes) > 100 or sum(_item_size(each.get("Item", {})) for each in writes) > 4096 * KIB:
@@ -221,6 +230,7 @@ QUOTAS: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {
     "GetItem": _expressions,
     "Query": _expressions,
     "BatchGetItem": _batch,
+    "BatchWriteItem": _batch_write,
     "UpdateItem": _write,
     "PutItem": _write,
     "TransactWriteItems": _transaction,

@@ -1,6 +1,7 @@
 """A deliver function with its effects in memory: an endpoint that responds as told, a clock, what came of it."""
 
 import itertools
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
+from bellhop.successes import Delivered, Row, Success, SuccessLog
 from deliver.attempt.network import Network, SharedOutages
 from deliver.attempt.signing import Keys
 from deliver.batch import process
@@ -156,6 +158,7 @@ def dependencies(
         deadline=10.0,
         policy=RetryPolicy(delays=(0, 0), lease=30, fresh=190),
         buffer=SuccessBuffer(lambda: clock().timestamp()),
+        log=SuccessLog(uuid.uuid4().hex, timedelta(days=3)),
         circuits=KnownCircuits(60.0, lambda: clock().timestamp(), telemetry),
         slow=SlowApps(10.0, lambda: clock().timestamp(), telemetry),
         releases=Released(),
@@ -206,3 +209,17 @@ def record(delivery_id: str = delivery().delivery_id) -> DeliveryRecord:
 def counters() -> dict[str, int]:
     rows = list(OutcomeDay.scan())
     return {n: sum(int(getattr(r, n)) for r in rows) for n in ("success", "error", "timeout", "fatal")}
+
+
+def log_rows(log: SuccessLog, rows: Sequence[Row], now: datetime) -> None:
+    """Have deliveries of these rows logged as one batch."""
+    made = [
+        delivery(app_id=row["app"], **{name: row[name] for name in ("delivery_id", "event_id", "event")})
+        for row in rows
+    ]
+    log.write([Success(each, row) for each, row in zip(made, rows, strict=True)], now)
+
+
+def packed() -> list[Row]:
+    """The log of successes: a row for each delivery that succeeded at once."""
+    return [row for item in Delivered.scan() if item.packed and item.key[0].isdigit() for row in item.rows]

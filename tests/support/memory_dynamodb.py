@@ -59,6 +59,7 @@ class MemoryDynamoDB:
             "GetItem": self._get,
             "BatchGetItem": self._batch_get,
             "PutItem": self._put,
+            "BatchWriteItem": self._write_batch,
             "UpdateItem": self._update,
             "DeleteItem": self._delete,
             "Query": self._query,
@@ -84,6 +85,14 @@ class MemoryDynamoDB:
         self._check(table, request, request["Item"])
         table.items[table.key(request["Item"])] = request["Item"]
         return {}
+
+    def _write_batch(self, request: dict[str, Any]) -> dict[str, Any]:
+        for name, writes in request["RequestItems"].items():
+            for write in writes:
+                [(kind, content)] = write.items()
+                done = {"PutRequest": self._put, "DeleteRequest": self._delete}[kind]
+                done({"TableName": name} | content)
+        return {"UnprocessedItems": {}}
 
     def _update(self, request: dict[str, Any]) -> dict[str, Any]:
         table = self.tables[request["TableName"]]

@@ -4,20 +4,16 @@ A terminal gets a row for each attempt, or a few lines where rows would not fit.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from bellhop import successes
 from bellhop.attempts import DELIVERED, KEPT, PARKED, RETRYING, DeliveryRecord
-from bellhop.successes import SuccessPack
 from bellhop.text import printable
-from infra.cli import stack, terminal
+from infra.cli import delivered, stack, terminal
 from infra.cli.terminal import cell, line, state, table
 from infra.cli.text import duration, first_line, utc
 from infra.cli.views import load_app
@@ -29,8 +25,6 @@ CHAIN = timedelta(days=4)
 DEFERRED = "deferred"  # the result of a delivery that was deferred before its first attempt
 WIDE = 170  # columns that a row needs with both ids in one piece
 
-_MINUTE = timedelta(minutes=1)
-_AT_ONCE = 10  # minutes that are read side by side: as many as a client keeps connections
 _READ = ["delivery_id", "event_id", "event", "state", "attempts_made", "created_at", "attempts", "next_attempt_at"]
 _MORE = 500  # attempts to ask for when fewer were cut off
 _RESPONSE = 100  # characters of a response that are shown
@@ -154,26 +148,12 @@ def _due(record: DeliveryRecord) -> datetime | None:
 
 
 def _add_successes(entries: list[Entry], app_id: str, now: datetime, since: datetime, limit: int) -> None:
-    """Add packed successes, some minutes at a time backwards, until nothing older can be among the newest."""
-    minute = now.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE  # deliver's clock may be ahead
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        while minute + _MINUTE > since:
-            # What is packed in an earlier minute was attempted before that minute ended.
-            if sum(entry.at >= minute + _MINUTE for entry in entries) >= limit:
-                return
-            minutes = [minute - number * _MINUTE for number in range(_AT_ONCE)]
-            for packed in pool.map(partial(_packed_entries, app_id), minutes):
-                entries += [entry for entry in packed if entry.at >= since]
-            minute -= _AT_ONCE * _MINUTE
-
-
-def _packed_entries(app_id: str, minute: datetime) -> list[Entry]:
-    packs = SuccessPack.query(
-        successes.bucket(minute),
-        filter_condition=SuccessPack.apps.contains(app_id),
-    )
-    rows = [row for pack in packs for row in pack.entries if row["app"] == app_id]
-    return [_attempt_entry(row, _success_names(row)) for row in rows]
+    """Add what succeeded at once, backwards, until nothing older can be among the newest."""
+    for begin, rows in delivered.newest(app_id, since, now):
+        found = [_attempt_entry(row, _success_names(row)) for row in rows]
+        entries += [entry for entry in found if entry.at >= since]
+        if sum(entry.at >= begin for entry in entries) >= limit:
+            return
 
 
 def _success_names(row: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_forty_writes_to_a_table_that_never_responds_cost_two_tries_and_other_ta
         assert network.tries == ["PutItem"] * SILENCES
         dynamodb.delete_item(TableName="attempts", Key={"id": {"S": "1"}})
         with pytest.raises(ReadTimeoutError):
-            put(dynamodb, "successes")
+            put(dynamodb, "circuits")
 
 
 def test_one_silent_key_kept_what_was_posted_from_being_written(

@@ -1,12 +1,15 @@
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from bellhop import attempts, successes
+from bellhop import attempts
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.deliveries import Delivery
+from bellhop.successes import Row, SuccessLog
 from infra.cli.commands import log
+from tests.support.endpoint import log_rows
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -22,9 +25,14 @@ def attempt(at: datetime, number: int = 1, result: str = "http_500", response: s
     return Attempt(number, at, 12, "request", result, 500, response)
 
 
-def succeeded(at: datetime, number: int, app: str = "bot") -> tuple[str, dict[str, Any]]:
+def succeeded(at: datetime, number: int, app: str = "bot") -> Row:
     names = {"event_id": f"e-{number}", "event": "issue.created", "delivery_id": f"msg_{number}"}
-    return app, Attempt(1, at, 3, "request", "http_200", 200).row() | names
+    return {"app": app} | Attempt(1, at, 3, "request", "http_200", 200).row() | names
+
+
+def pack(at: datetime, *rows: Row) -> None:
+    """Have a process of its own log a batch."""
+    log_rows(SuccessLog(uuid.uuid4().hex, timedelta()), rows, at)
 
 
 def failed(number: int, at: datetime, state: str = RETRYING, **fields: Any) -> None:
@@ -41,8 +49,8 @@ def ids(read: log.Log) -> list[str]:
 
 def test_failures_and_packed_successes_are_merged_newest_first() -> None:
     failed(1, NOW - timedelta(minutes=5))
-    successes.pack([succeeded(NOW - timedelta(minutes=1), 2)], "b1", NOW - timedelta(minutes=1))
-    successes.pack([succeeded(NOW - timedelta(minutes=9), 3)], "b2", NOW - timedelta(minutes=9))
+    pack(NOW - timedelta(minutes=1), succeeded(NOW - timedelta(minutes=1), 2))
+    pack(NOW - timedelta(minutes=9), succeeded(NOW - timedelta(minutes=9), 3))
     found = read()
     assert ids(found) == ["e-2", "e-1", "e-3"]
     assert [entry.failed for entry in found.entries] == [False, True, False]
@@ -50,8 +58,8 @@ def test_failures_and_packed_successes_are_merged_newest_first() -> None:
 
 
 def test_a_batch_that_several_apps_share_shows_only_this_apps_deliveries() -> None:
-    successes.pack([succeeded(NOW, 1), succeeded(NOW, 2, "other")], "b", NOW)
-    successes.pack([succeeded(NOW, 3, "other")], "c", NOW)
+    pack(NOW, succeeded(NOW, 1), succeeded(NOW, 2, "other"))
+    pack(NOW, succeeded(NOW, 3, "other"))
     assert ids(read()) == ["e-1"]
 
 
@@ -105,40 +113,31 @@ def test_what_has_ended_is_due_no_more() -> None:
 def test_nothing_older_than_asked_for_is_shown() -> None:
     failed(1, NOW - timedelta(minutes=61))
     old = NOW - timedelta(minutes=61)
-    successes.pack([succeeded(old, 2)], "b", old)
+    pack(old, succeeded(old, 2))
     found = read()
     assert found.entries == ()
     assert found.since == NOW - HOUR
 
 
-def test_a_limit_takes_the_newest_and_says_that_there_may_be_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_takes_the_newest_and_says_that_there_may_be_more() -> None:
     for minute in range(6):
         at = NOW - timedelta(minutes=10 * minute)
-        successes.pack([succeeded(at, minute)], "b", at)
-    looked: list[str] = []
-    bucket = successes.bucket
-
-    def note_and_call(at: datetime) -> str:
-        looked.append(bucket(at))
-        return bucket(at)
-
-    monkeypatch.setattr(successes, "bucket", note_and_call)
+        pack(at, succeeded(at, minute))
     found = read(limit=2)
     assert ids(found) == ["e-0", "e-1"]
     assert not found.complete
-    assert min(looked) == "2026-03-01T11:42"
 
 
-def test_an_attempt_that_began_in_the_minute_before_its_pack_is_in_its_place() -> None:
-    began = NOW.replace(second=0) - timedelta(seconds=2)
-    successes.pack([succeeded(began, 1)], "b", NOW)
-    successes.pack([succeeded(began + timedelta(seconds=1), 2)], "c", NOW.replace(second=0) - timedelta(seconds=1))
+def test_an_attempt_that_took_longer_than_another_is_in_its_place() -> None:
+    began = NOW - timedelta(seconds=2)
+    pack(NOW, succeeded(began, 1))
+    pack(NOW - timedelta(seconds=1), succeeded(began + timedelta(seconds=1), 2))
     assert ids(read(limit=1)) == ["e-2"]
 
 
 def test_a_pack_of_a_clock_that_is_ahead_is_found() -> None:
     ahead = NOW + timedelta(seconds=40)
-    successes.pack([succeeded(ahead, 1)], "b", ahead)
+    pack(ahead, succeeded(ahead, 1))
     assert ids(read()) == ["e-1"]
 
 

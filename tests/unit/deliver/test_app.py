@@ -21,7 +21,7 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDay, OutcomeDelta
 from bellhop.registry import App, Installation, find
 from bellhop.secrets import SigningSecret
-from bellhop.successes import SuccessPack
+from bellhop.successes import Delivered
 from bellhop.telemetry import PowertoolsTelemetry
 from deliver import app as function
 from deliver.dependencies import DeliverDependencies, RetryPolicy
@@ -29,7 +29,7 @@ from deliver.http.guard import EndpointPolicy
 from deliver.http.response import SendFailure
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
-from tests.support.endpoint import TIMEOUT, counters, record, retries
+from tests.support.endpoint import TIMEOUT, counters, packed, record, retries
 from tests.support.fakes import SECRET, app, delivery, queue_message
 from tests.support.servers import Behaviour, Server, responds_with, serve
 
@@ -48,8 +48,9 @@ ENVIRONMENT = {
     "SECRETS_TABLE": SigningSecret.Meta.table_name,
     "OUTCOMES_TABLE": OutcomeDay.Meta.table_name,
     "ATTEMPTS_TABLE": DeliveryRecord.Meta.table_name,
-    "SUCCESSES_TABLE": SuccessPack.Meta.table_name,
+    "DELIVERED_TABLE": Delivered.Meta.table_name,
     "CIRCUITS_TABLE": Circuit.Meta.table_name,
+    "KEEP_DELIVERED_DAYS": "3",
     "CACHE_SECONDS": "60",
     "DEADLINE_SECONDS": "10",
     "LEASE_SECONDS": "90",
@@ -189,7 +190,7 @@ def test_a_function_built_from_its_environment_delivers_counts_and_logs(
         assert function.handler({"Records": [queue_message(fresh())]}, Context()) == {"batchItemFailures": []}
         assert server.accepted == 1
     assert counters()["success"] == 1
-    assert [pack.apps for pack in SuccessPack.scan()] == [["pager"]]
+    assert [row["app"] for row in packed()] == ["pager"]
     line, metrics = map(json.loads, capsys.readouterr().out.splitlines())
     assert (line["message"], line["aws_request_id"]) == ("delivered", "invocation")
     assert metrics["DeliverySucceeded"] == [1.0]

@@ -83,9 +83,9 @@ def test_nothing_is_written_while_attempts_still_run(
     endpoint, posted = Endpoint(response(500)), list[int]()
     write = attempts.open_record
 
-    def noted(*args: Any) -> Any:
+    def noted(*args: Any, **kwargs: Any) -> Any:
         posted.append(len(endpoint.posted))
-        return write(*args)
+        return write(*args, **kwargs)
 
     monkeypatch.setattr(attempts, "open_record", noted)
     run(deps, endpoint, *batch(8))

@@ -6,6 +6,7 @@ returns it, with bytes in base64.
 """
 
 import base64
+import bz2
 import json
 import re
 import zlib
@@ -24,9 +25,10 @@ from bellhop.circuits import Circuit, Outage, Share, SlowList
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
-from bellhop.successes import SuccessPack
+from bellhop.successes import Delivered
 from health import app as health_app
 from health import messages
+from infra.cli.minute_packs import MinutePack
 from notify import continuation
 
 FOLDER = Path(__file__).parent
@@ -42,7 +44,8 @@ ITEMS: dict[str, type[Model]] = {
     "secret": SigningSecret,
     "outcomes": OutcomeDay,
     "attempts": DeliveryRecord,
-    "successes": SuccessPack,
+    "delivered": Delivered,
+    "successes": MinutePack,
     "circuit": Circuit,
     "share": Share,
     "slow_list": SlowList,
@@ -126,6 +129,8 @@ def comparable(written: Any) -> Any:
 
 
 def _text(compressed: bytes) -> str:
+    if compressed.startswith(b"BZh"):
+        return bz2.decompress(compressed).decode()
     try:
         return zlib.decompress(compressed).decode()
     except zlib.error:

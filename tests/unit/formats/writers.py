@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import boto3
 
-from bellhop import attempts, circuits, deliveries, outcomes, pings, successes
+from bellhop import attempts, circuits, deliveries, outcomes, pings
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import App, AuditEntry
 from bellhop.replays import Replay
 from bellhop.secrets import SigningSecret
+from bellhop.successes import Success, SuccessLog
 from deliver.attempt.retry_scheduler import RetryScheduler
 from health import follow_up, messages, transitions
 from health.messages import AppSweep, FollowUp, RecoveryCheck, RetrySweep
@@ -100,6 +101,7 @@ def _bounce() -> dict[str, Any]:
 def _items() -> Iterator[tuple[str, dict[str, Any]]]:
     yield from _registry()
     yield from _outcomes()
+    yield from _successes()
     yield from _attempts()
     yield from _circuits()
     yield from _audit()
@@ -129,10 +131,16 @@ def _outcomes() -> Iterator[tuple[str, dict[str, Any]]]:
     key = {"scope": "pager#acme", "generation_day": outcomes.generation_day(1, NOW.date())}
     yield "outcomes", _item("outcomes", **key)
     yield "stream", {"eventSource": "aws:dynamodb", "dynamodb": {"NewImage": _item("outcomes", **key)}}
-    row = FAILED.row() | {"event_id": "ev1", "event": "issue.created", "delivery_id": WHOLE.delivery_id}
-    successes.pack([("pager", row)], "batch", NOW)
-    pack = f"{NOW.isoformat(timespec='milliseconds')}#batch"
-    yield "successes", _item("successes", bucket=successes.bucket(NOW), pack=pack)
+
+
+def _successes() -> Iterator[tuple[str, dict[str, Any]]]:
+    names = {"event_id": "ev1", "event": "issue.created", "delivery_id": WHOLE.delivery_id}
+    row = {"app": "pager"} | FAILED.row() | names
+    SuccessLog("process", timedelta(days=3)).write([Success(WHOLE, row)], NOW)
+    page = "2026-11-23T12#process"
+    yield "delivered.listed", _item("delivered", key="app#pager", place=page)
+    yield "delivered.pack", _item("delivered", key=page, place="2026-11-23T12:00:00.000+00:00#0")
+    yield "delivered.bodies", _item("delivered", key=f"bodies#{page}", place="2026-11-23T12:00:00.000+00:00#0#000")
 
 
 def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:

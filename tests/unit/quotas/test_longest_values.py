@@ -7,12 +7,13 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from bellhop import attempts, circuits, outcomes, pings, successes
+from bellhop import attempts, circuits, outcomes, pings
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.bus import Bus
 from bellhop.circuits import Circuit
@@ -23,7 +24,9 @@ from bellhop.queues import MAX_BATCH_BYTES, OutgoingMessage, Queue
 from bellhop.registry import App, AuditEntry, Installation, Organization, Registry
 from bellhop.replays import Releases, Replay
 from bellhop.secrets import SigningSecret
+from bellhop.successes import Success, SuccessLog
 from bellhop.tables import ItemKey, read_at_once
+from deliver.app import PROCESS_DIGITS
 from deliver.attempt import chain
 from deliver.attempt.keyring import Keyring
 from deliver.attempt.retry_scheduler import RetryScheduler
@@ -174,8 +177,9 @@ def deliver_counts() -> None:
     outcomes.add(delta, lambda _: None)
     assert outcomes.days(APP, ORGANIZATION, GENERATION, NOW.date(), 30)
     named = {name: getattr(WHOLE, name) for name in ("event_id", "event", "delivery_id", "installation_id")}
-    rows = [(f"{number:03d}{APP[3:]}", FAILED.row() | named) for number in range(100)]
-    successes.pack(rows, "b" * 36, NOW)
+    rows = [FAILED.row() | named | {"app": f"{number:03d}{APP[3:]}"} for number in range(100)]
+    delivered = [Success(replace(WHOLE, app_id=row["app"], body=b"{}"), row) for row in rows]
+    SuccessLog("p" * PROCESS_DIGITS, timedelta(days=30)).write([*delivered[1:], Success(WHOLE, rows[0])], NOW)
 
 
 def deliver_circuits() -> None:

@@ -104,6 +104,9 @@ def does(step: tuple[str, str, str, list[int], int]) -> str:
 def story(steps: list[tuple[str, str, str, list[int], int]]) -> list[Any]:
     """What comes of the steps one after another, and what is then there and found."""
     came = [does(step) for step in steps]
+    with Row.batch_write() as batch:
+        batch.save(Row("p", "1", number=7))
+        batch.delete(Row("q", "1"))
     rows = sorted(
         ({name: _in_order(value) for name, value in row.serialize().items()} for row in Row.scan()), key=repr
     )

@@ -322,7 +322,7 @@ STATEFUL = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Scheduler::Schedule
 
 def test_every_table_is_on_demand() -> None:
     tables = resources("AWS::DynamoDB::Table")
-    assert len(tables) == 9
+    assert len(tables) == 10
     for table in tables.values():
         assert table["BillingMode"] == "PAY_PER_REQUEST"
 
@@ -344,7 +344,7 @@ def test_point_in_time_recovery_is_paid_for_only_where_a_loss_cannot_be_made_goo
 
 def test_what_has_state_survives_the_stack_but_not_a_first_deployment_that_fails() -> None:
     found = {n: r for n, r in translated()["Resources"].items() if r["Type"] in STATEFUL or n == "ScheduleRole"}
-    assert len(found) == 9 + 9 + 1 + 1
+    assert len(found) == 10 + 9 + 1 + 1
     for name, resource in found.items():
         assert resource["DeletionPolicy"] == "RetainExceptOnCreate", name
         assert resource["UpdateReplacePolicy"] == "Retain", name
@@ -363,7 +363,7 @@ def test_what_grows_expires_by_the_attribute_that_its_model_writes() -> None:
         expected = {"AttributeName": ends.attr_name, "Enabled": True} if ends else None
         assert tables[name].get("TimeToLiveSpecification") == expected
     growing = {name for name, table in tables.items() if "TimeToLiveSpecification" in table}
-    assert growing == {"outcomes", "attempts", "successes"}
+    assert growing == {"outcomes", "attempts", "delivered", "successes"}
 
 
 def test_every_function_has_a_role_of_its_own_and_a_log_group_with_retention() -> None:

@@ -5,10 +5,9 @@ import pytest
 from bellhop import circuits
 from bellhop.attempts import DeliveryRecord
 from bellhop.outcomes import OutcomeDay
-from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response, SendFailure
-from tests.support.endpoint import TIMEOUT, Endpoint, response, retries, run
+from tests.support.endpoint import TIMEOUT, Endpoint, packed, response, retries, run
 from tests.support.fakes import delivery, queue_message
 
 ALERTS = [
@@ -22,8 +21,8 @@ ALERTS = [
 
 def logged() -> dict[str, list[str]]:
     """The results of each event's attempts."""
-    packed = {entry["event"]: [entry["result"]] for pack in SuccessPack.scan() for entry in pack.entries}
-    return packed | {row.event: [entry["result"] for entry in row.attempts] for row in DeliveryRecord.scan()}
+    at_once = {row["event"]: [row["result"]] for row in packed()}
+    return at_once | {row.event: [entry["result"] for entry in row.attempts] for row in DeliveryRecord.scan()}
 
 
 @pytest.mark.parametrize(

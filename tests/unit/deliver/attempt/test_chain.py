@@ -11,7 +11,6 @@ from bellhop import attempts, deliveries
 from bellhop.attempts import Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.outcomes import OutcomeDay
-from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies
 from tests.support.endpoint import (
     TIMEOUT,
@@ -19,6 +18,7 @@ from tests.support.endpoint import (
     Endpoint,
     Secrets,
     counters,
+    packed,
     record,
     recorded,
     response,
@@ -38,9 +38,8 @@ def test_a_success_is_counted_and_packed_and_leaves_no_record(deps: DeliverDepen
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, queue_message(delivery())) == []
     assert counters() == {"success": 1, "error": 0, "timeout": 0, "fatal": 0}
-    [packed] = SuccessPack.scan()
-    assert packed.apps == ["pager"]
-    assert packed.entries[0]["delivery_id"] == delivery().delivery_id
+    [row] = packed()
+    assert (row["app"], row["delivery_id"]) == ("pager", delivery().delivery_id)
     assert attempts.load(delivery().delivery_id) is None
     assert retries(queue) == []
 

@@ -6,10 +6,9 @@ import pytest
 
 from bellhop import circuits
 from bellhop.registry import INTERNAL, PUBLISHED, UNPUBLISHED, App
-from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response, SendFailure
-from tests.support.endpoint import TIMEOUT, Endpoint, counters, record, response, retries, run
+from tests.support.endpoint import TIMEOUT, Endpoint, counters, packed, record, response, retries, run
 from tests.support.fakes import app, delivery, queue_message
 
 NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
@@ -20,10 +19,6 @@ def logged_response(deps: DeliverDependencies, body: bytes) -> str:
     """What the log has of a failed attempt's response."""
     assert run(deps, Endpoint(response(400, body)), queue_message(delivery())) == []
     return str(record().attempts[0]["response"])
-
-
-def packed() -> list[dict[str, object]]:
-    return [entry for pack in SuccessPack.scan() for entry in pack.entries]
 
 
 @pytest.mark.parametrize("kind", [INTERNAL, UNPUBLISHED, PUBLISHED])

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from bellhop import attempts, circuits, pings
 from bellhop.deliveries import Delivery
 from bellhop.registry import App
-from bellhop.successes import SuccessPack
 from deliver.attempt.ping import KEPT_HEADER_BYTES, bounded
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
@@ -22,6 +21,7 @@ from tests.support.endpoint import (
     Endpoint,
     Secrets,
     counters,
+    packed,
     record,
     recorded,
     response,
@@ -98,7 +98,7 @@ def test_a_2xx_that_asks_to_be_switched_off_is_not_well_and_switches_nothing_off
 def test_a_success_is_neither_counted_nor_packed(deps: DeliverDependencies) -> None:
     run(deps, Endpoint(response(200)), MESSAGE)
     assert counters() == NOTHING
-    assert list(SuccessPack.scan()) == []
+    assert packed() == []
     assert "DeliverySucceeded" not in recorded(deps).counts
 
 

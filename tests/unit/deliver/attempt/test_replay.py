@@ -18,7 +18,6 @@ from bellhop.attempts import (
 )
 from bellhop.deliveries import Retry
 from bellhop.registry import App
-from bellhop.successes import SuccessPack
 from deliver.dependencies import DeliverDependencies, RetryPolicy
 from tests.support.endpoint import (
     TIMEOUT,
@@ -26,6 +25,7 @@ from tests.support.endpoint import (
     Endpoint,
     FakeBus,
     counters,
+    packed,
     record,
     recorded,
     response,
@@ -71,7 +71,7 @@ def test_what_is_in_its_record_is_not_logged_a_second_time_among_the_successes(d
     record_as(PARKED)
     run(deps, Endpoint(response(200)), replay())
     assert [entry["result"] for entry in record().attempts] == ["http_200"]
-    assert list(SuccessPack.scan()) == []
+    assert packed() == []
     assert recorded(deps).counts["DeliverySucceeded"] == 1
 
 
