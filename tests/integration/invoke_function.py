@@ -60,12 +60,12 @@ def sent_to(queue: str, tenant: Tenant, hook: Hook) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def role_without(stack: Stack, role: str, action: str) -> Iterator[None]:
-    """Remove the statements about an action from a role's policy for the length of the block."""
+def role_without(stack: Stack, role: str, *actions: str) -> Iterator[None]:
+    """Remove the statements about any of these actions from a role's policy for the length of the block."""
     iam, name = stack.client("iam"), stack.resource(role)
     [policy] = iam.list_role_policies(RoleName=name)["PolicyNames"]
     original = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-    remaining = [statement for statement in original["Statement"] if action not in _actions(statement)]
+    remaining = [s for s in original["Statement"] if not set(actions) & set(_actions(s))]
     assert remaining != original["Statement"]
 
     def put(statements: list[dict[str, Any]]) -> None:

@@ -65,14 +65,19 @@ def test_a_delivery_for_an_app_that_is_off_is_parked(tenant: Tenant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "posts"), [("dynamodb:GetItem", 1), ("dynamodb:PutItem", 2), ("sqs:SendMessage", 1)]
+    ("rights", "posts"),
+    [
+        (["dynamodb:BatchGetItem", "dynamodb:GetItem"], 1),
+        (["dynamodb:PutItem"], 2),
+        (["sqs:SendMessage"], 1),
+    ],
 )
 def test_deliver_returns_what_it_may_not_do_to_the_queue_and_does_it_later(
-    tenant: Tenant, right: str, posts: int
+    tenant: Tenant, rights: list[str], posts: int
 ) -> None:
     hook, endpoint = tenant.app(failing_first(9))
     sent = delivery(tenant, hook, "returned")
-    with role_without(tenant.stack, "DeliverRole", right):
+    with role_without(tenant.stack, "DeliverRole", *rights):
         assert deliver(tenant, sent) == ["m0"]
     assert scheduled_retries(tenant, hook) == []
     assert deliver(tenant, sent, receive_count=2) == []

@@ -233,14 +233,14 @@ def encryption(**given: str) -> list[dict[str, Any]]:
 
 
 def test_without_a_key_of_its_own_a_stack_pays_for_no_encryption() -> None:
-    by_services: list[dict[str, Any]] = [{}] * 9 + [{"SqsManagedSseEnabled": True}] * 9 + [{}] * 3
+    by_services: list[dict[str, Any]] = [{}] * 10 + [{"SqsManagedSseEnabled": True}] * 9 + [{}] * 3
     assert encryption() == by_services
     assert not [s for s in statements() if "kms" in json.dumps(s)]
 
 
 def test_with_a_key_every_table_queue_and_log_is_encrypted_by_it_and_every_role_may_use_it() -> None:
     table = {"SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}}
-    by_key = [table] * 9 + [{"KmsMasterKeyId": KEY}] * 9 + [{"KmsKeyId": KEY}] * 3
+    by_key = [table] * 10 + [{"KmsMasterKeyId": KEY}] * 9 + [{"KmsKeyId": KEY}] * 3
     assert encryption(KmsKeyArn=KEY) == by_key
     use = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": KEY}
     for role in ROLES:
