@@ -20,7 +20,7 @@ from tests.bench.stats import draw, zipf
 APPS = 100
 ROUNDS = 3
 BATCHES = (1, 10, 100)
-WHOLE_BATCHES = (1, 10)
+WHOLE_WAY, WHOLE_BATCHES = "plain HTTP", (1, 10)
 WHOLE_ROUND = 240  # batches, a minute of its clock: what is cached expires once
 
 # How connections are made: scheme, the endpoints' behaviour, deliveries in a round.
@@ -50,20 +50,20 @@ def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
         ports = rig.tls if scheme == "https" else rig.plain
         urls = [f"{scheme}://localhost:{port}/{behaviour}/0/app{i}" for i, port in enumerate(ports[:APPS])]
         register(rig.cloud, urls)
-        with _runners(rig) as runners:
+        with _runners(rig, whole=way == WHOLE_WAY) as runners:
             results[way] = _compare(runners, urls, number)
     return results
 
 
 @contextlib.contextmanager
-def _runners(rig: Rig) -> Iterator[list[Runner]]:
+def _runners(rig: Rig, whole: bool) -> Iterator[list[Runner]]:
     _table()
     environ = rig.cloud.environment("DeliverFunction", {})
     both = rig.cloud.environment("NotifyFunction", {}) | environ
     trusting = environ | {"REQUESTS_CA_BUNDLE": rig.authorities}
     with (
         rig.child("ours:make", environ, rig.authorities) as ours,
-        rig.child("whole:make", both, rig.authorities) as whole,
+        rig.child("whole:make", both, rig.authorities) as path,
         rig.child("straightforward:make", trusting) as plain,
         rig.child("kept_session:make", trusting) as kept,
         rig.child("bare_session:make", trusting) as bare,
@@ -71,8 +71,8 @@ def _runners(rig: Rig) -> Iterator[list[Runner]]:
         yield [
             *(Runner(f"bellhop, batch {batch}", ours, batch, _ours) for batch in BATCHES),
             *(
-                Runner(f"bellhop, whole path, batch {batch}", whole, batch, _both, WHOLE_ROUND * batch)
-                for batch in WHOLE_BATCHES
+                Runner(f"bellhop, whole path, batch {batch}", path, batch, _both, WHOLE_ROUND * batch)
+                for batch in (WHOLE_BATCHES if whole else ())
             ),
             Runner("straightforward", plain, 10, _theirs),
             Runner("straightforward, with a kept Session", kept, 10, _theirs),
