@@ -133,7 +133,7 @@ sam-local: install ## Each function in a Lambda container by sam local invoke; n
 run: install ## Show it working on an embedded AWS: webhooks out, a broken app switched off, the mail
 	@$(PY) -m infra.local.demo
 
-bench: install ## Measure processor time, isolation, AWS cost and cold starts against baselines, in six minutes
+bench: install ## Measure processor time, isolation, AWS cost and cold starts against baselines; some minutes
 	@$(PY) -m tests.bench
 
 build: .venv/.ready .venv-sam/.ready ## Build the functions for the Python and processor of ENV's stack

@@ -106,6 +106,19 @@ def aws(aws_in_memory: None, dynalite: Dynalite | None) -> None:
     bind_models()
 
 
+@pytest.fixture
+def dynamodb_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The operations that the models ask DynamoDB for from now on."""
+    made, dispatch = list[str](), tables._Connection.dispatch
+
+    def noting(self: Any, operation: str, request: Any) -> Any:
+        made.append(operation)
+        return dispatch(self, operation, request)
+
+    monkeypatch.setattr(tables._Connection, "dispatch", noting)
+    return made
+
+
 def bind_models() -> None:
     shared = dict.fromkeys([Share, SlowList, Outage], NAMES[Circuit])
     tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | shared)

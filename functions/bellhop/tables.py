@@ -1,6 +1,7 @@
 """Binding the pynamodb models to a stack's tables, reads of several tables at once, and conditional writes."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -58,7 +59,8 @@ def bind(connection: Connection, names: Mapping[type[Model], str]) -> None:
 def read_at_once(keys: Collection[ItemKey]) -> dict[ItemKey, Model | None]:
     """Read items of several tables together, eventually consistent; None for one that is not there.
 
-    The models must share a connection. What DynamoDB leaves unprocessed is not in the result.
+    The models must share a connection. What DynamoDB leaves unprocessed is not in the result, nor is a row that
+    its model cannot read: whoever needs it reads it alone, and fails alone.
 
     Raises:
         GetError: DynamoDB did not respond, or refused.
@@ -71,32 +73,26 @@ def read_at_once(keys: Collection[ItemKey]) -> dict[ItemKey, Model | None]:
 
 
 def _read_page(keys: Sequence[ItemKey]) -> dict[ItemKey, Model | None]:
-    connection, requests = _connection(keys[0].model), dict[str, dict[str, list[Any]]]()
+    connection = keys[0].model._get_connection().connection  # noqa: SLF001 - as in bind()
+    requests: dict[str, dict[str, list[Any]]] = {}
+    names: dict[ItemKey, dict[str, Any]] = {}
     for key in keys:
         table = key.model.Meta.table_name
-        requests.setdefault(table, {"Keys": []})["Keys"].append(_identifier(connection, key))
+        names[key] = connection.get_identifier_map(table, key.hash_key)["Key"]
+        requests.setdefault(table, {"Keys": []})["Keys"].append(names[key])
     try:
         response = connection.dispatch("BatchGetItem", {"RequestItems": requests})
     except (BotoCoreError, ClientError) as error:
         raise GetError(f"items not read: {error}", error) from error
     found: dict[ItemKey, Model | None] = {}
-    for key in keys:
-        table, identifier = key.model.Meta.table_name, _identifier(connection, key)
-        if identifier in response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", []):
+    for key, name in names.items():
+        table = key.model.Meta.table_name
+        if name in response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", []):
             continue
-        items = response["Responses"].get(table, [])
-        raw = next((item for item in items if identifier.items() <= item.items()), None)
-        found[key] = key.model.from_raw_data(raw) if raw else None
+        items = (item for item in response["Responses"].get(table, []) if name.items() <= item.items())
+        with suppress(Exception):  # the record boundary: one app's row is not its neighbours'
+            found[key] = next((key.model.from_raw_data(item) for item in items), None)
     return found
-
-
-def _identifier(connection: Connection, key: ItemKey) -> dict[str, Any]:
-    names: dict[str, Any] = connection.get_identifier_map(key.model.Meta.table_name, key.hash_key)["Key"]
-    return names
-
-
-def _connection(model: type[Model]) -> Connection:
-    return model._get_connection().connection  # noqa: SLF001 - as in bind()
 
 
 def change(item: Model, actions: list[Any], condition: Any) -> bool:

@@ -9,10 +9,10 @@ from functools import partial
 from bellhop import successes
 from bellhop.successes import PAGE, Row
 from infra.cli import minute_packs
+from infra.cli.minute_packs import AT_ONCE
 
 AHEAD = timedelta(minutes=1)  # by which deliver's clock may be
 FIRST_SPAN = timedelta(minutes=1)  # each further one is twice as long: 30 days are 16 spans
-AT_ONCE = 10  # calls side by side: as many as a client keeps connections
 
 
 @dataclass

@@ -133,10 +133,8 @@ def dynamodb() -> Iterator[FaultyDynamoDB]:
         model._connection = None
 
 
-def test_every_delivery_is_accounted_for_whatever_failed(
-    seed: int, dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chance = random.Random(seed)
+def registered_fleet(chance: random.Random, monkeypatch: pytest.MonkeyPatch) -> FaultyFleet:
+    """A fleet with an organisation and its apps; nothing fails yet."""
     app().save()
     app("chat", kind="published", max_per_second=0.5).save()
     app("slow", kind="published").save()
@@ -145,6 +143,14 @@ def test_every_delivery_is_accounted_for_whatever_failed(
         installation(app_id).save()
     fleet = FaultyFleet(None, faults=Faults(chance))  # type: ignore[arg-type]
     streaming(fleet, monkeypatch)
+    return fleet
+
+
+def test_every_delivery_is_accounted_for_whatever_failed(
+    seed: int, dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    fleet = registered_fleet(chance, monkeypatch)
     dynamodb.faults = fleet.faults
     fleet.faults.rate = chance.choice((0.0, 0.02, 0.1))
     published: list[str] = []
@@ -189,14 +195,7 @@ def test_while_no_message_is_lost_the_sweep_finds_nothing(
     dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(1)
-    app().save()
-    app("chat", kind="published", max_per_second=0.5).save()
-    app("slow", kind="published").save()
-    organization().save()
-    for app_id in APPS:
-        installation(app_id).save()
-    fleet = FaultyFleet(None, faults=Faults(chance))  # type: ignore[arg-type]
-    streaming(fleet, monkeypatch)
+    fleet = registered_fleet(chance, monkeypatch)
     for day in range(2):
         for number in range(20):
             fleet.publish(issue_event(event_id=f"ev{day}-{number}"), chance.randrange(86_400))

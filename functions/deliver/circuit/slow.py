@@ -64,7 +64,7 @@ class SlowApps:
         Policy: by a thread, and nobody waits for it. A table that does not respond must not hold up the attempts.
         """
         new = app_ids - self._listed.keys()
-        if new:
+        if new and self._listing is None:  # while DynamoDB does not respond, no further calls wait for the thread
             self._listing = self._thread.submit(circuits.list_slow, new)
 
     def take_in(self, slowest: Mapping[str, float]) -> None:
@@ -87,8 +87,8 @@ class SlowApps:
             self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
 
     def _take_in_listing(self) -> None:
-        listing, self._listing = self._listing, None
-        if listing and listing.done():
+        if self._listing and self._listing.done():
+            listing, self._listing = self._listing, None
             self._note(listing.result())
 
     def _note(self, app_ids: frozenset[str]) -> None:

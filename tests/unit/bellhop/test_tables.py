@@ -3,6 +3,7 @@
 from types import NoneType
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from pynamodb.exceptions import GetError, PynamoDBException, TransactWriteError, UpdateError
@@ -34,23 +35,23 @@ def test_a_change_that_the_table_refuses_for_another_reason_is_a_fault(aws: None
         change(App("pager"), [App.generation.set(2)], App.generation == 1)
 
 
-def test_items_of_several_tables_are_read_in_one_call(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_of_several_tables_are_read_in_one_call(aws: None, dynamodb_calls: list[str]) -> None:
     app().save()
     SigningSecret("pager", secret=SECRET).save()
-    calls = spied(monkeypatch)
+    dynamodb_calls.clear()
     found = read_at_once([ItemKey(App, "pager"), ItemKey(SigningSecret, "pager"), ItemKey(Circuit, "pager")])
     assert [type(each) for each in found.values()] == [App, NoneType, SigningSecret]
-    assert calls == ["BatchGetItem"]
+    assert dynamodb_calls == ["BatchGetItem"]
 
 
-def test_more_items_than_a_call_may_ask_for_take_several(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_items_than_a_call_may_ask_for_take_several(aws: None, dynamodb_calls: list[str]) -> None:
     names = [f"app{number}" for number in range(120)]
     for name in names:
         app(name).save()
-    calls = spied(monkeypatch)
+    dynamodb_calls.clear()
     found = read_at_once([ItemKey(App, name) for name in names])
     assert {key.hash_key for key, item in found.items() if item} == set(names)
-    assert calls == ["BatchGetItem", "BatchGetItem"]
+    assert dynamodb_calls == ["BatchGetItem", "BatchGetItem"]
 
 
 def test_what_a_table_left_unprocessed_is_not_taken_for_absent(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,22 +63,23 @@ def test_what_a_table_left_unprocessed_is_not_taken_for_absent(aws: None, monkey
     assert [key.model for key in found] == [App]
 
 
+def test_a_row_that_cannot_be_read_kept_the_others_from_being_read(aws: None) -> None:
+    app("a").save()
+    app("b").save()
+    boto3.client("dynamodb").update_item(
+        TableName=NAMES[App],
+        Key={"app_id": {"S": "a"}},
+        UpdateExpression="SET headers = :broken",
+        ExpressionAttributeValues={":broken": {"S": "{"}},
+    )
+    found = read_at_once([ItemKey(App, "a"), ItemKey(App, "b"), ItemKey(App, "c")])
+    assert {key.hash_key: bool(item) for key, item in found.items()} == {"b": True, "c": False}
+
+
 def test_a_read_that_is_refused_is_a_fault_of_ours(aws: None) -> None:
     tables.bind(tables.connect(retries=0), {App: "nowhere"})
     with pytest.raises(GetError):
         read_at_once([ItemKey(App, "pager")])
-
-
-def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The operations that DynamoDB is asked for from now on."""
-    calls, dispatch = list[str](), tables._Connection.dispatch
-
-    def noting(self: Any, operation: str, request: Any) -> Any:
-        calls.append(operation)
-        return dispatch(self, operation, request)
-
-    monkeypatch.setattr(tables._Connection, "dispatch", noting)
-    return calls
 
 
 def transact(*conditions: Any) -> None:

@@ -51,18 +51,6 @@ def caches(aws: None, clock: Clock) -> Caches:
     return Caches(clock)
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    made, dispatch = list[str](), tables._Connection.dispatch
-
-    def noting(self: Any, operation: str, request: Any) -> Any:
-        made.append(operation)
-        return dispatch(self, operation, request)
-
-    monkeypatch.setattr(tables._Connection, "dispatch", noting)
-    return made
-
-
 def known(caches: Caches, *names: str) -> list[Any]:
     """What the caches say of these apps."""
     found = [caches.registry.app(name) for name in names]
@@ -71,30 +59,30 @@ def known(caches: Caches, *names: str) -> list[Any]:
     return [each and each.name for each in found] + keys + paused
 
 
-def test_a_batch_of_several_apps_takes_one_read(caches: Caches, calls: list[str]) -> None:
+def test_a_batch_of_several_apps_takes_one_read(caches: Caches, dynamodb_calls: list[str]) -> None:
     caches.prefetch.read(["pager", "chat", "pager", "gone"])
     assert known(caches, "pager", "chat") == ["Pager", "Chat", Keys(SECRET), Keys(SECRET), None, NOW]
     assert caches.registry.app("gone") is None
     assert caches.secrets.keys(app("gone")) is None
-    assert calls == ["BatchGetItem"]
+    assert dynamodb_calls == ["BatchGetItem"]
 
 
 def test_what_is_known_is_not_read_again_before_its_time_is_over(
-    caches: Caches, calls: list[str], clock: Clock
+    caches: Caches, dynamodb_calls: list[str], clock: Clock
 ) -> None:
     caches.prefetch.read(["pager"])
     caches.prefetch.read(["pager"])
-    assert calls == ["BatchGetItem"]
+    assert dynamodb_calls == ["BatchGetItem"]
     clock.move(61)
     caches.prefetch.read(["pager"])
-    assert calls == ["BatchGetItem", "BatchGetItem"]
+    assert dynamodb_calls == ["BatchGetItem", "BatchGetItem"]
 
 
-def test_a_single_item_is_left_to_whoever_needs_it(caches: Caches, calls: list[str]) -> None:
+def test_a_single_item_is_left_to_whoever_needs_it(caches: Caches, dynamodb_calls: list[str]) -> None:
     caches.prefetch.read(["pager"])
     caches.circuits.forget("pager")
     caches.prefetch.read(["pager"])
-    assert calls == ["BatchGetItem"]
+    assert dynamodb_calls == ["BatchGetItem"]
 
 
 def test_where_the_apps_cannot_be_read_together_each_is_read_alone(
@@ -121,16 +109,18 @@ def test_what_was_left_unprocessed_is_read_alone(caches: Caches, monkeypatch: py
     assert known(caches, "chat") == ["Chat", Keys(SECRET), NOW]
 
 
-def test_an_apps_secrets_are_read_whenever_the_app_is(caches: Caches, calls: list[str], clock: Clock) -> None:
+def test_an_apps_secrets_are_read_whenever_the_app_is(
+    caches: Caches, dynamodb_calls: list[str], clock: Clock
+) -> None:
     caches.prefetch.read(["pager"])
     found = caches.registry.app("pager")
     assert found
     assert caches.secrets.keys(found) == Keys(SECRET)
     SigningSecret("pager", secret=SECRET, headers={"X-Team": "ops"}).save()
-    calls.clear()
+    dynamodb_calls.clear()
     clock.move(61)
     caches.prefetch.read(["pager"])
     again = caches.registry.app("pager")
     assert again
     assert caches.secrets.keys(again) == Keys(SECRET, headers={"X-Team": "ops"})
-    assert calls == ["BatchGetItem"]
+    assert dynamodb_calls == ["BatchGetItem"]

@@ -254,7 +254,12 @@ def test_a_listing_that_is_still_on_its_way_holds_nothing_up(
 
     monkeypatch.setattr(circuits, "list_slow", waiting)
     slow.list_running({"pager"})
+    first = slow._listing
     slow.take_in({"pager": 10.0})
     assert circuits.slow_apps() == {"pager"}
+    slow.list_running({"another"})
+    assert slow._listing is first  # nothing waits behind it
     way.set()
     slow._thread.shutdown()
+    slow.take_in({})
+    assert slow._listing is None

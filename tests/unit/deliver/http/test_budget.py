@@ -20,6 +20,7 @@ from tests.support.servers import Behaviour, drips, responds_with, serve
 LONG = 30.0  # seconds that no attempt here needs
 HEAD, END = b"HTTP/1.1 200 OK\r\n", b"\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+EXTENSIONS = b"1;" + b"x" * 1000 + b"\r\na\r\n"  # of a chunk of one byte
 OK = HEAD + b"Content-Length: 2\r\n\r\nok"
 
 
@@ -153,8 +154,7 @@ def test_a_chunked_body_in_thousands_of_pieces_is_not_read_to_its_end(
 def test_bytes_without_end_after_the_headers_let_the_status_stand(
     transport: Transport, server_context: ssl.SSLContext | None
 ) -> None:
-    extensions = b"1;" + b"x" * 1000 + b"\r\na\r\n"
-    with serve(drips(CHUNKED, extensions * 100, 0.0), server_context) as server:
+    with serve(drips(CHUNKED, EXTENSIONS * 100, 0.0), server_context) as server:
         assert status(transport, server.url) == 200
     assert current_call.get().bytes_on_wire <= sockets.MAX_BODY_BYTES
 
@@ -181,8 +181,7 @@ def test_a_reader_with_a_larger_buffer_took_in_more_than_the_budget_of_the_heade
 def test_a_reader_with_a_larger_buffer_took_in_more_than_the_budget_of_a_body(
     transport: Transport, server_context: ssl.SSLContext | None
 ) -> None:
-    extensions = b"1;" + b"x" * 1000 + b"\r\na\r\n"
-    with serve(drips(CHUNKED, extensions * 400, 0.0), server_context) as server:
+    with serve(drips(CHUNKED, EXTENSIONS * 400, 0.0), server_context) as server:
         assert status(transport, server.url) == 200
     assert current_call.get().bytes_on_wire <= sockets.MAX_BODY_BYTES
 
