@@ -86,11 +86,12 @@ def _send_again(lost: Sequence[DeliveryRecord], now: float, deps: HealthDependen
         return
     failed = deps.retry(_paced(lost, deps.replay_per_second))
     sent = [record for number, record in enumerate(lost) if number not in failed]
-    deps.telemetry.warning(
-        "overdue retries sent again: their messages are lost or hours late",
-        deliveries={record.delivery_id: record.app_id for record in sent},
-    )
-    deps.telemetry.count("SweepFound", len(sent))
+    if sent:
+        deps.telemetry.warning(
+            "overdue retries sent again: their messages are lost or hours late",
+            deliveries={record.delivery_id: record.app_id for record in sent},
+        )
+        deps.telemetry.count("SweepFound", len(sent))
     for record in sent:
         row = DeliveryRecord
         unchanged = (row.state == RETRYING) & (row.next_attempt_at == record.next_attempt_at) & LEASE.free(now)

@@ -238,6 +238,15 @@ def test_what_sqs_refuses_is_sent_when_the_message_comes_back(world: World) -> N
     assert world.ids() == [names[0], names[2], names[1]]
 
 
+def test_where_sqs_takes_nothing_no_retry_is_said_to_be_sent_again(world: World) -> None:
+    keep(same_shard(1)[0])
+    world.refuses = {0}
+    with pytest.raises(SweepError):
+        world.step()
+    assert world.telemetry.lines == []
+    assert "SweepFound" not in world.telemetry.counts
+
+
 def test_a_sweep_ends_before_the_next_one_begins_and_that_goes_on_where_it_was(world: World) -> None:
     for number in same_shard(2 * PAGE):
         keep(number)
