@@ -48,10 +48,10 @@ class MailEvent:
 
 @dataclass(frozen=True, slots=True)
 class RetrySweep:
-    """Send overdue retries again: those of a `shard` of the index `due`, and then those of the next shards.
+    """Send overdue retries again: those of one key of the index `due` after the other.
 
-    `after` is the cursor, None at the beginning of the shard. `ends_at` (Unix seconds) is when the next sweep
-    takes over, 0 where this one has not begun.
+    `shard` counts the keys from the one with which this sweep began. `after` is the cursor, None at a key's
+    beginning. `ends_at` (Unix seconds) is when the next sweep takes over, 0 where this one has not begun.
     """
 
     shard: int = 0

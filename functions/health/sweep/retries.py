@@ -11,6 +11,7 @@ from typing import Any
 
 from bellhop import attempts, deliveries
 from bellhop.attempts import LEASE, RETRYING, DeliveryRecord
+from bellhop.budget import OutOfBudgetError
 from bellhop.due import SHARDS, next_retry
 from bellhop.newer import UnknownKindError
 from bellhop.queues import MAX_DELAY, OutgoingMessage
@@ -20,7 +21,8 @@ from health.messages import RetrySweep
 
 PAGE = 100  # rows of the index, each of whose records is read
 MOST_WAITING = 1000  # messages on the Retries queue; behind so many, an overdue retry is late, not lost
-RUN_SECONDS = 3000.0  # then the next sweep, which begins every hour, takes over
+EVERY_SECONDS = 3600
+RUN_SECONDS = 3000.0  # then the next sweep takes over
 
 
 class SweepError(Exception):
@@ -43,24 +45,38 @@ def step(message: RetrySweep, deps: HealthDependencies) -> None:
             waiting=waiting,
         )
         return
-    shard, page, after = _first_page(message, now - deps.overdue_seconds)
-    lost = [record for row in page if (record := _lost(row, now, deps))]
+    first = int(ends_at - RUN_SECONDS) // EVERY_SECONDS  # each hour another, so that none is always the last
+    turn, page, after = _first_page(message, first, now - deps.overdue_seconds)
+    lost = [record for row in page if (record := _looked_at(row, now, deps))]
     _send_again(lost, now, deps)
     if page and now < ends_at:
-        following = RetrySweep(shard, after, ends_at) if after else RetrySweep(shard + 1, ends_at=ends_at)
+        following = RetrySweep(turn, after, ends_at) if after else RetrySweep(turn + 1, ends_at=ends_at)
         deps.send_later(following, _seconds(lost, deps.replay_per_second))
 
 
-def _first_page(message: RetrySweep, until: float) -> tuple[int, list[DeliveryRecord], dict[str, Any] | None]:
-    """The first page with anything on it from the message's cursor on, with its shard and the cursor after it."""
+def _first_page(
+    message: RetrySweep, first: int, until: float
+) -> tuple[int, list[DeliveryRecord], dict[str, Any] | None]:
+    """The first page with anything on it from the message's cursor on, with its turn and the cursor after it."""
     after = message.after
-    for shard in range(message.shard, SHARDS):
+    for turn in range(message.shard, SHARDS):
         overdue = DeliveryRecord.next_attempt_at <= until
-        found = DeliveryRecord.due.query(shard, overdue, limit=PAGE, last_evaluated_key=after)
+        found = DeliveryRecord.due.query((first + turn) % SHARDS, overdue, limit=PAGE, last_evaluated_key=after)
         page, after = [*found], None
         if page:
-            return shard, page, found.last_evaluated_key
+            return turn, page, found.last_evaluated_key
     return SHARDS, [], None
+
+
+def _looked_at(row: DeliveryRecord, now: float, deps: HealthDependencies) -> DeliveryRecord | None:
+    """What `_lost` says; None where it cannot tell, so that one record does not stop the sweep of the others."""
+    try:
+        return _lost(row, now, deps)
+    except OutOfBudgetError:
+        raise
+    except Exception:  # noqa: BLE001 - the record boundary
+        deps.telemetry.error("record not swept: the next sweep looks at it again", delivery_id=row.delivery_id)
+        return None
 
 
 def _lost(row: DeliveryRecord, now: float, deps: HealthDependencies) -> DeliveryRecord | None:

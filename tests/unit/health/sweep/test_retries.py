@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
 
 from bellhop import attempts, deliveries
@@ -236,6 +237,33 @@ def test_what_sqs_refuses_is_sent_when_the_message_comes_back(world: World) -> N
     world.refuses = set()
     world.step()
     assert world.ids() == [names[0], names[2], names[1]]
+
+
+def test_one_record_that_cannot_be_read_stopped_the_sweep_of_all_others(world: World) -> None:
+    broken, *names = [keep(number) for number in same_shard(3)]
+    boto3.client("dynamodb").update_item(
+        TableName=DeliveryRecord.Meta.table_name,
+        Key={"delivery_id": {"S": broken}},
+        UpdateExpression="SET deferrals = :text",
+        ExpressionAttributeValues={":text": {"S": "many"}},
+    )
+    world.run()
+    assert world.ids() == names
+    assert world.telemetry.logged("record not swept: the next sweep looks at it again") == [
+        {"delivery_id": broken}
+    ]
+
+
+def test_each_hour_another_key_comes_first_so_that_none_is_always_the_last(world: World) -> None:
+    names = [keep(number) for number in range(40)]
+    begun = []
+    for _ in range(SHARDS):
+        world.sent.clear()
+        world.run()
+        assert set(world.ids()) == set(names)
+        begun.append(shard(world.ids()[0]))
+        world.clock.move(3 * 3600)
+    assert len(set(begun)) > 1
 
 
 def test_where_sqs_takes_nothing_no_retry_is_said_to_be_sent_again(world: World) -> None:
