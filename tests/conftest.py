@@ -13,7 +13,7 @@ from moto.backends import get_backend
 from bellhop import aws as aws_session
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
-from bellhop.circuits import Circuit, Outage, Share, SlowList
+from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
@@ -120,7 +120,7 @@ def dynamodb_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def bind_models() -> None:
-    shared = dict.fromkeys([Share, SlowList, Outage], NAMES[Circuit])
+    shared = dict.fromkeys([Share, SlowList], NAMES[Circuit])
     tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | shared)
 
 

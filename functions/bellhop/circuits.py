@@ -59,26 +59,26 @@ class Share(Model):
 
 
 class SlowList(Model):
-    """The one list of apps whose endpoints are slow. In the same table."""
+    """The one list of apps whose endpoints are slow. In the same table.
+
+    `outage_until`: until when, in Unix seconds, our own network is taken to be down. It stands here because every
+    process looks at the list.
+    """
 
     class Meta:
         table_name = "circuits"
 
     key = UnicodeAttribute(hash_key=True, attr_name="app_id")
     apps: UnicodeSetAttribute = UnicodeSetAttribute(null=True)
+    outage_until = NumberAttribute(null=True)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The apps on the list."""
+        return frozenset(self.apps or ())
 
 
-class Outage(Model):
-    """The outage of our own network, until when it is taken for one (Unix seconds). In the same table."""
-
-    class Meta:
-        table_name = "circuits"
-
-    key = UnicodeAttribute(hash_key=True, attr_name="app_id")
-    until = NumberAttribute(null=True)
-
-
-SLOW_KEY, NETWORK_KEY = "#slow", "#network"  # no app's id has this form
+SLOW_KEY = "#slow"  # no app's id has this form
 MOST_SLOW = 2000  # apps on the list: a write of it costs a unit for each kilobyte
 TRIAL_LEASE = Lease(Circuit.trial_lease_until, Circuit.trial_lease)
 
@@ -201,12 +201,12 @@ def advance(row: Circuit | Share, before: float | None, after: float) -> bool:
     return change(row, [kind.tat.set(after)], unmoved)
 
 
-def slow_apps() -> frozenset[str]:
-    """The apps whose endpoints are slow."""
+def slow_list() -> SlowList:
+    """The list as it is now."""
     try:
-        return frozenset(SlowList.get(SLOW_KEY).apps or ())
+        return SlowList.get(SLOW_KEY)
     except SlowList.DoesNotExist:
-        return frozenset()
+        return SlowList(SLOW_KEY)
 
 
 def list_slow(app_ids: Iterable[str]) -> frozenset[str]:
@@ -215,27 +215,24 @@ def list_slow(app_ids: Iterable[str]) -> frozenset[str]:
     row.update(actions=[SlowList.apps.add(set(app_ids))])
     if len(row.apps or ()) > MOST_SLOW:
         row.update(actions=[SlowList.apps.remove()])
-    return frozenset(row.apps or ())
+    return row.names
 
 
 def unlist_slow(app_ids: Iterable[str]) -> frozenset[str]:
     """Take apps off that list; returns it."""
     row = SlowList(SLOW_KEY)
     row.update(actions=[SlowList.apps.delete(set(app_ids))])
-    return frozenset(row.apps or ())
-
-
-def outage_until() -> float:
-    """Until when, in Unix seconds, our network is taken to be down; 0 when it never was."""
-    try:
-        return float(Outage.get(NETWORK_KEY).until or 0.0)
-    except Outage.DoesNotExist:
-        return 0.0
+    return row.names
 
 
 def declare_outage(until: float) -> None:
     """Have all functions take our network to be down until then, in Unix seconds."""
-    Outage(NETWORK_KEY).update(actions=[Outage.until.set(until)])
+    SlowList(SLOW_KEY).update(actions=[SlowList.outage_until.set(until)])
+
+
+def end_outage(until: float) -> None:
+    """Take back the outage that was declared until then, if no other was declared meanwhile."""
+    change(SlowList(SLOW_KEY), [SlowList.outage_until.remove()], SlowList.outage_until == until)
 
 
 def count_parked(app_id: str, organization_id: str, generation: int, number: int) -> int:

@@ -21,6 +21,7 @@ from bellhop import kept_bodies
 from bellhop.attempts import expiry
 from bellhop.deliveries import Delivery
 from bellhop.kept_bodies import IncompleteError
+from bellhop.registry import find as find_item
 
 PAGE = timedelta(hours=1)
 LONGEST = timedelta(minutes=15)  # from an attempt to its pack: Lambda's longest timeout
@@ -94,7 +95,7 @@ class SuccessLog:
         if self.keep_bodies:
             for number, part in enumerate(kept_bodies.pack(deliveries)):
                 ends = expiry(now, self.keep_bodies)
-                yield Delivered(_bodies_of(page), f"{place}#{number:03}", packed=part, expires_at=ends)
+                yield Delivered(_bodies_of(page, number), place, packed=part, expires_at=ends)
 
 
 def pages(app_id: str, since: datetime, until: datetime) -> Iterator[str]:
@@ -129,21 +130,30 @@ def find(app_id: str, delivery_id: str, at: datetime) -> Delivery | None:
 
 
 def _kept(page: str, place: str, number: int, row: Row) -> Delivery | None:
-    items = Delivered.query(_bodies_of(page), Delivered.place.startswith(f"{place}#"))
     try:
-        names, body = kept_bodies.unpack([item.packed for item in items if item.packed], number)
+        names, body = kept_bodies.unpack(_parts(page, place), number)
     except IncompleteError:
         return None
     of_row = {name: row[name] for name in ("delivery_id", "event_id", "event")}
     return Delivery(app_id=row["app"], body=body, **of_row, **names)
 
 
+def _parts(page: str, place: str) -> Iterator[bytes]:
+    """The parts of a pack's bodies, up to the first that is missing."""
+    for number in itertools.count():
+        item = find_item(Delivered, _bodies_of(page, number), place)
+        if item is None or item.packed is None:
+            return
+        yield item.packed
+
+
 def _list_of(app_id: str) -> str:
     return f"app#{app_id}"
 
 
-def _bodies_of(page: str) -> str:
-    return f"bodies#{page}"
+def _bodies_of(page: str, number: int) -> str:
+    # Each part has a key of its own: a pack of large ones would be more than a key takes in a second.
+    return f"bodies#{page}#{number}"
 
 
 def _mark(app_id: str) -> str:

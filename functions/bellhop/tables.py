@@ -56,10 +56,10 @@ def bind(connection: Connection, names: Mapping[type[Model], str]) -> None:
         table.connection = connection
 
 
-def read_at_once(keys: Collection[ItemKey]) -> dict[ItemKey, Model | None]:
+def read_at_once(keys: Collection[ItemKey], connection: Connection) -> dict[ItemKey, Model | None]:
     """Read items of several tables together, eventually consistent; None for one that is not there.
 
-    The models must share a connection. What DynamoDB leaves unprocessed is not in the result, nor is a row that
+    What DynamoDB leaves unprocessed is not in the result, nor is a row that
     its model cannot read: whoever needs it reads it alone, and fails alone.
 
     Raises:
@@ -68,17 +68,17 @@ def read_at_once(keys: Collection[ItemKey]) -> dict[ItemKey, Model | None]:
     found: dict[ItemKey, Model | None] = {}
     ordered = sorted(keys, key=lambda key: (key.model.Meta.table_name, key.hash_key))
     for start in range(0, len(ordered), MOST_AT_ONCE):
-        found |= _read_page(ordered[start : start + MOST_AT_ONCE])
+        found |= _read_page(ordered[start : start + MOST_AT_ONCE], connection)
     return found
 
 
-def _read_page(keys: Sequence[ItemKey]) -> dict[ItemKey, Model | None]:
-    connection = keys[0].model._get_connection().connection  # noqa: SLF001 - as in bind()
+def _read_page(keys: Sequence[ItemKey], connection: Connection) -> dict[ItemKey, Model | None]:
     requests: dict[str, dict[str, list[Any]]] = {}
     names: dict[ItemKey, dict[str, Any]] = {}
     for key in keys:
         table = key.model.Meta.table_name
-        names[key] = connection.get_identifier_map(table, key.hash_key)["Key"]
+        of_table = key.model._get_connection()  # noqa: SLF001 - as in bind()
+        names[key] = of_table.get_meta_table().get_identifier_map(key.hash_key)["Key"]
         requests.setdefault(table, {"Keys": []})["Keys"].append(names[key])
     try:
         response = connection.dispatch("BatchGetItem", {"RequestItems": requests})

@@ -15,7 +15,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.backoff import Backoff
 from bellhop.budget import Budget
 from bellhop.bus import Bus
-from bellhop.circuits import Circuit, Outage, Share, SlowList
+from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.clock import utc_now
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
@@ -40,6 +40,7 @@ from deliver.success_buffer import SuccessBuffer
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from pynamodb.connection import Connection
 
 PROCESS_DIGITS = 12  # enough to tell a thousand processes apart, and short: they are in every item of the log
 
@@ -98,7 +99,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
     """What the function works with, once per process."""
-    _bind(chosen)
+    once = tables.connect(retries=0)
+    _bind(chosen, once)
     sqs: SQSClient = aws.client("sqs")
     # By then every process has read the circuit again, and every batch begun before that has ended.
     settle_seconds = chosen.cache_seconds + chosen.lease_seconds
@@ -109,7 +111,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
     return DeliverDependencies(
         registry=registry,
         secrets=secrets,
-        prefetch=Prefetch({App: registry, SigningSecret: secrets, Circuit: known}, telemetry),
+        prefetch=Prefetch({App: registry, SigningSecret: secrets, Circuit: known}, once, telemetry),
         scheduler=_scheduler(chosen, sqs),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         transport=_transport(chosen),
@@ -149,7 +151,7 @@ def _scheduler(chosen: Settings, sqs: "SQSClient") -> RetryScheduler:
     )
 
 
-def _bind(chosen: Settings) -> None:
+def _bind(chosen: Settings, once: "Connection") -> None:
     tables.bind(
         tables.connect(),
         {
@@ -161,11 +163,10 @@ def _bind(chosen: Settings) -> None:
             Circuit: chosen.circuits_table,
             Share: chosen.circuits_table,
             SlowList: chosen.circuits_table,
-            Outage: chosen.circuits_table,
         },
     )
     # An ADD whose result is unknown may have counted: nothing below us may repeat it.
-    tables.bind(tables.connect(retries=0), {OutcomeDay: chosen.outcomes_table})
+    tables.bind(once, {OutcomeDay: chosen.outcomes_table})
 
 
 @cache

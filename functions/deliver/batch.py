@@ -154,7 +154,7 @@ def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[
         for message_id, pending, result in finished
         if isinstance(result, PostResult)
     }
-    fault = deps.network.judge(list(attempted.values()), deps.time())
+    fault = deps.network.judge(list(attempted.values()), deps.time(), deps.slow.outage_until)
     if fault is None:
         return finished
     excused = {message_id for message_id, each in attempted.items() if each.unreached}

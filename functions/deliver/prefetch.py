@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pynamodb.connection import Connection
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
 
@@ -24,9 +25,13 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class Prefetch:
-    """Fills the caches, each of one model. A batch of ten apps takes one call, not thirty."""
+    """Fills the caches, each of one model, in that order. A batch of ten apps takes one call, not thirty.
+
+    `connection` must not retry: a table that is silent would take the time in which each app could be read alone.
+    """
 
     caches: Mapping[type[Model], Cache]
+    connection: Connection
     telemetry: Telemetry
 
     def read(self, app_ids: Iterable[str]) -> None:
@@ -39,9 +44,11 @@ class Prefetch:
         if len(lacking) < 2:  # noqa: PLR2004 - a single one costs no less here
             return
         try:
-            items = read_at_once(lacking)
+            items = read_at_once(lacking, self.connection)
         except (PynamoDBException, OutOfBudgetError):
             self.telemetry.warning("apps not read together: each will be read alone", number=len(lacking))
             return
-        for key, item in items.items():
-            self.caches[key.model].take_in(key, item)
+        for model, cache in self.caches.items():
+            for key in items:
+                if key.model is model:
+                    cache.take_in(key, items[key])

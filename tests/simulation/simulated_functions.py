@@ -164,7 +164,9 @@ class Fleet:
         deps = dependencies(registry, retries, bus, self.clock, self.telemetry)
         return replace(
             deps,
-            prefetch=Prefetch({App: registry, Circuit: deps.circuits}, self.telemetry),
+            prefetch=Prefetch(
+                {App: registry, Circuit: deps.circuits}, App._get_connection().connection, self.telemetry
+            ),
             transport=self,
             releases=Releases(self.queue(TRANSITIONS), 10.0, SETTLE_SECONDS, self.seconds),
             policy=RetryPolicy(DELAYS, lease=30, fresh=190),

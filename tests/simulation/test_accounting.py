@@ -9,7 +9,7 @@ import pytest
 
 from bellhop import attempts, circuits, tables
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord
-from bellhop.circuits import Outage, Share, SlowList
+from bellhop.circuits import Share, SlowList
 from bellhop.deliveries import delivery_id
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry
@@ -124,7 +124,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def dynamodb() -> Iterator[FaultyDynamoDB]:
-    memory, models = FaultyDynamoDB(), [*MODELS, Share, SlowList, Outage]
+    memory, models = FaultyDynamoDB(), [*MODELS, Share, SlowList]
     for model in MODELS:
         memory.add(model)
     tables.bind(MemoryConnection(memory), {model: model.Meta.table_name for model in models})

@@ -14,12 +14,12 @@ from deliver.attempt.signing import Keys
 CACHED = 10_000  # apps; their headers have 4 KiB at most, and few have any
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Known:
-    """A row that was read, None where there is none, and the app for which it is used since then."""
+    """A row that was read, None where there is none, and the app with which it was read."""
 
     row: SigningSecret | None
-    app: App | None = None
+    app: App
 
 
 class Keyring:
@@ -36,9 +36,9 @@ class Keyring:
     def keys(self, app: App) -> Keys | None:
         """The app's secrets and headers, or None when it has no secret."""
         known = self._cache.get(app.app_id)
-        if known is None or (known.app is not None and known.app is not app):
-            known = self._cache[app.app_id] = _Known(find(SigningSecret, app.app_id))
-        known.app, row = app, known.row
+        if known is None or known.app is not app:
+            known = self._cache[app.app_id] = _Known(find(SigningSecret, app.app_id), app)
+        row = known.row
         return Keys(row.secret, row.live_previous(self._time()), headers_of(app, row)) if row else None
 
     def lacks(self, key: ItemKey) -> bool:
@@ -46,5 +46,9 @@ class Keyring:
         return key.hash_key not in self._cache or self._registry.lacks(ItemKey(App, key.hash_key))
 
     def take_in(self, key: ItemKey, item: Model | None) -> None:
-        """Keep an app's secrets that were just read; None if it has none."""
-        self._cache[key.hash_key] = _Known(item if isinstance(item, SigningSecret) else None)
+        """Keep an app's secrets that were just read, with the app or after it; None if it has none."""
+        app_key = ItemKey(App, key.hash_key)
+        if not self._registry.lacks(app_key):
+            app = self._registry.app(key.hash_key)
+            if app:
+                self._cache[key.hash_key] = _Known(item if isinstance(item, SigningSecret) else None, app)

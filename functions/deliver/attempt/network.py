@@ -9,7 +9,8 @@ the network works; what is excused is made again a minute or two later; and who 
 `RECENT_SECONDS` excuses nothing.
 
 What one process found holds for all, for a while: the processes of the slow lane, which make those attempts again,
-seldom see anybody respond.
+seldom see anybody respond. But whoever reaches anybody meanwhile takes it back, so nobody can have the attempts of
+others excused for longer than it takes the next process to look.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,7 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from pynamodb.exceptions import PynamoDBException
-
 from bellhop import circuits
-from bellhop.budget import OutOfBudgetError
 from bellhop.telemetry import Telemetry
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
@@ -104,11 +102,14 @@ class Outages(Protocol):
     def under_way(self, now: float) -> bool:
         """Whether a process said so a short while ago."""
 
+    def end(self, until: float) -> None:
+        """Take back what was said of an outage until then."""
+
 
 class SharedOutages:
     """In the Circuits table.
 
-    Policy: where it does not respond, each process goes by what it found itself.
+    Policy: where it does not respond, or has what nobody can read, each process goes by what it found itself.
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
@@ -118,16 +119,24 @@ class SharedOutages:
         """Say that there is one now (Unix seconds)."""
         try:
             circuits.declare_outage(now + OUTAGE_SECONDS)
-        except (PynamoDBException, OutOfBudgetError):
+        except Exception:  # noqa: BLE001 - see the policy
             self._telemetry.error("outage of our network not written: the other processes find it themselves")
 
     def under_way(self, now: float) -> bool:
         """Whether a process said so a short while ago."""
         try:
-            return now < circuits.outage_until() <= now + OUTAGE_SECONDS + SKEW_SECONDS
-        except (PynamoDBException, OutOfBudgetError):
+            until = float(circuits.slow_list().outage_until or 0.0)
+        except Exception:  # noqa: BLE001 - see the policy
             self._telemetry.error("outage of our network not read: this process goes by what it finds itself")
             return False
+        return now < until <= now + OUTAGE_SECONDS + SKEW_SECONDS
+
+    def end(self, until: float) -> None:
+        """Take back what was said of an outage until then."""
+        try:
+            circuits.end_outage(until)
+        except Exception:  # noqa: BLE001 - see the policy
+            self._telemetry.error("outage of our network not taken back: it ends by itself within two minutes")
 
 
 class Network:
@@ -138,13 +147,20 @@ class Network:
         self._responded: dict[tuple[str, str], float] = {}  # the one that responded longest ago comes first
         self._failed: dict[tuple[str, str], float] = {}  # since anybody was reached
 
-    def judge(self, attempted: Sequence[Attempted], now: float) -> NetworkDownError | None:
-        """The fault of ours by which a batch reached nobody, if there is one."""
+    def judge(
+        self, attempted: Sequence[Attempted], now: float, declared_until: float = 0.0
+    ) -> NetworkDownError | None:
+        """The fault of ours by which a batch reached nobody, if there is one.
+
+        `declared_until`: until when, as far as this process knows, an outage was declared. Times are Unix seconds.
+        """
         for each in attempted:
             if isinstance(each.outcome, Response):
                 self._note(each.place, now)
         if any(each.reached for each in attempted):
             self._failed.clear()
+            if now < declared_until:
+                self._outages.end(declared_until)
             return None
         unreached = [each for each in attempted if each.unreached]
         self._failed = _since(self._failed | {each.place: now for each in unreached}, now, FAILED_SECONDS)

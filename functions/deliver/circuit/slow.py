@@ -14,10 +14,7 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pynamodb.exceptions import PynamoDBException
-
 from bellhop import circuits
-from bellhop.budget import OutOfBudgetError
 from bellhop.telemetry import Telemetry
 
 SLOW_SECONDS = 2.0  # or half of the deadline, if that is less
@@ -27,11 +24,15 @@ STAY_SECONDS = 30.0  # on the list, so that an app that is slow now and then doe
 
 @dataclass
 class SlowApps:
-    """One process's view of the list; `clock` in Unix seconds, `deadline` of an attempt in seconds."""
+    """One process's view of the list; `clock` in Unix seconds, `deadline` of an attempt in seconds.
+
+    `outage_until`: until when our own network was taken to be down at the last look; see attempt/network.py.
+    """
 
     deadline: float
     clock: Callable[[], float]
     telemetry: Telemetry
+    outage_until: float = 0.0
     _listed: dict[str, float] = field(default_factory=dict)  # since when, or when it was last slow here
     _looked_at: float = field(default=0.0)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "slow-apps"))
@@ -54,8 +55,10 @@ class SlowApps:
             return
         self._looked_at = self.clock()
         try:
-            self._note(circuits.slow_apps())
-        except (PynamoDBException, OutOfBudgetError):
+            row = circuits.slow_list()
+            self.outage_until = float(row.outage_until or 0.0)
+            self._note(row.names)
+        except Exception:  # noqa: BLE001 - see the policy
             self.telemetry.error("list of slow apps not read: what was known of it before holds")
 
     def list_running(self, app_ids: AbstractSet[str]) -> None:
@@ -64,8 +67,12 @@ class SlowApps:
         Policy: by a thread, and nobody waits for it. A table that does not respond must not hold up the attempts.
         """
         new = app_ids - self._listed.keys()
-        if new and self._listing is None:  # while DynamoDB does not respond, no further calls wait for the thread
+        if not new or self._listing:  # while DynamoDB does not respond, no further calls wait for the thread
+            return
+        try:
             self._listing = self._thread.submit(circuits.list_slow, new)
+        except RuntimeError:  # there is no thread to be had
+            self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
 
     def take_in(self, slowest: Mapping[str, float]) -> None:
         """List the apps whose attempts were slow, by the seconds of their slowest; take off those that were not.
@@ -83,7 +90,7 @@ class SlowApps:
                 self._note(circuits.list_slow(new))
             if quick:
                 self._note(circuits.unlist_slow(quick))
-        except (PynamoDBException, OutOfBudgetError):
+        except Exception:  # noqa: BLE001 - see the policy
             self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
 
     def _take_in_listing(self) -> None:

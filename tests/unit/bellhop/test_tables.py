@@ -39,7 +39,10 @@ def test_items_of_several_tables_are_read_in_one_call(aws: None, dynamodb_calls:
     app().save()
     SigningSecret("pager", secret=SECRET).save()
     dynamodb_calls.clear()
-    found = read_at_once([ItemKey(App, "pager"), ItemKey(SigningSecret, "pager"), ItemKey(Circuit, "pager")])
+    found = read_at_once(
+        [ItemKey(App, "pager"), ItemKey(SigningSecret, "pager"), ItemKey(Circuit, "pager")],
+        tables.connect(retries=0),
+    )
     assert [type(each) for each in found.values()] == [App, NoneType, SigningSecret]
     assert dynamodb_calls == ["BatchGetItem"]
 
@@ -49,7 +52,7 @@ def test_more_items_than_a_call_may_ask_for_take_several(aws: None, dynamodb_cal
     for name in names:
         app(name).save()
     dynamodb_calls.clear()
-    found = read_at_once([ItemKey(App, name) for name in names])
+    found = read_at_once([ItemKey(App, name) for name in names], tables.connect(retries=0))
     assert {key.hash_key for key, item in found.items() if item} == set(names)
     assert dynamodb_calls == ["BatchGetItem", "BatchGetItem"]
 
@@ -59,7 +62,7 @@ def test_what_a_table_left_unprocessed_is_not_taken_for_absent(aws: None, monkey
     unprocessed = {NAMES[Circuit]: {"Keys": [{"app_id": {"S": "pager"}}]}}
     response = {"Responses": {NAMES[App]: [app().to_dynamodb_dict()]}, "UnprocessedKeys": unprocessed}
     monkeypatch.setattr(tables._Connection, "dispatch", lambda *_: response)
-    found = read_at_once([ItemKey(App, "pager"), ItemKey(Circuit, "pager")])
+    found = read_at_once([ItemKey(App, "pager"), ItemKey(Circuit, "pager")], tables.connect(retries=0))
     assert [key.model for key in found] == [App]
 
 
@@ -72,14 +75,14 @@ def test_a_row_that_cannot_be_read_kept_the_others_from_being_read(aws: None) ->
         UpdateExpression="SET headers = :broken",
         ExpressionAttributeValues={":broken": {"S": "{"}},
     )
-    found = read_at_once([ItemKey(App, "a"), ItemKey(App, "b"), ItemKey(App, "c")])
+    found = read_at_once([ItemKey(App, "a"), ItemKey(App, "b"), ItemKey(App, "c")], tables.connect(retries=0))
     assert {key.hash_key: bool(item) for key, item in found.items()} == {"b": True, "c": False}
 
 
 def test_a_read_that_is_refused_is_a_fault_of_ours(aws: None) -> None:
     tables.bind(tables.connect(retries=0), {App: "nowhere"})
     with pytest.raises(GetError):
-        read_at_once([ItemKey(App, "pager")])
+        read_at_once([ItemKey(App, "pager")], tables.connect(retries=0))
 
 
 def transact(*conditions: Any) -> None:

@@ -14,7 +14,7 @@ from pynamodb.models import Model
 from standardwebhooks import Webhook
 
 from bellhop import aws as aws_session
-from bellhop import outcomes, settings
+from bellhop import outcomes, settings, tables
 from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
@@ -30,7 +30,7 @@ from deliver.http.response import SendFailure
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
 from tests.support.endpoint import TIMEOUT, counters, packed, record, retries
-from tests.support.fakes import SECRET, app, delivery, queue_message
+from tests.support.fakes import SECRET, Recorder, app, delivery, queue_message
 from tests.support.servers import Behaviour, Server, responds_with, serve
 
 OLD = "cd" * 32
@@ -230,9 +230,18 @@ def down(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with serve(responds_with(oops)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
         aws_session.core.cache_clear()
-        function._bind(chosen())
+        function._bind(chosen(), tables.connect(retries=0))
         yield server
         aws_session.core.cache_clear()
+
+
+def test_a_batch_that_reads_its_apps_together_takes_no_second_try_of_the_time_to_read_each_alone(
+    down: Server,
+) -> None:
+    telemetry = Recorder()
+    function.build(chosen(), telemetry).prefetch.read(["pager", "chat"])
+    assert telemetry.logged("apps not read together: each will be read alone") == [{"number": 6}]
+    assert down.accepted == 1
 
 
 def test_an_add_of_unknown_result_is_not_repeated_by_the_sdk_either(down: Server) -> None:

@@ -20,7 +20,7 @@ from deliver.prefetch import Cache, Prefetch
 from tests.support.endpoint import Clock
 from tests.support.fakes import SECRET, Recorder, app
 
-NOW = 1000.0
+NOW, NEW = 1000.0, "ef" * 32
 
 
 class Caches:
@@ -39,7 +39,7 @@ class Caches:
             SigningSecret: self.secrets,
             Circuit: self.circuits,
         }
-        self.prefetch = Prefetch(models, self.telemetry)
+        self.prefetch = Prefetch(models, tables.connect(retries=0), self.telemetry)
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_a_batch_of_several_apps_takes_one_read(caches: Caches, dynamodb_calls: 
     caches.prefetch.read(["pager", "chat", "pager", "gone"])
     assert known(caches, "pager", "chat") == ["Pager", "Chat", Keys(SECRET), Keys(SECRET), None, NOW]
     assert caches.registry.app("gone") is None
-    assert caches.secrets.keys(app("gone")) is None
     assert dynamodb_calls == ["BatchGetItem"]
+    assert caches.secrets.keys(app("gone")) is None
 
 
 def test_what_is_known_is_not_read_again_before_its_time_is_over(
@@ -88,7 +88,7 @@ def test_a_single_item_is_left_to_whoever_needs_it(caches: Caches, dynamodb_call
 def test_where_the_apps_cannot_be_read_together_each_is_read_alone(
     caches: Caches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(_: Any) -> Any:
+    def refused(*_: Any) -> Any:
         raise GetError(cause=ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchGetItem"))
 
     monkeypatch.setattr(prefetch, "read_at_once", refused)
@@ -102,7 +102,7 @@ def test_what_was_left_unprocessed_is_read_alone(caches: Caches, monkeypatch: py
     monkeypatch.setattr(
         prefetch,
         "read_at_once",
-        lambda keys: {k: item for k, item in read(keys).items() if k.model is not Circuit},
+        lambda keys, connection: {k: item for k, item in read(keys, connection).items() if k.model is not Circuit},
     )
     caches.prefetch.read(["pager", "chat"])
     assert caches.circuits.lacks(ItemKey(Circuit, "chat"))
@@ -124,3 +124,33 @@ def test_an_apps_secrets_are_read_whenever_the_app_is(
     assert again
     assert caches.secrets.keys(again) == Keys(SECRET, headers={"X-Team": "ops"})
     assert dynamodb_calls == ["BatchGetItem"]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_secret_of_before_its_app_was_read_again_went_on_signing(
+    caches: Caches, clock: Clock, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    caches.prefetch.read(["pager"])  # all of it is parked, and no secret is asked for
+    SigningSecret("pager", secret=NEW).save()
+    clock.move(3 * 3600)
+    read = tables.read_at_once
+
+    def without_secrets(keys: Any, connection: Any) -> Any:
+        if refused:
+            raise GetError
+        return {key: item for key, item in read(keys, connection).items() if key.model is not SigningSecret}
+
+    monkeypatch.setattr(prefetch, "read_at_once", without_secrets)
+    caches.prefetch.read(["pager"])
+    assert known(caches, "pager") == ["Pager", Keys(NEW), None]
+
+
+def test_an_app_whose_time_ends_within_a_batch_is_not_signed_with_what_was_read_before(
+    caches: Caches, clock: Clock
+) -> None:
+    caches.prefetch.read(["pager"])
+    SigningSecret("pager", secret=NEW).save()
+    clock.move(59.9)
+    caches.prefetch.read(["pager"])
+    clock.move(0.2)
+    assert known(caches, "pager") == ["Pager", Keys(NEW), None]

@@ -21,7 +21,7 @@ from pynamodb.models import Model
 
 from bellhop import deliveries
 from bellhop.attempts import DeliveryRecord
-from bellhop.circuits import Circuit, Outage, Share, SlowList
+from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
@@ -49,7 +49,6 @@ ITEMS: dict[str, type[Model]] = {
     "circuit": Circuit,
     "share": Share,
     "slow_list": SlowList,
-    "outage": Outage,
 }
 
 

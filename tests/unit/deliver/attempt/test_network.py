@@ -46,6 +46,10 @@ class Declared:
     def under_way(self, now: float) -> bool:
         return self.at is not None and now < self.at + OUTAGE_SECONDS
 
+    def end(self, until: float) -> None:
+        if self.at is not None and until == self.at + OUTAGE_SECONDS:
+            self.at = None
+
 
 @pytest.fixture
 def network() -> Network:
@@ -172,11 +176,41 @@ def test_an_outage_is_known_to_all_processes_for_two_minutes(aws: None) -> None:
 
 def test_a_table_that_does_not_respond_says_nothing_of_the_network(aws: None) -> None:
     telemetry = Recorder()
-    tables.bind(tables.connect(retries=0), {circuits.Outage: "nowhere"})
+    tables.bind(tables.connect(retries=0), {circuits.SlowList: "nowhere"})
     outages = SharedOutages(telemetry)
     outages.declare(NOW)
     assert not outages.under_way(NOW)
-    assert [level for level, *_ in telemetry.lines] == ["error", "error"]
+    outages.end(NOW)
+    assert [level for level, *_ in telemetry.lines] == ["error", "error", "error"]
+
+
+def test_one_tenant_with_five_sites_had_everybodys_failures_excused_for_ever() -> None:
+    declared = Declared()
+    fast, slow, busy = Network(declared), Network(declared), Network(declared)
+    fast.judge(attempts(20, OK), NOW)
+    assert isinstance(fast.judge(attempts(SITES), NOW), NetworkDownError)
+    assert isinstance(slow.judge(attempts(1), NOW), NetworkDownError)
+    busy.judge(attempts(1, OK), NOW + 1, declared_until=NOW + OUTAGE_SECONDS)
+    assert slow.judge(attempts(1), NOW + 2) is None
+
+
+def test_an_outage_that_was_declared_again_meanwhile_is_not_taken_back(aws: None) -> None:
+    outages = SharedOutages(Recorder())
+    outages.declare(NOW)
+    outages.declare(NOW + 10)
+    outages.end(NOW + OUTAGE_SECONDS)
+    assert outages.under_way(NOW + OUTAGE_SECONDS)
+    outages.end(NOW + 10 + OUTAGE_SECONDS)
+    assert not outages.under_way(NOW + 11)
+
+
+def test_whoever_looks_at_the_list_of_slow_apps_sees_an_outage_and_reaching_anybody_ends_it(
+    many: DeliverDependencies,
+) -> None:
+    circuits.declare_outage(many.time() + OUTAGE_SECONDS)
+    run(many, Endpoint(response(200)), *messages(1))
+    assert many.slow.outage_until == many.time() + OUTAGE_SECONDS
+    assert circuits.slow_list().outage_until is None
 
 
 # ---- In a batch

@@ -4,16 +4,18 @@ import dataclasses
 import threading
 from typing import Any
 
+import boto3
 import pytest
 from botocore.client import BaseClient
 from pynamodb.exceptions import GetError, UpdateError
 
 from bellhop import attempts, circuits
+from bellhop.circuits import SLOW_KEY, SlowList
 from bellhop.registry import App
 from deliver.circuit.slow import STAY_SECONDS, SlowApps
 from deliver.dependencies import DeliverDependencies
 from deliver.http import hub
-from tests.support.endpoint import Clock, Endpoint, Scheduled, record, recorded, response, run
+from tests.support.endpoint import TIMEOUT, Clock, Endpoint, Scheduled, record, recorded, response, run
 from tests.support.fakes import NOW, SLOW_LANE, app, delivery, queue_message
 
 WELL = Endpoint(response(200))
@@ -77,10 +79,10 @@ def test_what_is_handed_over_is_attempted_in_the_slow_lane_and_quick_responses_e
     assert len(slow.posted) == 1
     clock.move(STAY_SECONDS - 1)
     assert run(deps, quick, queue_message(handed, arn=SLOW_LANE)) == []
-    assert circuits.slow_apps() == {"pager"}
+    assert circuits.slow_list().names == {"pager"}
     clock.move(1)
     assert run(deps, quick, queue_message(handed, arn=SLOW_LANE)) == []
-    assert circuits.slow_apps() == frozenset()
+    assert circuits.slow_list().names == frozenset()
     run(deps, quick, *batch(1, "fast"))
     assert len(quick.posted) == 3
 
@@ -134,7 +136,7 @@ def test_the_list_is_read_every_two_seconds_and_not_for_each_batch(
     deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[float] = []
-    monkeypatch.setattr(circuits, "slow_apps", lambda: reads.append(1) or frozenset())  # type: ignore[func-returns-value]
+    monkeypatch.setattr(circuits, "slow_list", lambda: reads.append(1) or SlowList(SLOW_KEY))  # type: ignore[func-returns-value]
     for _ in range(10):
         run(deps, WELL, *batch(1))
         clock.move(0.5)
@@ -150,7 +152,7 @@ def test_a_list_that_cannot_be_read_or_written_costs_no_delivery(
     def unwritable(_: Any) -> None:
         raise UpdateError("the table does not respond")
 
-    monkeypatch.setattr(circuits, "slow_apps", unreadable)
+    monkeypatch.setattr(circuits, "slow_list", unreadable)
     monkeypatch.setattr(circuits, "list_slow", unwritable)
     endpoint = Slow(clock)
     assert run(deps, endpoint, *batch(2)) == []
@@ -179,7 +181,7 @@ class Hanging(Endpoint):
 
     def post(self, *call: Any) -> Any:
         for _ in range(500 if call[0] == "pager" else 0):
-            self.listed = circuits.slow_apps()
+            self.listed = circuits.slow_list().names
             if self.listed:
                 break
             hub.pause(0.01)
@@ -238,7 +240,7 @@ def test_a_list_that_cannot_be_written_while_the_attempt_runs_is_written_after_i
     slow.take_in({"pager": 10.0})
     assert recorded(deps).logged("list of slow apps not written: the next attempts of these apps try again")
     slow.take_in({"pager": 10.0})
-    assert circuits.slow_apps() == {"pager"}
+    assert circuits.slow_list().names == {"pager"}
 
 
 def test_a_listing_that_is_still_on_its_way_holds_nothing_up(
@@ -256,10 +258,25 @@ def test_a_listing_that_is_still_on_its_way_holds_nothing_up(
     slow.list_running({"pager"})
     first = slow._listing
     slow.take_in({"pager": 10.0})
-    assert circuits.slow_apps() == {"pager"}
+    assert circuits.slow_list().names == {"pager"}
     slow.list_running({"another"})
     assert slow._listing is first  # nothing waits behind it
     way.set()
     slow._thread.shutdown()
     slow.take_in({})
     assert slow._listing is None
+
+
+def test_where_no_thread_is_to_be_had_the_attempts_go_on(hasty: DeliverDependencies) -> None:
+    hasty.slow._thread.shutdown()  # then submit raises what it raises without a thread
+    assert run(hasty, Pausing(response(200)), *batch(1), *batch(1, "quick", "quick")) == []
+
+
+def test_a_list_that_nobody_can_read_stopped_every_batch(deps: DeliverDependencies) -> None:
+    boto3.client("dynamodb").put_item(
+        TableName=circuits.SlowList.Meta.table_name,
+        Item={"app_id": {"S": circuits.SLOW_KEY}, "outage_until": {"S": "soon"}},
+    )
+    assert run(deps, WELL, *batch(1)) == []
+    assert run(deps, Endpoint(TIMEOUT), *batch(1, "later")) == []
+    assert recorded(deps).logged("list of slow apps not read: what was known of it before holds")
