@@ -1,0 +1,77 @@
+"""What is registered: organisations, apps, installations and secrets."""
+# ruff: noqa: PLC0415 - each command imports its own module when it is called, see main.py
+
+from typing import Annotated
+
+import typer
+
+from infra.cli.options import AppId, Json, StackName, Yes
+
+app = typer.Typer()
+
+
+@app.command()
+def apply(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The registry file. - is standard input.")],
+    *,
+    yes: Yes = False,
+    allow_http: Annotated[bool, typer.Option("--allow-http", help="Accept http URLs.")] = False,
+    allow_private_addresses: Annotated[
+        bool, typer.Option("--allow-private-addresses", help="Accept private and loopback addresses.")
+    ] = False,
+    any_port: Annotated[bool, typer.Option("--any-port", help="Accept any port.")] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Make the registry match FILE.
+
+    FILE has organisations, apps and installations. Shows what will change and asks first. Applying the same file
+    again changes nothing. Never deletes: what FILE does not name stays, and `status: uninstalled` switches an
+    installation off. Never changes whether an app is on (`bellhop enable` and `bellhop disable` do that), and
+    never replaces a stored secret.
+
+    A new app's signing secret is shown once, just before it is stored. If the run ends with an error, apply again:
+    only apps that `bellhop app` does not list get another secret.
+
+    The parameters of the stack decide which URLs are accepted. --allow-http, --allow-private-addresses and
+    --any-port accept more. For an example with every field, see infra/cli/registry/example-registry.yaml
+    """
+    from infra.cli.commands import apply as command
+
+    command.run(
+        stack,
+        file,
+        allow_http=allow_http,
+        allow_private_addresses=allow_private_addresses,
+        any_port=any_port,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def rotate_secret(
+    app_id: AppId,
+    *,
+    overlap: Annotated[
+        str, typer.Option(metavar="TIME", help="How long both secrets sign: 0, 30m, 24h, at most 7d.")
+    ] = "24h",
+    secret_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Import the secret in this variable. By default a new one is made."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Rotate even during an overlap; drops its older secret.")
+    ] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Give an app a new signing secret.
+
+    It is shown once, just before it is stored. Until the overlap ends, webhook-signature has a signature of each
+    secret. Sentry-Hook-Signature has room for one, and uses the old secret. Functions see the new secret within
+    the stack's CacheSeconds.
+    """
+    from infra.cli.commands import rotate_secret as command
+
+    command.run(stack, app_id, overlap=overlap, secret_env=secret_env, force=force, as_json=as_json)
