@@ -11,6 +11,7 @@ from bellhop import attempts, circuits, tables
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord
 from bellhop.circuits import Share, SlowList
 from bellhop.deliveries import delivery_id
+from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry
 from deliver.http.response import Response, SendFailure
@@ -124,7 +125,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def dynamodb() -> Iterator[FaultyDynamoDB]:
-    memory, models = FaultyDynamoDB(), [*MODELS, Share, SlowList]
+    memory, models = FaultyDynamoDB(), [*MODELS, Share, SlowList, Entry]
     for model in MODELS:
         memory.add(model)
     tables.bind(MemoryConnection(memory), {model: model.Meta.table_name for model in models})
