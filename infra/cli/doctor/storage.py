@@ -43,8 +43,8 @@ def judge_dead_letters(queues: Iterable[DeadLetters]) -> list[Finding]:
     full = [
         problem(
             f"{found.queue} has {found.messages} messages, which nothing handles",
-            f"{runbook('Dead letters')}; to look: aws sqs receive-message --message-attribute-names All "
-            f"--visibility-timeout 5 --queue-url {found.url}",
+            f"{runbook('Dead letters')}; to look: bellhop dead-letters list "
+            f"--queue {found.queue.removesuffix('DeadLetters')}",
         )
         for found in queues
         if found.messages
