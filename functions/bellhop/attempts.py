@@ -17,11 +17,11 @@ from pynamodb.attributes import (
     UnicodeAttribute,
 )
 from pynamodb.exceptions import PutError
-from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from bellhop.deliveries import Delivery, Retry
 from bellhop.due import Due, shard
+from bellhop.indexes import ByApp, Replayable
 from bellhop.lease import Lease
 from bellhop.newer import UnknownKindError
 from bellhop.tables import change, lost_condition
@@ -40,29 +40,12 @@ OVER = (DELIVERED, EXHAUSTED, STOPPED, WITHDRAWN)  # no attempt is due any more
 STATES = frozenset({RETRYING, PARKED, *OVER})
 
 
-class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
-    class Meta:
-        index_name = "by_app"
-        projection = IncludeProjection(["state", "event", "event_id"])
-
-    app_id = UnicodeAttribute(hash_key=True)
-    created_at = UnicodeAttribute(range_key=True)
-
-
-class _Replayable(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
-    class Meta:
-        index_name = "replayable"
-        projection = IncludeProjection(["state", "attempts_made"])
-
-    replayable_for = UnicodeAttribute(hash_key=True)
-    replayable_at = UnicodeAttribute(range_key=True)
-
-
 class DeliveryRecord(Model):
     """A delivery that did not succeed at once.
 
     `opened_at` (Unix seconds) is when it was written for the first time, or began anew because its event was
-    published again. `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
+    published again. `resent_at`: when a person last had it resent; what is attempted from then on is marked so.
+    `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
     is when the next is due, and `deferrals` how often that one was deferred. `lease` and `lease_until` name the
     worker that makes it. `attempts` has a row for each attempt. `replayable_for` (its app) and `replayable_at` are
     set only on what can be replayed, so that the index `replayable` lists just that: what is parked in the order
@@ -76,6 +59,7 @@ class DeliveryRecord(Model):
     app_id = UnicodeAttribute()
     created_at = UnicodeAttribute()
     opened_at = NumberAttribute(null=True)
+    resent_at = NumberAttribute(null=True)
     organization_id = UnicodeAttribute()
     installation_id = UnicodeAttribute()
     event_id = UnicodeAttribute()
@@ -93,8 +77,8 @@ class DeliveryRecord(Model):
     replayable_for = UnicodeAttribute(null=True)
     replayable_at = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
-    by_app = _ByApp()
-    replayable = _Replayable()
+    by_app = ByApp()
+    replayable = Replayable()
     due = Due()
 
     def is_over_before(self, enqueued_at: float) -> bool:
@@ -127,7 +111,7 @@ LEASE = Lease(DeliveryRecord.lease_until, DeliveryRecord.lease)
 class Attempt:
     """One ended attempt. `milliseconds` is its whole duration; `response` the first KiB of the body.
 
-    Only a ping keeps the response's `headers`.
+    Only a ping keeps the response's `headers`. `resent`: a person asked for it by a resend.
     """
 
     number: int
@@ -138,6 +122,7 @@ class Attempt:
     status: int | None = None
     response: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    resent: bool = False
 
     def row(self) -> dict[str, Any]:
         """The attempt as the log keeps it."""
@@ -148,7 +133,7 @@ class Attempt:
             "request_id": self.request_id,
             "result": self.result,
         }
-        seen = {"status": self.status, "response": self.response, "headers": self.headers}
+        seen = {"status": self.status, "response": self.response, "headers": self.headers, "resent": self.resent}
         return row | {name: value for name, value in seen.items() if value}
 
 
@@ -191,7 +176,7 @@ def open_record(
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
-        created_at=_moment(now, delivery.delivery_id),
+        created_at=moment(now, delivery.delivery_id),
         opened_at=now.timestamp(),
         organization_id=delivery.organization_id,
         installation_id=delivery.installation_id,
@@ -232,6 +217,7 @@ def reopen(
         row.attempts_made.set(1 if next_state.attempt else 0),
         row.opened_at.set(now.timestamp()),
         row.deferrals.remove(),
+        row.resent_at.remove(),
         row.expires_at.set(expiry(now)),
         row.body.set(zlib.compress(delivery.body)),
         *places(next_state, now, delivery.app_id, delivery.delivery_id),
@@ -339,12 +325,12 @@ def waiting(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:
 
     Among them are rows that were exhausted where they stood, and not moved yet.
     """
-    return _listed(app_id, DeliveryRecord.replayable_at <= _moment(until, "~"), limit)  # no id comes after that
+    return _listed(app_id, DeliveryRecord.replayable_at <= moment(until, "~"), limit)  # no id comes after that
 
 
-def place_at(moment: datetime) -> str:
+def place_at(at: datetime) -> str:
     """The cursor before everything that was parked at that moment or later."""
-    return _moment(moment, "")
+    return moment(at, "")
 
 
 def listed_since(row: DeliveryRecord) -> str:
@@ -375,8 +361,8 @@ def _unlisted() -> list[Any]:
 def _place(next_state: NextState, now: datetime, delivery_id: str) -> str | None:
     if next_state.state == PARKED:
         due = datetime.fromtimestamp(max(next_state.next_attempt_at, now.timestamp()), UTC)
-        return _moment(due, delivery_id)
-    return f"{EXHAUSTED}#{_moment(now, delivery_id)}" if next_state.state == EXHAUSTED else None
+        return moment(due, delivery_id)
+    return f"{EXHAUSTED}#{moment(now, delivery_id)}" if next_state.state == EXHAUSTED else None
 
 
 def _due(number: int, now: datetime, *, replay: bool) -> Any:
@@ -390,8 +376,8 @@ def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
     return change(record, [*actions, *LEASE.release()], DeliveryRecord.lease == record.lease)
 
 
-def _moment(now: datetime, delivery_id: str) -> str:
-    # The delivery's id keeps apart what happened in the same millisecond.
+def moment(now: datetime, delivery_id: str) -> str:
+    """A time as it is kept for sorting; the delivery's id keeps apart what happened in the same millisecond."""
     return f"{now.astimezone(UTC).isoformat(timespec='milliseconds')}#{delivery_id}"
 
 

@@ -21,7 +21,7 @@ from infra.cli.text import duration, utc
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a queue has: its dead letters, whether these are all, and how many another command has just received."""
+    """What a queue has: its dead letters, whether these are all, and how many another command just received."""
 
     messages: list[DeadLetter]
     complete: bool

@@ -22,7 +22,6 @@ class DeadLetters:
     """How many messages a dead-letter queue has."""
 
     queue: str
-    url: str
     messages: int
 
 
@@ -35,7 +34,7 @@ def read_dead_letters(deployed: Deployed) -> list[DeadLetters]:
         return sum(int(found[name]) for name in names)
 
     queues = deployed.physical_ids(QUEUE)
-    return [DeadLetters(name, url, count(url)) for name, url in queues.items() if name.endswith("DeadLetters")]
+    return [DeadLetters(name, count(url)) for name, url in queues.items() if name.endswith("DeadLetters")]
 
 
 def judge_dead_letters(queues: Iterable[DeadLetters]) -> list[Finding]:
