@@ -156,12 +156,12 @@ def replay(
 ) -> None:
     """Send an app's parked deliveries, in the background.
 
-    The app must be on. The oldest delivery goes first. `bellhop enable` does this by itself, and so does Bellhop when
-    a pause ends. To go on after a stop, run it again. `bellhop resend` sends chosen deliveries.
+    The app must be on. The oldest delivery goes first. This also happens by itself, after `bellhop enable`
+    and when a pause ends. To go on after a stop, run it again. `bellhop resend` sends chosen deliveries.
     """
     from infra.cli.commands import replay as command
 
-    if watch and stop or ((watch or stop) and (exhausted or rate is not None)):
+    if (watch and stop) or ((watch or stop) and (exhausted or rate is not None)):
         raise typer.BadParameter("--watch and --stop each stand alone: they begin nothing")
     if watch:
         command.watch(stack, app_id, as_json=as_json)
