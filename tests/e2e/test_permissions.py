@@ -123,6 +123,7 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
         succeed("disable", hook.app_id, "--reason", "test", "--yes")
         succeed("resend", waiting)
         succeed("replay", later.app_id, "--stop")
+        assert dead in succeed("dead-letters", "list", "--queue", "Retries")
         succeed("dead-letters", "redrive", dead)
         findings = json.loads(bellhop("doctor", "--json").stdout)["findings"]
 
