@@ -41,7 +41,8 @@ class DeliveryRecord(Model):
     """A delivery that did not succeed at once.
 
     `opened_at` (Unix seconds) is when it was written for the first time, or began anew because its event was
-    published again. `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
+    published again. `resent_at`: when a person last had it resent; what is attempted from then on is marked so.
+    `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
     is when the next is due, and `deferrals` how often that one was deferred. `lease` and `lease_until` name the
     worker that makes it. `attempts` has a row for each attempt. `replayable_for` (a key of its app) and
     `replayable_at` are set only on what can be replayed, so that the index `replayable` lists just that: what is
@@ -56,6 +57,7 @@ class DeliveryRecord(Model):
     app_id = UnicodeAttribute()
     created_at = UnicodeAttribute(null=True)
     opened_at = NumberAttribute(null=True)
+    resent_at = NumberAttribute(null=True)
     organization_id = UnicodeAttribute()
     installation_id = UnicodeAttribute()
     event_id = UnicodeAttribute()
@@ -113,7 +115,7 @@ LEASE = Lease(DeliveryRecord.lease_until, DeliveryRecord.lease)
 class Attempt:
     """One ended attempt. `milliseconds` is its whole duration; `response` the first KiB of the body.
 
-    Only a ping keeps the response's `headers`.
+    Only a ping keeps the response's `headers`. `resent`: a person asked for it by a resend.
     """
 
     number: int
@@ -124,6 +126,7 @@ class Attempt:
     status: int | None = None
     response: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    resent: bool = False
 
     def row(self) -> dict[str, Any]:
         """The attempt as the log keeps it."""
@@ -134,7 +137,7 @@ class Attempt:
             "request_id": self.request_id,
             "result": self.result,
         }
-        seen = {"status": self.status, "response": self.response, "headers": self.headers}
+        seen = {"status": self.status, "response": self.response, "headers": self.headers, "resent": self.resent}
         return row | {name: value for name, value in seen.items() if value}
 
 
@@ -173,7 +176,7 @@ def open_record(
 
     One that has expired is none: DynamoDB deletes it hours or days late.
     """
-    place, created_at = _place(next_state, now, delivery.delivery_id), _moment(now, delivery.delivery_id)
+    place, created_at = _place(next_state, now, delivery.delivery_id), moment(now, delivery.delivery_id)
     key = key or delivery.app_id
     if key != delivery.app_id:  # first: a record that no entry leads to would be missing from its app's log
         index_keys.enter(key, delivery.delivery_id, created_at, expiry(now, kept))
@@ -221,6 +224,7 @@ def reopen(
         row.attempts_made.set(1 if next_state.attempt else 0),
         row.opened_at.set(now.timestamp()),
         row.deferrals.remove(),
+        row.resent_at.remove(),
         row.expires_at.set(expiry(now)),
         row.body.set(zlib.compress(delivery.body)),
         *places(next_state, now, key or delivery.app_id, delivery.delivery_id),
@@ -325,9 +329,9 @@ def replayable(app_id: str, after: str | None, limit: int, *, exhausted: bool = 
 
 def newest(app_id: str, since: datetime, limit: int) -> list[str]:
     """The ids of the deliveries of an app whose records were opened since then, newest first."""
-    later = DeliveryRecord.created_at >= _moment(since, "")
+    later = DeliveryRecord.created_at >= moment(since, "")
     rows = index_keys.read(DeliveryRecord.by_app, app_id, later, limit, "created_at", backwards=True)
-    return index_keys.deliveries(rows, limit)
+    return [*islice(index_keys.delivery_ids(rows), limit)]
 
 
 def waiting(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:
@@ -335,12 +339,12 @@ def waiting(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:
 
     Among them are rows that were exhausted where they stood, and not moved yet.
     """
-    return _listed(app_id, DeliveryRecord.replayable_at <= _moment(until, "~"), limit)  # no id comes after that
+    return _listed(app_id, DeliveryRecord.replayable_at <= moment(until, "~"), limit)  # no id comes after that
 
 
-def place_at(moment: datetime) -> str:
+def place_at(at: datetime) -> str:
     """The cursor before everything that was parked at that moment or later."""
-    return _moment(moment, "")
+    return moment(at, "")
 
 
 def listed_since(row: DeliveryRecord) -> str:
@@ -371,8 +375,8 @@ def _unlisted() -> list[Any]:
 def _place(next_state: NextState, now: datetime, delivery_id: str) -> str | None:
     if next_state.state == PARKED:
         due = datetime.fromtimestamp(max(next_state.next_attempt_at, now.timestamp()), UTC)
-        return _moment(due, delivery_id)
-    return f"{EXHAUSTED}#{_moment(now, delivery_id)}" if next_state.state == EXHAUSTED else None
+        return moment(due, delivery_id)
+    return f"{EXHAUSTED}#{moment(now, delivery_id)}" if next_state.state == EXHAUSTED else None
 
 
 def _due(number: int, now: datetime, *, replay: bool) -> Any:
@@ -386,8 +390,8 @@ def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
     return change(record, [*actions, *LEASE.release()], DeliveryRecord.lease == record.lease)
 
 
-def _moment(now: datetime, delivery_id: str) -> str:
-    # The delivery's id keeps apart what happened in the same millisecond.
+def moment(now: datetime, delivery_id: str) -> str:
+    """A time as it is kept for sorting; the delivery's id keeps apart what happened in the same millisecond."""
     return f"{now.astimezone(UTC).isoformat(timespec='milliseconds')}#{delivery_id}"
 
 

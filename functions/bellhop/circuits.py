@@ -15,7 +15,8 @@ from bellhop.tables import change
 
 
 class Circuit(Model):
-    """What all but `tat` and `chain_until` says is true in the app's `generation` only. Times are Unix seconds.
+    """What an app's endpoint allows. All but `tat`, `chain_until` and what is said of replays is true in the app's
+    `generation` only. Times are Unix seconds.
 
     `strikes`: how unwell the endpoint was since it last was well; the last one was at `struck_at`.
     `paused_since`: the circuit is open.
@@ -23,6 +24,8 @@ class Circuit(Model):
     `trial_lease_until` name the worker that makes it. `closed_at`: the last pause ended, and the slow start began.
     `tat`: in the slow start, the theoretical arrival time of the next delivery. `chain_until`: until then, the
     app's chain of messages on the Transitions queue, a release or recovery checks, is not taken for lost.
+    The last replay began at `replay_began`, has sent `replay_sent` at `replay_rate` a second so far, and is over
+    since `replay_ended`, if that is set. Those that began before `replay_stopped` were stopped by a person.
     """
 
     class Meta:
@@ -40,6 +43,11 @@ class Circuit(Model):
     closed_at = NumberAttribute(null=True)
     tat = NumberAttribute(null=True)
     chain_until = NumberAttribute(null=True)
+    replay_began = NumberAttribute(null=True)
+    replay_sent = NumberAttribute(null=True)
+    replay_rate = NumberAttribute(null=True)
+    replay_ended = NumberAttribute(null=True)
+    replay_stopped = NumberAttribute(null=True)
 
 
 class Share(Model):
@@ -192,6 +200,35 @@ def close_circuit(app_id: str, lease: str, now: float, strikes: int = 0) -> bool
 def note_chain(app_id: str, until: float) -> None:
     """Note that a release, or recovery checks, of the app go on: until then their chain is not taken for lost."""
     Circuit(app_id).update(actions=[Circuit.chain_until.set(until)])
+
+
+def note_replay(app_id: str, until: float, began: float, sent: int, rate: float) -> None:
+    """Note how far a replay that began then is, and until when its chain is not taken for lost."""
+    actions: list[Any] = [
+        Circuit.chain_until.set(until),
+        Circuit.replay_began.set(began),
+        Circuit.replay_sent.set(sent),
+        Circuit.replay_rate.set(rate),
+        Circuit.replay_ended.remove(),
+    ]
+    Circuit(app_id).update(actions=actions)
+
+
+def end_replay(app_id: str, began: float, sent: int, now: float) -> None:
+    """Note that a replay that began then is over; nothing where another one goes on."""
+    over = [Circuit.replay_began.set(began), Circuit.replay_sent.set(sent), Circuit.replay_ended.set(now)]
+    this = Circuit.replay_began.does_not_exist() | (Circuit.replay_began == began)
+    change(Circuit(app_id), over, this)
+
+
+def stop_replays(app_id: str, now: float) -> None:
+    """Have every replay of the app that began until now end at its next step."""
+    Circuit(app_id).update(actions=[Circuit.replay_stopped.set(now)])
+
+
+def replays_stopped(circuit: Circuit) -> float:
+    """When a person last stopped the app's replays; 0 where nobody did."""
+    return float(circuit.replay_stopped or 0.0)
 
 
 def advance(row: Circuit | Share, before: float | None, after: float) -> bool:

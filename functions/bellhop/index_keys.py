@@ -21,6 +21,7 @@ FURTHER_KEYS = 15  # of an app, in each index; docs/capacity.md has the arithmet
 FIRST_KEY_RECORDS = 250  # a second, of one app by all processes: each is written there up to three times
 AHEAD_SECONDS = 0.5  # by which a process may be ahead of its share
 REMEMBERED = 10_000  # apps
+ALL_AT_ONCE = 400  # rows of a page, where all are read
 _SEPARATOR = "#"  # no app's id has one
 _ENTRY = "entry#"  # no delivery's id begins so
 
@@ -99,36 +100,39 @@ def enter(key: str, delivery_id: str, created_at: str, expires_at: int) -> None:
     Entry(f"{_ENTRY}{delivery_id}", key=key, created_at=created_at, expires_at=expires_at).save()
 
 
-def deliveries(rows: Iterator[Any], limit: int) -> list[str]:
-    """The ids of the first deliveries that rows of by_app are about, records and entries; each id once."""
-    ids: dict[str, None] = {}
-    while len(ids) < limit and (row := next(rows, None)):
-        ids[row.delivery_id.removeprefix(_ENTRY)] = None
-    return [*ids]
+def delivery_ids(rows: Iterator[Any]) -> Iterator[str]:
+    """The deliveries that rows of by_app are about, records and entries; each once."""
+    seen = set[str]()
+    for row in rows:
+        delivery_id = row.delivery_id.removeprefix(_ENTRY)
+        if delivery_id not in seen:
+            seen.add(delivery_id)
+            yield delivery_id
 
 
 def read(
     index: GlobalSecondaryIndex[Any],
     app_id: str,
     condition: Any,
-    limit: int,
+    limit: int | None,
     place: str,
     *,
     backwards: bool = False,
 ) -> Iterator[Any]:
-    """An app's rows in an index, as if they were under one key; from each key at most `limit`.
+    """An app's rows in an index, as if they were under one key; from each key at most `limit`, or all.
 
     `place` is the attribute by which the index is sorted. To take so many, each key is asked once, seldom more.
     """
     # A further key has a sixteenth of a busy app's rows, if any, and what is read in vain is paid for.
-    part = max(10, limit // 4)
+    whole = limit or ALL_AT_ONCE
+    part = max(10, whole // 4)
     rows: Sequence[Iterator[Any]] = [
         index.query(
             key,
             condition,
             scan_index_forward=not backwards,
             limit=limit,
-            page_size=limit if key == app_id else min(limit, part),
+            page_size=whole if key == app_id else min(whole, part),
         )
         for key in all_keys(app_id)
     ]

@@ -15,7 +15,7 @@ class Replay:
     Those in one of `states` are sent, `rate` of them per second. `after` is the cursor, None at the beginning of
     the first pass; this pass began at `began` and has sent `found` so far. The replay ends with an empty pass that
     began at or after `settles_at`, when nobody parks deliveries any more. Times are Unix seconds. `sent`, over all
-    `passes`, is for the log.
+    `passes`, is for the log. `started_at`: when the first pass began, None in that one.
     """
 
     app_id: str
@@ -28,15 +28,21 @@ class Replay:
     found: int = 0
     sent: int = 0
     passes: int = 0
+    started_at: float | None = None
+
+    @property
+    def started(self) -> float:
+        """When the replay began. A stop ends those that began before it."""
+        return self.began if self.started_at is None else self.started_at
 
 
 def encode(replay: Replay) -> str:
     """The replay as the body of a queue message.
 
-    `passes` is left out where there are none: version 0.1.0 takes no field that it does not know.
+    In the first pass `passes` and `started_at` are left out: version 0.1.0 takes no field that it does not know.
     """
-    fields = asdict(replay)
-    return json.dumps({"kind": "replay"} | {n: v for n, v in fields.items() if v or n != "passes"})
+    fields, later = asdict(replay), ("passes", "started_at")
+    return json.dumps({"kind": "replay"} | {n: v for n, v in fields.items() if v or n not in later})
 
 
 @dataclass(frozen=True)

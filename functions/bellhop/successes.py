@@ -125,11 +125,12 @@ def find(app_id: str, delivery_id: str, at: datetime) -> Delivery | None:
         for pack in packs(page, app_id, since, until):
             for number, row in enumerate(pack.rows):
                 if (row["app"], row["delivery_id"]) == (app_id, delivery_id):
-                    return _kept(page, pack.place, number, row)
+                    return kept(page, pack.place, number, row)
     return None
 
 
-def _kept(page: str, place: str, number: int, row: Row) -> Delivery | None:
+def kept(page: str, place: str, number: int, row: Row) -> Delivery | None:
+    """The delivery whose row is the one of that number in a page's pack; None if its body is not kept any more."""
     try:
         names, body = kept_bodies.unpack(_parts(page, place), number)
     except IncompleteError:

@@ -207,7 +207,7 @@ def _write_result(
         ping.write_result(pending, result, deps)
         return
     judgement = verdict.judge(result.outcome, deps.now())
-    attempt = _attempt_row(pending.number, judgement.result, result)
+    attempt = _attempt_row(pending, judgement.result, result)
     next_step = ending.write(pending, judgement, attempt, deps)
     # Counted before the next retry is sent: if that fails, the message comes back and finds the record ahead, so
     # this is the only chance to count the attempt.
@@ -282,14 +282,14 @@ def _announce_exhausted(deps: DeliverDependencies, batch: Batch) -> None:
             batch.returned.append(ended.message_id)
 
 
-def _attempt_row(number: int, result_name: str, result: PostResult) -> Attempt:
-    outcome = result.outcome
-    when = (number, result.at, result.milliseconds, result.request_id, result_name)
+def _attempt_row(pending: PendingAttempt, result_name: str, result: PostResult) -> Attempt:
+    outcome, resent = result.outcome, bool(pending.record and pending.record.resent_at)
+    when = (pending.number, result.at, result.milliseconds, result.request_id, result_name)
     if isinstance(outcome, SendFailure):
-        return Attempt(*when, response=outcome.detail)
+        return Attempt(*when, response=outcome.detail, resent=resent)
     # A success keeps no body. A failure's is hostile: whatever is not UTF-8 is replaced.
     text = "" if outcome.ok else outcome.body.decode("utf-8", "replace")
-    return Attempt(*when, outcome.status, text)
+    return Attempt(*when, outcome.status, text, resent=resent)
 
 
 def _names(delivery: Delivery) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bellhop import attempts, circuits, deliveries, queues
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
+from bellhop.circuits import Circuit
 from bellhop.deliveries import Retry
 from bellhop.queues import MAX_DELAY, OutgoingMessage
 from bellhop.registry import ENABLED, App, find
@@ -28,39 +29,50 @@ class ReplayError(Exception):
 
 
 def step(message: Replay, deps: HealthDependencies) -> None:
-    """Send a page, and the message for the next one; send nothing if the app has been switched in the meantime.
+    """Send a page, and the message for the next one; send nothing if the app was switched, or a person stopped it.
 
     Raises:
         ReplayError: SQS did not take the whole page.
     """
     app = find(App, message.app_id, consistent=True)
-    if app is None or app.state != ENABLED or int(app.generation) != message.generation:
-        deps.telemetry.warning(
-            "replay ended: the app was switched off or on meanwhile, or deleted; the rest stays replayable",
-            **_names(message),
-        )
+    circuit = circuits.load(message.app_id)
+    reason = _end(message, app, circuit)
+    if app is None or reason:
+        deps.telemetry.warning(f"replay ended: {reason}", **_names(message))
+        if app:
+            _note_end(message, deps)
         return
-    if circuits.is_paused(app.app_id, int(app.generation)):
-        deps.telemetry.info(
-            "replay ended: the app is paused; what is parked is released when its pause ends, the rest stays "
-            "replayable",
-            **_names(message),
-        )
-        return
+    rate, now = effective_rate(app, message.rate), deps.now().timestamp()
     # Before the page, so that where this fails nothing was sent.
-    circuits.note_chain(app.app_id, deps.now().timestamp() + MAX_DELAY + deps.overdue_seconds)
-    rate = effective_rate(app, message.rate)
+    until = now + MAX_DELAY + deps.overdue_seconds
+    circuits.note_replay(app.app_id, until, message.started, message.sent, rate)
     exhausted = EXHAUSTED in message.states and not message.passes
     page = attempts.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)
     chosen = [record for record in page if _is_wanted(record, message)]
     _send_page(chosen, rate, deps)
     after = page[-1].replayable_at if page else None
-    following, wait = next_step(message, len(chosen), after, rate, deps.now().timestamp())
+    following, wait = next_step(message, len(chosen), after, rate, now)
     if following:
         deps.send_later(following, wait)
-    else:
-        deps.telemetry.info("replay finished", **_names(message))
-        deps.telemetry.count("ReplayFinished")
+        return
+    _note_end(message, deps)
+    deps.telemetry.info("replay finished", **_names(message))
+    deps.telemetry.count("ReplayFinished")
+
+
+def _end(message: Replay, app: App | None, circuit: Circuit) -> str | None:
+    """Why the replay ends before everything is sent; None where it goes on."""
+    if app is None or app.state != ENABLED or int(app.generation) != message.generation:
+        return "the app was switched off or on meanwhile, or deleted; the rest stays replayable"
+    if message.started <= circuits.replays_stopped(circuit):
+        return "a person stopped it; the rest stays replayable"
+    if circuits.paused_since(circuit, int(app.generation)) is not None:
+        return "the app is paused; what is parked is released when its pause ends, the rest stays replayable"
+    return None
+
+
+def _note_end(message: Replay, deps: HealthDependencies) -> None:
+    circuits.end_replay(message.app_id, message.started, message.sent, deps.now().timestamp())
 
 
 def effective_rate(app: App, rate: float) -> float:
@@ -82,7 +94,8 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
     cursor = attempts.place_at(datetime.fromtimestamp(done.began - LATE_SECONDS, UTC))
     if not sent.found and now + wait < done.settles_at:
         return replace(sent, after=cursor), wait  # a pass before that could not be the last
-    return replace(sent, began=now + wait, found=0, passes=done.passes + 1, after=cursor), wait
+    began, passes = now + wait, done.passes + 1
+    return replace(sent, began=began, found=0, passes=passes, started_at=done.started, after=cursor), wait
 
 
 def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from infra.cli.menu import registry, see, send, switch
+from infra.cli.menu import dead_letters, registry, see, send, switch
 
 
 class _Commands(TyperGroup):
@@ -45,7 +45,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # its tracebacks would show local variables, which may be secrets
 )
-for group in (see, send, switch, registry):
+for group in (see, send, dead_letters, switch, registry):
     app.add_typer(group.app)
 
 

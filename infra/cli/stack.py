@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -25,9 +25,6 @@ from health.mail.content import Links
 from health.rules import Thresholds
 from infra.cli.errors import CommandError
 from infra.cli.minute_packs import MinutePack
-
-if TYPE_CHECKING:
-    from mypy_boto3_scheduler import EventBridgeSchedulerClient
 
 TABLES: dict[type[Model], str] = {
     Organization: "OrganizationsTable",
@@ -154,11 +151,6 @@ def caller() -> str:
 def client(service: str) -> Any:
     """A client for a service that has no name of its own here."""
     return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
-
-
-def scheduler() -> "EventBridgeSchedulerClient":
-    """A client for the stack's schedules."""
-    return boto3.client("scheduler", config=_CONFIG)
 
 
 def _not_found(name: str) -> CommandError:

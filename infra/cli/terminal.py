@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
@@ -93,6 +93,23 @@ def read_duration(option: str, text: str, longest: timedelta, *, zero: bool = Fa
     if chosen > longest:
         raise CommandError(f"{option} {text} is too long: at most {longest.days}d")
     return chosen
+
+
+def read_time(option: str, text: str, now: datetime) -> datetime:
+    """The time given for `option`: ISO 8601, in UTC where it names no zone, or so long ago, such as `90s` or `2d`.
+
+    Raises:
+        CommandError: it is no time.
+    """
+    if re.fullmatch(r"[0-9]+[smhdw]", text):
+        return now - read_duration(option, text, timedelta(days=365))
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(
+            f"{option} {text!r} is not a time: write 2026-11-23T12:00, in UTC, or how long ago: 90s, 15m, 1h, 2d"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _as_json(value: Any) -> Any:

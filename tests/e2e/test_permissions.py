@@ -11,8 +11,8 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from bellhop import aws
-from bellhop.deliveries import delivery_id
+from bellhop import aws, deliveries
+from bellhop.deliveries import Retry, delivery_id
 from infra.cli.errors import denied_action
 from infra.local.receiver import busy_once, ok
 from tests.e2e.conftest import Tenant, eventually
@@ -103,6 +103,9 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
     waiting = delivery_id(tenant.organization, "last", f"installation-{later.app_id}")
     eventually(lambda: scheduled(tenant, waiting), "its retry is scheduled")
     behaviour.status = 200
+    sqs, url = tenant.stack.client("sqs"), tenant.stack.resource("RetriesDeadLetters")
+    lost = deliveries.encode(Retry(waiting, later.app_id, 1))
+    dead = sqs.send_message(QueueUrl=url, MessageBody=lost)["MessageId"]
 
     become(tenant, "operator", monkeypatch)
     with recorded_actions(monkeypatch) as used:
@@ -118,11 +121,13 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
         succeed("mail", "resend", hook.app_id, "00000001#disabled", "--to", tenant.owners[0], "--yes")
         succeed("explain", hook.app_id, "--dry-run")
         succeed("disable", hook.app_id, "--reason", "test", "--yes")
-        succeed("retry", waiting)
+        succeed("resend", waiting)
+        succeed("replay", later.app_id, "--stop")
+        assert dead in succeed("dead-letters", "list", "--queue", "Retries")
+        succeed("dead-letters", "redrive", dead)
         findings = json.loads(bellhop("doctor", "--json").stdout)["findings"]
 
     assert [finding["text"] for finding in findings if "you may not" in finding["text"]] == []
-    assert scheduled(tenant, waiting) == []
     assert (used - ALWAYS_ALLOWED) | ONLY_WITH_A_TOPIC == allowed(policy("operator"))
 
 

@@ -38,6 +38,8 @@ def credentials(aws: Clients, document: dict[str, Any]) -> dict[str, str]:
 # Where the embedded AWS checks another action; see infra/local/ministack_fixes.py.
 ALSO = {
     "sqs:SendMessage": "sqs:SendMessageBatch",
+    "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
+    "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
     "lambda:GetEventSourceMapping": "lambda:ListEventSourceMappings",
 }
 

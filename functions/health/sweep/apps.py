@@ -143,14 +143,15 @@ def _is_left(row: DeliveryRecord, deps: HealthDependencies) -> bool:
 def _release_rate(app: App, circuit: Circuit, deps: HealthDependencies) -> float | None:
     """Deliveries a second of the release that should be over by now; None where there is none, or no such.
 
-    A person may have switched the app on without one. The end of a pause releases everything.
+    A person may have switched the app on without one, or stopped it. The end of a pause releases everything.
     """
+    stopped = circuits.replays_stopped(circuit)
     ended = circuit.closed_at if circuit.generation == app.generation else None
     if ended is not None:
-        return deps.replay_per_second if _long_ago(float(ended), deps) else None
+        return deps.replay_per_second if stopped < float(ended) and _long_ago(float(ended), deps) else None
     entry = transitions.last_transition(app)
     wanted = entry.evidence.get("replay") if entry and _long_ago(_unix(entry.at), deps) else None
-    if not wanted or PARKED not in wanted["states"]:
+    if not entry or not wanted or PARKED not in wanted["states"] or stopped >= _unix(entry.at):
         return None
     return float(wanted.get("rate") or deps.replay_per_second)
 

@@ -1,6 +1,8 @@
-"""bellhop replay: send what can be replayed of an app that is on."""
+"""bellhop replay: send what can be replayed of an app that is on; watch that, or stop it."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,15 +10,18 @@ from rich.console import Console
 
 from bellhop import circuits
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE
+from bellhop.clock import utc_now
 from bellhop.registry import DISABLED, App
 from bellhop.replays import Replay
-from health.replay import effective_rate
+from health.replay import PAGE, effective_rate
 from infra.cli import identity, stack, terminal
 from infra.cli.errors import CommandError
 from infra.cli.identity import TransitionsQueue
 from infra.cli.terminal import line
-from infra.cli.text import duration
+from infra.cli.text import duration, unix_time
 from infra.cli.views import Replayable, count_replayable, load_app
+
+WATCH_SECONDS = 2.0  # between two looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,27 @@ class ReplayStart:
     states: tuple[str, ...]
     replayable: Replayable
     rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the last replay of an app is. Times are Unix seconds; `began` is None where there never was one.
+
+    `parked` is how many deliveries are parked, up to COUNTED. `lost`: no message of it was handled for hours.
+    """
+
+    began: float | None
+    sent: int
+    per_second: float
+    ended: float | None
+    stopped: bool
+    lost: bool
+    parked: int
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it sends more."""
+        return self.began is not None and self.ended is None and not self.lost
 
 
 def run(stack_name: str, app_id: str, *, exhausted: bool, rate: float | None, as_json: bool) -> None:
@@ -67,9 +93,79 @@ def start(app: App, rate: float, queue: TransitionsQueue, now: datetime, *, exha
     replayable = count_replayable(app.app_id)
     if not replayable.total(states) and replayable.complete:
         return ReplayStart(app.app_id, states, replayable, None)
-    moment = now.timestamp()
+    # After the last stop, also where that was made by a clock that is ahead.
+    moment = max(now.timestamp(), circuits.replays_stopped(circuits.load(app.app_id)) + 0.001)
     queue.send(Replay(app.app_id, int(app.generation), states, rate, settles_at=moment, began=moment))
     return ReplayStart(app.app_id, states, replayable, effective_rate(app, rate))
+
+
+def watch(stack_name: str, app_id: str, *, as_json: bool) -> None:
+    """Show how far the app's replay is, until it is over."""
+    stack.bind(stack.find(stack_name))
+    app = load_app(app_id)
+    for progress in follow(app, utc_now, time.sleep):
+        if as_json:
+            terminal.print_json(asdict(progress))
+        else:
+            line(terminal.console(), progress_text(app_id, progress))
+
+
+def follow(app: App, now: Callable[[], datetime], sleep: Callable[[float], None]) -> Iterator[Progress]:
+    """How far the app's replay is, each time that it has changed; the last one is of the end."""
+    shown = None
+    while shown is None or shown.goes_on:
+        if shown:
+            sleep(WATCH_SECONDS)
+        progress = read_progress(app, now())
+        if progress != shown:
+            yield progress
+        shown = progress
+
+
+def read_progress(app: App, now: datetime) -> Progress:
+    """How far the app's last replay is now."""
+    circuit = circuits.load(app.app_id)
+    began, until = circuit.replay_began, circuits.chain_until(circuit)
+    return Progress(
+        began=None if began is None else float(began),
+        sent=int(circuit.replay_sent or 0),
+        per_second=float(circuit.replay_rate or 0.0),
+        ended=None if circuit.replay_ended is None else float(circuit.replay_ended),
+        stopped=began is not None and float(began) <= circuits.replays_stopped(circuit),
+        lost=until is not None and until < now.timestamp(),
+        parked=count_replayable(app.app_id).total([PARKED]),
+    )
+
+
+def progress_text(app_id: str, progress: Progress) -> str:
+    """The progress in a line."""
+    parked = f"{progress.parked:,} parked"
+    if progress.began is None:
+        return f"No replay of {app_id} has begun: {parked}."
+    sent = f"{progress.sent:,} sent since {unix_time(progress.began)}, {parked}"
+    if progress.ended is not None:
+        over = "stopped" if progress.stopped else "over"
+        return f"Replay of {app_id} {over} at {unix_time(progress.ended)}: {sent}."
+    if progress.lost:
+        return f"Replay of {app_id} is lost, see `bellhop dead-letters list`; the sweep begins it anew: {sent}."
+    left = duration(max(1.0, progress.parked / (progress.per_second or 1.0)))
+    return f"{sent}, {progress.per_second:g} a second: about {left}."
+
+
+def stop(stack_name: str, app_id: str, *, as_json: bool) -> None:
+    """Stop the app's replays."""
+    stack.bind(stack.find(stack_name))
+    app, now = load_app(app_id), utc_now()
+    # Also one that a clock that is ahead began.
+    circuits.stop_replays(app_id, max(now.timestamp(), read_progress(app, now).began or 0.0))
+    progress = read_progress(app, now)
+    if as_json:
+        terminal.print_json(asdict(progress))
+        return
+    console = terminal.console()
+    line(console, f"Stopped: {app_id} is replayed no further. {progress.parked:,} are still parked.", "bold")
+    line(console, f"What the retry queue has already, up to {PAGE} deliveries, is sent.")
+    line(console, f"To go on: bellhop replay {app_id}")
 
 
 def document(started: ReplayStart) -> dict[str, Any]:
@@ -102,4 +198,4 @@ def _print(started: ReplayStart, console: Console) -> None:
         return
     line(console, f"Replayable of {app_id}: {replayable.text()}.", "bold")
     line(console, following_text(replayable.total(started.states), started.rate, complete=replayable.complete))
-    line(console, f"Next: bellhop log {app_id}")
+    line(console, f"Next: bellhop replay {app_id} --watch, or --stop")

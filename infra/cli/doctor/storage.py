@@ -22,7 +22,6 @@ class DeadLetters:
     """How many messages a dead-letter queue has."""
 
     queue: str
-    url: str
     messages: int
 
 
@@ -35,7 +34,7 @@ def read_dead_letters(deployed: Deployed) -> list[DeadLetters]:
         return sum(int(found[name]) for name in names)
 
     queues = deployed.physical_ids(QUEUE)
-    return [DeadLetters(name, url, count(url)) for name, url in queues.items() if name.endswith("DeadLetters")]
+    return [DeadLetters(name, count(url)) for name, url in queues.items() if name.endswith("DeadLetters")]
 
 
 def judge_dead_letters(queues: Iterable[DeadLetters]) -> list[Finding]:
@@ -43,8 +42,8 @@ def judge_dead_letters(queues: Iterable[DeadLetters]) -> list[Finding]:
     full = [
         problem(
             f"{found.queue} has {found.messages} messages, which nothing handles",
-            f"{runbook('Dead letters')}; to look: aws sqs receive-message --message-attribute-names All "
-            f"--visibility-timeout 5 --queue-url {found.url}",
+            f"{runbook('Dead letters')}; to look: bellhop dead-letters list "
+            f"--queue {found.queue.removesuffix('DeadLetters')}",
         )
         for found in queues
         if found.messages

@@ -1,13 +1,24 @@
 """What is sent: events, pings and deliveries."""
 # ruff: noqa: PLC0415 - each command imports its own module when it is called, see main.py
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from infra.cli.options import AppId, Json, Rate, StackName
+from infra.cli.options import AppId, Json, Rate, StackName, Yes
 
 app = typer.Typer()
+
+
+class Outcome(StrEnum):
+    """What became of a delivery."""
+
+    DELIVERED = "delivered"
+    EXHAUSTED = "exhausted"
+    STOPPED = "stopped"
+    PARKED = "parked"
+    RETRYING = "retrying"
 
 
 @app.command()
@@ -48,22 +59,82 @@ def ping(
 
 
 @app.command()
-def retry(
-    delivery_id: Annotated[str, typer.Argument(metavar="DELIVERY", help="Its webhook-id, msg_...")],
+def resend(
+    delivery_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="DELIVERY", help="Their webhook-ids, msg_...")
+    ] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Send it even if it is delivered already.")] = False,
+    app_id: Annotated[
+        str | None,
+        typer.Option("--app", metavar="APP", help="The app, by its slug. With --since, its deliveries."),
+    ] = None,
+    event_id: Annotated[
+        str | None, typer.Option("--event", metavar="EVENT", help="Those of this event, to all who got it.")
+    ] = None,
+    organization_id: Annotated[
+        str | None, typer.Option("--organization", metavar="SLUG", help="The event's organisation.")
+    ] = None,
+    installation_id: Annotated[
+        str | None, typer.Option("--installation", metavar="ID", help="Of the event only this one's.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="First attempted then or later: 2026-11-23T12:00 in UTC, or 2d ago."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="First attempted before then. By default now.")
+    ] = None,
+    outcomes: Annotated[
+        list[Outcome] | None,
+        typer.Option("--outcome", help="May be repeated. By default all but retrying, which goes on by itself."),
+    ] = None,
+    statuses: Annotated[
+        list[int] | None,
+        typer.Option("--status", metavar="NUMBER", help="The last HTTP status that came back. May be repeated."),
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="The event's name, such as issue.created. May be repeated."),
+    ] = None,
+    unless_since: Annotated[
+        str | None,
+        typer.Option(
+            "--unless-resent-since",
+            metavar="TIME",
+            help="Leave out what was resent since: to go on with a resend.",
+        ),
+    ] = None,
+    rate: Rate = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Make the next attempt of a delivery now.
+    """Send deliveries once more, whatever became of them.
 
-    The delivery may wait for its next attempt, be exhausted or stopped, or have been parked before its app was
-    switched on. Its webhook-id stays the same. If the attempt fails, the delivery goes on by its schedule; after
-    the last attempt it is exhausted.
+    The webhook-id and the body stay the same. One that succeeded at the first attempt is kept for
+    KeepDeliveredDays, and its id needs --app beside it; others are kept for 30 days. If the attempt fails, the
+    delivery goes on by its retry schedule. An app that is off gets nothing; of one that is paused, it is parked.
     """
-    from infra.cli.commands import retry as command
+    from infra.cli.commands import resend as command
 
-    command.run(stack, delivery_id, force=force, as_json=as_json)
+    options = command.Options(
+        delivery_ids=delivery_ids or [],
+        app_id=app_id,
+        event_id=event_id,
+        organization_id=organization_id,
+        installation_id=installation_id,
+        since=since,
+        until=until,
+        outcomes=outcomes or [],
+        statuses=statuses or [],
+        events=events or [],
+        unless_since=unless_since,
+        rate=rate,
+        dry_run=dry_run,
+        yes=yes,
+    )
+    command.run(stack, options, as_json=as_json)
 
 
 @app.command()
@@ -74,14 +145,28 @@ def replay(
         bool, typer.Option("--exhausted", help="Also send deliveries whose retries all failed.")
     ] = False,
     rate: Rate = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Begin nothing; show how far a replay is, to its end.")
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Begin nothing; stop a replay. The rest stays parked.")
+    ] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Send an app's parked deliveries.
+    """Send an app's parked deliveries, in the background.
 
-    The app must be on. The oldest delivery goes first. `bellhop enable` does this by itself. For one delivery
-    there is `bellhop retry`.
+    The app must be on. The oldest delivery goes first. This also happens by itself, after `bellhop enable`
+    and when a pause ends. To go on after a stop, run it again. `bellhop resend` sends chosen deliveries.
     """
     from infra.cli.commands import replay as command
 
+    if (watch and stop) or ((watch or stop) and (exhausted or rate is not None)):
+        raise typer.BadParameter("--watch and --stop each stand alone: they begin nothing")
+    if watch:
+        command.watch(stack, app_id, as_json=as_json)
+        return
+    if stop:
+        command.stop(stack, app_id, as_json=as_json)
+        return
     command.run(stack, app_id, exhausted=exhausted, rate=rate, as_json=as_json)

@@ -21,6 +21,7 @@ class CloudFormation:
     def __init__(self, queue: str, queues: dict[str, str] | None = None) -> None:
         self.outputs = {output: model.Meta.table_name for model, output in stack.TABLES.items()}
         self.outputs |= dict.fromkeys(stack.QUEUES, queue) | (queues or {}) | {stack.SCHEDULE_GROUP: "default"}
+        self.dead_letter_queues: dict[str, str] = {}
         self.parameters = {"AllowHttp": "false", "AllowPrivateAddresses": "false", "AllowedPorts": "80,443"}
         self.parameters |= {
             "RetryDelaysSeconds": "5,60,86400",
@@ -33,6 +34,18 @@ class CloudFormation:
             "DashboardUrl": "https://tracker.example/settings/{organization}/{app}/",
             "UnsubscribeUrl": "",
         }
+
+    def get_paginator(self, operation: str) -> "CloudFormation":
+        assert operation == "list_stack_resources"
+        return self
+
+    def paginate(self, StackName: str) -> list[dict[str, Any]]:  # noqa: N803 - as boto3 has it
+        kind = "AWS::SQS::Queue"
+        found = [
+            {"LogicalResourceId": name, "ResourceType": kind, "PhysicalResourceId": url}
+            for name, url in self.dead_letter_queues.items()
+        ]
+        return [{"StackResourceSummaries": found}]
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         if StackName != "bellhop":

@@ -8,8 +8,9 @@ import pytest
 from tests.unit.cli.cli_runner import bellhop, succeed
 
 COMMANDS = (
-    *("apply", "publish", "log", "app", "explain", "ping", "enable", "disable", "replay", "retry", "policy"),
-    *("doctor", "rotate-secret", "mail", "mail show", "mail resend"),
+    *("apply", "publish", "log", "app", "explain", "ping", "enable", "disable", "replay", "resend", "policy"),
+    *("doctor", "rotate-secret", "mail", "mail show", "mail resend", "dead-letters"),
+    *(f"dead-letters {name}" for name in ("list", "show", "redrive", "delete", "export")),
 )
 
 LOADED_BY_HELP = """

@@ -6,6 +6,7 @@ import pytest
 from bellhop import circuits
 from bellhop.attempts import EXHAUSTED
 from bellhop.replays import Replay
+from infra.cli.commands import replay
 from infra.cli.views import count_replayable
 from tests.unit.cli.cli_runner import bellhop, refused, succeed
 from tests.unit.cli.failing_app import add_replayable, announced, register, switch_off
@@ -76,3 +77,62 @@ def test_more_than_can_be_counted_is_replayed_all_the_same(monkeypatch: pytest.M
     assert "at least 1 parked, 1 exhausted" in shown
     assert len(announced()) == 1
     assert "At least 2 deliveries follow" in succeed("replay", "pager", "--exhausted")
+
+
+# ---- Watching and stopping
+
+
+def test_a_replay_is_watched_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = register()
+    add_replayable(3)
+    now = datetime.now(UTC).timestamp()
+    circuits.note_replay("pager", now + 900, now - 60, 100, 10.0)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            circuits.end_replay("pager", now - 60, 103, now)
+
+    found = list(replay.follow(app, lambda: datetime.now(UTC), sleep))
+    assert [(each.sent, each.parked, each.goes_on) for each in found] == [(100, 3, True), (103, 3, False)]
+    assert "3 parked, 10 a second: about 1 s." in replay.progress_text("pager", found[0])
+    assert replay.progress_text("pager", found[1]).startswith("Replay of pager over at ")
+    assert "over at" in succeed("replay", "pager", "--watch")
+    assert json.loads(succeed("replay", "pager", "--watch", "--json"))["sent"] == 103
+
+
+def test_without_a_replay_there_is_nothing_to_watch() -> None:
+    register()
+    add_replayable(2)
+    assert "No replay of pager has begun: 2 parked." in succeed("replay", "pager", "--watch")
+    assert announced() == []
+
+
+def test_one_whose_messages_are_lost_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    register()
+    now = datetime.now(UTC).timestamp()
+    circuits.note_replay("pager", now - 1, now - 8000, 100, 10.0)
+    assert "Replay of pager is lost, see `bellhop dead-letters list`" in succeed("replay", "pager", "--watch")
+
+
+def test_a_replay_is_stopped_and_a_later_one_is_not() -> None:
+    register()
+    add_replayable(2)
+    ahead = datetime.now(UTC).timestamp() + 20  # by the clock of whoever began it
+    circuits.note_replay("pager", ahead + 900, ahead, 100, 10.0)
+    shown = succeed("replay", "pager", "--stop")
+    assert "Stopped: pager is replayed no further. 2 are still parked." in shown
+    assert "To go on: bellhop replay pager" in shown
+    assert circuits.replays_stopped(circuits.load("pager")) >= ahead
+    succeed("replay", "pager")
+    (begun,) = announced()
+    assert isinstance(begun, Replay)
+    assert begun.started > circuits.replays_stopped(circuits.load("pager"))
+
+
+@pytest.mark.parametrize("options", [["--watch", "--stop"], ["--stop", "--rate", "5"], ["--watch", "--exhausted"]])
+def test_watching_and_stopping_begin_nothing(options: list[str]) -> None:
+    register()
+    assert bellhop("replay", "pager", *options).exit_code == 2
+    assert announced() == []

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import boto3
 
-from bellhop import attempts, circuits, deliveries, outcomes, pings
+from bellhop import attempts, circuits, deliveries, outcomes, pings, resends
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.outcomes import Failure, OutcomeDelta
@@ -55,7 +55,7 @@ def _messages() -> Iterator[tuple[str, str]]:
     yield "follow_up", messages.encode(FollowUp("pager", transitions.disabled_id(1)))
     yield "replay", messages.encode(FIRST_PASS)
     yield "replay.next_page", messages.encode(replace(FIRST_PASS, after="2026-11-23T12:00#msg", found=9, sent=9))
-    yield "replay.second_pass", messages.encode(replace(FIRST_PASS, passes=1, sent=9))
+    yield "replay.second_pass", messages.encode(replace(FIRST_PASS, passes=1, sent=9, started_at=UNIX - 9))
     yield "recovery_check", messages.encode(CHECK)
     yield "recovery_check.pinged", messages.encode(replace(CHECK, number=2, ping=WHOLE.delivery_id))
     yield "retry_sweep", messages.encode(RetrySweep())
@@ -155,6 +155,8 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
     yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
     yield "entry", _record("entry#msg_further")
+    resends.open_delivered(_named("msg_resent"), 1, NOW)
+    yield "attempts.resent", _record("msg_resent")
 
 
 def _opened(delivery_id: str, state: NextState, key: str | None = None) -> dict[str, Any]:
@@ -184,6 +186,10 @@ def _circuits() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "circuit.slow_start", _circuit("pager")
     circuits.note_chain("pager", UNIX + 8100)
     yield "circuit.chain", _circuit("pager")
+    circuits.note_replay("pager", UNIX + 8100, UNIX, 100, 10.0)
+    circuits.end_replay("pager", UNIX, 120, UNIX + 60)
+    circuits.stop_replays("pager", UNIX + 50)
+    yield "circuit.replay", _circuit("pager")
     circuits.advance(circuits.share("pager", "acme"), None, UNIX + 2)
     circuits.count_parked("pager", "acme", 3, 2)
     yield "share", _circuit("pager#acme")

@@ -225,3 +225,63 @@ def test_the_chain_ends_only_with_an_empty_pass_that_began_late_enough(
     else:
         assert following.sent == chosen
         assert (following.after == "cursor") is more
+
+
+# ---- How far it is, and that a person stops it
+
+
+def test_each_step_notes_how_far_it_is_and_the_end_is_noted(queues: Queues) -> None:
+    for n in range(150):
+        keep(n)
+    step(FIRST, queues.deps())
+    [(following, _)] = queues.chain
+    queues.chain.clear()
+    queues.clock.move(10)
+    step(following, queues.deps())
+    noted = circuits.load("pager")
+    assert (noted.replay_began, noted.replay_sent, noted.replay_rate) == (START, 100, 10.0)
+    assert not noted.replay_ended
+    queues.run(queues.chain.pop()[0])
+    ended = circuits.load("pager")
+    assert (ended.replay_began, ended.replay_sent) == (START, 150)
+    assert ended.replay_ended == queues.clock().timestamp()
+
+
+def test_one_that_is_stopped_ends_at_its_next_step_and_the_rest_stays_parked(queues: Queues) -> None:
+    names = [keep(n) for n in range(150)]
+    step(FIRST, queues.deps())
+    [(following, _)] = queues.chain
+    queues.chain.clear()
+    circuits.stop_replays("pager", START + 5)
+    queues.run(following)
+    assert queues.ids() == names[:100]
+    assert [row.delivery_id for row in attempts.replayable("pager", None, 200)] == names[100:]
+    assert queues.telemetry.logged("replay ended: a person stopped it; the rest stays replayable")
+    assert circuits.load("pager").replay_ended is not None
+
+
+def test_one_that_is_begun_after_the_stop_goes_on_with_the_rest_also_in_later_passes(queues: Queues) -> None:
+    names = [keep(n) for n in range(3)]
+    circuits.stop_replays("pager", START - 1)
+    queues.run()
+    assert queues.ids() == names
+    assert queues.telemetry.counts["ReplayFinished"] == 1
+
+
+def test_a_later_pass_knows_when_the_replay_began(queues: Queues) -> None:
+    done = replace(FIRST, found=1, sent=1)
+    following, _ = next_step(done, 0, None, 10.0, START + 1)
+    assert following
+    assert (following.passes, following.started) == (1, START)
+    assert following.began > START
+    circuits.stop_replays("pager", START + 2)
+    queues.run(following)
+    assert queues.telemetry.logged("replay ended: a person stopped it; the rest stays replayable")
+
+
+def test_the_end_of_one_does_not_hide_another_that_goes_on(queues: Queues) -> None:
+    circuits.note_replay("pager", START + 900, START + 60, 7, 1.0)
+    circuits.end_replay("pager", START, 3, START + 61)
+    noted = circuits.load("pager")
+    assert (noted.replay_began, noted.replay_sent) == (START + 60, 7)
+    assert not noted.replay_ended

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -235,6 +235,17 @@ def test_a_release_that_goes_on_is_not_begun_anew_however_long_it_takes(world: W
     assert world.later == []
 
 
+def test_a_release_that_a_person_stopped_is_not_begun_anew_until_another_follows_a_pause(world: World) -> None:
+    released()
+    park()
+    circuits.stop_replays("pager", float(circuits.load("pager").closed_at or 0) + 60)
+    world.hours(24)
+    assert world.later == []
+    circuits.stop_replays("pager", float(circuits.load("pager").closed_at or 0) - 60)
+    world.hours(7)
+    assert world.sent(Replay)
+
+
 def test_a_release_that_is_begun_anew_and_lost_again_is_begun_once_more(world: World) -> None:
     released()
     park()
@@ -281,6 +292,16 @@ def test_a_well_app_is_three_reads_and_one_that_was_off_or_paused_lately_one_mor
     assert reads() == capacity.READS_OF_AN_APP
     switched_on(at=world.clock().isoformat()).save()
     assert reads() == capacity.READS_OF_AN_APP + len(all_keys("pager"))
+
+
+def test_after_a_switching_on_a_stop_holds_too(world: World) -> None:
+    app(generation=3).save()
+    entry = switched_on(replay={"states": ["parked"], "rate": 2.5})
+    entry.save()
+    park()
+    circuits.stop_replays("pager", datetime.fromisoformat(entry.at).timestamp() + 60)
+    world.hours(24)
+    assert world.sent(Replay) == []
 
 
 def test_after_a_switching_on_it_is_released_at_the_rate_that_was_asked_for(world: World) -> None:

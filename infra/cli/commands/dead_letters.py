@@ -1,0 +1,243 @@
+"""bellhop dead-letters: look at dead letters, send them back to where they came from, delete or export them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from bellhop.clock import utc_now
+from infra.cli import stack, terminal
+from infra.cli.dead_letters.queues import HIDDEN_SECONDS, MOST, DeadLetter, DeadLetterQueue, find_queues
+from infra.cli.errors import CommandError
+from infra.cli.terminal import labelled, line, table
+from infra.cli.text import duration, utc
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a queue has: its dead letters, whether these are all, and how many another command just received."""
+
+    messages: list[DeadLetter]
+    complete: bool
+    hidden: int
+
+
+@dataclass
+class Done:
+    """What became of messages: how many were redriven or deleted, by queue; and why others were left."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    left: list[tuple[DeadLetter, str]] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
+
+    def document(self, verb: str) -> dict[str, Any]:
+        """As JSON."""
+        left = [{"queue": each.queue, "message_id": each.message_id, "reason": why} for each, why in self.left]
+        return {verb: dict(self.counts), "left": left, "not_found": sorted(self.missing)}
+
+
+def show_all(stack_name: str, queue: str | None, *, limit: int, as_json: bool) -> None:
+    """List the dead letters, the oldest of each queue first."""
+    queues = find_queues(stack.find(stack_name), queue)
+    with ThreadPoolExecutor(len(queues)) as pool:
+        found = list(pool.map(partial(_read, most=limit), queues))
+    messages = [message for of_queue in found for message in of_queue.messages]
+    complete, hidden = all(each.complete for each in found), sum(each.hidden for each in found)
+    if as_json:
+        rows = [document(each) for each in messages]
+        terminal.print_json({"dead_letters": rows, "complete": complete, "hidden": hidden})
+    else:
+        _print_all(messages, hidden, terminal.console(), complete=complete)
+
+
+def show(stack_name: str, message_id: str, *, as_json: bool) -> None:
+    """Show one dead letter whole."""
+    message = _find_one(find_queues(stack.find(stack_name), None), message_id)
+    if as_json:
+        terminal.print_json(document(message))
+    else:
+        _print_one(message, terminal.console())
+
+
+def redrive(stack_name: str, message_ids: Sequence[str], queue: str | None, *, every: bool, as_json: bool) -> None:
+    """Send dead letters back to the queue that they came from."""
+    queues = _chosen_queues(stack_name, message_ids, queue, every=every)
+    done = Done(missing=set(message_ids))
+    for each in queues:
+        _redrive_from(each, message_ids, done)
+    _report(done, "redriven", as_json=as_json)
+
+
+def delete(
+    stack_name: str, message_ids: Sequence[str], queue: str | None, *, every: bool, yes: bool, as_json: bool
+) -> None:
+    """Delete dead letters."""
+    queues = _chosen_queues(stack_name, message_ids, queue, every=every)
+    if not yes:
+        what = (
+            f"{len(message_ids)} of them" if message_ids else f"all in {', '.join(each.name for each in queues)}"
+        )
+        terminal.confirm(f"Delete dead letters, {what}?", "deleting needs --yes here", as_json=as_json)
+    done = Done(missing=set(message_ids))
+    for each in queues:
+        _delete_from(each, message_ids, done)
+    _report(done, "deleted", as_json=as_json)
+
+
+def export(stack_name: str, queue: str | None) -> None:
+    """Write the dead letters as JSON lines, and leave them where they are."""
+    number, complete = 0, True
+    for each in find_queues(stack.find(stack_name), queue):
+        with each.reading() as reading:
+            for page in reading.pages():
+                for message in page:
+                    typer.echo(json.dumps(document(message)))
+                number += len(page)
+        complete = complete and reading.complete
+    rest = "" if complete else f", the first {MOST:,} of a queue: delete or redrive them to see the others"
+    typer.echo(f"{_number(number)}{rest}", err=True)
+
+
+def document(message: DeadLetter) -> dict[str, Any]:
+    """A dead letter as JSON, with the message as it is in the queue."""
+    content = message.content
+    return {
+        "queue": message.queue,
+        "message_id": message.message_id,
+        "kind": content.kind,
+        "reason": content.reason,
+        "names": dict(content.names),
+        "obstacle": content.obstacle,
+        "sent_at": message.sent_at.isoformat(timespec="seconds"),
+        "kept_until": message.kept_until.isoformat(timespec="seconds"),
+        "group": message.group,
+        "attributes": message.attributes,
+        "body": message.body,
+    }
+
+
+# ---- Reading and changing
+
+
+def _read(queue: DeadLetterQueue, most: int) -> Found:
+    with queue.reading(most) as reading:
+        messages = [message for page in reading.pages() for message in page]
+    return Found(sorted(messages, key=lambda message: message.sent_at), reading.complete, queue.hidden())
+
+
+def _find_one(queues: Iterable[DeadLetterQueue], message_id: str) -> DeadLetter:
+    for queue in queues:
+        with queue.reading() as reading:
+            for page in reading.pages():
+                for message in page:
+                    if message.message_id == message_id:
+                        return message
+    raise CommandError(f"no dead letter {message_id!r}: `bellhop dead-letters list` shows their ids")
+
+
+def _chosen_queues(
+    stack_name: str, message_ids: Sequence[str], queue: str | None, *, every: bool
+) -> list[DeadLetterQueue]:
+    if bool(message_ids) + every + bool(queue and not message_ids) != 1:
+        raise CommandError("name the dead letters by their ids, or a queue by --queue, or --all")
+    return find_queues(stack.find(stack_name), queue)
+
+
+def _redrive_from(queue: DeadLetterQueue, message_ids: Sequence[str], done: Done) -> None:
+    with queue.reading() as reading:
+        for page in _wanted(reading.pages(), message_ids, done):
+            refused = [(message, message.content.obstacle) for message in page]
+            done.left += [(message, obstacle) for message, obstacle in refused if obstacle]
+            ready = [message for message, obstacle in refused if not obstacle]
+            # In this order a death in between leaves a copy too many, which does no harm, and never none.
+            sent = queue.send_back(ready)
+            done.left += [(message, f"{queue.name} did not take it") for message in ready if message not in sent]
+            done.counts[queue.name] += len(sent)
+            remaining = reading.delete(sent)
+            done.left += [(message, "redriven, and not taken off its queue") for message in remaining]
+
+
+def _delete_from(queue: DeadLetterQueue, message_ids: Sequence[str], done: Done) -> None:
+    with queue.reading() as reading:
+        for page in _wanted(reading.pages(), message_ids, done):
+            remaining = reading.delete(page)
+            done.left += [(message, "SQS did not delete it") for message in remaining]
+            done.counts[queue.name] += len(page) - len(remaining)
+
+
+def _wanted(
+    pages: Iterable[list[DeadLetter]], message_ids: Sequence[str], done: Done
+) -> Iterator[list[DeadLetter]]:
+    """The messages with these ids, or all if none are named; ends when all that are named were found."""
+    for page in pages:
+        if not message_ids:
+            yield page
+            continue
+        found = [message for message in page if message.message_id in done.missing]
+        done.missing -= {message.message_id for message in found}
+        yield found
+        if not done.missing:
+            return
+
+
+# ---- Printing
+
+
+def _report(done: Done, verb: str, *, as_json: bool) -> None:
+    if as_json:
+        terminal.print_json(done.document(verb))
+    else:
+        _print_done(done, verb, terminal.console())
+    if done.left or done.missing:
+        raise typer.Exit(1)
+
+
+def _print_done(done: Done, verb: str, console: Console) -> None:
+    for message, why in done.left:
+        line(console, f"{message.message_id} of {message.queue}: {why}", "yellow")
+    for message_id in sorted(done.missing):
+        line(console, f"no dead letter {message_id}: `bellhop dead-letters list` shows their ids", "yellow")
+    of_queues = ", ".join(f"{number:,} of {queue}" for queue, number in done.counts.items() if number)
+    line(console, f"{done.counts.total():,} {verb}{f': {of_queues}' if of_queues else ''}.", "bold")
+
+
+def _print_all(messages: Sequence[DeadLetter], hidden: int, console: Console, *, complete: bool) -> None:
+    rows = []
+    for message in messages:
+        content = message.content
+        names = " ".join(content.names.values())
+        rows.append((message.queue, utc(message.sent_at), message.message_id, content.kind, names, content.reason))
+    table(console, ("queue", "time (UTC)", "message", "kind", "of", "reason"), rows)
+    extent = "" if complete else ", the first of each queue: --limit shows more"
+    line(console, f"{_number(len(messages))}{extent}.", "bold")
+    if hidden:
+        line(console, f"Another command is reading {hidden:,} more, or died: they show within {HIDDEN_SECONDS} s.")
+    if messages:
+        line(console, "Next: bellhop dead-letters show MESSAGE, then redrive MESSAGE or delete MESSAGE")
+
+
+def _number(messages: int) -> str:
+    return f"{messages:,} dead letter{'' if messages == 1 else 's'}"
+
+
+def _print_one(message: DeadLetter, console: Console) -> None:
+    content = message.content
+    line(console, f"{content.kind}, in the dead-letter queue of {message.queue}", "bold")
+    labelled(console, "reason", content.reason)
+    for name, value in content.names.items():
+        labelled(console, name.removesuffix("_id").replace("_", " ")[:11], value)
+    left = duration(max(0.0, (message.kept_until - utc_now()).total_seconds()))
+    labelled(console, "sent", f"{utc(message.sent_at)} UTC, kept for {left} more")
+    for name, text in message.attributes.items():
+        labelled(console, "attribute", f"{name}: {text}")
+    labelled(console, "body", message.body if content.body is None else content.body)
+    if content.obstacle:
+        line(console, f"It is not redriven: {content.obstacle}", "yellow")
+    else:
+        line(console, f"Next: bellhop dead-letters redrive {message.message_id}")

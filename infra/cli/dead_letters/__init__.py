@@ -1,0 +1,1 @@
+"""Dead letters: what they are, and reading, redriving and deleting them without losing one."""

@@ -1,0 +1,1 @@
+"""Choosing the deliveries that a resend sends, and sending them."""

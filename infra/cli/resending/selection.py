@@ -1,0 +1,174 @@
+"""Which deliveries a resend is to send: of an app by time and outcome, by their ids, or those of an event."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from heapq import merge
+from itertools import groupby
+
+from bellhop import attempts, index_keys, pings, resends, successes
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, DeliveryRecord
+from bellhop.deliveries import delivery_id
+from bellhop.registry import Installation
+from bellhop.successes import LONGEST, Row
+
+OUTCOMES = (DELIVERED, EXHAUSTED, STOPPED, PARKED, RETRYING)
+BY_DEFAULT = frozenset({DELIVERED, EXHAUSTED, STOPPED, PARKED})  # what is retrying goes on by itself
+
+_PAGE = 100
+_READ = [
+    *("delivery_id", "app_id", "organization_id", "installation_id", "event_id", "event", "project_id", "state"),
+    *("created_at", "opened_at", "attempts_made", "attempts", "next_attempt_at", "resent_at", "expires_at"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where the body of a delivery that succeeded at once is: its page, its pack's place, its row."""
+
+    page: str
+    place: str
+    number: int
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A delivery that may be resent, as it was found: by its `record`, or by what is `kept` of a success.
+
+    `at` is when it was first attempted or parked; `status` is the last HTTP status that came back, if one did.
+    """
+
+    delivery_id: str
+    app_id: str
+    event: str
+    at: datetime
+    outcome: str
+    attempts_made: int
+    status: int | None = None
+    record: DeliveryRecord | None = None
+    kept: Kept | None = None
+
+    def was_left_by(self, begun: datetime) -> bool:
+        """Whether a resend that began then made it due, and may have died before it sent the message."""
+        record = self.record
+        return record is not None and resends.is_unmade(record) and record.resent_at >= begun.timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What an operator asks for of an app's deliveries: those from `since` on and before `until`.
+
+    Empty `statuses` and `events` leave nothing out. `begun`: when the resend began that this one goes on with.
+    """
+
+    app_id: str
+    since: datetime
+    until: datetime
+    outcomes: Collection[str] = BY_DEFAULT
+    statuses: Collection[int] = ()
+    events: Collection[str] = ()
+    begun: datetime | None = None
+
+    def wants(self, found: Candidate) -> bool:
+        """Whether a delivery of the app is one of them."""
+        return (
+            self.since <= found.at < self.until
+            and (found.outcome in self.outcomes or (self.begun is not None and found.was_left_by(self.begun)))
+            and (not self.statuses or found.status in self.statuses)
+            and (not self.events or found.event in self.events)
+            and found.event != pings.EVENT
+        )
+
+
+def by_choice(choice: Choice) -> Iterator[Candidate]:
+    """The deliveries that are asked for, the oldest first; read as they are taken.
+
+    Each comes once, though one that succeeded at once and was resent since has both a success and a record.
+    """
+    sources = [_of_records(choice.app_id, choice.since, choice.until)]
+    if DELIVERED in choice.outcomes:
+        sources.append(_of_successes(choice.app_id, choice.since, choice.until))
+    seen = set[str]()
+    for found in merge(*sources, key=lambda found: found.at):
+        if choice.wants(found) and found.delivery_id not in seen:
+            seen.add(found.delivery_id)
+            yield found
+
+
+def by_id(wanted: Collection[str]) -> list[Candidate]:
+    """Those of these deliveries that have a record, in that order."""
+    records = {row.delivery_id: row for row in DeliveryRecord.batch_get([*wanted], attributes_to_get=_READ)}
+    return [of_record(records[each]) for each in wanted if each in records]
+
+
+def successes_by_id(app_id: str, wanted: Collection[str], since: datetime, until: datetime) -> list[Candidate]:
+    """Those of these deliveries that succeeded at once in that time, looked for from the newest on."""
+    missing, found = {*wanted}, list[Candidate]()
+    for page in successes.pages(app_id, since, until + LONGEST):
+        if not missing:
+            break
+        fresh = [each for each in _of_page(page, app_id, since, until) if each.delivery_id in missing]
+        found += fresh
+        missing -= {each.delivery_id for each in fresh}
+    return found
+
+
+def of_event(organization_id: str, event_id: str, installation_id: str | None) -> dict[str, str]:
+    """The deliveries that an event may have: the app of each, by its id."""
+    installations: Sequence[Installation] = list(Installation.query(organization_id))
+    return {
+        delivery_id(organization_id, event_id, each.installation_id): each.app_id
+        for each in installations
+        if installation_id in {None, each.installation_id}
+    }
+
+
+def of_record(record: DeliveryRecord) -> Candidate:
+    """A delivery by its record."""
+    status = record.attempts[-1].get("status") if record.attempts else None
+    names = (record.delivery_id, record.app_id, record.event)
+    number = int(record.attempts_made)
+    return Candidate(*names, record.created, record.state, number, int(status) if status else None, record=record)
+
+
+def _of_records(app_id: str, since: datetime, until: datetime) -> Iterator[Candidate]:
+    within = DeliveryRecord.created_at.between(attempts.moment(since, ""), attempts.moment(until, "~"))
+    ids = list[str]()
+    rows = index_keys.read(DeliveryRecord.by_app, app_id, within, None, "created_at")
+    for each in index_keys.delivery_ids(rows):
+        ids.append(each)
+        if len(ids) == _PAGE:
+            yield from by_id(ids)
+            ids = []
+    if ids:
+        yield from by_id(ids)
+
+
+def _of_successes(app_id: str, since: datetime, until: datetime) -> Iterator[Candidate]:
+    oldest_first = reversed(list(successes.pages(app_id, since, until + LONGEST)))
+    for _, pages in groupby(oldest_first, successes.hour_of):
+        of_hour = [found for page in pages for found in _of_page(page, app_id, since, until)]
+        yield from sorted(of_hour, key=lambda found: found.at)
+
+
+def _of_page(page: str, app_id: str, since: datetime, until: datetime) -> Iterator[Candidate]:
+    for pack in successes.packs(page, app_id, since, until + LONGEST):
+        for number, row in enumerate(pack.rows):
+            if row["app"] == app_id:
+                yield _of_row(Kept(page, pack.place, number, row))
+
+
+def _of_row(kept: Kept) -> Candidate:
+    row = kept.row
+    status, at = row.get("status"), datetime.fromisoformat(row["at"])
+    return Candidate(
+        row["delivery_id"],
+        row["app"],
+        row["event"],
+        at,
+        DELIVERED,
+        int(row["n"]),
+        int(status) if status else None,
+        kept=kept,
+    )

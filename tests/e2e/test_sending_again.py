@@ -1,0 +1,98 @@
+"""What a person sends again: a delivered webhook, a dead letter, and what a replay has not sent yet."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bellhop import attempts, successes
+from bellhop.attempts import DELIVERED, PARKED, NextState
+from bellhop.deliveries import Delivery, delivery_id, encode
+from bellhop.registry import App
+from infra.cli.commands import replay
+from infra.cli.commands.replay import Progress
+from infra.local.receiver import ok
+from infra.local.registering import Hook
+from tests.e2e.conftest import Tenant, eventually
+from tests.e2e.disabled_app import bellhop
+
+pytestmark = pytest.mark.stack
+
+
+def logged(hook: Hook, delivery: str) -> Delivery | None:
+    """The delivery in the log of what succeeded at once."""
+    now = datetime.now(UTC)
+    for page in successes.pages(hook.app_id, now - timedelta(hours=1), now):
+        for pack in successes.packs(page, hook.app_id, now - timedelta(hours=1), now + timedelta(minutes=1)):
+            for row in pack.rows:
+                if row["delivery_id"] == delivery:
+                    return successes.find(hook.app_id, delivery, datetime.fromisoformat(row["at"]))
+    return None
+
+
+def test_a_webhook_that_was_delivered_is_resent_with_the_same_id_and_bytes_and_verifies(tenant: Tenant) -> None:
+    hook, endpoint = tenant.app(ok)
+    tenant.publish(tenant.event("once"))
+    expected = delivery_id(tenant.organization, "once", f"installation-{hook.app_id}")
+    eventually(lambda: logged(hook, expected), "it is in the log")
+    [resent] = bellhop("resend", expected, "--app", hook.app_id)["deliveries"]
+    assert (resent["outcome_before"], resent["next_attempt"]) == ("delivered", 2)
+    record = eventually(lambda: ended(expected), "its record says delivered")
+    assert [(row["n"], row["resent"]) for row in record.attempts] == [(2, True)]
+    first = endpoint.received[0]
+    assert {(each.webhook_id, each.body) for each in endpoint.received} == {(expected, first.body)}
+    assert len(endpoint.received) >= 2
+    assert all(each.verified for each in endpoint.received)
+    assert bellhop("resend", "--app", hook.app_id, "--since", "1h", "--yes")["counts"] == {"resent": 1}
+    eventually(lambda: len(attempts_of(expected)) == 2, "it is sent once more, as one of the app's deliveries")
+
+
+def attempts_of(delivery: str) -> list[object]:
+    record = ended(delivery)
+    return list(record.attempts) if record else []
+
+
+def ended(delivery: str) -> attempts.DeliveryRecord | None:
+    record = attempts.load(delivery)
+    return record if record and record.state == DELIVERED else None
+
+
+def a_delivery(tenant: Tenant, hook: Hook, name: str) -> Delivery:
+    names = ("ev", "issue.created", hook.app_id, tenant.organization, f"installation-{hook.app_id}")
+    return Delivery(name, *names, b"{}")
+
+
+def test_a_dead_letter_is_listed_redriven_and_arrives(tenant: Tenant) -> None:
+    hook, endpoint = tenant.app(ok)
+    made = a_delivery(tenant, hook, "msg_dead")
+    sqs, url = tenant.stack.client("sqs"), tenant.stack.resource("DeliveriesDeadLetters")
+    message = sqs.send_message(QueueUrl=url, MessageBody=encode(made), MessageGroupId=hook.app_id)["MessageId"]
+    listed = bellhop("dead-letters", "list", "--queue", "Deliveries")["dead_letters"]
+    [found] = [each for each in listed if each["message_id"] == message]
+    assert (found["kind"], found["names"]["app_id"], found["group"]) == ("first attempt", hook.app_id, hook.app_id)
+    assert bellhop("dead-letters", "redrive", message) == {
+        "redriven": {"Deliveries": 1},
+        "left": [],
+        "not_found": [],
+    }
+    eventually(lambda: "msg_dead" in endpoint.copies, "the webhook arrives")
+    assert message not in str(bellhop("dead-letters", "list", "--queue", "Deliveries"))
+
+
+def test_a_replay_that_is_stopped_sends_no_more_and_another_sends_the_rest_once(tenant: Tenant) -> None:
+    hook, endpoint = tenant.app(ok)
+    names = [f"msg_{hook.app_id}_{number:03}" for number in range(150)]
+    for name in names:
+        attempts.open_record(a_delivery(tenant, hook, name), NextState(PARKED), datetime.now(UTC))
+    bellhop("replay", hook.app_id, "--rate", "20")
+    eventually(lambda: progress(hook).began, "the replay has begun")
+    bellhop("replay", hook.app_id, "--stop")
+    eventually(lambda: progress(hook).ended, "the replay has ended")
+    assert progress(hook).stopped
+    bellhop("replay", hook.app_id, "--rate", "1000")
+    eventually(lambda: len(endpoint.copies) == len(names), "all of them")
+    assert set(endpoint.copies.values()) == {1}
+
+
+def progress(hook: Hook) -> Progress:
+    """How far the app's replay is."""
+    return replay.read_progress(App(hook.app_id), datetime.now(UTC))

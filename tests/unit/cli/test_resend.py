@@ -1,0 +1,370 @@
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from bellhop import attempts, deliveries
+from bellhop.attempts import (
+    DELIVERED,
+    EXHAUSTED,
+    PARKED,
+    RETRYING,
+    STOPPED,
+    WITHDRAWN,
+    Attempt,
+    DeliveryRecord,
+    NextState,
+)
+from bellhop.deliveries import Retry
+from bellhop.queues import Queue
+from bellhop.registry import DISABLED, App, Installation
+from bellhop.successes import Success, SuccessLog
+from infra.cli import stack
+from infra.cli.resending import sending
+from infra.cli.resending.selection import Choice, by_choice, of_record
+from infra.cli.resending.sending import Resend
+from tests.support.fakes import delivery
+from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
+from tests.unit.cli.failing_app import register
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def app(cloudformation: CloudFormation) -> None:
+    register()
+    cloudformation.parameters["KeepDeliveredDays"] = "3"
+    cloudformation.parameters["ReplayPerSecond"] = "1000"
+    cloudformation.outputs[stack.RETRIES_QUEUE] = boto3.client("sqs").create_queue(QueueName="retries")["QueueUrl"]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def a_record(name: str, state: str, ago: timedelta = HOUR, status: int = 500, **fields: Any) -> str:
+    """A delivery in that state after three attempts, first attempted so long ago."""
+    at = now() - ago
+    failed = Attempt(3, at, 12, "request", f"http_{status}", status, "boom")
+    made = delivery(delivery_id=name, **fields)
+    assert attempts.open_record(made, NextState(state, at.timestamp() + 60, failed), at)
+    DeliveryRecord(name).update(actions=[DeliveryRecord.attempts_made.set(3)])
+    return name
+
+
+def a_success(name: str, ago: timedelta = HOUR, **fields: Any) -> str:
+    """A delivery that succeeded at once, so long ago."""
+    at, made = now() - ago, delivery(delivery_id=name, **fields)
+    names = {"app": made.app_id, "event_id": made.event_id, "event": made.event, "delivery_id": name}
+    row = Attempt(1, at, 12, "request", "http_200", 200).row() | names
+    SuccessLog(name, timedelta(days=3)).write([Success(made, row)], at)
+    return name
+
+
+def sent() -> list[tuple[str, int]]:
+    """The attempts that deliver was asked for since the last call."""
+    sqs, found = boto3.client("sqs"), list[tuple[str, int]]()
+    url = sqs.get_queue_url(QueueName="retries")["QueueUrl"]
+    while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in received:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            retry = deliveries.decode(message["Body"])
+            assert isinstance(retry, Retry)
+            assert retry.organization_id == "acme"
+            found.append((retry.delivery_id, retry.next_attempt))
+    return found
+
+
+def attempted(name: str, state: str = DELIVERED) -> None:
+    """As deliver does with what it gets."""
+    record = attempts.load(name)
+    assert record
+    number = int(record.attempts_made) + 1
+    claimed = attempts.claim(name, number, "worker", now(), 30)
+    assert claimed
+    row = Attempt(number, now(), 1, "request-2", "http_200", 200, resent=True)
+    assert attempts.finish(claimed, NextState(state, attempt=row), now())
+
+
+# ---- By their ids
+
+
+@pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED, STOPPED, PARKED, RETRYING])
+def test_a_delivery_is_due_now_whatever_became_of_it(state: str) -> None:
+    a_record("msg_1", state)
+    assert f"msg_1 of pager: attempt 4 is due now; it was {state}" in succeed("resend", "msg_1")
+    assert sent() == [("msg_1", 4)]
+    record = attempts.load("msg_1")
+    assert record
+    assert (record.state, record.resent_at) == (RETRYING, record.next_attempt_at)
+
+
+def test_several_are_sent_those_that_succeeded_at_once_among_them() -> None:
+    a_record("msg_1", STOPPED)
+    a_success("msg_2")
+    document = json.loads(succeed("resend", "msg_2", "msg_1", "--app", "pager", "--json"))
+    assert sorted(sent()) == [("msg_1", 4), ("msg_2", 2)]
+    assert {
+        (each["delivery_id"], each["outcome_before"], each["next_attempt"]) for each in document["deliveries"]
+    } == {
+        ("msg_1", STOPPED, 4),
+        ("msg_2", DELIVERED, 2),
+    }
+    record = attempts.load("msg_2")
+    assert record
+    assert record.delivery == delivery(delivery_id="msg_2", enqueued_at=0.0)
+
+
+def test_an_id_of_which_nothing_is_known_says_where_to_look_and_nothing_is_sent() -> None:
+    a_record("msg_1", STOPPED)
+    a_success("msg_2")
+    error = refused("resend", "msg_1", "msg_2", "msg_\x1b")
+    assert "no delivery 'msg_2' is kept; if it succeeded at once, name its app with --app" in error
+    assert "'msg_\\x1b'" in error
+    assert sent() == []
+    assert "no delivery 'msg_9' is kept: bellhop log" in refused("resend", "msg_9", "--app", "pager")
+
+
+def test_a_ping_is_not_resent_as_if_it_were_a_delivery() -> None:
+    a_record("msg_1", STOPPED, event="ping.test")
+    assert "`bellhop ping pager` sends another" in refused("resend", "msg_1")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda: App("pager").update(actions=[App.state.set(DISABLED)]), "its app is switched off"),
+        (lambda: App("pager").delete(), "its app is not registered any more"),
+        (lambda: Installation("acme", "in-pager").delete(), "missing_installation"),
+        (
+            lambda: Installation("acme", "in-pager").update(actions=[Installation.status.set("uninstalled")]),
+            "installation_uninstalled",
+        ),
+    ],
+)
+def test_an_app_that_is_off_or_uninstalled_gets_nothing_and_the_record_stays_as_it_is(
+    change: Any, why: str
+) -> None:
+    a_record("msg_1", DELIVERED)
+    a_success("msg_2", event_id="ev2")
+    change()
+    for arguments in (["msg_1"], ["--app", "pager", "--since", "2h", "--yes"]):
+        result = bellhop("resend", *arguments)
+        assert result.exit_code == 1
+        assert why in result.output or "no app 'pager'" in result.output
+    record = attempts.load("msg_1")
+    assert record
+    assert record.state == DELIVERED
+    assert attempts.load("msg_2") is None
+    assert sent() == []
+
+
+def test_a_dry_run_only_counts() -> None:
+    a_record("msg_1", STOPPED)
+    assert "1 delivery (1 stopped) would be resent." in succeed("resend", "msg_1", "--dry-run")
+    assert sent() == []
+
+
+# ---- Of an event
+
+
+def test_the_deliveries_of_an_event_go_to_all_who_got_it_or_to_one() -> None:
+    first, second = (deliveries.delivery_id("acme", "ev1", name) for name in ("in-pager", "in-bot"))
+    Installation("acme", "in-bot", app_id="bot", events=["issue.created"]).save()
+    App("bot", uuid="u", name="Bot", kind="internal", url="https://bot.example", events=["issue.created"]).save()
+    a_record(first, EXHAUSTED)
+    a_success(second, app_id="bot", installation_id="in-bot")
+    arguments = ("resend", "--event", "ev1", "--organization", "acme")
+    assert "2 deliveries (1 exhausted, 1 delivered) would be resent" in succeed(*arguments, "--dry-run")
+    succeed(*arguments, "--installation", "in-bot")
+    assert sent() == [(second, 2)]
+    attempted(second)
+    succeed(*arguments)
+    assert sorted(sent()) == sorted([(first, 4), (second, 3)])
+
+
+def test_an_event_of_which_no_delivery_is_kept_is_an_error() -> None:
+    assert "no delivery of event 'ev9' of 'acme'" in refused("resend", "--event", "ev9", "--organization", "acme")
+    assert "--event needs --organization" in refused("resend", "--event", "ev9")
+
+
+# ---- Of an app, by time and outcome
+
+
+def many() -> None:
+    a_record("msg_exhausted", EXHAUSTED, 5 * HOUR, 503)
+    a_record("msg_stopped", STOPPED, 4 * HOUR, 410, event="issue.resolved")
+    a_record("msg_parked", PARKED, 3 * HOUR)
+    a_record("msg_retrying", RETRYING, 2 * HOUR)
+    a_record("msg_withdrawn", WITHDRAWN, 2 * HOUR)
+    a_record("msg_ping", STOPPED, 2 * HOUR, event="ping.test")
+    a_record("msg_delivered", DELIVERED, 2 * HOUR, 200)
+    a_success("msg_at_once", HOUR)
+    a_success("msg_others", HOUR, app_id="other")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["exhausted", "stopped", "parked", "delivered", "at_once"]),
+        (["--outcome", "retrying", "--outcome", "parked"], ["parked", "retrying"]),
+        (["--outcome", "delivered"], ["delivered", "at_once"]),
+        (["--status", "503", "--status", "410"], ["exhausted", "stopped"]),
+        (["--name", "issue.resolved"], ["stopped"]),
+        (["--until", "150m"], ["exhausted", "stopped", "parked"]),
+        (["--since", "90m"], ["at_once"]),
+    ],
+)
+def test_an_apps_deliveries_are_chosen_by_what_is_said_oldest_first(
+    options: list[str], expected: list[str]
+) -> None:
+    many()
+    since = [] if "--since" in options else ["--since", "1d"]
+    counted = json.loads(succeed("resend", "--app", "pager", *since, *options, "--dry-run", "--json"))
+    assert sum(counted["counts"].values()) == len(expected)
+    assert sent() == []
+    result = bellhop("resend", "--app", "pager", *since, *options, "--yes", "--json")
+    assert json.loads(result.stdout)["counts"] == {"resent": len(expected)}
+    assert {name for name, _ in sent()} == {f"msg_{name}" for name in expected}
+
+
+def test_the_oldest_goes_first() -> None:
+    many()
+    choice = Choice("pager", now() - timedelta(days=1), now())
+    names = [found.delivery_id for found in by_choice(choice)]
+    assert names == ["msg_exhausted", "msg_stopped", "msg_parked", "msg_delivered", "msg_at_once"]
+
+
+def test_many_are_sent_only_when_that_is_confirmed() -> None:
+    many()
+    assert "add --yes; --dry-run only counts" in refused("resend", "--app", "pager", "--since", "1d")
+    assert sent() == []
+
+
+def test_what_is_not_kept_any_more_is_counted_and_not_sent() -> None:
+    a_success("msg_old", timedelta(days=4))
+    a_success("msg_1")
+    shown = succeed("resend", "--app", "pager", "--since", "5d", "--dry-run")
+    assert "1 delivery (1 delivered) would be resent." in shown
+    assert "1 more were delivered so long ago" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "name deliveries by their ids, an --event, or an --app and --since"),
+        (["--app", "pager"], "name deliveries by their ids"),
+        (["msg_1", "--event", "ev1"], "one of these at a time"),
+        (["msg_1", "--since", "1h"], "one of these at a time"),
+        (["--app", "pager", "--since", "1h", "--until", "2h"], "--since is not before --until"),
+        (["--app", "pager", "--since", "31d"], "--since is too long ago: the delivery log has 30 days"),
+        (["--app", "pager", "--since", "yesterday"], "--since 'yesterday' is not a time"),
+        (["--app", "nobody", "--since", "1h"], "no app 'nobody'"),
+    ],
+)
+def test_what_is_not_clear_is_refused_with_the_way_out(arguments: list[str], error: str) -> None:
+    assert error in refused("resend", *arguments)
+
+
+# ---- Interrupted
+
+
+class DiedError(Exception):
+    """As if the command had been killed."""
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, groups: int, kind: type[BaseException] = DiedError) -> str:
+    """Resend everything until that many groups were sent; returns what the command said."""
+    real, calls = Queue.send_all, iter(range(100))
+
+    def send_all(queue: Queue, messages: Any, backoff: Any) -> set[int]:
+        if next(calls) == groups:
+            raise kind
+        return real(queue, messages, backoff)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Queue, "send_all", send_all)
+        return bellhop("resend", "--app", "pager", "--since", "1d", "--yes", "--rate", "1000").stderr
+
+
+def go_on(said: str) -> list[str]:
+    text = next(line for line in said.splitlines() if line.startswith("If this is interrupted"))
+    return text.partition("bellhop ")[2].split()
+
+
+def test_one_that_was_killed_is_gone_on_with_and_nothing_is_sent_twice_or_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [a_record(f"msg_{n:02}", EXHAUSTED, HOUR + n * timedelta(seconds=1)) for n in range(15)]
+    names += [a_success(f"msg_{n:02}", HOUR - n * timedelta(seconds=1)) for n in range(15, 30)]
+    said = interrupted(monkeypatch, 2)  # ten records of the third group are written, their messages are not sent
+    first = sent()
+    assert len(first) == 20
+    for name, _ in first:
+        attempted(name, EXHAUSTED)
+    result = bellhop(*go_on(said), "--yes")
+    assert result.exit_code == 0, result.output
+    assert "20 not resent: resent before" in result.stdout
+    assert "10 resent." in result.stdout
+    assert sorted(name for name, _ in first + sent()) == sorted(names)
+    for name, _ in [(name, 0) for name in names if name not in {each for each, _ in first}]:
+        attempted(name)
+    assert "30 not resent: resent before" in bellhop(*go_on(said), "--yes").stdout
+    assert sent() == []
+
+
+def test_one_that_is_interrupted_by_hand_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(25):
+        a_record(f"msg_{n:02}", EXHAUSTED, HOUR + n * timedelta(seconds=1))
+    said = interrupted(monkeypatch, 1, KeyboardInterrupt)
+    assert "10 of 25 resent. Go on with: bellhop resend --app pager --since" in said
+    assert "--unless-resent-since" in said
+
+
+def test_what_the_retry_queue_does_not_take_is_named_and_sent_by_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    a_record("msg_1", EXHAUSTED)
+    with monkeypatch.context() as patch:
+        patch.setattr(Queue, "send_all", lambda *_: {0})
+        result = bellhop("resend", "--app", "pager", "--since", "1d", "--yes")
+    assert result.exit_code == 1
+    assert "1 not resent: the retry queue did not take it" in result.stdout
+    assert bellhop(*go_on(result.stderr), "--yes").exit_code == 0
+    assert sent() == [("msg_1", 4)]
+
+
+# ---- Its pace
+
+
+def test_it_keeps_to_its_rate() -> None:
+    clock = [now().timestamp()]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 3))
+        clock[0] += seconds
+
+    chosen = [of_record(DeliveryRecord.get(a_record(f"msg_{n}", EXHAUSTED))) for n in range(5)]
+    retries = Queue(boto3.client("sqs"), boto3.client("sqs").get_queue_url(QueueName="retries")["QueueUrl"])
+    resend = Resend(retries, 2.0, lambda: datetime.fromtimestamp(clock[0], UTC), sleep=sleep)
+    assert [len(group) for group in resend.run(iter(chosen))] == [2, 2, 1]
+    assert slept == [0.0, 1.0, 1.0]
+
+
+def test_an_apps_state_is_looked_at_again_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(25):
+        a_record(f"msg_{n:02}", EXHAUSTED, HOUR + n * timedelta(seconds=1))
+    monkeypatch.setattr(sending, "APP_SECONDS", -1.0)
+    real, calls = Queue.send_all, iter(range(100))
+
+    def send_all(queue: Queue, messages: Any, backoff: Any) -> set[int]:
+        if next(calls) == 0:
+            App("pager").update(actions=[App.state.set(DISABLED)])
+        return real(queue, messages, backoff)
+
+    monkeypatch.setattr(Queue, "send_all", send_all)
+    result = bellhop("resend", "--app", "pager", "--since", "1d", "--yes")
+    assert result.exit_code == 1
+    assert "15 not resent: its app is switched off" in result.stdout
+    assert "10 resent." in result.stdout
