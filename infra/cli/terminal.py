@@ -4,11 +4,14 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -21,11 +24,15 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _UNBROKEN = {"time (UTC)", "day (UTC)", "event", "n", "result", "ms", "state", "status", "next", "attempt"}
 _STYLES = {"enabled": "green", "installed": "green", "disabled": "red", "uninstalled": "yellow"}
 _STYLES |= {"exhausted": "red", "stopped": "red", "parked": "yellow", "retrying": "yellow", "withdrawn": "dim"}
+_STYLES |= {"off": "red", "paused": "yellow", "failing": "yellow", "slow": "yellow", "on": "green"}
+_CLOCKS = ("%H:%M", "%H:%M:%S")
+_DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 
 
 def console() -> Console:
-    """Where lines and tables go."""
-    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
+    """Where lines and tables go. A pipe gets each line whole."""
+    piped = not sys.stdout.isatty()
+    return Console(width=_PIPED_WIDTH if piped else None, highlight=False, soft_wrap=piped)
 
 
 def print_json(document: Any) -> None:
@@ -33,27 +40,68 @@ def print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, default=_as_json))
 
 
-def line(console: Console, text: str, style: str = "") -> None:
-    """Print a line, which a narrow terminal wraps anywhere."""
-    console.print(Text(printable(text), style), soft_wrap=True)
+def print_json_line(document: Any) -> None:
+    """Print one of many documents for a program, on a line of its own, at once."""
+    sys.stdout.write(json.dumps(document, default=_as_json) + "\n")
+    sys.stdout.flush()
+
+
+def line(console: Console, text: str | Text, style: str = "", *, indent: int | None = None) -> None:
+    """Print a line. A narrow terminal goes on below at `indent`, or where the line begins; no word is broken."""
+    shown = text if isinstance(text, Text) else Text(printable(text), style)
+    if console.soft_wrap:
+        console.print(shown, soft_wrap=True)
+        return
+    plain = shown.plain
+    margin = len(plain) - len(plain.lstrip()) if indent is None else indent
+    first, *others = _wrapped(shown, console, console.width, console.width - margin)
+    for part in (first, *(Text(" " * margin) + other for other in others)):
+        console.print(part, soft_wrap=True)
 
 
 def labelled(console: Console, label: str, text: str, style: str = "") -> None:
     """Print a line of an item: an indented label, then its value."""
-    line(console, f"    {label:<{_LABEL_WIDTH}}{text}", style)
+    line(console, f"    {label:<{_LABEL_WIDTH}}{text}", style, indent=4 + _LABEL_WIDTH)
 
 
 def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-    """Print rows under their columns; nothing at all without rows."""
+    """Print rows under their columns; nothing at all without rows.
+
+    Where a terminal is too narrow for the longest words, such as ids, each row becomes lines: a word that was
+    broken could not be copied.
+    """
     if not rows:
         return
+    cells = [[value if isinstance(value, Text) else cell(value) for value in row] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        # On a narrow terminal an id or a response continues on the next line; it is never cut.
         table.add_column(column, overflow="fold", no_wrap=column in _UNBROKEN)
-    for row in rows:
-        table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
-    console.print(table)
+    for row in cells:
+        table.add_row(*row)
+    if Measurement.get(console, console.options, table).minimum <= console.width:
+        console.print(table, soft_wrap=False)
+        return
+    for row in cells:
+        _print_lines(console, columns, row)
+
+
+def _print_lines(console: Console, columns: Sequence[str], row: Sequence[Text]) -> None:
+    """A row as lines: the first cell, and below it the others, each behind its column."""
+    parts = [row[0], *(Text(f"{name} ", "dim") + value for name, value in zip(columns[1:], row[1:], strict=True) if value)]
+    line(console, Text("  ").join(parts), indent=4)
+
+
+def _wrapped(text: Text, console: Console, first: int, others: int) -> list[Text]:
+    """The text in lines, broken between words; a word that fits on no line stays whole and overflows."""
+    lines: list[Text] = []
+    width, start, end = first, 0, 0
+    plain = text.plain
+    for match in re.finditer(r"\s*\S+", plain):
+        if end and cell_len(plain[start : match.end()]) > width:
+            lines.append(text[start:end])
+            start, width = match.end() - len(match[0].lstrip()), others
+        end = match.end()
+    return [*lines, text[start:]]
 
 
 def cell(text: object) -> Text:
@@ -93,6 +141,46 @@ def read_duration(option: str, text: str, longest: timedelta, *, zero: bool = Fa
     if chosen > longest:
         raise CommandError(f"{option} {text} is too long: at most {longest.days}d")
     return chosen
+
+
+def read_moment(option: str, text: str, now: datetime, longest: timedelta) -> datetime:
+    """The time given for `option`: so long ago (`15m`), a time of day in UTC (`12:00`), or a date with or without it.
+
+    A time of day is the last one that is past.
+
+    Raises:
+        CommandError: it is none of these, in the future, or longer ago than `longest`.
+    """
+    found = _clock(text, now) or _date(text)
+    if found is None:
+        if re.fullmatch(r"[0-9]+[smhdw]", text):
+            return now - read_duration(option, text, longest)
+        raise CommandError(f"{option} {text!r} is not a time: write 90s, 15m, 1h, 2d, 12:00 or 2026-01-31T12:00 (UTC)")
+    if found > now:
+        raise CommandError(f"{option} {text} is in the future: it is {now:%Y-%m-%d %H:%M} UTC")
+    if now - found > longest:
+        raise CommandError(f"{option} {text} is too long ago: at most {longest.days}d")
+    return found
+
+
+def _clock(text: str, now: datetime) -> datetime | None:
+    clock = _parsed(text, _CLOCKS)
+    if clock is None:
+        return None
+    today = datetime.combine(now.astimezone(UTC).date(), clock.time(), UTC)
+    return today if today <= now else today - timedelta(days=1)
+
+
+def _date(text: str) -> datetime | None:
+    found = _parsed(text.removesuffix("Z"), _DATES)
+    return found.replace(tzinfo=UTC) if found else None
+
+
+def _parsed(text: str, formats: Sequence[str]) -> datetime | None:
+    for form in formats:
+        with suppress(ValueError):
+            return datetime.strptime(text, form)  # noqa: DTZ007 - its zone is UTC, as the callers say
+    return None
 
 
 def _as_json(value: Any) -> Any:

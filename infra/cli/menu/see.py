@@ -10,6 +10,23 @@ from infra.cli.options import AppId, Json, StackName
 app = typer.Typer()
 
 
+@app.command()
+def status(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every 2 seconds, until Ctrl-C.")] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show the whole stack on one screen.
+
+    Shows the queues and the age of their oldest messages, dead letters and why they are there, what was delivered
+    in the last minutes, what waits, which apps are off, paused, failing or slow, and mails that need somebody.
+    """
+    from infra.cli.commands import status as command
+
+    command.run(stack, watch=watch, as_json=as_json)
+
+
 @app.command(name="app")
 def show_app(
     app_id: Annotated[
