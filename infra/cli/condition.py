@@ -1,4 +1,4 @@
-"""How an app stands: off since when and by whom, paused until which trial, failing, or on the list of slow apps."""
+"""How an app stands: off since when and by whom, paused until which trial, failing, or on the slow list."""
 
 import math
 from dataclasses import dataclass

@@ -1,14 +1,12 @@
 """What the functions wrote to CloudWatch Logs, line by line: on AWS and on the embedded AWS by the same calls."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any
-
-from infra.cli.stack import Stack
 
 GROUPS = {"notify": "NotifyLogGroup", "deliver": "DeliverLogGroup", "health": "HealthLogGroup"}
 CALLS = 50  # for one log group at most; CloudWatch looks through about a mebibyte of log in each
@@ -40,32 +38,35 @@ class LogLine:
         return self.level == "PLATFORM"
 
 
-def read(
-    logs: Any, stack: Stack, functions: Sequence[str], since: datetime, until: datetime, pattern: str = ""
-) -> list[LogLine]:
-    """The lines of these functions, the oldest first; those that CloudWatch finds within `CALLS` for each.
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The functions' logs: a client of CloudWatch Logs, and the outputs of the stack."""
 
-    `pattern` is a filter pattern of CloudWatch Logs.
-    """
-    groups = (_of_group(logs, stack.outputs[GROUPS[name]], name, since, until, pattern) for name in functions)
-    return sorted(chain.from_iterable(groups), key=lambda line: line.at)
+    client: Any
+    outputs: Mapping[str, str]
+
+    def read(self, functions: Iterable[str], since: datetime, until: datetime, pattern: str = "") -> list[LogLine]:
+        """The lines of these functions, the oldest first; those that CloudWatch finds within `CALLS` for each.
+
+        `pattern` is a filter pattern of CloudWatch Logs.
+        """
+        asked: dict[str, Any] = {"startTime": _milliseconds(since), "endTime": _milliseconds(until)}
+        if pattern:
+            asked["filterPattern"] = pattern
+        lines = chain.from_iterable(self._of_function(name, asked) for name in functions)
+        return sorted(lines, key=lambda line: line.at)
+
+    def _of_function(self, function: str, asked: Mapping[str, Any]) -> Iterator[LogLine]:
+        group = self.outputs[GROUPS[function]]
+        pages = self.client.get_paginator("filter_log_events").paginate(logGroupName=group, **asked)
+        for page in islice(pages, CALLS):
+            for number, event in enumerate(page["events"]):
+                yield _parsed(event, function, number)
 
 
 def quoted(text: str) -> str:
     """The filter pattern of the lines that have this text: ids, without quotes in them."""
     return f'"{text}"'
-
-
-def _of_group(
-    logs: Any, group: str, function: str, since: datetime, until: datetime, pattern: str
-) -> Iterator[LogLine]:
-    asked: dict[str, Any] = {"logGroupName": group, "startTime": _milliseconds(since), "endTime": _milliseconds(until)}
-    if pattern:
-        asked["filterPattern"] = pattern
-    pages = logs.get_paginator("filter_log_events").paginate(**asked)
-    for page in islice(pages, CALLS):
-        for number, event in enumerate(page["events"]):
-            yield _parsed(event, function, number)
 
 
 def _parsed(event: Mapping[str, Any], function: str, number: int) -> LogLine:
@@ -77,7 +78,12 @@ def _parsed(event: Mapping[str, Any], function: str, number: int) -> LogLine:
         if isinstance(document, dict) and ("message" in document or "_aws" in document):
             fields = {name: value for name, value in document.items() if name not in _OF_EVERY_LINE}
             return LogLine(
-                _written_at(document, at), function, str(document.get("level", "")), str(document.get("message", "")), fields, key
+                _written_at(document, at),
+                function,
+                str(document.get("level", "")),
+                str(document.get("message", "")),
+                fields,
+                key,
             )
     routine = text.startswith((*_PLATFORM, "REPORT ")) and not any(sign in text for sign in _TROUBLE)
     return LogLine(at, function, "PLATFORM" if routine else "LAMBDA", text, key=key)

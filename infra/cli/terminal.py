@@ -54,7 +54,7 @@ def line(console: Console, text: str | Text, style: str = "", *, indent: int | N
         return
     plain = shown.plain
     margin = len(plain) - len(plain.lstrip()) if indent is None else indent
-    first, *others = _wrapped(shown, console, console.width, console.width - margin)
+    first, *others = _wrapped(shown, console.width, console.width - margin)
     for part in (first, *(Text(" " * margin) + other for other in others)):
         console.print(part, soft_wrap=True)
 
@@ -87,11 +87,14 @@ def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str 
 
 def _print_lines(console: Console, columns: Sequence[str], row: Sequence[Text]) -> None:
     """A row as lines: the first cell, and below it the others, each behind its column."""
-    parts = [row[0], *(Text(f"{name} ", "dim") + value for name, value in zip(columns[1:], row[1:], strict=True) if value)]
+    parts = [
+        row[0],
+        *(Text(f"{name} ", "dim") + value for name, value in zip(columns[1:], row[1:], strict=True) if value),
+    ]
     line(console, Text("  ").join(parts), indent=4)
 
 
-def _wrapped(text: Text, console: Console, first: int, others: int) -> list[Text]:
+def _wrapped(text: Text, first: int, others: int) -> list[Text]:
     """The text in lines, broken between words; a word that fits on no line stays whole and overflows."""
     lines: list[Text] = []
     width, start, end = first, 0, 0
@@ -144,7 +147,7 @@ def read_duration(option: str, text: str, longest: timedelta, *, zero: bool = Fa
 
 
 def read_moment(option: str, text: str, now: datetime, longest: timedelta) -> datetime:
-    """The time given for `option`: so long ago (`15m`), a time of day in UTC (`12:00`), or a date with or without it.
+    """The time given for `option`: so long ago (`15m`), a time of day in UTC (`12:00`), or a date.
 
     A time of day is the last one that is past.
 
@@ -155,7 +158,9 @@ def read_moment(option: str, text: str, now: datetime, longest: timedelta) -> da
     if found is None:
         if re.fullmatch(r"[0-9]+[smhdw]", text):
             return now - read_duration(option, text, longest)
-        raise CommandError(f"{option} {text!r} is not a time: write 90s, 15m, 1h, 2d, 12:00 or 2026-01-31T12:00 (UTC)")
+        raise CommandError(
+            f"{option} {text!r} is not a time: write 90s, 15m, 1h, 2d, 12:00 or 2026-01-31T12:00 (UTC)"
+        )
     if found > now:
         raise CommandError(f"{option} {text} is in the future: it is {now:%Y-%m-%d %H:%M} UTC")
     if now - found > longest:

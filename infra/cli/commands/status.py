@@ -18,7 +18,7 @@ from infra.cli import stack, terminal
 from infra.cli.condition import CONDITIONS, FAILING, OFF, ON, PAUSED, SLOW
 from infra.cli.doctor.looking import QUEUE, Deployed
 from infra.cli.status import fleet, queues, traffic
-from infra.cli.status.fleet import COUNTED, AppStatus, Fleet
+from infra.cli.status.fleet import AppStatus, Fleet
 from infra.cli.status.queues import QueueDepth
 from infra.cli.status.traffic import Traffic
 from infra.cli.text import duration, utc
@@ -33,7 +33,7 @@ _REMARKS = {"Retries": "retries, trials and slow apps", "Transitions": "mail, re
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What there is to see of a stack at `now`. `retrying`: deliveries that wait for a retry, and if that is all."""
+    """What is seen of a stack at `now`. `retrying`: how many deliveries wait for a retry, and if that is all."""
 
     stack_name: str
     state: str
@@ -106,7 +106,13 @@ def screen(status: Status, width: int, height: int) -> list[Text | Table]:
     dead = [_line(text, width, "red") for text in _dead_letters(status.queues)]
     below = [_line(_waiting_text(status), width), *_mail_lines(status.fleet, width), _next_line(status, width)]
     room = height - lines - len(dead) - len(below) - 2  # the line of counts, and the shell's own
-    return [*above, *dead, _counts_line(status.fleet, width), *_app_lines(status.fleet, width, max(room, 1)), *below]
+    return [
+        *above,
+        *dead,
+        _counts_line(status.fleet, width),
+        *_app_lines(status.fleet, width, max(room, 1)),
+        *below,
+    ]
 
 
 def _watch(deployed: Deployed, *, as_json: bool) -> None:
@@ -161,7 +167,9 @@ def _dead_letters(depths: Sequence[QueueDepth]) -> list[str]:
 def _counts_line(apps: Fleet, width: int) -> Text:
     counts = apps.counts
     parts = [f"{counts[name]:,} {name}" for name in CONDITIONS if counts[name]]
-    return _line(f"{len(apps.apps):,} apps: {', '.join(parts) or 'none registered: bellhop apply FILE'}", width, "bold")
+    return _line(
+        f"{len(apps.apps):,} apps: {', '.join(parts) or 'none registered: bellhop apply FILE'}", width, "bold"
+    )
 
 
 def _app_lines(apps: Fleet, width: int, room: int) -> list[Text]:
@@ -170,7 +178,9 @@ def _app_lines(apps: Fleet, width: int, room: int) -> list[Text]:
     name_width = min(max((len(each.app.app_id) for each in shown), default=0), 24)
     lines = [
         Text.assemble(
-            "  ", terminal.state(f"{each.name:<8}"), _line(f"{each.app.app_id:<{name_width}}  {each.text()}", width - 10)
+            "  ",
+            terminal.state(f"{each.name:<8}"),
+            _line(f"{each.app.app_id:<{name_width}}  {each.text()}", width - 10),
         )
         for each in shown
     ]

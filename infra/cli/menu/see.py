@@ -27,23 +27,85 @@ def status(
     command.run(stack, watch=watch, as_json=as_json)
 
 
-@app.command(name="app")
-def show_app(
-    app_id: Annotated[
-        str | None, typer.Argument(metavar="APP", help="The app's slug. By default every app is listed.")
-    ] = None,
+@app.command()
+def apps(
     *,
+    failing: Annotated[bool, typer.Option("--failing", help="Only apps whose attempts fail.")] = False,
+    paused: Annotated[bool, typer.Option("--paused", help="Only apps that are paused.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Only apps that are switched off.")] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show an app, or list all apps.
+    """List the apps and how each stands.
 
-    Shows its state, its limits and whether it is paused, its installations, its last seven days, and who switched
-    it off and why.
+    An app is failing if its endpoint has strikes, or if today more attempts failed than succeeded in the
+    organisation that it belongs to. Several options list the apps of each.
+    """
+    from infra.cli.commands import apps as command
+
+    command.run(stack, failing=failing, paused=paused, off=off, as_json=as_json)
+
+
+@app.command(name="app")
+def show_app(app_id: AppId, *, as_json: Json = False, stack: StackName = "bellhop") -> None:
+    """Show an app.
+
+    Shows whether it is off or paused, since when, and its next trial; its strikes and limits, its installations,
+    its last seven days, and its transitions. `bellhop apps` lists all apps.
     """
     from infra.cli.commands import app as command
 
     command.run(stack, app_id, as_json=as_json)
+
+
+Since = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="How far back to look: 15m, 2d, at most 30d, or a time in UTC: 12:00, 2026-01-31T12:00.",
+    ),
+]
+
+
+@app.command()
+def event(
+    organization: Annotated[str, typer.Argument(metavar="ORGANISATION", help="Its slug.")],
+    event_id: Annotated[str, typer.Argument(metavar="EVENT", help="The event's id.")],
+    *,
+    since: Since = "1d",
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show what became of an event.
+
+    Shows who got it, with every attempt, who was skipped and why, and its dead letter if it is one. What failed or
+    waits is found at once; --since is for what was delivered at the first attempt, and for notify's log.
+    """
+    from infra.cli.commands import event as command
+
+    command.run(stack, organization, event_id, since=since, as_json=as_json)
+
+
+@app.command()
+def delivery(
+    delivery_id: Annotated[str, typer.Argument(metavar="DELIVERY", help="Its webhook-id, msg_...")],
+    *,
+    app_id: Annotated[
+        str | None,
+        typer.Option("--app", metavar="APP", help="Its app. By default deliver's log is searched for it."),
+    ] = None,
+    since: Since = "1d",
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show a delivery and every attempt.
+
+    Shows each request and response, and what comes next. Signatures and the app's own headers are masked. --app
+    and --since are for what was delivered at the first attempt: it has no record, and is looked for in the log.
+    """
+    from infra.cli.commands import delivery as command
+
+    command.run(stack, delivery_id, app_id=app_id, since=since, as_json=as_json)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.cli import log_lines
 from infra.cli.doctor.looking import Deployed
-from infra.cli.log_lines import LogLine
+from infra.cli.log_lines import Log, LogLine
 from infra.cli.status import queues
 
 MINUTES = 5
@@ -80,7 +80,8 @@ def read(deployed: Deployed, urls: Mapping[str, str], now: datetime) -> Traffic:
     if counts or not deployed.is_local:
         delays = {name: _latest(results.get(name)) for name in _PERCENTILES.values()}
         return Traffic(counts, **delays, source="CloudWatch" if counts else "", ages=ages)
-    lines = log_lines.read(deployed.client("logs"), deployed.stack, ["deliver"], since, now, log_lines.quoted("_aws"))
+    log = Log(deployed.client("logs"), deployed.stack.outputs)
+    lines = log.read(["deliver"], since, now, log_lines.quoted("_aws"))
     return of_lines(lines, ages)
 
 
@@ -126,7 +127,7 @@ def _sum(result: Mapping[str, Any] | None, since: datetime) -> float:
     if result is None:
         return 0.0
     points = zip(result["Timestamps"], result["Values"], strict=True)
-    return sum(value for at, value in points if at >= since)
+    return sum(float(value) for at, value in points if at >= since)
 
 
 def _latest(result: Mapping[str, Any] | None) -> float | None:
