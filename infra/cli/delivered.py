@@ -67,7 +67,7 @@ def newest(app_id: str, since: datetime, now: datetime) -> Iterator[tuple[dateti
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Deliveries that succeeded at once, by their ids. `complete`: there are no others in the time that was read."""
+    """Deliveries that succeeded at once, by their ids. `complete`: all of that time was read."""
 
     rows: Mapping[str, Row]
     complete: bool

@@ -100,8 +100,38 @@ def _logged(found: Stack, delivery_id: str, since: datetime, now: datetime) -> t
     try:
         log = Log(stack.client("logs"), found.outputs)
         lines = log.read(["deliver"], since, now, log_lines.quoted(delivery_id))
-    org = f" {told.organization_id}" if told.organization_id else " ORGANISATION"
-    line(console, f"Next: bellhop event{org} {told.event_id}, bellhop explain {told.app_id}")
+    except ClientError as error:
+        if denied_action(error):
+            raise CommandError(*hint) from None
+        raise
+    for each in lines:
+        for row in each.fields.get("deliveries", []) if each.message == DELIVERED else []:
+            if delivery_id in row:
+                return str(row[0]), each.at
+    raise CommandError(*hint)
+
+
+def _print(view: DeliveryView, console: Console) -> None:
+    told = view.story
+    line(console, f"{told.delivery_id} to {told.app_id}", "bold")
+    console.print(cell("    state      "), state(told.state), sep="")
+    labelled(console, "event", f"{told.event}, {told.event_id}")
+    if told.installation_id:
+        labelled(console, "hook", f"{told.installation_id} of {told.organization_id}")
+    labelled(console, "began", stored_time(told.began.isoformat()))
+    text = story.next_text(told, view.app, view.condition, view.now)
+    if text:
+        labelled(console, "next", text)
+    if story.kept_text(told):
+        labelled(console, "record", story.kept_text(told))
+    for row in told.attempts:
+        _print_attempt(view, row, console)
+    if told.attempts:
+        line(console, "The headers are composed anew; the URL and the app's own headers are those of now.", "dim")
+    else:
+        line(console, "No attempt was made yet.")
+    organization = told.organization_id or "ORGANISATION"
+    line(console, f"Next: bellhop event {organization} {told.event_id}, bellhop explain {told.app_id}")
 
 
 def _print_attempt(view: DeliveryView, row: Mapping[str, Any], console: Console) -> None:

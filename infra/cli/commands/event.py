@@ -33,7 +33,7 @@ ENQUEUED = "deliveries enqueued"  # notify's line that names installations
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An installation that got no delivery, and why: as notify logged it (`by_log`), or as it is registered now."""
+    """An installation that got no delivery, and why: as notify logged it (`by_log`), or as registered now."""
 
     installation_id: str
     app_id: str
