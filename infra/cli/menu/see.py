@@ -115,22 +115,36 @@ def log(
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, metavar="NUMBER", help="At most this many attempts.")
     ] = 50,
-    since: Annotated[
-        str, typer.Option(metavar="TIME", help="How far back: 90s, 15m, 1h, 2d, at most 30d.")
-    ] = "1h",
+    since: Since = "1h",
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only attempts before that; written as for --since.")
+    ] = None,
     failures: Annotated[
         bool, typer.Option("--failures", help="Only attempts that failed and deliveries that wait.")
     ] = False,
+    event_id: Annotated[
+        str | None, typer.Option("--event", metavar="EVENT", help="Only this event, by its id or name.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help="Only responses with this status: 503, or 5xx.")
+    ] = None,
+    error: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only failures whose result has this: timeout, dns, http_4.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Also print what comes, until Ctrl-C.")] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
     """Show an app's attempts, and when the next is due.
 
-    The newest comes first. Times are UTC.
+    The newest comes first; with --follow the oldest, and with --json a line for each. Each attempt has its own
+    result; how its delivery stands now is said at the delivery's newest attempt. Times are UTC.
     """
+    from infra.cli.attempt_log import Wanted, read_status
     from infra.cli.commands import log as command
 
-    command.run(stack, app_id, limit=limit, since=since, failures=failures, as_json=as_json)
+    wanted = Wanted(failures, event_id, read_status(status), error)
+    command.run(stack, command.Asked(app_id, limit, since, until, wanted), follow=follow, as_json=as_json)
 
 
 @app.command()

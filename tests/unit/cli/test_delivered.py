@@ -13,8 +13,7 @@ from botocore.client import BaseClient
 
 from bellhop.attempts import Attempt
 from bellhop.successes import Delivered, Row, SuccessLog
-from infra.cli import minute_packs
-from infra.cli.commands import log
+from infra.cli import attempt_log, minute_packs
 from infra.cli.minute_packs import MinutePack
 from tests.support.endpoint import log_rows
 from tests.unit.formats.samples import Sample, item

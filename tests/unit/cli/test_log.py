@@ -8,7 +8,8 @@ from bellhop import attempts
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.deliveries import Delivery
 from bellhop.successes import Row, SuccessLog
-from infra.cli.commands import log
+from infra.cli import attempt_log
+from infra.cli.attempt_log import Log, Wanted
 from tests.support.endpoint import log_rows
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
@@ -39,11 +40,11 @@ def failed(number: int, at: datetime, state: str = RETRYING, **fields: Any) -> N
     attempts.open_record(delivery(number), NextState(state, attempt=attempt(at, **fields)), at)
 
 
-def read(back: timedelta = HOUR, limit: int = 50, *, failures: bool = False) -> log.Log:
-    return log.read("bot", NOW, back, limit, failures=failures)
+def read(back: timedelta = HOUR, limit: int = 50, *, failures: bool = False) -> Log:
+    return attempt_log.read("bot", NOW - back, NOW, limit, Wanted(failures))
 
 
-def ids(read: log.Log) -> list[str]:
+def ids(read: Log) -> list[str]:
     return [entry.event_id for entry in read.entries]
 
 
