@@ -25,7 +25,8 @@ class Entry:
     """One attempt, or a delivery that waits without having had one.
 
     `response` is the first line of what came back. `state` is how the delivery stands now, and `due` when its next
-    attempt is due: only the newest attempt of a delivery has them. A success has its own state, delivered. When `due` is past, the app is paused or over its rate.
+    attempt is due: only the newest attempt of a delivery has them. A success has its own state, delivered. When
+    `due` is past, the app is paused or over its rate.
     """
 
     at: datetime

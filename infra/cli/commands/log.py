@@ -19,6 +19,7 @@ from health import transitions
 from infra.cli import attempt_log, conditions, stack, terminal
 from infra.cli.attempt_log import Entry, Log, Wanted
 from infra.cli.condition import Condition, off_text
+from infra.cli.delivered import AHEAD
 from infra.cli.terminal import cell, line, state, table
 from infra.cli.text import duration, utc
 from infra.cli.views import load_app
@@ -56,7 +57,7 @@ def run(stack_name: str, asked: Asked, *, follow: bool, as_json: bool) -> None:
     """Read the log, print it; with `follow` also what comes, until Ctrl-C."""
     now = datetime.now(UTC)
     since = terminal.read_moment("--since", asked.since, now, KEPT)
-    until = terminal.read_moment("--until", asked.until, now, KEPT) if asked.until else now
+    until = terminal.read_moment("--until", asked.until, now, KEPT) if asked.until else now + AHEAD
     stack.bind(stack.find(stack_name))
     app = load_app(asked.app_id)
     if follow:
@@ -125,7 +126,7 @@ def _follow(asked: Asked, since: datetime, *, as_json: bool) -> None:
     try:
         while True:
             now = datetime.now(UTC)
-            log = attempt_log.read(asked.app_id, since, now, limit, asked.wanted)
+            log = attempt_log.read(asked.app_id, since, now + AHEAD, limit, asked.wanted)
             fresh = [entry for entry in reversed(log.entries) if entry.key not in seen]
             for entry in fresh:
                 if as_json:

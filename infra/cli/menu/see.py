@@ -148,6 +148,32 @@ def log(
 
 
 @app.command()
+def tail(
+    *,
+    function: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only notify, deliver or health; can be repeated.")
+    ] = None,
+    text: Annotated[str, typer.Option(metavar="TEXT", help="Only lines with it, such as an id.")] = "",
+    level: Annotated[
+        str, typer.Option(metavar="LEVEL", help="Only lines as severe: debug, info, warning, error.")
+    ] = "info",
+    since: Since = "10m",
+    follow: Annotated[bool, typer.Option("--follow", help="Also print what comes, until Ctrl-C.")] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show what the functions log.
+
+    Joins the logs of notify, deliver and health, the oldest line first. Of Lambda's own lines it shows only those
+    about failures. With --json each line is JSON. Times are UTC.
+    """
+    from infra.cli.commands import tail as command
+
+    asked = command.read_asked(function or [], text, level)
+    command.run(stack, asked, since=since, follow=follow, as_json=as_json)
+
+
+@app.command()
 def explain(
     app_id: AppId,
     *,

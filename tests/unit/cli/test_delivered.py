@@ -58,7 +58,7 @@ def pack_as_0_1_0(at: datetime, *rows: Row) -> None:
 
 
 def shown(back: timedelta = 30 * DAY, limit: int = 10_000, app: str = "bot") -> list[datetime]:
-    return [entry.at for entry in log.read(app, NOW, back, limit).entries]
+    return [entry.at for entry in attempt_log.read(app, NOW - back, NOW, limit).entries]
 
 
 def test_thirty_days_of_an_idle_app_among_busy_ones_are_a_few_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,8 @@ def test_what_0_1_0_packed_is_shown_among_what_is_packed_now(monkeypatch: pytest
 def test_the_sample_that_0_1_0_wrote_is_shown() -> None:
     written = item(Sample("0.1.0", "successes").written)
     MinutePack.from_raw_data(written).save()
-    found = log.read("pager", datetime(2026, 11, 23, 13, 0, tzinfo=UTC), DAY, 10)
+    now = datetime(2026, 11, 23, 13, 0, tzinfo=UTC)
+    found = attempt_log.read("pager", now - DAY, now, 10)
     assert [(entry.event_id, entry.result) for entry in found.entries] == [("ev1", "http_500")]
 
 
