@@ -103,6 +103,8 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
     waiting = delivery_id(tenant.organization, "last", f"installation-{later.app_id}")
     eventually(lambda: scheduled(tenant, waiting), "its retry is scheduled")
     behaviour.status = 200
+    tenant.publish("{}")
+    eventually(lambda: dead_letters(tenant), "a malformed event is a dead letter")
 
     become(tenant, "operator", monkeypatch)
     with recorded_actions(monkeypatch) as used:
@@ -113,8 +115,10 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
         succeed("publish", "-", stdin=json.dumps(tenant.event("by-hand")))
         for command in ("log", "app", "explain", "mail show", "ping", "enable", "replay", "rotate-secret"):
             succeed(*command.split(), hook.app_id)
-        for command in ("app", "policy"):
+        for command in ("apps", "policy", "status", "tail"):
             succeed(command)
+        succeed("event", tenant.organization, "last")
+        succeed("delivery", waiting)
         succeed("mail", "resend", hook.app_id, "00000001#disabled", "--to", tenant.owners[0], "--yes")
         succeed("explain", hook.app_id, "--dry-run")
         succeed("disable", hook.app_id, "--reason", "test", "--yes")
@@ -130,6 +134,12 @@ def scheduled(tenant: Tenant, delivery: str) -> list[str]:
     group = tenant.stack.outputs["ScheduleGroup"]
     found = tenant.stack.client("scheduler").list_schedules(GroupName=group, NamePrefix=delivery)
     return [schedule["Name"] for schedule in found["Schedules"]]
+
+
+def dead_letters(tenant: Tenant) -> int:
+    url, name = tenant.stack.resource("IssueEventsDeadLetters"), "ApproximateNumberOfMessages"
+    found = tenant.stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    return int(found["Attributes"][name])
 
 
 def denied(call: Callable[..., object], **arguments: Any) -> bool:
@@ -149,6 +159,8 @@ def test_what_an_operator_has_no_command_for_is_denied(tenant: Tenant, monkeypat
     assert denied(dynamodb.delete_table, TableName=table)
     assert denied(dynamodb.put_item, TableName=table, Item=row)
     assert denied(sqs.receive_message, QueueUrl=queue)
+    dead = tenant.stack.resource("DeliveriesDeadLetters")
+    assert denied(sqs.delete_message, QueueUrl=dead, ReceiptHandle="none")
     assert denied(sqs.purge_queue, QueueUrl=queue)
     assert denied(functions.invoke, FunctionName=tenant.stack.resource("DeliverFunction"), Payload="{}")
     assert denied(functions.list_functions)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
 import boto3
@@ -26,8 +27,10 @@ from infra.cli.text import duration, utc
 EVERY = 2.0  # seconds between two looks of --watch
 PIPED_ROWS = 60  # lines of a screen that is no terminal
 _MOST_MAILS = 2  # lines for mails
-_MOST_REASONS = 3  # of a queue's dead letters
+_MOST_REASONS = 2  # of a queue's dead letters, each on a line
 
+# A pause or a failure is news; who is off stays off until somebody acts.
+_URGENT = (PAUSED, FAILING, OFF, SLOW)
 _REMARKS = {"Retries": "retries, trials and slow apps", "Transitions": "mail, replays, recovery checks"}
 
 
@@ -155,13 +158,12 @@ def _age(depth: QueueDepth) -> str:
     return "not known" if depth.waiting else "-"
 
 
-def _dead_letters(depths: Sequence[QueueDepth]) -> list[str]:
-    return [
-        f"{depth.total:,} in {depth.name}: "
-        + "; ".join(f"{reason} ({number})" for reason, number in list(depth.reasons.items())[:_MOST_REASONS])
-        for depth in depths
-        if depth.is_dead and depth.total
-    ] or []
+def _dead_letters(depths: Sequence[QueueDepth]) -> Iterator[str]:
+    for depth in depths:
+        if depth.is_dead and depth.total:
+            yield f"{depth.total:,} in {depth.name}, which nothing handles"
+            for reason, number in list(depth.reasons.items())[:_MOST_REASONS]:
+                yield f"  {number} of {len(depth.dead_letters)}: {reason}"
 
 
 def _counts_line(apps: Fleet, width: int) -> Text:
@@ -173,14 +175,14 @@ def _counts_line(apps: Fleet, width: int) -> Text:
 
 
 def _app_lines(apps: Fleet, width: int, room: int) -> list[Text]:
-    unwell = sorted(apps.in_condition(OFF, PAUSED, FAILING, SLOW), key=_urgency)
-    shown = unwell if len(unwell) <= room else unwell[: room - 1]
+    unwell = apps.in_condition(*_URGENT)
+    shown = sorted(_chosen(unwell, room if len(unwell) <= room else room - 1), key=_urgency)
     name_width = min(max((len(each.app.app_id) for each in shown), default=0), 24)
     lines = [
         Text.assemble(
             "  ",
             terminal.state(f"{each.name:<8}"),
-            _line(f"{each.app.app_id:<{name_width}}  {each.text()}", width - 10),
+            _line(f"{each.app.app_id:<{name_width}}  {each.brief()}", width - 10),
         )
         for each in shown
     ]
@@ -189,17 +191,22 @@ def _app_lines(apps: Fleet, width: int, room: int) -> list[Text]:
     return lines
 
 
+def _chosen(unwell: Sequence[AppStatus], room: int) -> list[AppStatus]:
+    """So many of them, of each condition in turn: many pauses are not to hide who is off."""
+    rows = zip_longest(*([each for each in unwell if each.name == name] for name in _URGENT))
+    return [each for row in rows for each in row if each][:room]
+
+
 def _urgency(each: AppStatus) -> tuple[int, str]:
-    # A pause or a failure is news; who is off stays off until somebody acts.
-    return (PAUSED, FAILING, OFF, SLOW).index(each.name), each.app.app_id
+    return _URGENT.index(each.name), each.app.app_id
 
 
 def _waiting_text(status: Status) -> str:
     parked, complete = status.fleet.parked
     retrying, all_retrying = status.retrying
     return (
-        f"{'' if all_retrying else 'at least '}{retrying:,} deliveries wait for a retry, "
-        f"{'' if complete else 'at least '}{parked:,} are parked for apps that are off or paused"
+        f"{'' if all_retrying else 'at least '}{retrying:,} wait for a retry; "
+        f"{'' if complete else 'at least '}{parked:,} parked for apps that are off or paused"
     )
 
 

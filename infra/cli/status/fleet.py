@@ -17,9 +17,11 @@ from bellhop.due import SHARDS
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import DISABLED, KINDS, App, AuditEntry
 from bellhop.tables import MOST_AT_ONCE
+from deliver.circuit.strikes import STRIKES_TO_PAUSE
 from health import transitions
 from infra.cli.commands.mail import needs_resending
 from infra.cli.condition import FAILING, OFF, ON, PAUSED, Condition, condition, off_text
+from infra.cli.text import duration
 
 AT_ONCE = 10  # calls side by side: as many as a client keeps connections
 COUNTED_APPS = 100  # apps that are off or paused whose parked deliveries are counted, by a call each
@@ -83,6 +85,24 @@ class AppStatus:
         if self.parked:
             parts.append(f"{_at_least(self.parked, COUNTED)} parked")
         return "; ".join(parts)
+
+    def brief(self) -> str:
+        """The same in few words, beside the name of the condition."""
+        stands, (failed, succeeded) = self.condition, self.counted_today
+        parts = []
+        if stands.off:
+            parts.append(_off_briefly(self.transition, stands.now))
+        elif stands.paused_since is not None:
+            parts += [f"{duration(stands.now - stands.paused_since)}, {stands.trial_text()}"]
+        elif stands.strikes:
+            parts.append(f"{stands.strikes} of {STRIKES_TO_PAUSE} strikes")
+        if self.parked:
+            parts.append(f"{_at_least(self.parked, COUNTED)} parked")
+        if failed and self.name == FAILING:
+            parts.append(f"today {failed:,} of {failed + succeeded:,} failed")
+        if stands.slow:
+            parts.append("slow list")
+        return ", ".join(parts)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -218,6 +238,12 @@ def _read_page(model: type[M], names: list[str] | None, keys: Sequence[Key]) -> 
 def _side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(work, items))
+
+
+def _off_briefly(entry: AuditEntry | None, now: float) -> str:
+    if entry is None:
+        return "by hand"
+    return f"{duration(now - datetime.fromisoformat(entry.at).timestamp())}, by {entry.actor}"
 
 
 def _at_least(number: int, most: int) -> str:
