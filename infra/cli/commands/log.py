@@ -164,7 +164,7 @@ def _print_paragraphs(entries: Sequence[Entry], now: datetime, console: Console)
             stands,
         ]
         parts += [Text(f"next {due}")] if due else []
-        console.print(Text("  ").join(part for part in parts if part), soft_wrap=True)
+        line(console, Text("  ").join(part for part in parts if part), indent=4)
         line(console, f"    {entry.delivery_id}  event {entry.event_id}", indent=8)
         if entry.response:
             line(console, f"    {_shortened(entry.response)}")

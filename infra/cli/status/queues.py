@@ -150,7 +150,7 @@ def _dead_letter(message: Mapping[str, Any]) -> DeadLetter:
 
 
 def _about(body: str) -> str:
-    document = json.loads(body)
+    document = dict(json.loads(body))
     if "event_id" in document and "organization_id" in document and "v" not in document:
         return f"event {document['event_id']} of {document['organization_id']}"
     if "v" in document:

@@ -14,6 +14,7 @@ from botocore.client import BaseClient
 from bellhop.attempts import Attempt
 from bellhop.successes import Delivered, Row, SuccessLog
 from infra.cli import attempt_log, minute_packs
+from infra.cli.delivered import AHEAD
 from infra.cli.minute_packs import MinutePack
 from tests.support.endpoint import log_rows
 from tests.unit.formats.samples import Sample, item
@@ -58,7 +59,7 @@ def pack_as_0_1_0(at: datetime, *rows: Row) -> None:
 
 
 def shown(back: timedelta = 30 * DAY, limit: int = 10_000, app: str = "bot") -> list[datetime]:
-    return [entry.at for entry in attempt_log.read(app, NOW - back, NOW, limit).entries]
+    return [entry.at for entry in attempt_log.read(app, NOW - back, NOW + AHEAD, limit).entries]
 
 
 def test_thirty_days_of_an_idle_app_among_busy_ones_are_a_few_reads(monkeypatch: pytest.MonkeyPatch) -> None:

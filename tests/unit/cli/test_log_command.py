@@ -47,5 +47,5 @@ def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> No
 
 def test_log_of_an_unknown_app_suggests_the_one_that_was_meant() -> None:
     succeed("apply", EXAMPLE, "--yes")
-    assert refused("log", "pagr") == "error: no app 'pagr': did you mean pager? `bellhop app` lists them\n"
+    assert refused("log", "pagr") == "error: no app 'pagr': did you mean pager? `bellhop apps` lists them\n"
     assert "write 90s" in refused("log", "pager", "--since", "soon")
