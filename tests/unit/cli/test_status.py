@@ -109,7 +109,7 @@ def test_watch_looks_again_and_ends_cleanly_with_ctrl_c(monkeypatch: pytest.Monk
 def test_what_the_credentials_may_not_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     class Denied:
         def get_metric_data(self, **_: Any) -> None:
-            fault = {"Code": "AccessDenied", "Message": "not authorized to perform: cloudwatch:GetMetricData"}
+            fault: Any = {"Code": "AccessDenied", "Message": "not authorized to perform: cloudwatch:GetMetricData"}
             raise ClientError({"Error": fault}, "GetMetricData")
 
     real = stack.client

@@ -13,7 +13,7 @@ URLS = {"Retries": "https://sqs.example/1/bellhop-Retries-X"}
 
 
 class CloudWatch:
-    """Answers each query by its id."""
+    """Has results by the ids of queries."""
 
     def __init__(self, **results: list[tuple[datetime, float]]) -> None:
         self.results = results
