@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 
 from bellhop.attempts import Attempt
 from bellhop.successes import Delivered, Row, SuccessLog
-from infra.cli import attempt_log, minute_packs
+from infra.cli import attempt_log, delivered, minute_packs
 from infra.cli.delivered import AHEAD
 from infra.cli.minute_packs import MinutePack
 from tests.support.endpoint import log_rows
@@ -149,3 +149,25 @@ def test_where_0_1_0_packed_much_its_minutes_are_read_as_ever(monkeypatch: pytes
 def test_a_page_that_was_listed_before_its_process_died_shows_nothing() -> None:
     Delivered("app#bot", "2026-03-01T12#gone", expires_at=0).save()
     assert shown() == []
+
+
+def test_deliveries_of_several_apps_are_found_and_each_page_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = SuccessLog("process", timedelta(0))
+    rows = []
+    for app in ("pager", "board"):
+        names = {"app": app, "event_id": "e", "event": "issue.created", "delivery_id": f"msg_{app}"}
+        rows.append(Attempt(1, NOW, 5, "request", "http_200", 200).row() | names)
+    log_rows(log, rows, NOW)
+    wanted = {"msg_pager": "pager", "msg_board": "board", "msg_other": "board"}
+    with counted(monkeypatch) as reads:
+        found = delivered.find(wanted, NOW - HOUR, NOW)
+    assert set(found.rows) == {"msg_pager", "msg_board"}
+    assert found.complete
+    assert reads == ["Query"] * 3  # the list of each app, and the one page that both have
+
+
+def test_a_delivery_is_not_taken_for_one_of_another_app() -> None:
+    names = {"app": "pager", "event_id": "e", "event": "issue.created", "delivery_id": "msg_1"}
+    row = Attempt(1, NOW, 5, "request", "http_200", 200).row() | names
+    log_rows(SuccessLog("process", timedelta(0)), [row], NOW)
+    assert not delivered.find({"msg_1": "board"}, NOW - HOUR, NOW).rows
