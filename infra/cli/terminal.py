@@ -19,6 +19,7 @@ from bellhop.text import printable
 from infra.cli.errors import CommandError
 
 _PIPED_WIDTH = 240  # columns: a pipe has no width, and a row is to stay on its line
+_BOUNDLESS = 10_000  # columns
 _LABEL_WIDTH = 11
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _UNBROKEN = {"time (UTC)", "day (UTC)", "event", "n", "result", "ms", "state", "status", "next", "attempt"}
@@ -78,7 +79,8 @@ def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str 
         table.add_column(column, overflow="fold", no_wrap=column in _UNBROKEN)
     for row in cells:
         table.add_row(*row)
-    if Measurement.get(console, console.options, table).minimum <= console.width:
+    boundless = console.options.update(max_width=_BOUNDLESS)  # or it would never need more than there is
+    if Measurement.get(console, boundless, table).minimum <= console.width:
         console.print(table, soft_wrap=False)
         return
     for row in cells:
