@@ -327,10 +327,10 @@ def replayable(app_id: str, after: str | None, limit: int, *, exhausted: bool = 
     return _listed(app_id, DeliveryRecord.replayable_at > after if after else None, limit)
 
 
-def newest(app_id: str, since: datetime, limit: int) -> list[str]:
-    """The ids of the deliveries of an app whose records were opened since then, newest first."""
-    later = DeliveryRecord.created_at >= moment(since, "")
-    rows = index_keys.read(DeliveryRecord.by_app, app_id, later, limit, "created_at", backwards=True)
+def newest(app_id: str, since: datetime, until: datetime, limit: int) -> list[str]:
+    """The ids of the deliveries of an app whose records were opened between these times, newest first."""
+    within = DeliveryRecord.created_at.between(moment(since, ""), moment(until, "~"))
+    rows = index_keys.read(DeliveryRecord.by_app, app_id, within, limit, "created_at", backwards=True)
     return [*islice(index_keys.delivery_ids(rows), limit)]
 
 

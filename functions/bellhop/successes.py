@@ -109,10 +109,14 @@ def hour_of(page: str) -> datetime:
     return datetime.fromisoformat(f"{page.partition('#')[0]}:00+00:00")
 
 
-def packs(page: str, app_id: str, since: datetime, until: datetime) -> Iterator[Delivered]:
-    """The packs of a page that may have something of an app, written at `since` or later, and before `until`."""
+def packs(page: str, app_id: str | None, since: datetime, until: datetime) -> Iterator[Delivered]:
+    """The packs of a page that may have something of an app, written at `since` or later, and before `until`.
+
+    Without an app, all packs of that time.
+    """
     within = Delivered.place.between(_moment(since), _moment(until))
-    return Delivered.query(page, within, filter_condition=Delivered.apps.contains(_mark(app_id)))
+    wanted = None if app_id is None else Delivered.apps.contains(_mark(app_id))
+    return Delivered.query(page, within, filter_condition=wanted)
 
 
 def find(app_id: str, delivery_id: str, at: datetime) -> Delivery | None:

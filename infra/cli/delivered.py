@@ -1,17 +1,20 @@
 """What an app's endpoint accepted at once, newest first: as many reads as there is to show, whatever the span."""
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import groupby, islice
 
 from bellhop import successes
-from bellhop.successes import PAGE, Row
+from bellhop.successes import LONGEST, PAGE, Row
 from infra.cli import minute_packs
 from infra.cli.minute_packs import AT_ONCE
 
 AHEAD = timedelta(minutes=1)  # by which deliver's clock may be
+PAGES = 200  # that `find` reads at most
 FIRST_SPAN = timedelta(minutes=1)  # each further one is twice as long: 30 days are 16 spans
 
 
@@ -60,3 +63,39 @@ def newest(app_id: str, since: datetime, now: datetime) -> Iterator[tuple[dateti
         begin = max(until - span, since)
         yield begin, [row for source in sources for row in source.rows(begin, until)]
         until, span = begin, 2 * span
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Deliveries that succeeded at once, by their ids. `complete`: all of that time was read."""
+
+    rows: Mapping[str, Row]
+    complete: bool
+
+
+def find(wanted: Mapping[str, str], since: datetime, until: datetime) -> Found:
+    """Of deliveries, given with their apps, those that succeeded at once between these times; each page read once.
+
+    The newest pages are read first, until all are found or `PAGES` were read.
+    """
+    end = until + LONGEST
+    lists = [successes.pages(app_id, since, end) for app_id in sorted(set(wanted.values()))]
+    pages = (page for page, _ in groupby(heapq.merge(*lists, reverse=True)))
+    found: dict[str, Row] = {}
+    read = 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while len(found) < len(wanted) and read < PAGES:
+            some = list(islice(pages, AT_ONCE))
+            if not some:
+                return Found(found, complete=True)
+            read += len(some)
+            for rows in pool.map(partial(_wanted_of, wanted, since, end), some):
+                found |= rows
+    return Found(found, complete=len(found) == len(wanted))
+
+
+def _wanted_of(wanted: Mapping[str, str], since: datetime, until: datetime, page: str) -> dict[str, Row]:
+    [*apps] = set(wanted.values())
+    only = apps[0] if len(apps) == 1 else None
+    rows = (row for pack in successes.packs(page, only, since, until) for row in pack.rows)
+    return {row["delivery_id"]: row for row in rows if wanted.get(row["delivery_id"]) == row["app"]}

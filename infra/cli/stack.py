@@ -14,7 +14,7 @@ from pynamodb.models import Model
 
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
-from bellhop.circuits import Circuit
+from bellhop.circuits import Circuit, SlowList
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
 from bellhop.registry import App, AuditEntry, Installation, Organization
@@ -37,6 +37,7 @@ TABLES: dict[type[Model], str] = {
     Delivered: "DeliveredTable",
     MinutePack: "SuccessesTable",
     Circuit: "CircuitsTable",
+    SlowList: "CircuitsTable",
 }
 EVENTS_QUEUE = "IssueEventsQueueUrl"
 DELIVERIES_QUEUE = "DeliveriesQueueUrl"

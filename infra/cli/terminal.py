@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,16 +18,19 @@ from bellhop.text import printable
 from infra.cli.errors import CommandError
 
 _PIPED_WIDTH = 240  # columns: a pipe has no width, and a row is to stay on its line
+_BOUNDLESS = 10_000  # columns
 _LABEL_WIDTH = 11
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _UNBROKEN = {"time (UTC)", "day (UTC)", "event", "n", "result", "ms", "state", "status", "next", "attempt"}
 _STYLES = {"enabled": "green", "installed": "green", "disabled": "red", "uninstalled": "yellow"}
 _STYLES |= {"exhausted": "red", "stopped": "red", "parked": "yellow", "retrying": "yellow", "withdrawn": "dim"}
+_STYLES |= {"off": "red", "paused": "yellow", "failing": "yellow", "slow": "yellow", "on": "green"}
 
 
 def console() -> Console:
-    """Where lines and tables go."""
-    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
+    """Where lines and tables go. A pipe gets each line whole."""
+    piped = not sys.stdout.isatty()
+    return Console(width=_PIPED_WIDTH if piped else None, highlight=False, soft_wrap=piped)
 
 
 def print_json(document: Any) -> None:
@@ -33,27 +38,72 @@ def print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, default=_as_json))
 
 
-def line(console: Console, text: str, style: str = "") -> None:
-    """Print a line, which a narrow terminal wraps anywhere."""
-    console.print(Text(printable(text), style), soft_wrap=True)
+def print_json_line(document: Any) -> None:
+    """Print one of many documents for a program, on a line of its own, at once."""
+    sys.stdout.write(json.dumps(document, default=_as_json) + "\n")
+    sys.stdout.flush()
+
+
+def line(console: Console, text: str | Text, style: str = "", *, indent: int | None = None) -> None:
+    """Print a line. A narrow terminal goes on below at `indent`, or where the line begins; no word is broken."""
+    shown = text if isinstance(text, Text) else Text(printable(text), style)
+    if console.soft_wrap:
+        console.print(shown, soft_wrap=True)
+        return
+    plain = shown.plain
+    margin = len(plain) - len(plain.lstrip()) if indent is None else indent
+    first, *others = _wrapped(shown, console.width, console.width - margin)
+    for part in (first, *(Text(" " * margin) + other for other in others)):
+        console.print(part, soft_wrap=True)
 
 
 def labelled(console: Console, label: str, text: str, style: str = "") -> None:
     """Print a line of an item: an indented label, then its value."""
-    line(console, f"    {label:<{_LABEL_WIDTH}}{text}", style)
+    line(console, f"    {label:<{_LABEL_WIDTH}}{text}", style, indent=4 + _LABEL_WIDTH)
 
 
 def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-    """Print rows under their columns; nothing at all without rows."""
+    """Print rows under their columns; nothing at all without rows.
+
+    Where a terminal is too narrow for the longest words, such as ids, each row becomes lines: a word that was
+    broken could not be copied.
+    """
     if not rows:
         return
+    cells = [[value if isinstance(value, Text) else cell(value) for value in row] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        # On a narrow terminal an id or a response continues on the next line; it is never cut.
         table.add_column(column, overflow="fold", no_wrap=column in _UNBROKEN)
-    for row in rows:
-        table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
-    console.print(table)
+    for row in cells:
+        table.add_row(*row)
+    boundless = console.options.update(max_width=_BOUNDLESS)  # or it would never need more than there is
+    if Measurement.get(console, boundless, table).minimum <= console.width:
+        console.print(table, soft_wrap=False)
+        return
+    for row in cells:
+        _print_lines(console, columns, row)
+
+
+def _print_lines(console: Console, columns: Sequence[str], row: Sequence[Text]) -> None:
+    """A row as lines: the first cell, and below it the others, each behind its column."""
+    parts = [
+        row[0],
+        *(Text(f"{name} ", "dim") + value for name, value in zip(columns[1:], row[1:], strict=True) if value),
+    ]
+    line(console, Text("  ").join(parts), indent=4)
+
+
+def _wrapped(text: Text, first: int, others: int) -> list[Text]:
+    """The text in lines, broken between words; a word that fits on no line stays whole and overflows."""
+    lines: list[Text] = []
+    width, start, end = first, 0, 0
+    plain = text.plain
+    for match in re.finditer(r"\s*\S+", plain):
+        if end and cell_len(plain[start : match.end()]) > width:
+            lines.append(text[start:end])
+            start, width = match.end() - len(match[0].lstrip()), others
+        end = match.end()
+    return [*lines, text[start:]]
 
 
 def cell(text: object) -> Text:
@@ -95,20 +145,42 @@ def read_duration(option: str, text: str, longest: timedelta, *, zero: bool = Fa
     return chosen
 
 
-def read_time(option: str, text: str, now: datetime) -> datetime:
-    """The time given for `option`: ISO 8601, in UTC where it names no zone, or so long ago, such as `90s` or `2d`.
+def read_moment(option: str, text: str, now: datetime, longest: timedelta) -> datetime:
+    """The time given for `option`: so long ago (`15m`), a time of day in UTC (`12:00`), or a date.
+
+    A time of day is the last one that is past.
 
     Raises:
-        CommandError: it is no time.
+        CommandError: it is none of these, in the future, or longer ago than `longest`.
     """
-    if re.fullmatch(r"[0-9]+[smhdw]", text):
-        return now - read_duration(option, text, timedelta(days=365))
+    found = _clock(text, now) or _date(text)
+    if found is None:
+        if re.fullmatch(r"[0-9]+[smhdw]", text):
+            return now - read_duration(option, text, longest)
+        raise CommandError(
+            f"{option} {text!r} is not a time: write 90s, 15m, 1h, 2d, 12:00 or 2026-01-31T12:00 (UTC)"
+        )
+    if found > now:
+        raise CommandError(f"{option} {text} is in the future: it is {now:%Y-%m-%d %H:%M} UTC")
+    if now - found > longest:
+        raise CommandError(f"{option} {text} is too long ago: at most {longest.days}d")
+    return found
+
+
+def _clock(text: str, now: datetime) -> datetime | None:
+    clock = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", text, re.ASCII)
+    if clock is None:
+        return None
+    hour, minute, second = (int(part or 0) for part in clock.groups())
+    today = now.astimezone(UTC).replace(hour=hour, minute=minute, second=second, microsecond=0)
+    return today if today <= now else today - timedelta(days=1)
+
+
+def _date(text: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(
-            f"{option} {text!r} is not a time: write 2026-11-23T12:00, in UTC, or how long ago: 90s, 15m, 1h, 2d"
-        ) from None
+        return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -15,7 +15,7 @@ from bellhop.registry import KINDS, App, AuditEntry, Installation, find
 from bellhop.text import printable
 from infra.cli import signing_secrets
 from infra.cli.errors import CommandError
-from infra.cli.terminal import labelled, line, table
+from infra.cli.terminal import line, table
 
 COUNTED = 10_000  # replayable deliveries at most; of more it is said that there are at least so many
 _PAGE = 1000
@@ -36,7 +36,7 @@ def load_app(app_id: str) -> App:
     if found is None:
         close = get_close_matches(app_id, [known.app_id for known in directory()], n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise CommandError(f"no app {printable(app_id)!r}: {hint}`bellhop app` lists them")
+        raise CommandError(f"no app {printable(app_id)!r}: {hint}`bellhop apps` lists them")
     return found
 
 
@@ -84,12 +84,6 @@ def print_days(rows: Iterable[tuple[str, str, Sequence[int]]], console: Console)
     """Print counted days, each an organisation, a UTC day and its counts in the order of COUNTERS."""
     cells = [(organization, day, *(f"{number:,}" for number in counts)) for organization, day, counts in rows]
     table(console, ("organisation", "day (UTC)", *COUNTERS), cells)
-
-
-def print_auto_enable(app: App, console: Console) -> None:
-    """Print what becomes of an app that health switched off, if it asks to be switched on again."""
-    if app.auto_enable:
-        labelled(console, "back", "once off, it is pinged, and switched on when it responds well (auto_enable)")
 
 
 def response_suffix(failure: Mapping[str, Any]) -> str:

@@ -151,7 +151,7 @@ def _stay_up(stack: Stack, console: Console) -> None:
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.env.items())
     console.print(f"  unset AWS_PROFILE; export {settings}", markup=False)
     for command in (
-        "app",
+        "status",
         "app retired-bot",
         "log pager",
         "log sleepy-bot",

@@ -106,6 +106,8 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
     sqs, url = tenant.stack.client("sqs"), tenant.stack.resource("RetriesDeadLetters")
     lost = deliveries.encode(Retry(waiting, later.app_id, 1))
     dead = sqs.send_message(QueueUrl=url, MessageBody=lost)["MessageId"]
+    tenant.publish("{}")
+    eventually(lambda: dead_letters(tenant), "a malformed event is a dead letter")
 
     become(tenant, "operator", monkeypatch)
     with recorded_actions(monkeypatch) as used:
@@ -116,8 +118,10 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
         succeed("publish", "-", stdin=json.dumps(tenant.event("by-hand")))
         for command in ("log", "app", "explain", "mail show", "ping", "enable", "replay", "rotate-secret"):
             succeed(*command.split(), hook.app_id)
-        for command in ("app", "policy"):
+        for command in ("apps", "policy", "status", "tail"):
             succeed(command)
+        succeed("event", tenant.organization, "last")
+        succeed("delivery", waiting)
         succeed("mail", "resend", hook.app_id, "00000001#disabled", "--to", tenant.owners[0], "--yes")
         succeed("explain", hook.app_id, "--dry-run")
         succeed("disable", hook.app_id, "--reason", "test", "--yes")
@@ -137,6 +141,12 @@ def scheduled(tenant: Tenant, delivery: str) -> list[str]:
     return [schedule["Name"] for schedule in found["Schedules"]]
 
 
+def dead_letters(tenant: Tenant) -> int:
+    url, name = tenant.stack.resource("IssueEventsDeadLetters"), "ApproximateNumberOfMessages"
+    found = tenant.stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    return int(found["Attributes"][name])
+
+
 def denied(call: Callable[..., object], **arguments: Any) -> bool:
     """Whether IAM refuses the call."""
     try:
@@ -154,6 +164,8 @@ def test_what_an_operator_has_no_command_for_is_denied(tenant: Tenant, monkeypat
     assert denied(dynamodb.delete_table, TableName=table)
     assert denied(dynamodb.put_item, TableName=table, Item=row)
     assert denied(sqs.receive_message, QueueUrl=queue)
+    dead = tenant.stack.resource("DeliveriesDeadLetters")
+    assert denied(sqs.delete_message, QueueUrl=dead, ReceiptHandle="none")
     assert denied(sqs.purge_queue, QueueUrl=queue)
     assert denied(functions.invoke, FunctionName=tenant.stack.resource("DeliverFunction"), Payload="{}")
     assert denied(functions.list_functions)

@@ -1,6 +1,7 @@
 """Somebody with one of the policies of infra/policies, on the embedded AWS."""
 
 import json
+import re
 import uuid
 from typing import Any, Protocol
 
@@ -8,6 +9,7 @@ from infra.local.build import ROOT
 
 POLICIES = ROOT / "infra" / "policies"
 GROUP = "schedule/bellhop-Schedules-*/"  # which the embedded AWS ignores
+LOGS = re.compile(r"log-group:([\w-]+)-\*")  # which it names otherwise
 
 
 class Clients(Protocol):
@@ -49,6 +51,10 @@ def _as_embedded(document: dict[str, Any]) -> dict[str, Any]:
     for statement in document["Statement"]:
         allowed = listed(statement["Action"])
         allowed += [ALSO[action] for action in allowed if action in ALSO]
-        resources = [resource.replace(GROUP, "schedule/default/") for resource in listed(statement["Resource"])]
+        resources = [_resource(resource) for resource in listed(statement["Resource"])]
         statements.append(statement | {"Action": allowed, "Resource": resources})
     return document | {"Statement": statements}
+
+
+def _resource(arn: str) -> str:
+    return LOGS.sub(r"log-group:/aws/cloudformation/\1/*", arn.replace(GROUP, "schedule/default/"))

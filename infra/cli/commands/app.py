@@ -1,7 +1,6 @@
-"""bellhop app: the directory of apps, or one app with its hooks, its last seven days and its audit entries."""
+"""bellhop app: one app with its pause and limits, its hooks, its last seven days and its audit entries."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,13 @@ from typing import Any
 from rich.console import Console
 
 from bellhop import circuits, outcomes
-from bellhop.circuits import Circuit
 from bellhop.outcomes import COUNTERS, OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation
 from bellhop.secrets import SigningSecret, headers_of
-from deliver.circuit.rate import start_rate
+from health import transitions
 from health.transitions import DISABLE, WARN
 from infra.cli import stack, terminal
+from infra.cli.condition import ON, Condition, condition, off_text, way_back_text
 from infra.cli.registry import headers
 from infra.cli.registry.events import collapse
 from infra.cli.terminal import cell, labelled, line, state, table
@@ -26,11 +25,9 @@ from infra.cli.views import (
     Replayable,
     audit_document,
     count_replayable,
-    directory,
     load_app,
     mail_states,
     organizations,
-    print_auto_enable,
     print_days,
     response_suffix,
     warning_text,
@@ -42,7 +39,7 @@ ENTRIES = 20  # of the audit, the newest
 
 @dataclass(frozen=True, slots=True)
 class AppView:
-    """An app at the moment `now` (Unix seconds).
+    """An app and how it stands; `transition` began its generation.
 
     `days` are by organisation, those with counts, oldest first. `rotating_until` (Unix seconds) is the end of the
     overlap of two signing secrets, None when there is one secret. `headers` are the app's own, masked.
@@ -52,46 +49,21 @@ class AppView:
     installations: tuple[Installation, ...]
     days: dict[str, list[OutcomeDay]]
     audit: tuple[AuditEntry, ...]
-    circuit: Circuit
+    condition: Condition
+    transition: AuditEntry | None
     replayable: Replayable
     headers: Mapping[str, str] | None
     rotating_until: float | None
-    now: float
-
-    @property
-    def paused_since(self) -> float | None:
-        """Since when the app is paused, in Unix seconds; None when it is not."""
-        return circuits.paused_since(self.circuit, int(self.app.generation))
-
-    @property
-    def trial_under_way(self) -> bool:
-        """Whether a worker is trying a delivery of the paused app."""
-        until = self.circuit.trial_lease_until
-        return until is not None and float(until) >= self.now
-
-    @property
-    def start_rate(self) -> float | None:
-        """Deliveries a second in the slow start after a pause; None when there is none, or it is over."""
-        closed_at = self.circuit.closed_at
-        rate = start_rate(None if closed_at is None else float(closed_at), self.now)
-        return None if rate == math.inf else rate
 
 
-def run(stack_name: str, app_id: str | None, *, as_json: bool) -> None:
-    """Read an app, or the directory, and print it."""
+def run(stack_name: str, app_id: str, *, as_json: bool) -> None:
+    """Read an app and print it."""
     stack.bind(stack.find(stack_name))
-    if app_id is None:
-        apps = directory()
-        if as_json:
-            terminal.print_json([_names_document(app) for app in apps])
-        else:
-            _print_directory(apps, terminal.console())
+    view = read(app_id, datetime.now(UTC))
+    if as_json:
+        terminal.print_json(document(view))
     else:
-        view = read(app_id, datetime.now(UTC))
-        if as_json:
-            terminal.print_json(document(view))
-        else:
-            _print_app(view, terminal.console())
+        _print_app(view, terminal.console())
 
 
 def read(app_id: str, now: datetime) -> AppView:
@@ -108,11 +80,11 @@ def read(app_id: str, now: datetime) -> AppView:
             for organization in organizations(app, installations)
         },
         audit=tuple(AuditEntry.query(app_id, scan_index_forward=False, limit=ENTRIES)),
-        circuit=circuits.load(app_id),
+        condition=condition(app, circuits.load(app_id), circuits.slow_list().names, now.timestamp()),
+        transition=transitions.last_transition(app),
         replayable=count_replayable(app_id),
         headers=headers.masked(headers_of(app, row)),
         rotating_until=_rotating_until(row, now.timestamp()),
-        now=now.timestamp(),
     )
 
 
@@ -128,7 +100,7 @@ def document(view: AppView) -> dict[str, Any]:
         "headers": view.headers,
         "max_per_second": app.max_per_second,
         "auto_enable": bool(app.auto_enable),
-        "circuit": _circuit_document(view),
+        "circuit": view.condition.document(),
         "replayable": view.replayable.document(),
         "rotating_until": iso_time(view.rotating_until),
         "installations": [_installation_document(installation) for installation in view.installations],
@@ -154,17 +126,6 @@ def _names_document(app: App) -> dict[str, Any]:
     return {name: getattr(app, name) for name in ("app_id", "kind", "name", "state", "organization_id")}
 
 
-def _circuit_document(view: AppView) -> dict[str, Any]:
-    open_circuit = view.circuit if view.paused_since is not None else Circuit()
-    return {
-        "paused_since": iso_time(view.paused_since),
-        "next_trial_at": iso_time(open_circuit.next_trial_at),
-        "trial_lease_until": iso_time(open_circuit.trial_lease_until),
-        "closed_at": iso_time(view.circuit.closed_at),
-        "slow_start_per_second": view.start_rate,
-    }
-
-
 def _installation_document(installation: Installation) -> dict[str, Any]:
     names = ("organization_id", "installation_id", "status", "events", "projects")
     return {name: getattr(installation, name) for name in names}
@@ -179,16 +140,12 @@ def _counts(row: OutcomeDay) -> dict[str, int]:
     return {name: int(getattr(row, name)) for name in COUNTERS}
 
 
-def _print_directory(apps: Sequence[App], console: Console) -> None:
-    rows = [(a.app_id, a.kind, a.name, state(a.state), a.organization_id or "") for a in apps]
-    table(console, ("app", "kind", "name", "state", "organisation"), rows)
-    line(console, f"{len(rows)} apps. Next: bellhop app APP" if rows else "No apps. Next: bellhop apply FILE")
-
-
 def _print_app(view: AppView, console: Console) -> None:
     app = view.app
     line(console, f"{app.app_id}: {app.name}", "bold")
     console.print(cell("    state     "), state(app.state), cell(f"(generation {int(app.generation)})"))
+    if view.condition.off:
+        labelled(console, "off", off_text(view.transition, view.condition.now), "red")
     labelled(console, "kind", app.kind + (f", of {app.organization_id}" if app.organization_id else ""))
     labelled(console, "url", app.url)
     labelled(console, "events", ", ".join(collapse(app.events)))
@@ -196,9 +153,11 @@ def _print_app(view: AppView, console: Console) -> None:
         labelled(console, "headers", ", ".join(f"{name}: {value}" for name, value in view.headers.items()))
     if app.max_per_second is not None:
         labelled(console, "rate", f"at most {float(app.max_per_second):g} a second")
-    labelled(console, "circuit", _circuit_text(view))
+    if not view.condition.off:
+        labelled(console, "circuit", view.condition.text(), "" if view.condition.name == ON else "yellow")
     labelled(console, "replayable", view.replayable.text())
-    print_auto_enable(app, console)
+    if way_back_text(app, view.transition):
+        labelled(console, "back", way_back_text(app, view.transition))
     if view.rotating_until is not None:
         end = unix_time(view.rotating_until)
         labelled(console, "secret", f"rotating: the one before it signs too, until {end}")
@@ -207,21 +166,6 @@ def _print_app(view: AppView, console: Console) -> None:
     for entry in view.audit:
         _print_audit_entry(entry, console)
     line(console, f"Next: bellhop explain {app.app_id}, bellhop log {app.app_id} --failures")
-
-
-def _circuit_text(view: AppView) -> str:
-    circuit = view.circuit
-    if view.paused_since is not None:
-        trial = "a trial is under way" if view.trial_under_way else f"next trial {_next_trial(circuit)}"
-        return f"paused since {unix_time(view.paused_since)}, {trial}"
-    if view.start_rate is not None:
-        began = unix_time(float(circuit.closed_at or 0))
-        return f"starting slowly since {began}, {view.start_rate:.1f} deliveries a second now"
-    return "closed, deliveries go out"
-
-
-def _next_trial(circuit: Circuit) -> str:
-    return unix_time(float(circuit.next_trial_at or 0))
 
 
 def _print_installations(installations: Sequence[Installation], console: Console) -> None:

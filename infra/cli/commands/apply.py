@@ -53,7 +53,7 @@ def run(
     deps = identity.transition_dependencies(found, connection)
     effects.execute(plan, deps, identity.operator())
     if not as_json:
-        line(console, f"Applied to {found.name}. Next: bellhop app")
+        line(console, f"Applied to {found.name}. Next: bellhop apps")
 
 
 def widen(policy: EndpointPolicy, other: EndpointPolicy) -> EndpointPolicy:

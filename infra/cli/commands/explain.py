@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bellhop import outcomes
+from bellhop import circuits, outcomes
 from bellhop.attempts import EXHAUSTED, PARKED
 from bellhop.outcomes import COUNTERS
 from bellhop.registry import DISABLED, ENABLED, INTERNAL, App, AuditEntry, Installation
@@ -17,6 +17,7 @@ from health.nearness import Nearness, nearness
 from health.rules import Evaluation, Pause, Thresholds, evaluate
 from infra.cli import stack, terminal
 from infra.cli.commands.mail import needs_resending
+from infra.cli.condition import ON, Condition, condition, way_back_text
 from infra.cli.terminal import cell, labelled, line, state, table
 from infra.cli.text import duration, stored_time
 from infra.cli.views import (
@@ -26,12 +27,12 @@ from infra.cli.views import (
     load_app,
     mails_text,
     organizations,
-    print_auto_enable,
     print_days,
     response_suffix,
     warning_text,
 )
 
+_ONE_PERCENT = 0.01
 _THRESHOLDS = {
     "timeouts_per_day": "{:,} timeouts a day",
     "error_days": "{} days of errors alone",
@@ -57,6 +58,7 @@ class Explanation:
     """
 
     app: App
+    condition: Condition
     transition: AuditEntry | None
     thresholds: Thresholds
     pause: Pause | None
@@ -82,8 +84,10 @@ def explain(app: App, thresholds: Thresholds, now: datetime) -> Explanation:
     pause = review.pause(app.app_id, int(app.generation), now)
     counted_in = organizations(app, Installation.by_app.query(app.app_id)) if app.state == ENABLED else ()
     warnings = transitions.warnings(app) if app.state == ENABLED else ()
+    circuit, slow = circuits.load(app.app_id), circuits.slow_list().names
     return Explanation(
         app=app,
+        condition=condition(app, circuit, slow, now.timestamp()),
         transition=transitions.last_transition(app),
         thresholds=thresholds,
         pause=pause,
@@ -105,6 +109,7 @@ def document(explanation: Explanation) -> dict[str, Any]:
         "generation": int(app.generation),
         "transition": audit_document(transition) if transition else None,
         "thresholds": asdict(explanation.thresholds),
+        "circuit": explanation.condition.document(),
         "pause_hours": pause.hours if pause else None,
         "organizations": [_organization_document(organization) for organization in explanation.organizations],
         "warnings": [audit_document(entry) for entry in explanation.warnings],
@@ -140,8 +145,12 @@ def _print(explanation: Explanation, console: Console) -> None:
     line(console, f"{app.app_id}: {app.name}", "bold")
     generation = f"(generation {int(app.generation)}), {_since(explanation)}"
     console.print(cell("    state     "), state(app.state), cell(generation))
+    if not explanation.condition.off:
+        shown = explanation.condition
+        labelled(console, "circuit", shown.text(), "" if shown.name == ON else "yellow")
     labelled(console, "replayable", explanation.replayable.text())
-    print_auto_enable(app, console)
+    if way_back_text(app, explanation.transition):
+        labelled(console, "back", way_back_text(app, explanation.transition))
     if app.state == DISABLED:
         _print_off(explanation, console)
     else:
@@ -190,7 +199,9 @@ def _print_on(explanation: Explanation, console: Console) -> None:
 def _print_organization(organization: EvaluatedOrganization, explanation: Explanation, console: Console) -> None:
     broken, warnings = organization.evaluation.rule, organization.evaluation.warnings
     kind = explanation.app.kind
-    if broken is None and not warnings:
+    if broken is None and not warnings and explanation.condition.paused_since is not None:
+        verdict, style = "paused, not near a limit yet", "yellow"
+    elif broken is None and not warnings:
         verdict, style = "sound", ""
     elif broken is None:
         rules = " and ".join(warning.rule for warning in warnings)
@@ -217,11 +228,15 @@ def _nearness_row(near: Nearness, today: date) -> tuple[str, str, str, str]:
             f"{near.limit} days in a row with errors and no success",
         ),
         "pause": (
-            f"paused for {int(near.reached)} h" if near.reached else "not paused",
+            f"paused for {duration(near.reached * 3600)}" if near.reached else "not paused",
             f"{near.limit} h without a successful trial",
         ),
     }[near.rule]
-    return near.rule, now, limit, f"{min(near.share, 9.99):.0%}"
+    return near.rule, now, limit, _percent(min(near.share, 9.99))
+
+
+def _percent(share: float) -> str:
+    return "under 1%" if 0 < share < _ONE_PERCENT else f"{share:.0%}"
 
 
 def _print_by_hand(evidence: Mapping[str, Any], console: Console) -> None:

@@ -1,100 +1,77 @@
-"""bellhop log: an app's attempts, of deliveries that failed or wait and of those that succeeded at once.
+"""bellhop log: an app's attempts, also as they are made.
 
 A terminal gets a row for each attempt, or a few lines where rows would not fit.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from bellhop import attempts
-from bellhop.attempts import DELIVERED, KEPT, PARKED, RETRYING, DeliveryRecord
+from bellhop.attempts import KEPT
+from bellhop.registry import App
 from bellhop.text import printable
-from infra.cli import delivered, stack, terminal
+from health import transitions
+from infra.cli import attempt_log, conditions, stack, terminal
+from infra.cli.attempt_log import Entry, Log, Wanted
+from infra.cli.condition import Condition, off_text
+from infra.cli.delivered import AHEAD
 from infra.cli.terminal import cell, line, state, table
-from infra.cli.text import duration, first_line, utc
+from infra.cli.text import duration, utc
 from infra.cli.views import load_app
 
 LIMIT = 10_000  # entries at most
-RECORDS = 500  # at most, the newest; each is read whole
-# An attempt may belong to a delivery that first failed long before: as long as a chain of retries lasts.
-CHAIN = timedelta(days=4)
-DEFERRED = "deferred"  # the result of a delivery that was deferred before its first attempt
 WIDE = 170  # columns that a row needs with both ids in one piece
+EVERY = 2.0  # seconds between two looks of --follow
+# An attempt is in the log once its batch has ended, which is as long as an invocation lasts.
+LATE = timedelta(minutes=2)
 
-_READ = ["delivery_id", "event_id", "event", "state", "attempts_made", "created_at", "opened_at", "attempts"]
-_READ += ["next_attempt_at"]
 _MORE = 500  # attempts to ask for when fewer were cut off
 _RESPONSE = 100  # characters of a response that are shown
 _FURTHER = {"1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One attempt, or a delivery that waits without having had one.
+class Asked:
+    """What an operator asked for, as typed."""
 
-    `response` is the first line of what came back. `due` is when the next attempt is due; only the newest entry of
-    a delivery that waits for it has one. When it is past, the app is paused or over its rate.
-    """
-
-    at: datetime
-    number: int
-    result: str
-    milliseconds: int | None
-    status: int | None
-    response: str
-    event: str
-    event_id: str
-    delivery_id: str
-    state: str
-    request_id: str | None
-    due: datetime | None = None
+    app_id: str
+    limit: int
+    since: str
+    until: str | None
+    wanted: Wanted
 
     @property
-    def failed(self) -> bool:
-        """Whether the endpoint did not accept it, or has not been sent it yet."""
-        return not self.result.startswith("http_2")
+    def command(self) -> str:
+        """The command without its times and its limit."""
+        named = {"event": self.wanted.event, "status": self.wanted.status, "error": self.wanted.error}
+        options = [f" --{name} {text}" for name, text in named.items() if text is not None]
+        return f"bellhop log {self.app_id}{' --failures' if self.wanted.failures else ''}{''.join(options)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """The newest entries, newest first, none older than `since`.
-
-    `complete` says whether these are all since then; if not, the limit or the number of records cut them off.
-    """
-
-    entries: tuple[Entry, ...]
-    since: datetime
-    complete: bool
-
-
-def run(stack_name: str, app_id: str, *, limit: int, since: str, failures: bool, as_json: bool) -> None:
-    """Read the log, print it."""
-    back = terminal.read_duration("--since", since, KEPT)
+def run(stack_name: str, asked: Asked, *, follow: bool, as_json: bool) -> None:
+    """Read the log, print it; with `follow` also what comes, until Ctrl-C."""
+    now = datetime.now(UTC)
+    since = terminal.read_moment("--since", asked.since, now, KEPT)
+    until = terminal.read_moment("--until", asked.until, now, KEPT) if asked.until else now + AHEAD
     stack.bind(stack.find(stack_name))
-    load_app(app_id)
-    log = read(app_id, datetime.now(UTC), back, limit, failures=failures)
+    app = load_app(asked.app_id)
+    if follow:
+        _follow(asked, since, as_json=as_json)
+        return
+    log = attempt_log.read(asked.app_id, since, until, asked.limit, asked.wanted)
+    condition = _condition(app, now)
     if as_json:
-        terminal.print_json({"app_id": app_id} | document(log))
-    else:
-        print_log(app_id, log, terminal.console(), failures=failures, since=since)
-
-
-def read(app_id: str, now: datetime, back: timedelta, limit: int, *, failures: bool = False) -> Log:
-    """The app's newest `limit` entries since `now - back`."""
-    since = now - back
-    records, all_read = _records(app_id, since)
-    entries = [entry for record in records for entry in _record_entries(record) if entry.at >= since]
-    if failures:
-        entries = [entry for entry in entries if entry.failed]
-    else:
-        _add_successes(entries, app_id, now, since, limit)
-    newest = sorted(entries, key=lambda e: (e.at, e.delivery_id, e.number), reverse=True)
-    return Log(tuple(newest[:limit]), since, complete=all_read and len(newest) < limit)
+        stands = condition.document() if condition else None
+        terminal.print_json({"app_id": asked.app_id, "circuit": stands} | document(log))
+        return
+    console = terminal.console()
+    print_log(log, asked, console)
+    _print_condition(app, condition, console)
 
 
 def document(log: Log) -> dict[str, Any]:
@@ -102,12 +79,12 @@ def document(log: Log) -> dict[str, Any]:
     return {
         "since": log.since.isoformat(timespec="seconds"),
         "complete": log.complete,
-        "attempts": [_entry_document(entry) for entry in log.entries],
+        "attempts": [entry.document() for entry in log.entries],
     }
 
 
-def print_log(app_id: str, log: Log, console: Console, *, failures: bool = False, since: str = "") -> None:
-    """Print the attempts and how far back they reach; `failures` and `since` are what was asked for."""
+def print_log(log: Log, asked: Asked, console: Console) -> None:
+    """Print the attempts and how far back they reach."""
     now = datetime.now(UTC)
     if console.width >= WIDE:
         _print_rows(log.entries, now, console)
@@ -115,66 +92,52 @@ def print_log(app_id: str, log: Log, console: Console, *, failures: bool = False
         _print_paragraphs(log.entries, now, console)
     extent = "all" if log.complete else "the newest"
     number = len(log.entries)
-    line(console, f"{number} attempt{'' if number == 1 else 's'}, {extent} since {utc(log.since)} UTC.", "bold")
-    command = f"bellhop log {app_id}" + (" --failures" if failures else "")
+    until = f" until {asked.until}" if asked.until else ""
+    line(
+        console,
+        f"{number} attempt{'' if number == 1 else 's'}, {extent} since {utc(log.since)} UTC{until}.",
+        "bold",
+    )
     if not log.complete:
         more = min(max(10 * number, _MORE), LIMIT)
-        line(console, f"Others: {command}{f' --since {since}' if since else ''} --limit {more}")
+        times = f"{_option('since', asked.since)}{_option('until', asked.until)}"
+        line(console, f"Others: {asked.command}{times} --limit {more}")
     elif not log.entries and (further := _further_back(log, now)):
-        line(console, f"Further back: {command} --since {further}")
+        line(console, f"Further back: {asked.command} --since {further}")
 
 
-def _records(app_id: str, since: datetime) -> tuple[list[DeliveryRecord], bool]:
-    ids = attempts.newest(app_id, since - CHAIN, RECORDS)
-    found = DeliveryRecord.batch_get(ids, attributes_to_get=_READ)
-    return list(found), len(ids) < RECORDS
+def _condition(app: App, now: datetime) -> Condition | None:
+    return conditions.read([app.app_id], now)[1].get(app.app_id)
 
 
-def _record_entries(record: DeliveryRecord) -> Iterator[Entry]:
-    names = {name: getattr(record, name) for name in ("event", "event_id", "delivery_id", "state")}
-    entries = [_attempt_entry(dict(row), names) for row in record.attempts]
-    if record.state == PARKED or not entries:
-        result = DEFERRED if record.state == RETRYING else record.state
-        attempts_made = int(record.attempts_made)
-        entries.append(Entry(record.created, attempts_made, result, None, None, "", request_id=None, **names))
-    yield from entries[:-1]
-    yield replace(entries[-1], due=_due(record))
+def _print_condition(app: App, condition: Condition | None, console: Console) -> None:
+    if condition is None:
+        return
+    if condition.off:
+        entry = transitions.last_transition(app)
+        line(console, f"{app.app_id} is {off_text(entry, condition.now)}; its deliveries are parked.", "red")
+    elif condition.paused_since is not None:
+        line(console, f"{app.app_id} is {condition.text()}; its deliveries are parked.", "yellow")
 
 
-def _due(record: DeliveryRecord) -> datetime | None:
-    return datetime.fromtimestamp(float(record.next_attempt_at), UTC) if record.state == RETRYING else None
-
-
-def _add_successes(entries: list[Entry], app_id: str, now: datetime, since: datetime, limit: int) -> None:
-    """Add what succeeded at once, backwards, until nothing older can be among the newest."""
-    for begin, rows in delivered.newest(app_id, since, now):
-        found = [_attempt_entry(row, _success_names(row)) for row in rows]
-        entries += [entry for entry in found if entry.at >= since]
-        if sum(entry.at >= begin for entry in entries) >= limit:
-            return
-
-
-def _success_names(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("event", "event_id", "delivery_id")} | {"state": DELIVERED}
-
-
-def _attempt_entry(row: dict[str, Any], names: dict[str, Any]) -> Entry:
-    status = row.get("status")
-    return Entry(
-        at=datetime.fromisoformat(row["at"]),
-        number=int(row["n"]),
-        result=row["result"],
-        milliseconds=int(row["ms"]),
-        status=int(status) if status else None,
-        response=first_line(row.get("response", "")),
-        request_id=row["request_id"],
-        **names,
-    )
-
-
-def _entry_document(entry: Entry) -> dict[str, Any]:
-    due = entry.due.isoformat(timespec="seconds") if entry.due else None
-    return asdict(entry) | {"at": entry.at.isoformat(timespec="milliseconds"), "due": due}
+def _follow(asked: Asked, since: datetime, *, as_json: bool) -> None:
+    # Ctrl-C is how it ends, so it is no error.
+    console, seen, limit = terminal.console(), set[tuple[str, int, str]](), asked.limit
+    try:
+        while True:
+            now = datetime.now(UTC)
+            log = attempt_log.read(asked.app_id, since, now + AHEAD, limit, asked.wanted)
+            fresh = [entry for entry in reversed(log.entries) if entry.key not in seen]
+            for entry in fresh:
+                if as_json:
+                    terminal.print_json_line(entry.document())
+                else:
+                    _print_paragraphs([entry], now, console)
+            seen |= {entry.key for entry in fresh}
+            since, limit = max(since, now - LATE), LIMIT
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        return
 
 
 def _print_rows(entries: Sequence[Entry], now: datetime, console: Console) -> None:
@@ -201,8 +164,8 @@ def _print_paragraphs(entries: Sequence[Entry], now: datetime, console: Console)
             stands,
         ]
         parts += [Text(f"next {due}")] if due else []
-        console.print(Text("  ").join(part for part in parts if part), soft_wrap=True)
-        line(console, f"    {entry.delivery_id}  event {entry.event_id}")
+        line(console, Text("  ").join(part for part in parts if part), indent=4)
+        line(console, f"    {entry.delivery_id}  event {entry.event_id}", indent=8)
         if entry.response:
             line(console, f"    {_shortened(entry.response)}")
 
@@ -214,9 +177,13 @@ def _cells(entry: Entry, now: datetime) -> tuple[Text, ...]:
         cell(entry.number),
         Text(printable(entry.result), "red" if entry.failed else "green"),
         cell("" if entry.milliseconds is None else entry.milliseconds),
-        state(entry.state),
+        state(entry.state or ""),
         cell(_next_attempt(entry, now)),
     )
+
+
+def _option(name: str, text: str | None) -> str:
+    return f" --{name} '{text}'" if text and " " in text else f" --{name} {text}" if text else ""
 
 
 def _shortened(response: str) -> str:

@@ -80,12 +80,10 @@ def _check(options: Options) -> None:
 
 def _choice(options: Options, now: datetime) -> Choice:
     app = load_app(str(options.app_id))
-    since = terminal.read_time("--since", str(options.since), now)
-    until = terminal.read_time("--until", options.until, now) if options.until else now
+    since = terminal.read_moment("--since", str(options.since), now, KEPT)
+    until = terminal.read_moment("--until", options.until, now, KEPT) if options.until else now
     if since >= until:
         raise CommandError("--since is not before --until: there is no time between them")
-    if now - since > KEPT:
-        raise CommandError(f"--since is too long ago: the delivery log has {KEPT.days} days")
     outcomes = options.outcomes or sorted(selection.BY_DEFAULT)
     begun = _begun(options, now)
     return Choice(app.app_id, since, until, outcomes, options.statuses, options.events, begun)
@@ -184,7 +182,7 @@ def _resend(options: Options, found: stack.Stack, now: datetime) -> Resend:
 def _begun(options: Options, now: datetime) -> datetime | None:
     """When the resend began that this one goes on with."""
     given = options.unless_since
-    return terminal.read_time("--unless-resent-since", given, now) if given else None
+    return terminal.read_moment("--unless-resent-since", given, now, KEPT) if given else None
 
 
 def _follow(resend: Resend, choice: Choice, total: int) -> None:

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from infra.cli.menu.menu import Menu
 from infra.cli.options import Json, StackName, Yes
 
-app = typer.Typer()
-dead_letters = typer.Typer(help="Show, redrive, delete or export dead letters.", no_args_is_help=True)
+app = Menu()
+dead_letters = Menu(help="Show, redrive, delete or export dead letters.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
 
 Name = Literal["IssueEvents", "Deliveries", "Retries", "Schedules", "Transitions"]

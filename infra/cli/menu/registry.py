@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.menu.menu import Menu
 from infra.cli.options import AppId, Json, StackName, Yes
 
-app = typer.Typer()
+app = Menu()
 
 
 @app.command()
@@ -31,7 +32,7 @@ def apply(
     never replaces a stored secret.
 
     A new app's signing secret is shown once, just before it is stored. If the run ends with an error, apply again:
-    only apps that `bellhop app` does not list get another secret.
+    only apps that `bellhop apps` does not list get another secret.
 
     The parameters of the stack decide which URLs are accepted. --allow-http, --allow-private-addresses and
     --any-port accept more. For an example with every field, see infra/cli/registry/example-registry.yaml

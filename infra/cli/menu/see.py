@@ -5,28 +5,108 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.menu.menu import Menu
 from infra.cli.options import AppId, Json, StackName
 
-app = typer.Typer()
+app = Menu()
 
 
-@app.command(name="app")
-def show_app(
-    app_id: Annotated[
-        str | None, typer.Argument(metavar="APP", help="The app's slug. By default every app is listed.")
-    ] = None,
+@app.command()
+def status(
     *,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every 2 seconds, until Ctrl-C.")] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show an app, or list all apps.
+    """Show the whole stack on one screen.
 
-    Shows its state, its limits and whether it is paused, its installations, its last seven days, and who switched
-    it off and why.
+    Shows the queues and the age of their oldest messages, dead letters and why they are there, what was delivered
+    in the last minutes, what waits, which apps are off, paused, failing or slow, and mails that need somebody.
+    """
+    from infra.cli.commands import status as command
+
+    command.run(stack, watch=watch, as_json=as_json)
+
+
+@app.command()
+def apps(
+    *,
+    failing: Annotated[bool, typer.Option("--failing", help="Only apps whose attempts fail.")] = False,
+    paused: Annotated[bool, typer.Option("--paused", help="Only apps that are paused.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Only apps that are switched off.")] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """List the apps and how each stands.
+
+    An app is failing if its endpoint has strikes, or if today more attempts failed than succeeded in the
+    organisation that it belongs to. Several options list the apps of each.
+    """
+    from infra.cli.commands import apps as command
+
+    command.run(stack, failing=failing, paused=paused, off=off, as_json=as_json)
+
+
+@app.command(name="app")
+def show_app(app_id: AppId, *, as_json: Json = False, stack: StackName = "bellhop") -> None:
+    """Show an app.
+
+    Shows whether it is off or paused, since when, and its next trial; its strikes and limits, its installations,
+    its last seven days, and its transitions. `bellhop apps` lists all apps.
     """
     from infra.cli.commands import app as command
 
     command.run(stack, app_id, as_json=as_json)
+
+
+Since = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="How far back to look: 15m, 2d, at most 30d, or a time in UTC: 12:00, 2026-01-31T12:00.",
+    ),
+]
+
+
+@app.command()
+def event(
+    organization: Annotated[str, typer.Argument(metavar="ORGANISATION", help="Its slug.")],
+    event_id: Annotated[str, typer.Argument(metavar="EVENT", help="The event's id.")],
+    *,
+    since: Since = "1d",
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show what became of an event.
+
+    Shows who got it, with every attempt, who was skipped and why, and its dead letter if it is one. What failed or
+    waits is found at once; --since is for what was delivered at the first attempt, and for notify's log.
+    """
+    from infra.cli.commands import event as command
+
+    command.run(stack, organization, event_id, since=since, as_json=as_json)
+
+
+@app.command()
+def delivery(
+    delivery_id: Annotated[str, typer.Argument(metavar="DELIVERY", help="Its webhook-id, msg_...")],
+    *,
+    app_id: Annotated[
+        str | None,
+        typer.Option("--app", metavar="APP", help="Its app. By default deliver's log is searched for it."),
+    ] = None,
+    since: Since = "1d",
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show a delivery and every attempt.
+
+    Shows each request and response, and what comes next. Signatures and the app's own headers are masked. --app
+    and --since are for what was delivered at the first attempt: it has no record, and is looked for in the log.
+    """
+    from infra.cli.commands import delivery as command
+
+    command.run(stack, delivery_id, app_id=app_id, since=since, as_json=as_json)
 
 
 @app.command()
@@ -36,22 +116,62 @@ def log(
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, metavar="NUMBER", help="At most this many attempts.")
     ] = 50,
-    since: Annotated[
-        str, typer.Option(metavar="TIME", help="How far back: 90s, 15m, 1h, 2d, at most 30d.")
-    ] = "1h",
+    since: Since = "1h",
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only attempts before that; written as for --since.")
+    ] = None,
     failures: Annotated[
         bool, typer.Option("--failures", help="Only attempts that failed and deliveries that wait.")
     ] = False,
+    event_id: Annotated[
+        str | None, typer.Option("--event", metavar="EVENT", help="Only this event, by its id or name.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help="Only responses with this status: 503, or 5xx.")
+    ] = None,
+    error: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only failures whose result has this: timeout, dns, http_4.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Also print what comes, until Ctrl-C.")] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
     """Show an app's attempts, and when the next is due.
 
-    The newest comes first. Times are UTC.
+    The newest comes first; with --follow the oldest, and with --json a line for each. Each attempt has its own
+    result; how its delivery stands now is said at the delivery's newest attempt. Times are UTC.
     """
+    from infra.cli.attempt_log import Wanted, read_status
     from infra.cli.commands import log as command
 
-    command.run(stack, app_id, limit=limit, since=since, failures=failures, as_json=as_json)
+    wanted = Wanted(failures, event_id, read_status(status), error)
+    command.run(stack, command.Asked(app_id, limit, since, until, wanted), follow=follow, as_json=as_json)
+
+
+@app.command()
+def tail(
+    *,
+    function: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only notify, deliver or health; can be repeated.")
+    ] = None,
+    text: Annotated[str, typer.Option(metavar="TEXT", help="Only lines with it, such as an id.")] = "",
+    level: Annotated[
+        str, typer.Option(metavar="LEVEL", help="Only lines as severe: debug, info, warning, error.")
+    ] = "info",
+    since: Since = "10m",
+    follow: Annotated[bool, typer.Option("--follow", help="Also print what comes, until Ctrl-C.")] = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Show what the functions log.
+
+    Joins the logs of notify, deliver and health, the oldest line first. Of Lambda's own lines it shows only those
+    about failures. With --json each line is JSON. Times are UTC.
+    """
+    from infra.cli.commands import tail as command
+
+    asked = command.read_asked(function or [], text, level)
+    command.run(stack, asked, since=since, follow=follow, as_json=as_json)
 
 
 @app.command()

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.menu.menu import Menu
 from infra.cli.options import AppId, Json, Rate, StackName, Yes
 
-app = typer.Typer()
+app = Menu()
 
 
 class Outcome(StrEnum):

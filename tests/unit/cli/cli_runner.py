@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
-from infra.cli import stack
+from infra.cli import log_lines, stack
 from infra.cli.main import app
 from infra.cli.registry import loading
 
@@ -21,7 +21,8 @@ class CloudFormation:
     def __init__(self, queue: str, queues: dict[str, str] | None = None) -> None:
         self.outputs = {output: model.Meta.table_name for model, output in stack.TABLES.items()}
         self.outputs |= dict.fromkeys(stack.QUEUES, queue) | (queues or {}) | {stack.SCHEDULE_GROUP: "default"}
-        self.dead_letter_queues: dict[str, str] = {}
+        self.outputs |= {output: f"logs-of-{name}" for name, output in log_lines.GROUPS.items()}
+        self.queue_urls: dict[str, str] = {}
         self.parameters = {"AllowHttp": "false", "AllowPrivateAddresses": "false", "AllowedPorts": "80,443"}
         self.parameters |= {
             "RetryDelaysSeconds": "5,60,86400",
@@ -35,18 +36,6 @@ class CloudFormation:
             "UnsubscribeUrl": "",
         }
 
-    def get_paginator(self, operation: str) -> "CloudFormation":
-        assert operation == "list_stack_resources"
-        return self
-
-    def paginate(self, StackName: str) -> list[dict[str, Any]]:  # noqa: N803 - as boto3 has it
-        kind = "AWS::SQS::Queue"
-        found = [
-            {"LogicalResourceId": name, "ResourceType": kind, "PhysicalResourceId": url}
-            for name, url in self.dead_letter_queues.items()
-        ]
-        return [{"StackResourceSummaries": found}]
-
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         if StackName != "bellhop":
             message = f"Stack with id {StackName} does not exist"
@@ -54,6 +43,16 @@ class CloudFormation:
         outputs = [{"OutputKey": k, "OutputValue": v} for k, v in self.outputs.items()]
         parameters = [{"ParameterKey": k, "ParameterValue": v} for k, v in self.parameters.items()]
         return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": outputs, "Parameters": parameters}]}
+
+    def get_paginator(self, operation: str) -> "CloudFormation":
+        assert operation == "list_stack_resources"
+        return self
+
+    def paginate(self, StackName: str) -> list[dict[str, Any]]:  # noqa: N803
+        kind = {"ResourceType": "AWS::SQS::Queue", "StackName": StackName}
+        urls = self.queue_urls.items()
+        found = [kind | {"LogicalResourceId": name, "PhysicalResourceId": url} for name, url in urls]
+        return [{"StackResourceSummaries": found}]
 
 
 def bellhop(*arguments: object, stdin: str | None = None, columns: int = 200) -> Result:

@@ -14,8 +14,8 @@ from botocore.client import BaseClient
 from bellhop.attempts import Attempt
 from bellhop.index_keys import FURTHER_KEYS
 from bellhop.successes import Delivered, Row, SuccessLog
-from infra.cli import minute_packs
-from infra.cli.commands import log
+from infra.cli import attempt_log, delivered, minute_packs
+from infra.cli.delivered import AHEAD
 from infra.cli.minute_packs import MinutePack
 from tests.support.endpoint import log_rows
 from tests.unit.formats.samples import Sample, item
@@ -60,7 +60,7 @@ def pack_as_0_1_0(at: datetime, *rows: Row) -> None:
 
 
 def shown(back: timedelta = 30 * DAY, limit: int = 10_000, app: str = "bot") -> list[datetime]:
-    return [entry.at for entry in log.read(app, NOW, back, limit).entries]
+    return [entry.at for entry in attempt_log.read(app, NOW - back, NOW + AHEAD, limit).entries]
 
 
 def test_thirty_days_of_an_idle_app_among_busy_ones_are_a_few_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,8 @@ def test_what_0_1_0_packed_is_shown_among_what_is_packed_now(monkeypatch: pytest
 def test_the_sample_that_0_1_0_wrote_is_shown() -> None:
     written = item(Sample("0.1.0", "successes").written)
     MinutePack.from_raw_data(written).save()
-    found = log.read("pager", datetime(2026, 11, 23, 13, 0, tzinfo=UTC), DAY, 10)
+    now = datetime(2026, 11, 23, 13, 0, tzinfo=UTC)
+    found = attempt_log.read("pager", now - DAY, now, 10)
     assert [(entry.event_id, entry.result) for entry in found.entries] == [("ev1", "http_500")]
 
 
@@ -149,3 +150,25 @@ def test_where_0_1_0_packed_much_its_minutes_are_read_as_ever(monkeypatch: pytes
 def test_a_page_that_was_listed_before_its_process_died_shows_nothing() -> None:
     Delivered("app#bot", "2026-03-01T12#gone", expires_at=0).save()
     assert shown() == []
+
+
+def test_deliveries_of_several_apps_are_found_and_each_page_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = SuccessLog("process", timedelta(0))
+    rows = []
+    for app in ("pager", "board"):
+        names = {"app": app, "event_id": "e", "event": "issue.created", "delivery_id": f"msg_{app}"}
+        rows.append(Attempt(1, NOW, 5, "request", "http_200", 200).row() | names)
+    log_rows(log, rows, NOW)
+    wanted = {"msg_pager": "pager", "msg_board": "board", "msg_other": "board"}
+    with counted(monkeypatch) as reads:
+        found = delivered.find(wanted, NOW - HOUR, NOW)
+    assert set(found.rows) == {"msg_pager", "msg_board"}
+    assert found.complete
+    assert reads == ["Query"] * 3  # the list of each app, and the one page that both have
+
+
+def test_a_delivery_is_not_taken_for_one_of_another_app() -> None:
+    names = {"app": "pager", "event_id": "e", "event": "issue.created", "delivery_id": "msg_1"}
+    row = Attempt(1, NOW, 5, "request", "http_200", 200).row() | names
+    log_rows(SuccessLog("process", timedelta(0)), [row], NOW)
+    assert not delivered.find({"msg_1": "board"}, NOW - HOUR, NOW).rows

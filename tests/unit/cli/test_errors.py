@@ -29,7 +29,7 @@ def test_a_fault_of_aws_is_explained_without_a_traceback(
         raise error
 
     monkeypatch.setattr(stack, "find", fail)
-    result = CliRunner().invoke(app, ["app"])
+    result = CliRunner().invoke(app, ["apps"])
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
     assert expected in result.stderr

@@ -222,3 +222,26 @@ def test_explaining_changes_nothing() -> None:
 def test_an_unknown_app_is_named() -> None:
     register()
     assert "did you mean pager?" in refused("explain", "pagr")
+
+
+def test_an_app_that_is_paused_is_not_called_sound_and_says_when_its_next_trial_is() -> None:
+    register()
+    now = datetime.now(UTC).timestamp()
+    Circuit("pager", generation=1, paused_since=now - 1_800, next_trial_at=now + 600).save()
+    shown = succeed("explain", "pager")
+    assert "circuit    paused since" in shown
+    assert "next trial in 9 min" in shown
+    assert "in acme: paused, not near a limit yet" in shown
+    assert "sound" not in shown
+    assert "paused for 30 min" in shown
+    assert "under 1%" in shown
+
+
+def test_an_app_that_a_person_switched_off_is_not_said_to_be_pinged() -> None:
+    register(auto_enable=True)
+    switch_off(actor="operator:ada", evidence=EVIDENCE | {"rule": "operator", "reason": "asked"})
+    for command in ("explain", "app"):
+        shown = succeed(command, "pager")
+        assert "by operator:ada" in shown
+        assert "is pinged" not in shown
+        assert "a person switches it on" in shown

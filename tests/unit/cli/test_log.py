@@ -8,7 +8,10 @@ from bellhop import attempts
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.deliveries import Delivery
 from bellhop.successes import Row, SuccessLog
-from infra.cli.commands import log
+from infra.cli import attempt_log
+from infra.cli.attempt_log import Log, Wanted
+from infra.cli.delivered import AHEAD
+from infra.cli.errors import CommandError
 from tests.support.endpoint import log_rows
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
@@ -39,11 +42,11 @@ def failed(number: int, at: datetime, state: str = RETRYING, **fields: Any) -> N
     attempts.open_record(delivery(number), NextState(state, attempt=attempt(at, **fields)), at)
 
 
-def read(back: timedelta = HOUR, limit: int = 50, *, failures: bool = False) -> log.Log:
-    return log.read("bot", NOW, back, limit, failures=failures)
+def read(back: timedelta = HOUR, limit: int = 50, *, failures: bool = False) -> Log:
+    return attempt_log.read("bot", NOW - back, NOW + AHEAD, limit, Wanted(failures))
 
 
-def ids(read: log.Log) -> list[str]:
+def ids(read: Log) -> list[str]:
     return [entry.event_id for entry in read.entries]
 
 
@@ -71,7 +74,7 @@ def test_every_attempt_of_a_delivery_is_an_entry() -> None:
     found = read()
     assert [(entry.number, entry.result, entry.state) for entry in found.entries] == [
         (2, "http_200", "delivered"),
-        (1, "http_500", "delivered"),
+        (1, "http_500", None),
     ]
     assert [entry.number for entry in read(failures=True).entries] == [1]
 
@@ -145,3 +148,30 @@ def test_a_response_is_its_first_line_with_nothing_that_a_terminal_obeys() -> No
     failed(1, NOW, response="\r\n \x1b[31m<b>\u202e down [red]\nsecond")
     (entry,) = read().entries
     assert entry.response == "\\x1b[31m<b>\\u202e down [red]"
+
+
+def wanted(**asked: Any) -> list[str]:
+    return ids(attempt_log.read("bot", NOW - HOUR, NOW, 50, Wanted(**asked)))
+
+
+def test_only_the_entries_are_read_that_are_wanted() -> None:
+    failed(1, NOW - timedelta(minutes=5))
+    attempts.open_record(delivery(2), NextState(EXHAUSTED, attempt=timed_out(NOW)), NOW)
+    pack(NOW, succeeded(NOW, 3))
+    assert wanted(event="e-3") == ["e-3"]
+    assert wanted(status="500") == ["e-1"]
+    assert wanted(status="5xx") == ["e-1"]
+    assert wanted(status="2xx") == ["e-3"]
+    assert wanted(error="timeout") == ["e-2"]
+    assert wanted(error="http_5") == ["e-1"]
+    assert wanted(failures=True, event="issue.created") == ["e-2", "e-1"]
+
+
+def timed_out(at: datetime) -> Attempt:
+    return Attempt(1, at, 10_000, "request", "timeout")
+
+
+@pytest.mark.parametrize("text", ["", "50", "5x", "600", "5000", "\u0665xx"])
+def test_what_is_no_status_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match="--status"):
+        attempt_log.read_status(text)

@@ -1,12 +1,14 @@
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from bellhop import attempts
 from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, NextState
+from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
-from tests.unit.cli.cli_runner import EXAMPLE, refused, succeed
+from tests.unit.cli.cli_runner import EXAMPLE, bellhop, refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
@@ -47,5 +49,39 @@ def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> No
 
 def test_log_of_an_unknown_app_suggests_the_one_that_was_meant() -> None:
     succeed("apply", EXAMPLE, "--yes")
-    assert refused("log", "pagr") == "error: no app 'pagr': did you mean pager? `bellhop app` lists them\n"
+    assert refused("log", "pagr") == "error: no app 'pagr': did you mean pager? `bellhop apps` lists them\n"
     assert "write 90s" in refused("log", "pager", "--since", "soon")
+
+
+def test_log_follows_and_shows_each_attempt_once_until_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    slept = list[float]()
+
+    def fail(number: int) -> None:
+        now = datetime.now(UTC)
+        delivery = Delivery(f"msg_{number}", "e-1", "issue.created", "pager", "4501", "i", b"{}")
+        failed = Attempt(1, now, 31, "r", "http_500", 500)
+        attempts.open_record(delivery, NextState(RETRYING, now.timestamp() + 60, failed), now)
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        fail(len(slept))
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    fail(0)
+    result = bellhop("log", "pager", "--follow", "--json")
+    assert result.exit_code == 0
+    shown = [json.loads(line)["delivery_id"] for line in result.stdout.splitlines()]
+    assert shown == ["msg_0", "msg_1", "msg_2"]
+
+
+def test_log_says_that_the_app_is_paused_until_when() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    now = datetime.now(UTC).timestamp()
+    Circuit("pager", generation=1, paused_since=now - 60, next_trial_at=now + 1_000).save()
+    shown = succeed("log", "pager")
+    assert "pager is paused since" in shown
+    assert "next trial in 16 min" in shown
+    assert json.loads(succeed("log", "pager", "--json"))["circuit"]["condition"] == "paused"

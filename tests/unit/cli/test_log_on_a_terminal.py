@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from infra.cli.commands.log import Entry, Log, print_log
+from infra.cli.attempt_log import Entry, Log, Wanted
+from infra.cli.commands.log import Asked, print_log
 
 DELIVERY = "msg_" + "0123456789abcdef" * 2
 EVENT = "8f14e45f-" * 4 + "end"
@@ -17,7 +18,8 @@ def shown(width: int) -> list[str]:
     waits = Entry(
         now, 2, "http_500", 31, 500, "it is broken", "issue.created", EVENT, DELIVERY, "retrying", "r", due
     )
-    print_log("pager", Log((waits,), now - timedelta(hours=1), complete=True), Console(file=written, width=width))
+    asked = Asked("pager", 50, "1h", None, Wanted())
+    print_log(Log((waits,), now - timedelta(hours=1), complete=True), asked, Console(file=written, width=width))
     return written.getvalue().splitlines()
 
 
@@ -28,8 +30,8 @@ def test_ids_and_the_next_attempt_are_whole_at_any_width(width: int) -> None:
         assert sum(part in line for line in written) == 1, part
 
 
-def test_an_attempt_takes_three_short_lines_on_a_narrow_terminal_and_one_on_a_wide_one() -> None:
+def test_an_attempt_takes_a_few_short_lines_on_a_narrow_terminal_and_one_on_a_wide_one() -> None:
     narrow = shown(80)
-    assert len(narrow) == 3 + 1
-    assert max(map(len, narrow)) <= 100
+    assert len(narrow) == 5 + 1
+    assert max(map(len, narrow)) <= 80
     assert len(shown(170)) == 1 + 1 + 1

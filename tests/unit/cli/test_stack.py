@@ -11,10 +11,10 @@ def test_a_stack_that_is_not_there_or_not_ready_is_an_error_with_the_way_out(
     cloudformation: CloudFormation,
 ) -> None:
     assert "no stack 'other' at region eu-west-1: deploy it with `make deploy`" in refused(
-        "app", "--stack", "other"
+        "apps", "--stack", "other"
     )
     del cloudformation.outputs["AuditTable"]
-    assert "has no output AuditTable" in refused("app")
+    assert "has no output AuditTable" in refused("apps")
 
 
 def test_a_stack_from_before_there_were_these_queues_is_named(cloudformation: CloudFormation) -> None:

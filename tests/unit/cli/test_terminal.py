@@ -1,9 +1,14 @@
-from datetime import timedelta
+import io
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from infra.cli.errors import CommandError
-from infra.cli.terminal import read_duration
+from infra.cli.terminal import labelled, line, read_duration, read_moment, table
+
+NOW = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)
+MONTH = timedelta(days=30)
 
 
 @pytest.mark.parametrize(
@@ -25,3 +30,67 @@ def test_no_time_at_all_is_a_duration_only_where_it_makes_sense() -> None:
     assert read_duration("--overlap", "0h", timedelta(days=7), zero=True) == timedelta(0)
     with pytest.raises(CommandError, match="--overlap 8d is too long: at most 7d"):
         read_duration("--overlap", "8d", timedelta(days=7), zero=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("15m", datetime(2026, 11, 27, 12, 15, tzinfo=UTC)),
+        ("12:00", datetime(2026, 11, 27, 12, 0, tzinfo=UTC)),
+        ("12:29:59", datetime(2026, 11, 27, 12, 29, 59, tzinfo=UTC)),
+        ("12:31", datetime(2026, 11, 26, 12, 31, tzinfo=UTC)),
+        ("2026-11-20", datetime(2026, 11, 20, tzinfo=UTC)),
+        ("2026-11-20T08:15", datetime(2026, 11, 20, 8, 15, tzinfo=UTC)),
+        ("2026-11-20 08:15:30", datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)),
+        ("2026-11-20T08:15:30Z", datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_so_long_ago_or_a_time_of_day_that_is_past_or_a_date(text: str, expected: datetime) -> None:
+    assert read_moment("--since", text, NOW, MONTH) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("noon", "is not a time: write 90s"),
+        ("25:00", "is not a time"),
+        ("2026-11-28", "is in the future: it is 2026-11-27 12:30 UTC"),
+        ("2026-01-01", "is too long ago: at most 30d"),
+        ("31d", "is too long: at most 30d"),
+    ],
+)
+def test_what_is_no_moment_is_refused(text: str, why: str) -> None:
+    with pytest.raises(CommandError, match=f"--since .*{why}"):
+        read_moment("--since", text, NOW, MONTH)
+
+
+def on_a_terminal(width: int) -> tuple[Console, io.StringIO]:
+    written = io.StringIO()
+    return Console(file=written, width=width), written
+
+
+def test_a_line_goes_on_below_between_words_at_its_indent() -> None:
+    console, written = on_a_terminal(30)
+    labelled(console, "circuit", "paused since noon; next trial in 4 s")
+    line(console, "    msg_" + "0" * 32)
+    assert written.getvalue().splitlines() == [
+        "    circuit    paused since",
+        "               noon; next",
+        "               trial in 4 s",
+        "    msg_" + "0" * 32,
+    ]
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 140])
+def test_no_word_of_a_table_is_ever_broken(width: int) -> None:
+    console, written = on_a_terminal(width)
+    app, hook = "backend-board-of-acme", "backend-board-at-acme-hook"
+    table(console, ("app", "installation", "events"), [(app, hook, "issue.created, issue.resolved")])
+    for word in (app, hook, "issue.created,", "issue.resolved"):
+        assert word in written.getvalue().split()
+
+
+def test_a_pipe_gets_each_line_whole() -> None:
+    written = io.StringIO()
+    line(Console(file=written, width=20, soft_wrap=True), "word " * 20)
+    assert len(written.getvalue().splitlines()) == 1

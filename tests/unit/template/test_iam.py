@@ -36,6 +36,7 @@ TRANSFORM = Arn("arn:aws:cloudformation:*:aws:transform/Serverless-2016-10-31")
 # Of actions that could be limited to a resource, and are not, why.
 UNLIMITED = {
     "cloudwatch:DescribeAlarms": "asked for all alarms of the stacks at once, by a prefix of their names",
+    "cloudwatch:GetMetricData": "only data sets of PromQL can be named, and these metrics are in none",
     "lambda:GetEventSourceMapping": "a mapping is named by a UUID that CloudFormation chooses",
     "sns:ListSubscriptionsByTopic": "the topic is whichever AlarmTopicArn names",
     "sns:GetTopicAttributes": "the same",

@@ -25,7 +25,7 @@ def stack(cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(queues, "WAIT_SECONDS", 0)
     for name, output in ORIGINS.items():
         made = sqs.create_queue(QueueName=f"{name}DeadLetters")["QueueUrl"]
-        cloudformation.dead_letter_queues[f"{name}DeadLetters"] = made
+        cloudformation.queue_urls[f"{name}DeadLetters"] = made
         cloudformation.outputs[output] = sqs.create_queue(QueueName=output)["QueueUrl"]
 
 
@@ -175,7 +175,7 @@ def test_they_are_exported_as_json_lines_with_the_message_as_it_is() -> None:
 
 
 def test_a_stack_without_such_a_queue_is_an_older_one(cloudformation: CloudFormation) -> None:
-    del cloudformation.dead_letter_queues["RetriesDeadLetters"]
+    del cloudformation.queue_urls["RetriesDeadLetters"]
     assert "has no queue RetriesDeadLetters" in refused("dead-letters", "list")
 
 

@@ -1,0 +1,288 @@
+"""bellhop event: what became of one event: who got it, who did not and why, and how each delivery stands."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+from rich.console import Console
+
+from bellhop import deliveries
+from bellhop.attempts import KEPT
+from bellhop.registry import App, Installation, Organization, find
+from bellhop.subscription import refusal
+from infra.cli import conditions, delivered, log_lines, stack, story, terminal
+from infra.cli.condition import Condition
+from infra.cli.doctor.looking import QUEUE, Deployed
+from infra.cli.errors import CommandError, denied_action
+from infra.cli.log_lines import Log, LogLine
+from infra.cli.status import queues
+from infra.cli.status.queues import DEAD_LETTERS, DeadLetter
+from infra.cli.story import Story
+from infra.cli.terminal import cell, labelled, line, state, table
+from infra.cli.text import utc
+
+AROUND = timedelta(hours=1)  # of what is known of an event's time: where else to look for the rest of it
+HIDDEN_SECONDS = 5  # dead letters that were looked at are hidden for so long, so that the next call has others
+LOOKS = 10  # at one dead-letter queue, each at ten messages
+
+NOT_NAMED = "the event was for other installations"
+ENQUEUED = "deliveries enqueued"  # notify's line that names installations
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An installation that got no delivery, and why: as notify logged it (`by_log`), or as registered now."""
+
+    installation_id: str
+    app_id: str
+    reason: str
+    by_log: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutLog:
+    """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
+
+    `unread` says why the log was not read.
+    """
+
+    at: datetime | None = None
+    name: str = ""
+    enqueued: frozenset[str] = frozenset()
+    skipped: Mapping[str, str] | None = None
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event. `unknown`: installations of which neither a delivery nor a reason against one is known."""
+
+    organization_id: str
+    event_id: str
+    since: datetime
+    log: FanOutLog
+    stories: Sequence[Story]
+    skipped: Sequence[Skipped]
+    unknown: Sequence[Installation]
+    dead: Sequence[tuple[str, DeadLetter]]
+    complete: bool
+    apps: Mapping[str, App]
+    conditions: Mapping[str, Condition]
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        """Its name, such as issue.created; empty where nothing tells it."""
+        return self.log.name or next((each.event for each in self.stories), "")
+
+
+def run(stack_name: str, organization_id: str, event_id: str, *, since: str, as_json: bool) -> None:
+    """Read what became of the event, print it."""
+    found = stack.find(stack_name)
+    stack.bind(found)
+    now = datetime.now(UTC)
+    begin = terminal.read_moment("--since", since, now, KEPT)
+    view = read(Deployed(found, "", stack.client), organization_id, event_id, begin, now)
+    if as_json:
+        terminal.print_json(document(view))
+    else:
+        _print(view, terminal.console())
+
+
+def read(deployed: Deployed, organization_id: str, event_id: str, since: datetime, now: datetime) -> EventView:
+    """What became of an event.
+
+    Raises:
+        CommandError: there is no such organisation.
+    """
+    if find(Organization, organization_id) is None:
+        raise CommandError(f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps")
+    installed = {each.installation_id: each for each in Installation.query(organization_id)}
+    ids = {deliveries.delivery_id(organization_id, event_id, name): name for name in installed}
+    stories = story.read_records([*ids]) if ids else {}
+    began = min((each.began for each in stories.values()), default=None)
+    begin, end = (began - AROUND, min(began + AROUND, now)) if began else (since, now)
+    log = _read_log(deployed, organization_id, event_id, begin, end)
+    if log.at and not began:
+        begin, end = log.at - timedelta(minutes=1), min(log.at + AROUND, now)
+    # Whom notify named as skipped got nothing, and is not looked for.
+    wanted = {
+        key: installed[name].app_id
+        for key, name in ids.items()
+        if key not in stories and name not in (log.skipped or {})
+    }
+    at_once = delivered.find(wanted, begin, end)
+    for key, row in at_once.rows.items():
+        stories[key] = story.of_success(row, organization_id, ids[key])
+    apps, conditions_now = conditions.read({each.app_id for each in installed.values()}, now)
+    name = log.name or next((each.event for each in stories.values()), "")
+    rest = [each for key, each in ((k, installed[n]) for k, n in ids.items()) if key not in stories]
+    skipped = list(_skipped(rest, name, log, apps))
+    known = {each.installation_id for each in skipped}
+    unknown = [each for each in rest if each.installation_id not in known]
+    return EventView(
+        organization_id,
+        event_id,
+        begin,
+        log,
+        sorted(stories.values(), key=lambda each: (each.began, each.app_id)),
+        skipped,
+        unknown,
+        tuple(_dead(deployed, event_id, set(ids))) if unknown or not stories else (),
+        at_once.complete,
+        apps,
+        conditions_now,
+        now,
+    )
+
+
+def document(view: EventView) -> dict[str, Any]:
+    """The event as JSON."""
+    return {
+        "organization_id": view.organization_id,
+        "event_id": view.event_id,
+        "event": view.name or None,
+        "fanned_out_at": view.log.at.isoformat() if view.log.at else None,
+        "deliveries": [
+            each.document(view.apps.get(each.app_id), view.conditions.get(each.app_id), view.now)
+            for each in view.stories
+        ],
+        "skipped": [
+            {
+                "installation_id": each.installation_id,
+                "app_id": each.app_id,
+                "reason": each.reason,
+                "logged": each.by_log,
+            }
+            for each in view.skipped
+        ],
+        "unknown": [{"installation_id": each.installation_id, "app_id": each.app_id} for each in view.unknown],
+        "dead_letters": [
+            {"queue": queue, "reason": letter.reason, "about": letter.about} for queue, letter in view.dead
+        ],
+        "looked_since": view.since.isoformat(timespec="seconds"),
+        "complete": view.complete,
+    }
+
+
+def _read_log(
+    deployed: Deployed, organization_id: str, event_id: str, since: datetime, until: datetime
+) -> FanOutLog:
+    try:
+        log = Log(deployed.client("logs"), deployed.stack.outputs)
+        found = log.read(["notify"], since, until + AROUND, log_lines.quoted(event_id))
+    except ClientError as error:
+        action = denied_action(error)
+        if action is None:
+            raise
+        return FanOutLog(unread=f"you may not {action}")
+    return fan_out(found, organization_id, event_id)
+
+
+def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> FanOutLog:
+    """What notify's lines say of an event."""
+    at, name, enqueued, skipped = None, "", set[str](), dict[str, str]()
+    for each in lines:
+        fields = each.fields
+        for record in fields.get("events", []) if each.message == ENQUEUED else []:
+            if (record["event_id"], record["organization_id"]) == (event_id, organization_id):
+                at, name = at or each.at, record["event"]
+                enqueued |= set(record["installations"])
+        if (fields.get("event_id"), fields.get("organization_id")) == (event_id, organization_id):
+            at, name = at or each.at, name or fields.get("event_name", "")
+            for reason, names in fields.get("skipped", {}).items():
+                skipped |= dict.fromkeys(names, reason)
+    return FanOutLog(at, name, frozenset(enqueued), skipped)
+
+
+def _skipped(
+    rest: Iterable[Installation], name: str, log: FanOutLog, apps: Mapping[str, App]
+) -> Iterator[Skipped]:
+    for each in rest:
+        key, logged = each.installation_id, log.skipped or {}
+        if key in logged:
+            yield Skipped(key, each.app_id, logged[key], by_log=True)
+        elif key not in log.enqueued and name:
+            # Which project the event had is not known here, so that this may say nothing.
+            only = each.projects[0] if each.projects else None
+            reason = refusal(name, only, each, apps.get(each.app_id))
+            if reason or log.at:
+                yield Skipped(key, each.app_id, reason or NOT_NAMED, by_log=not reason)
+
+
+def _dead(deployed: Deployed, event_id: str, delivery_ids: set[str]) -> Iterator[tuple[str, DeadLetter]]:
+    """The dead letters about the event or its deliveries, as far as they can be looked through."""
+    sqs = deployed.client("sqs")
+    urls = {name: url for name, url in deployed.physical_ids(QUEUE).items() if name.endswith(DEAD_LETTERS)}
+    for depth in queues.read(sqs, urls, {}):
+        seen = set[str]()
+        for _ in range(min(LOOKS, -(-depth.waiting // queues.LOOKED_AT))):
+            letters = queues.peek(sqs, urls[depth.name], hidden_seconds=HIDDEN_SECONDS)
+            for letter in letters:
+                about = any(text in letter.body for text in (f'"{event_id}"', *delivery_ids))
+                if about and letter.body not in seen:
+                    seen.add(letter.body)
+                    yield depth.name, letter
+
+
+def _print(view: EventView, console: Console) -> None:
+    when = f", fanned out {utc(view.log.at)} UTC" if view.log.at else ""
+    line(
+        console,
+        f"{view.event_id} of {view.organization_id}: {view.name or 'an event of unknown name'}{when}",
+        "bold",
+    )
+    for each in view.stories:
+        _print_story(each, view, console)
+    rows = [(each.installation_id, each.app_id, _reason(each)) for each in view.skipped]
+    if rows:
+        line(console, f"Skipped ({len(rows)}):", "bold")
+    table(console, ("installation", "app", "because"), rows)
+    for queue, letter in view.dead:
+        line(console, f"Dead letter in {queue}: {letter.reason or letter.about}", "red")
+    for text in _not_known(view):
+        line(console, text, "yellow")
+    number = len(view.stories)
+    line(console, f"{number} deliver{'y' if number == 1 else 'ies'}, {len(rows)} skipped.", "bold")
+    if view.stories:
+        example = view.stories[-1]
+        line(console, f"Next: bellhop delivery {example.delivery_id} --app {example.app_id}")
+
+
+def _print_story(each: Story, view: EventView, console: Console) -> None:
+    console.print(
+        cell(f"{each.app_id}  "), state(each.state), cell(f"  {each.delivery_id}"), sep="", soft_wrap=True
+    )
+    for row in each.attempts:
+        line(console, f"    {story.attempt_text(row)}", indent=8)
+    text = story.next_text(each, view.apps.get(each.app_id), view.conditions.get(each.app_id), view.now)
+    if text:
+        labelled(console, "next", text)
+
+
+def _reason(each: Skipped) -> str:
+    return each.reason if each.by_log else f"{each.reason}, as it is registered now"
+
+
+def _not_known(view: EventView) -> Iterator[str]:
+    names = ", ".join(f"{each.installation_id} ({each.app_id})" for each in view.unknown)
+    since = f"{utc(view.since)} UTC"
+    if names:
+        waits = [each.installation_id for each in view.unknown if each.installation_id in view.log.enqueued]
+        if waits:
+            yield f"Enqueued, and neither failed nor delivered yet, or its log has expired: {', '.join(waits)}."
+        yield (
+            f"Not known of {names}: nothing failed or was parked in the last {KEPT.days} days, and nothing was "
+            f"delivered since {since}. Further back: --since 7d."
+        )
+    if not view.complete:
+        yield f"The delivery log since {since} was not read to its end: name a later time with --since."
+    if view.log.unread:
+        yield f"notify's log was not read: {view.log.unread}."
+    if not view.stories and not view.dead and not view.log.at:
+        yield (
+            f"Nothing tells that this event arrived since {since}: it was never published, is still in its queue, "
+            f"or is older. What failed is kept {KEPT.days} days, functions' logs as LogRetentionDays says."
+        )

@@ -1,0 +1,106 @@
+"""bellhop tail: what the functions log, joined, as lines that a person can read."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from bellhop.text import printable
+from infra.cli import log_lines, stack, terminal
+from infra.cli.errors import CommandError
+from infra.cli.log_lines import GROUPS, Log, LogLine
+from infra.cli.terminal import line
+
+LONGEST = timedelta(days=30)
+EVERY = 2.0  # seconds between two looks of --follow
+LATE = timedelta(seconds=60)  # by which CloudWatch may show a line late
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red", "LAMBDA": "red"}
+_LONG = 300  # characters of a field that are shown, such as a list of ids
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which lines are wanted: of these functions, with this text in them, at least as severe as `level`."""
+
+    functions: Sequence[str]
+    text: str
+    level: str
+
+    def wants(self, each: LogLine) -> bool:
+        """Whether a line is wanted. What Lambda itself says of a failure always is."""
+        if each.is_metrics or each.is_routine:
+            return False
+        return each.level not in LEVELS or LEVELS.index(each.level) >= LEVELS.index(self.level)
+
+
+def read_asked(functions: Sequence[str], text: str, level: str) -> Asked:
+    """What an operator asked for.
+
+    Raises:
+        CommandError: a function or level that there is not, or a text with quotes.
+    """
+    if unknown := [name for name in functions if name not in GROUPS]:
+        raise CommandError(f"--function {unknown[0]!r} is none of {', '.join(GROUPS)}")
+    if level.upper() not in LEVELS:
+        raise CommandError(f"--level {level!r} is none of {', '.join(name.lower() for name in LEVELS)}")
+    if '"' in text:
+        raise CommandError("--text has a quote, which CloudWatch cannot look for: leave it out")
+    return Asked(tuple(functions) or tuple(GROUPS), text, level.upper())
+
+
+def run(stack_name: str, asked: Asked, *, since: str, follow: bool, as_json: bool) -> None:
+    """Print the lines since then; with `follow` also those that come, until Ctrl-C."""
+    begin = terminal.read_moment("--since", since, datetime.now(UTC), LONGEST)
+    log = Log(stack.client("logs"), stack.find(stack_name).outputs)
+    console, seen = terminal.console(), set[str]()
+    try:
+        while True:
+            now = datetime.now(UTC)
+            found = log.read(asked.functions, begin, now, log_lines.quoted(asked.text) if asked.text else "")
+            for each in found:
+                if each.key not in seen and asked.wants(each):
+                    _print(each, console, as_json=as_json)
+            seen |= {each.key for each in found}
+            if not follow:
+                return
+            begin = max(begin, now - LATE)
+            time.sleep(EVERY)
+    except KeyboardInterrupt:  # which is how it ends, so it is no error
+        return
+
+
+def document(each: LogLine) -> dict[str, Any]:
+    """A line as JSON."""
+    names = {"at": each.at.isoformat(timespec="milliseconds"), "function": each.function, "level": each.level}
+    return names | {"message": each.message} | dict(each.fields)
+
+
+def _print(each: LogLine, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        terminal.print_json_line(document(each))
+        return
+    at = f"{each.at:%Y-%m-%d %H:%M:%S}.{each.at.microsecond // 1000:03d}"
+    level = "" if each.level == "INFO" else f"{each.level} "
+    shown = Text.assemble(
+        (f"{at} ", "dim"),
+        f"{each.function:<8}",
+        (printable(f"{level}{each.message}"), _STYLES.get(each.level, "")),
+        (printable(_fields_text(each.fields)), "dim"),
+    )
+    line(console, shown, indent=4)
+
+
+def _fields_text(fields: Mapping[str, Any]) -> str:
+    return "".join(f"  {name}={_value(value)}" for name, value in fields.items() if value not in (None, ""))
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."

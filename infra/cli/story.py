@@ -1,0 +1,174 @@
+"""The story of one delivery: its attempts, how it stands, what comes next; from its record or the delivery log."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bellhop.attempts import (
+    DELIVERED,
+    EXHAUSTED,
+    PARKED,
+    RETRYING,
+    STOPPED,
+    WITHDRAWN,
+    DeliveryRecord,
+)
+from bellhop.deliveries import Delivery
+from bellhop.registry import DISABLED, App
+from bellhop.successes import Row
+from deliver.attempt import signing
+from deliver.attempt.signing import Keys
+from infra.cli.condition import Condition
+from infra.cli.registry.headers import MASK
+from infra.cli.text import duration, first_line, iso_time, stored_time, unix_time
+
+SIGNATURES = ("Sentry-Hook-Signature", "webhook-signature")
+_WITHOUT_BODY = [
+    *("delivery_id", "app_id", "created_at", "organization_id", "installation_id", "event_id", "event", "state"),
+    *("attempts_made", "next_attempt_at", "attempts", "expires_at"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A delivery as far as it is known. `began`: when its record was written, or its one attempt was made.
+
+    `attempts` are rows as the log keeps them, the oldest first. `at_once`: it was delivered by its first attempt,
+    and the log has that alone. `next_attempt_at` and `expires_at` are Unix seconds, 0 where there is none.
+    """
+
+    delivery_id: str
+    app_id: str
+    organization_id: str
+    installation_id: str
+    event: str
+    event_id: str
+    state: str
+    began: datetime
+    attempts: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    next_attempt_at: float = 0.0
+    expires_at: float = 0.0
+    at_once: bool = False
+
+    def document(self, app: App | None, condition: Condition | None, now: datetime) -> dict[str, Any]:
+        """As JSON."""
+        names = ("delivery_id", "app_id", "organization_id", "installation_id", "event", "event_id", "state")
+        due = self.next_attempt_at if self.state == RETRYING else None
+        return {
+            **{name: getattr(self, name) for name in names},
+            "began": self.began.isoformat(timespec="milliseconds"),
+            "at_once": self.at_once,
+            "next_attempt_at": iso_time(due),
+            "next": next_text(self, app, condition, now),
+            "attempts": [dict(row) for row in self.attempts],
+        }
+
+
+def read_records(delivery_ids: Sequence[str]) -> dict[str, Story]:
+    """What the records say, of those deliveries that have one; without their bodies."""
+    found = DeliveryRecord.batch_get(list(delivery_ids), attributes_to_get=_WITHOUT_BODY)
+    return {record.delivery_id: of_record(record) for record in found}
+
+
+def of_record(record: DeliveryRecord) -> Story:
+    """The story that a record tells."""
+    names = ("delivery_id", "app_id", "organization_id", "installation_id", "event", "event_id", "state")
+    return Story(
+        **{name: getattr(record, name) for name in names},
+        began=datetime.fromisoformat(record.created_at.partition("#")[0]),
+        attempts=[dict(row) for row in record.attempts],
+        next_attempt_at=float(record.next_attempt_at),
+        expires_at=float(record.expires_at),
+    )
+
+
+def of_success(row: Row, organization_id: str = "", installation_id: str = "") -> Story:
+    """The story of what succeeded at once; the log does not name its organisation and installation."""
+    return Story(
+        delivery_id=row["delivery_id"],
+        app_id=row["app"],
+        organization_id=organization_id,
+        installation_id=installation_id,
+        event=row["event"],
+        event_id=row["event_id"],
+        state=DELIVERED,
+        began=datetime.fromisoformat(row["at"]),
+        attempts=[
+            {name: value for name, value in row.items() if name not in {"app", "delivery_id", "event", "event_id"}}
+        ],
+        at_once=True,
+    )
+
+
+def next_text(story: Story, app: App | None, condition: Condition | None, now: datetime) -> str:
+    """What comes next, and why it waits; empty where nothing does."""
+    if story.state == RETRYING:
+        wait = story.next_attempt_at - now.timestamp()
+        number = len(story.attempts) + 1
+        return (
+            f"attempt {number} in {duration(wait)}"
+            if wait > 0
+            else f"attempt {number} is due: {_why_late(app, condition)}"
+        )
+    if story.state == PARKED:
+        return _why_parked(story, app, condition)
+    texts = {
+        EXHAUSTED: f"nothing by itself; its retries are used up: bellhop resend {story.delivery_id}",
+        STOPPED: "nothing: the endpoint asked for no more, or its address is not allowed",
+        WITHDRAWN: "nothing: its installation is gone, or its hook does not want the event any more",
+    }
+    return texts.get(story.state, "")
+
+
+def attempt_text(row: Mapping[str, Any]) -> str:
+    """An attempt on a line."""
+    response = first_line(str(row.get("response", "")))
+    return f"attempt {int(row['n'])}  {stored_time(row['at'])}  {row['result']}  {int(row['ms'])} ms" + (
+        f"  {response}" if response else ""
+    )
+
+
+def request_headers(story: Story, row: Mapping[str, Any], own: Mapping[str, str] | None) -> dict[str, str]:
+    """The headers of an attempt's request, composed as deliver composes them; what is secret in them is masked.
+
+    `own` are the headers that the app has now: the log does not keep them.
+    """
+    delivery = Delivery(
+        story.delivery_id,
+        story.event_id,
+        story.event,
+        story.app_id,
+        story.organization_id,
+        story.installation_id,
+        b"",
+    )
+    at = int(datetime.fromisoformat(row["at"]).timestamp())
+    headers = signing.headers(delivery, Keys("", headers=own), row["request_id"], at)
+    hidden = {*SIGNATURES, *(own or {})}
+    return {name: MASK if name in hidden else value for name, value in headers.items()}
+
+
+def kept_text(story: Story) -> str:
+    """Until when it is known; empty where that is not known."""
+    return f"kept until {unix_time(story.expires_at)}" if story.expires_at else ""
+
+
+def _why_late(app: App | None, condition: Condition | None) -> str:
+    if app is None:
+        return "its app is not registered any more"
+    if app.state == DISABLED:
+        return f"{app.app_id} is off, so it will be parked"
+    if condition is not None and condition.paused_since is not None:
+        return f"{app.app_id} is {condition.text()}"
+    return "it is on its way, or waits for its app's rate"
+
+
+def _why_parked(story: Story, app: App | None, condition: Condition | None) -> str:
+    if app is None:
+        return "parked: its app is not registered any more"
+    if app.state == DISABLED:
+        return f"parked until {app.app_id} is switched on: bellhop explain {app.app_id}"
+    if condition is not None and condition.paused_since is not None:
+        return f"parked while {app.app_id} is {condition.text()}"
+    return f"parked, and {app.app_id} is on: it is being released, or waits for bellhop replay {story.app_id}"

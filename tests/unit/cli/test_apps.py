@@ -1,0 +1,29 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from bellhop.circuits import Circuit
+from bellhop.registry import DISABLED, App
+from tests.unit.cli.cli_runner import EXAMPLE, succeed
+
+pytestmark = pytest.mark.usefixtures("cloudformation")
+
+
+def test_every_app_is_listed_with_how_it_stands() -> None:
+    assert "Next: bellhop apply FILE" in succeed("apps")
+    succeed("apply", EXAMPLE, "--yes")
+    assert [each["app_id"] for each in json.loads(succeed("apps", "--json"))] == ["deploy-bot", "pager"]
+    assert "Deploy Bot" in succeed("apps")
+
+
+def test_only_those_are_listed_that_are_asked_for() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    now = datetime.now(UTC).timestamp()
+    Circuit("pager", generation=1, paused_since=now - 60, next_trial_at=now + 30).save()
+    App("deploy-bot").update(actions=[App.state.set(DISABLED)])
+    assert [each["app_id"] for each in json.loads(succeed("apps", "--paused", "--json"))] == ["pager"]
+    assert [each["app_id"] for each in json.loads(succeed("apps", "--off", "--json"))] == ["deploy-bot"]
+    assert len(json.loads(succeed("apps", "--off", "--paused", "--json"))) == 2
+    assert "0 of 2 apps failing." in succeed("apps", "--failing")
+    assert "paused since" in succeed("apps", "--paused")

@@ -1,0 +1,189 @@
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from bellhop import attempts
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
+from bellhop.circuits import Circuit
+from bellhop.deliveries import Delivery, delivery_id
+from bellhop.successes import SuccessLog
+from infra.cli import stack
+from tests.support.endpoint import log_rows
+from tests.support.fakes import app, installation, organization
+from tests.unit.cli.cli_runner import CloudFormation, refused, succeed
+
+
+class Logs:
+    """CloudWatch Logs with some lines in each group; knows quoted patterns."""
+
+    def __init__(self, **lines: list[dict[str, Any] | str]) -> None:
+        self.lines = lines
+        self.asked = list[dict[str, Any]]()
+
+    def get_paginator(self, operation: str) -> "Logs":
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+        self.asked.append(asked)
+        at = int(datetime.now(UTC).timestamp() * 1000)
+        lines = self.lines.get(asked["logGroupName"].removeprefix("logs-of-"), [])
+        texts = [each if isinstance(each, str) else json.dumps(each) for each in lines]
+        wanted = [text for text in texts if asked.get("filterPattern", "").strip('"') in text]
+        return [{"events": [{"timestamp": at, "eventId": text, "message": text} for text in wanted]}]
+
+
+@pytest.fixture
+def logs(cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch) -> Logs:
+    made, real = Logs(), stack.client
+    monkeypatch.setattr(stack, "client", lambda name: made if name == "logs" else real(name))
+    organization().save()
+    for name in ("pager", "board", "mute"):
+        app(app_id=name).save()
+        installation(installation_id=f"{name}-hook", app_id=name).save()
+    return made
+
+
+def webhook(name: str) -> str:
+    return delivery_id("acme", "e-1", f"{name}-hook")
+
+
+def delivery(name: str) -> Delivery:
+    return Delivery(webhook(name), "e-1", "issue.created", name, "acme", f"{name}-hook", b"{}")
+
+
+def fail(name: str, state: str, due: float = 0.0) -> None:
+    now = datetime.now(UTC)
+    failed = Attempt(1, now, 31, "request", "http_503", 503, "[red]down\x1b[0m")
+    attempts.open_record(delivery(name), NextState(state, due, failed), now)
+
+
+def deliver_at_once(name: str, at: datetime) -> None:
+    row = Attempt(1, at, 12, "request", "http_200", 200).row()
+    names = {"app": name, "event_id": "e-1", "event": "issue.created", "delivery_id": webhook(name)}
+    log_rows(SuccessLog("process", timedelta(0)), [row | names], at)
+
+
+@pytest.mark.usefixtures("logs")
+def test_an_event_shows_who_got_it_and_every_attempt() -> None:
+    fail("pager", EXHAUSTED)
+    deliver_at_once("board", datetime.now(UTC))
+    text = succeed("event", "acme", "e-1")
+    assert f"pager  exhausted  {webhook('pager')}" in text
+    assert "http_503  31 ms  [red]down\\x1b[0m" in text
+    assert f"bellhop resend {webhook('pager')}" in text
+    assert f"board  delivered  {webhook('board')}" in text
+    assert "Not known of mute-hook (mute)" in text
+    assert "2 deliveries, 0 skipped." in text
+
+
+def test_an_event_shows_who_was_skipped_as_notify_logged_it(logs: Logs) -> None:
+    fail("pager", EXHAUSTED)
+    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme"}
+    sent = event | {"event": "issue.created", "installations": ["pager-hook", "board-hook"]}
+    skipped = event | {"event_name": "issue.created", "skipped": {"project_not_allowed": ["mute-hook"]}}
+    logs.lines["notify"] = [
+        {"message": "deliveries enqueued", "events": [sent]},
+        {"message": "event fanned out, but not to every installation"} | skipped,
+        {"message": "deliveries enqueued", "events": [sent | {"organization_id": "other"}]},
+    ]
+    read = json.loads(succeed("event", "acme", "e-1", "--json"))
+    assert [(each["app_id"], each["reason"], each["logged"]) for each in read["skipped"]] == [
+        ("mute", "project_not_allowed", True)
+    ]
+    assert [each["app_id"] for each in read["unknown"]] == ["board"]
+    assert "Enqueued, and neither failed nor delivered yet" in succeed("event", "acme", "e-1")
+
+
+@pytest.mark.usefixtures("logs")
+def test_without_a_log_the_reasons_are_those_of_what_is_registered_now() -> None:
+    fail("pager", EXHAUSTED)
+    installation(installation_id="mute-hook", app_id="mute", events=["issue.resolved"]).save()
+    text = succeed("event", "acme", "e-1")
+    assert "event_not_in_hook, as it is registered now" in text
+
+
+@pytest.mark.usefixtures("logs")
+def test_what_waits_says_when_and_why() -> None:
+    now = datetime.now(UTC).timestamp()
+    fail("pager", RETRYING, now + 3_630)
+    attempts.open_record(delivery("board"), NextState(PARKED), datetime.now(UTC))
+    Circuit("board", generation=1, paused_since=now - 60, next_trial_at=now + 600).save()
+    text = succeed("event", "acme", "e-1")
+    assert "next       attempt 2 in 1 h" in text
+    assert "parked while board is paused since" in text
+    assert "next trial in 9 min" in text
+
+
+def test_an_event_that_is_a_dead_letter_is_found(logs: Logs, cloudformation: CloudFormation) -> None:
+    assert logs.asked == []
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    cloudformation.queue_urls = {"IssueEventsDeadLetters": url}
+    reason: Any = {"reason": {"DataType": "String", "StringValue": "is missing"}}
+    body = json.dumps({"event_id": "e-1", "organization_id": "acme"})
+    sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=reason)
+    sqs.send_message(QueueUrl=url, MessageBody=body.replace("e-1", "e-2"))
+    text = succeed("event", "acme", "e-1")
+    assert text.count("Dead letter in IssueEventsDeadLetters: is missing") == 1
+
+
+@pytest.mark.usefixtures("logs")
+def test_an_event_of_which_nothing_is_known_says_what_that_can_mean() -> None:
+    assert "Nothing tells that this event arrived since" in succeed("event", "acme", "e-9")
+    assert "no organisation 'acne'" in refused("event", "acne", "e-1")
+
+
+@pytest.mark.usefixtures("logs")
+def test_a_delivery_shows_each_request_with_what_is_secret_masked() -> None:
+    fail("pager", EXHAUSTED)
+    text = succeed("delivery", webhook("pager"))
+    assert f"webhook-id: {webhook('pager')}" in text
+    assert "Request-ID: request" in text
+    assert "webhook-signature: ****" in text
+    assert "Sentry-Hook-Signature: ****" in text
+    assert "response 503:" in text
+    assert "[red]down\\x1b[0m" in text
+    read = json.loads(succeed("delivery", webhook("pager"), "--json"))
+    assert read["attempts"][0]["request_headers"]["Sentry-Hook-Signature"] == "****"
+
+
+@pytest.mark.usefixtures("logs")
+def test_a_delivery_that_succeeded_at_once_is_found_by_its_app() -> None:
+    deliver_at_once("board", datetime.now(UTC))
+    assert "state      delivered" in succeed("delivery", webhook("board"), "--app", "board")
+    assert "no delivery" in refused("delivery", webhook("board"), "--app", "pager")
+
+
+def test_a_delivery_that_succeeded_at_once_is_found_by_delivers_log(logs: Logs) -> None:
+    deliver_at_once("board", datetime.now(UTC))
+    assert f"bellhop delivery {webhook('board')} --app APP --since 7d" in refused("delivery", webhook("board"))
+    row = ["board", "e-1", webhook("board"), 1, 200, 12]
+    logs.lines["deliver"] = [{"message": "delivered", "deliveries": [row]}]
+    assert f"{webhook('board')} to board" in succeed("delivery", webhook("board"))
+
+
+def test_tail_joins_the_logs_without_metrics_and_routine(logs: Logs) -> None:
+    logs.lines = {
+        "notify": [
+            {"level": "INFO", "message": "deliveries enqueued", "timestamp": "2026-11-27 12:00:00,001+0000"}
+        ],
+        "deliver": [
+            {"level": "WARNING", "message": "app paused", "app_id": "pager\x1b[31m"},
+            {"_aws": {}, "DeliverySucceeded": [1.0]},
+            "START RequestId: 1 Version: 2",
+            "REPORT RequestId: 1\tDuration: 1 ms",
+            "REPORT RequestId: 2\tDuration: 1 ms\tStatus: timeout",
+        ],
+    }
+    text = succeed("tail")
+    assert text.splitlines()[0] == "2026-11-27 12:00:00.001 notify  deliveries enqueued"
+    assert "WARNING app paused  app_id=pager\\x1b[31m" in text
+    assert "Status: timeout" in text
+    assert len(text.splitlines()) == 3
+    assert len(succeed("tail", "--level", "warning").splitlines()) == 2
+    assert json.loads(succeed("tail", "--function", "notify", "--json"))["message"] == "deliveries enqueued"
+    assert "none of notify, deliver, health" in refused("tail", "--function", "sweep")
