@@ -11,9 +11,9 @@ from health import transitions
 from health.messages import FollowUp
 from health.transitions import TransitionDependencies
 from infra.cli.registry import effects
+from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.effects import ChangedMeanwhileError
 from infra.cli.registry.loading import parse
-from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.plan import Plan
 from tests.support.fakes import NOW, Recorder
 from tests.unit.cli import cli_runner
