@@ -1,4 +1,4 @@
-"""JSON as text: an object's members as they were written, and how deep a text is nested.
+"""JSON as text: an object's members and an array's elements as they were written, and how deep a text is nested.
 
 To read a document and write it again changes it: `1e5` becomes `100000.0`, `\\u00e9` becomes `é`. What is passed
 on as it was written is cut out of the text instead.
@@ -36,6 +36,20 @@ def members(text: str) -> Iterator[Member]:
         start = _skip(text, _skip(text, name_end) + 1)  # past the colon
         _, end = _decode(text, start)
         yield Member(name, text[position:name_end], text[start:end])
+        position = _skip(text, end)
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+
+
+def elements(text: str) -> Iterator[tuple[int, str]]:
+    """The elements of the array that `text` is, each with where it begins, as they were written.
+
+    `text` is valid JSON.
+    """
+    position = _skip(text, _skip(text, 0) + 1)
+    while text[position] != "]":
+        _, end = _decode(text, position)
+        yield position, text[position:end]
         position = _skip(text, end)
         if text[position] == ",":
             position = _skip(text, position + 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef, SendMessageBatchResultTypeDef
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_ENTRIES = 10
@@ -89,9 +89,12 @@ class Queue:
 
     def offer(self, batch: Sequence[tuple[int, OutgoingMessage]]) -> set[int]:
         """Send what one SendMessageBatch may carry, once; return the numbers of the messages that SQS took."""
+        return {int(sent["Id"]) for sent in self.send_batch(batch).get("Successful", [])}
+
+    def send_batch(self, batch: Sequence[tuple[int, OutgoingMessage]]) -> "SendMessageBatchResultTypeDef":
+        """Send what one SendMessageBatch may carry, once; the response has the messages' numbers as their ids."""
         entries = [_entry(number, message) for number, message in batch]
-        response = self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
-        return {int(sent["Id"]) for sent in response.get("Successful", [])}
+        return self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
 
     def waiting(self) -> int:
         """About how many messages are due and not received yet."""

@@ -8,26 +8,37 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     EndpointConnectionError,
+    HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 from pynamodb.exceptions import PynamoDBException
 
 from bellhop.newer import UnknownKindError
 from bellhop.text import printable
 
 _CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
+_REGION = "set AWS_DEFAULT_REGION to a region such as eu-west-1"  # boto3 does not read AWS_REGION
+_ENDPOINT = "check the network, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL"
 _HINTS: dict[type[BotoCoreError], str] = {
     NoCredentialsError: _CREDENTIALS,
     PartialCredentialsError: _CREDENTIALS,
     ProfileNotFound: _CREDENTIALS,
     TokenRetrievalError: _CREDENTIALS,
-    NoRegionError: "set AWS_REGION",
-    EndpointConnectionError: "check the network, AWS_REGION and AWS_ENDPOINT_URL",
+    NoRegionError: _REGION,
+    InvalidRegionError: _REGION,
+    EndpointConnectionError: _ENDPOINT,
+    HTTPClientError: _ENDPOINT,
+    ParamValidationError: "correct the value",
 }
+# How the ValueError for a URL that is none begins: botocore's, and that of urllib.
+_INVALID_ENDPOINT = ("Invalid endpoint", "Invalid IPv6 URL")
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException"}
 _EXPIRED |= {"InvalidClientTokenId", "InvalidSignatureException"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
@@ -62,7 +73,16 @@ def explain(error: Exception) -> str | None:
         return _explain_refusal(error)
     if isinstance(error, BotoCoreError):
         hint = next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), "try again")
-        return f"{str(error).rstrip('.')}: {hint}"
+        return f"{' '.join(str(error).split()).rstrip('.')}: {hint}"
+    return _explain_endpoint(error)
+
+
+def _explain_endpoint(error: Exception) -> str | None:
+    """What to tell about an address that is none of AWS's."""
+    if isinstance(error, ResponseParserError):
+        return "what responds there is not AWS: correct AWS_ENDPOINT_URL, or unset it"
+    if isinstance(error, ValueError) and str(error).startswith(_INVALID_ENDPOINT):
+        return f"{error}: correct AWS_ENDPOINT_URL, a URL such as http://127.0.0.1:4566, and AWS_DEFAULT_REGION"
     return None
 
 

@@ -158,7 +158,7 @@ def _not_found(name: str) -> CommandError:
     where = os.environ.get("AWS_ENDPOINT_URL") or f"region {boto3.Session().region_name}"
     return CommandError(
         f"no stack {name!r} at {where}: deploy it with `make deploy`, or name another with --stack "
-        "or BELLHOP_STACK, or set AWS_REGION"
+        "or BELLHOP_STACK, or set AWS_DEFAULT_REGION"
     )
 
 

@@ -115,7 +115,8 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
             file = REGISTRY.format(org=tenant.organization, app=hook.app_id, url=hook.url, name=name)
             options = ("--yes", "--allow-http", "--allow-private-addresses", "--any-port")
             succeed("apply", "-", *options, stdin=file)
-        succeed("publish", "-", stdin=json.dumps(tenant.event("by-hand")))
+        assert "0 to update" in succeed("apply", "-", *options, stdin=succeed("export"))
+        succeed("publish", "-", "--wait", "1s", stdin=json.dumps(tenant.event("by-hand")))
         for command in ("log", "app", "explain", "mail show", "ping", "enable", "replay", "rotate-secret"):
             succeed(*command.split(), hook.app_id)
         for command in ("apps", "policy", "status", "tail"):

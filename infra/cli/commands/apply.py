@@ -12,7 +12,7 @@ from infra.cli.errors import CommandError
 from infra.cli.registry import effects, headers, loading
 from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.events import collapse
-from infra.cli.registry.plan import Change, Plan, PlanConflictError
+from infra.cli.registry.plan import Change, Plan
 from infra.cli.terminal import line
 from infra.cli.views import print_secret, secret_document
 
@@ -68,6 +68,8 @@ def document(plan: Plan, *, with_secrets: bool) -> dict[str, Any]:
     return {
         "changes": [_change_document(change) for change in plan.changes],
         "unchanged": plan.unchanged,
+        "takes_away": {change.spec.label: change.takes_away for change in _taking(plan)},
+        "notes": list(plan.notes),
         "stores_secrets_of": sorted(plan.secrets),
         "new_secrets": {app_id: secret_document(plan.secrets[app_id]) for app_id in shown},
     }
@@ -80,6 +82,10 @@ def print_plan(plan: Plan, console: Console) -> None:
     for app_id in plan.secrets:
         kind = "a new signing secret" if app_id in plan.generated else "the imported signing secret"
         line(console, f"+ {kind} for {app_id}", "green")
+    for change in _taking(plan):
+        line(console, f"Takes away from {change.spec.label}: {'; '.join(change.takes_away)}", "yellow")
+    for note in plan.notes:
+        line(console, f"Note: {note}", "yellow")
     created = sum(change.creates for change in plan.changes)
     updated = len(plan.changes) - created
     line(console, f"{created} to create, {updated} to update, {plan.unchanged} unchanged.", "bold")
@@ -88,8 +94,12 @@ def print_plan(plan: Plan, console: Console) -> None:
 def _plan(file: str, content: str, policy: EndpointPolicy) -> Plan:
     try:
         return effects.prepare(loading.parse(content, policy, os.environ))
-    except (RegistryFileError, PlanConflictError) as error:
+    except RegistryFileError as error:
         raise CommandError(*(f"{file}: {problem}" for problem in error.problems)) from None
+
+
+def _taking(plan: Plan) -> list[Change]:
+    return [change for change in plan.changes if change.takes_away]
 
 
 def _change_document(change: Change) -> dict[str, Any]:

@@ -1,94 +1,174 @@
 """bellhop publish: put issue events on the queue. All are valid, or none is sent."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
+import typer
 from rich.console import Console
 
-from bellhop.backoff import Backoff
-from bellhop.events import IssueEvent, MalformedEventError, parse
-from bellhop.queues import OutgoingMessage, Queue
-from infra.cli import files, stack, terminal
+from bellhop.client import Outcome, Publisher
+from bellhop.clock import utc_now
+from bellhop.events import IssueEvent
+from bellhop.text import printable
+from infra.cli import arrivals, destinations, errors, events_file, files, stack, terminal
+from infra.cli.arrivals import Arrival
+from infra.cli.destinations import Outlook
 from infra.cli.errors import CommandError
+from infra.cli.events_file import FileEvent
 from infra.cli.terminal import line, table
+from infra.cli.text import duration
 
-_BACKOFF_SECONDS = 0.2
+LONGEST_WAIT = timedelta(hours=1)
+ROWS = 20  # events that are listed; of more, their number
+INTERRUPTED = 130  # the exit status, as of a shell
+UNSEEN = "not seen yet"
 
-
-def run(stack_name: str, file: str, *, as_json: bool) -> None:
-    """Check every event, then send them all."""
-    events = read(files.read_text(file))
-    found = stack.find(stack_name)
-    send(events, found.queue(stack.EVENTS_QUEUE), Backoff(_BACKOFF_SECONDS))
-    published = [event for _, event in events]
-    if as_json:
-        terminal.print_json(
-            [
-                {"event_id": event.event_id, "organization_id": event.organization_id, "event": event.name}
-                for event in published
-            ]
-        )
-    else:
-        _print(published, terminal.console())
+_PROGRESS_SECONDS = 1.0
 
 
-def read(text: str) -> list[tuple[str, IssueEvent]]:
-    """The events in `text`, each with its own text: one JSON object, an array of them, or JSON lines.
+@dataclass
+class Sent:
+    """Which of the events are on the queue."""
 
-    Raises:
-        CommandError: some are malformed; it names each with its field and the reason.
-    """
-    events, problems = [], []
-    for place, document in _split(text):
-        try:
-            events.append((document, parse(document)))
-        except MalformedEventError as error:
-            problems.append(f"{place}{error}")
-    if problems:
-        raise CommandError(*problems)
+    total: int
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """How many are sent."""
+        return sum(outcome.sent for outcome in self.outcomes.values())
+
+    @property
+    def first_unsent(self) -> int:
+        """How many are sent before the first that is not."""
+        unsent = (n for n in range(self.total) if n not in self.outcomes or not self.outcomes[n].sent)
+        return next(unsent, self.total)
+
+
+def run(stack_name: str, file: str, *, wait: str | None, skip: int, as_json: bool) -> None:
+    """Check every event, warn of those that reach nobody, send them all, and watch them if asked to."""
+    longest = terminal.read_duration("--wait", wait, LONGEST_WAIT) if wait else None
+    every = events_file.read(files.read_text(file))
+    events = every[skip:]
     if not events:
-        raise CommandError("there is no event in it; see functions/bellhop/schema/issue-event.json")
-    return events
+        raise CommandError(f"--skip {skip} leaves none of {len(every)} events: all of them are sent already")
+    found = stack.find(stack_name)
+    stack.bind(found)
+    published = [each.event for each in events]
+    outlook = destinations.look(published)
+    for warning in destinations.warnings(published, outlook):
+        typer.echo(f"warning: {printable(warning)}", err=True)
+    since = utc_now()
+    publisher = Publisher(found.outputs[stack.EVENTS_QUEUE], stack.client("sqs"))
+    send(events, publisher, f"bellhop publish {file}", skip)
+    seen = {}
+    if longest:
+        seen = arrivals.watch(outlook.destinations, since, longest.total_seconds(), utc_now, time.sleep)
+    if as_json:
+        terminal.print_json(_documents(published, outlook, seen) if longest else list(map(_names, published)))
+        return
+    console = terminal.console()
+    if longest:
+        _print_arrivals(published, outlook, seen, utc_now(), console)
+    else:
+        _print(published, console)
+    hint = f" Next: bellhop log {outlook.apps[0]}" if outlook.apps else ""
+    line(console, f"{len(published):,} published.{hint}", "bold")
 
 
-def send(events: Sequence[tuple[str, IssueEvent]], queue: Queue, backoff: Callable[[int], None]) -> None:
-    """Send the events, each in the message group of its organisation.
+def send(
+    events: Sequence[FileEvent],
+    publisher: Publisher,
+    command: str,
+    skip: int = 0,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Send the events, and say how far it is when that takes longer than a second.
 
     Raises:
-        CommandError: SQS did not take some of them; the others are sent.
+        CommandError: SQS did not take some of them; it says how many are sent, and how to go on.
+        Exit: the operator interrupted it, and was told the same.
     """
-    messages = [OutgoingMessage(text, event.organization_id) for text, event in events]
-    unsent = queue.send_all(messages, backoff)
-    if unsent:
-        ids = ", ".join(events[position][1].event_id for position in sorted(unsent))
-        raise CommandError(f"SQS did not take {len(unsent)} of {len(events)} events: publish {ids} again")
-
-
-def _print(events: Iterable[IssueEvent], console: Console) -> None:
-    rows = [(event.event_id, event.name, event.organization_id) for event in events]
-    table(console, ("event id", "event", "organisation"), rows)
-    line(console, f"{len(rows)} published. Next: bellhop log APP", "bold")
-
-
-def _split(text: str) -> Iterator[tuple[str, str]]:
-    """Where each event stands, and its text. What is not JSON at all is passed on for the parser to refuse."""
-    if not text.strip():
-        return
-    document = _json(text)
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if isinstance(document, list):
-        for number, item in enumerate(document):
-            yield f"event [{number}]: ", json.dumps(item, ensure_ascii=False)
-    elif document is None and len(lines) > 1 and isinstance(_json(lines[0][1]), dict):
-        for number, content in lines:
-            yield f"line {number}: ", content
-    else:
-        yield "", text
-
-
-def _json(text: str) -> Any:
+    sent = Sent(len(events))
+    told = clock()
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+        for outcome in publisher.outcomes([each.text for each in events]):
+            sent.outcomes[outcome.position] = outcome
+            if clock() - told >= _PROGRESS_SECONDS:
+                told = clock()
+                typer.echo(f"{sent.number:,} of {sent.total:,} sent", err=True)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: at least {_go_on(sent, command, skip)}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    failed = [outcome for outcome in sent.outcomes.values() if not outcome.sent]
+    if failed:
+        cause = failed[0].cause
+        reason = (
+            cause and errors.explain(cause)
+        ) or f"SQS did not take event {failed[0].event_id}: {failed[0].reason}"
+        raise CommandError(reason, _go_on(sent, command, skip))
+
+
+def _go_on(sent: Sent, command: str, skip: int) -> str:
+    """What to type after a part was sent. To send an event twice does no harm: its webhooks have the same id."""
+    first = skip + sent.first_unsent
+    options = f" --skip {first}" if first else ""
+    return f"{sent.number:,} of {sent.total:,} events were sent; go on with: {command}{options}"
+
+
+def _names(event: IssueEvent) -> dict[str, str]:
+    return {"event_id": event.event_id, "organization_id": event.organization_id, "event": event.name}
+
+
+def _documents(events: Sequence[IssueEvent], outlook: Outlook, seen: dict[str, Arrival]) -> list[dict[str, Any]]:
+    documents: list[dict[str, Any]] = [_names(event) | {"deliveries": [], "skipped": {}} for event in events]
+    for each in outlook.destinations:
+        arrival = seen.get(each.delivery_id)
+        documents[each.position]["deliveries"].append(
+            {
+                "app_id": each.app_id,
+                "delivery_id": each.delivery_id,
+                "state": arrival.state if arrival else None,
+                "result": arrival.result if arrival else None,
+                "due": arrival.due if arrival else None,
+            }
+        )
+    for position, reasons in outlook.skips.items():
+        documents[position]["skipped"] = dict(reasons)
+    return documents
+
+
+def _print(events: Sequence[IssueEvent], console: Console) -> None:
+    rows = [(event.event_id, event.name, event.organization_id) for event in events[:ROWS]]
+    table(console, ("event id", "event", "organisation"), rows)
+    if len(events) > ROWS:
+        line(console, f"... and {len(events) - ROWS:,} more")
+
+
+def _print_arrivals(
+    events: Sequence[IssueEvent], outlook: Outlook, seen: dict[str, Arrival], now: datetime, console: Console
+) -> None:
+    rows: list[tuple[int, tuple[str, str, str, str]]] = []
+    for each in outlook.destinations:
+        event = events[each.position]
+        became = _text(seen.get(each.delivery_id), now)
+        rows.append((each.position, (event.event_id, event.name, each.app_id, became)))
+    for position, reasons in outlook.skips.items():
+        event = events[position]
+        skipped = ", ".join(f"{reason} ({number})" for reason, number in sorted(reasons.items()))
+        rows.append((position, (event.event_id, event.name, "", f"skipped: {skipped}")))
+    for position, event in enumerate(events):
+        if event.organization_id in outlook.unknown:
+            rows.append((position, (event.event_id, event.name, "", "not looked up")))
+    table(console, ("event id", "event", "app", "became"), [row for _, row in sorted(rows)])
+
+
+def _text(arrival: Arrival | None, now: datetime) -> str:
+    if arrival is None:
+        return UNSEEN
+    after = f" after {arrival.result}" if arrival.result else ""
+    due = f", next attempt in {duration(max(0.0, arrival.due - now.timestamp()))}" if arrival.due else ""
+    return f"{arrival.state}{after}{due}"

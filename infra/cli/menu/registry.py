@@ -24,12 +24,12 @@ def apply(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Make the registry match FILE.
+    """Register what FILE says.
 
     FILE has organisations, apps and installations. Shows what will change and asks first. Applying the same file
-    again changes nothing. Never deletes: what FILE does not name stays, and `status: uninstalled` switches an
-    installation off. Never changes whether an app is on (`bellhop enable` and `bellhop disable` do that), and
-    never replaces a stored secret.
+    again changes nothing. What FILE does not name stays as it is, keys included; null sets a key back to its
+    default. Never deletes: `status: uninstalled` switches an installation off. Never changes whether an app is on
+    (`bellhop enable` and `bellhop disable` do that), and never replaces a stored secret.
 
     A new app's signing secret is shown once, just before it is stored. If the run ends with an error, apply again:
     only apps that `bellhop apps` does not list get another secret.
@@ -48,6 +48,19 @@ def apply(
         yes=yes,
         as_json=as_json,
     )
+
+
+@app.command()
+def export(*, stack: StackName = "bellhop", as_json: Json = False) -> None:
+    """Write the registry as a file for `bellhop apply`.
+
+    It goes to standard output, and changes nothing when it is applied to the stack that it is of. It has no
+    secrets and no headers' values, but names a variable for each. On a stack that does not have them, `bellhop
+    apply` asks for these variables.
+    """
+    from infra.cli.commands import export as command
+
+    command.run(stack, as_json=as_json)
 
 
 @app.command()

@@ -26,16 +26,24 @@ class Outcome(StrEnum):
 def publish(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The events. - is standard input.")],
     *,
+    wait: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Show what becomes of each, for at most 30s, 5m, up to 1h.")
+    ] = None,
+    skip: Annotated[
+        int, typer.Option(min=0, metavar="NUMBER", help="Leave out the first events, which are sent already.")
+    ] = 0,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
     """Publish issue events.
 
     All of them are sent, or none if one is malformed. FILE has a JSON object, an array of objects, or JSON lines.
+    Warns of events that reach nobody now: the organisation is not registered, no installation wants them, or the
+    app is off or paused. An interrupted run says how many were sent, and how to go on.
     """
     from infra.cli.commands import publish as command
 
-    command.run(stack, file, as_json=as_json)
+    command.run(stack, file, wait=wait, skip=skip, as_json=as_json)
 
 
 @app.command()

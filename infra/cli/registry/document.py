@@ -3,10 +3,11 @@
 Every scalar is the text that was written, so `007` and `no` stay what they are. `null` is None.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Self
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -17,6 +18,8 @@ Path = tuple[str | int, ...]
 EXAMPLE = "infra/cli/registry/example-registry.yaml"
 
 _NULL = "tag:yaml.org,2002:null"
+_HEADERS = 2  # where `headers` stands in the path of a header, apps.APP.headers.NAME
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DEEPEST = 6  # levels; the schema needs five. An alias that contains itself would have no end
 
 
@@ -27,6 +30,11 @@ class Problem:
     line: int
     path: str
     message: str
+
+    @classmethod
+    def of(cls, line: int, path: Path, message: str) -> Self:
+        """What is wrong with the value at `path`."""
+        return cls(line, path_text(path), message)
 
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line else ""
@@ -55,7 +63,7 @@ class Document:
 
     def report(self, path: Path, message: str) -> None:
         """Note what is wrong with a value that stays."""
-        self.problems.append(Problem(self.lines.get(path, 0), path_text(path), message))
+        self.problems.append(Problem.of(self.lines.get(path, 0), path, message))
 
     def refuse(self, path: Path, message: str) -> None:
         """Note what is wrong with a value, and take it away."""
@@ -92,7 +100,12 @@ def read(text: str) -> Document:
 
 
 def path_text(path: Path) -> str:
-    """A path as people write it, such as `apps.bot.events[1]`."""
+    """A path as people write it, such as `apps.bot.events[1]`.
+
+    It ends before a header's name that is none: a whole line may stand there, with its secret value.
+    """
+    if path[_HEADERS : _HEADERS + 1] == ("headers",) and not _HEADER_NAME.fullmatch(str(path[-1])):
+        path = path[: _HEADERS + 1]
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
@@ -128,7 +141,7 @@ def _mapping(node: MappingNode, path: Path, document: Document) -> dict[str, Any
         elif name in found:
             first = document.lines[*path, name]
             message = f"is written twice, first in line {first}; keep one"
-            document.problems.append(Problem(line, path_text((*path, name)), message))
+            document.problems.append(Problem.of(line, (*path, name), message))
         else:
             found[name] = _value(value, (*path, name), line, document)
     return found

@@ -1,4 +1,4 @@
-"""Reading what is registered on a stack, and making a plan's changes to it.
+"""Making a plan's changes to what is registered on a stack.
 
 Every write is conditional on what the plan saw, so that operators change nothing that they were not shown. Secrets
 are shown before `execute` writes them: what is stored has been seen. A new app and its secret are written in one
@@ -10,30 +10,26 @@ that nothing counted before judges what is called from now on.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
-from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from bellhop.registry import DISABLED, ENABLED, UNINSTALLED, App, AuditEntry, Installation, Organization, find
-from bellhop.secrets import SigningSecret, headers_of
+from bellhop.registry import DISABLED, ENABLED, App, AuditEntry, find
+from bellhop.secrets import SigningSecret
 from bellhop.tables import ItemUpdate, lost_condition
 from health import transitions
 from health.transitions import TransitionDependencies, Update
 from infra.cli import signing_secrets
 from infra.cli.errors import CommandError
-from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, RegistryFile, Spec, key
-from infra.cli.registry.plan import Change, Current, Plan, change_of, confined, make, spec_of
+from infra.cli.registry.model import AppSpec, RegistryFile, Spec, key
+from infra.cli.registry.plan import Change, Plan, change_of, make
+from infra.cli.registry.registered import MODELS, RegisteredTables, load, secret_rows, stored_spec
+from infra.cli.registry.resolving import resolve
 
-_MODELS: dict[type[Spec], type[Model]] = {
-    OrganizationSpec: Organization,
-    AppSpec: App,
-    InstallationSpec: Installation,
-}
 _HEADERS = "headers"  # the one field of an app that is not in its own item
 
 
@@ -41,13 +37,14 @@ class ChangedMeanwhileError(CommandError):
     """Somebody else changed what was about to be written."""
 
 
-def prepare(desired: RegistryFile) -> Plan:
+def prepare(file: RegistryFile) -> Plan:
     """The plan for the stack that the models are bound to. Only reads.
 
     Raises:
-        PlanConflictError: see `plan.make`.
+        RegistryFileError: see `resolving.resolve`.
     """
-    return make(desired, _current(desired), signing_secrets.generate)
+    tables = RegisteredTables()
+    return make(resolve(file, tables), frozenset(tables.unmoved), signing_secrets.generate)
 
 
 def execute(plan: Plan, deps: TransitionDependencies, actor: str) -> None:
@@ -76,43 +73,6 @@ def _add_secret(app_id: str, secret: str) -> None:
     with _unchanged_since_the_plan(f"secret of {app_id}"):
         ours = SigningSecret.secret == secret  # written, with its response lost, and repeated by the SDK
         SigningSecret(app_id, secret=secret).save(condition=SigningSecret.app_id.does_not_exist() | ours)
-
-
-def _current(desired: RegistryFile) -> Current:
-    wanted = [[spec for spec in desired.specs if isinstance(spec, kind)] for kind in _MODELS]
-    items = [item for of_kind in wanted for item in _load(of_kind)]
-    rows = _secrets(desired.specs)
-    specs = {key(spec): spec for spec in (_stored_spec(item, rows) for item in items)}
-    return Current(
-        specs,
-        {app_id: row.secret for app_id, row in rows.items()},
-        {app: _installed_in(app) for app in confined(desired.specs, specs)},
-        frozenset(item.app_id for item in items if isinstance(item, App) and item.headers is not None),
-    )
-
-
-def _secrets(specs: Iterable[Spec]) -> dict[str, SigningSecret]:
-    apps = [spec.app_id for spec in specs if isinstance(spec, AppSpec)]
-    return {row.app_id: row for row in SigningSecret.batch_get(apps, consistent_read=True)}
-
-
-def _stored_spec(item: Any, rows: Mapping[str, SigningSecret]) -> Spec:
-    spec = spec_of(item)
-    return replace(spec, headers=headers_of(item, rows.get(spec.app_id))) if isinstance(spec, AppSpec) else spec
-
-
-def _installed_in(app_id: str) -> frozenset[str]:
-    rows = Installation.by_app.query(app_id)
-    return frozenset(row.organization_id for row in rows if row.status != UNINSTALLED)
-
-
-def _load(specs: Sequence[Spec]) -> Iterable[Any]:
-    """The stored items of specs of one kind."""
-    if not specs:
-        return []
-    found = [key(spec)[1:] for spec in specs]
-    model = _MODELS[type(specs[0])]
-    return model.batch_get([k if len(k) > 1 else k[0] for k in found], consistent_read=True)
 
 
 def _write(change: Change, deps: TransitionDependencies) -> None:
@@ -165,7 +125,7 @@ def _change_url(change: Change, spec: AppSpec, deps: TransitionDependencies, act
 
 
 def _item(spec: Spec) -> Any:
-    model = _MODELS[type(spec)]
+    model = MODELS[type(spec)]
     names = [f.name for f in fields(spec) if f.name != _HEADERS]
     return model(**{name: _stored(getattr(spec, name)) for name in names})
 
@@ -175,7 +135,7 @@ def _stored(value: Any) -> Any:
 
 
 def _attribute(spec: Spec, name: str) -> Any:
-    return getattr(_MODELS[type(spec)], name)
+    return getattr(MODELS[type(spec)], name)
 
 
 def _actions(change: Change) -> list[Any]:
@@ -231,8 +191,8 @@ def _unchanged_since_the_plan(what: str, spec: Spec | None = None) -> Iterator[N
 
 
 def _is_as_asked(spec: Spec) -> bool:
-    rows = _secrets([spec])
-    return any(change_of(spec, _stored_spec(item, rows)) is None for item in _load([spec]))
+    rows = secret_rows([spec.app_id] if isinstance(spec, AppSpec) else [])
+    return any(change_of(spec, stored_spec(item, rows)) is None for item in load([key(spec)]))
 
 
 def _changed_meanwhile(what: str) -> ChangedMeanwhileError:

@@ -1,87 +1,82 @@
 """Loading a registry file: reading it, and checking what its schema cannot say. Pure.
 
-That is: entries refer to one another, ids are unique, an installation wants only events that its app lists, and
-URLs and secrets can be used. What a file means for a stack is the plan's affair.
+That is: URLs, mail addresses, headers and secrets can be used. What an entry means beside what is registered,
+resolving.py says.
 """
 
-import uuid
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bellhop.events import subscribed_name
-from bellhop.registry import INSTALLED, INTERNAL
+from bellhop.registry import PUBLISHED
 from deliver.http import endpoint_url
 from deliver.http.guard import EndpointPolicy
 from health.mail import address
 from health.mail.address import AddressError
 from infra.cli import signing_secrets
 from infra.cli.registry import headers, validation
-from infra.cli.registry.document import Document, Path, RegistryFileError, did_you_mean, read
+from infra.cli.registry.document import Document, Path, read
 from infra.cli.registry.events import expand
-from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, RegistryFile
+from infra.cli.registry.model import Entry, Reference, RegistryFile
 
-# The default id of an installation is a UUIDv5 in this namespace, so that it is the same on every stack.
-NAMESPACE = uuid.UUID("6f0c5d1e-3b0a-5d36-9c1b-8f6f0b9d2a47")
-
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ANYTHING = EndpointPolicy(http=True, private=True, ports=None)
 
-Fields = Mapping[str, Any]  # of an entry; None is a value that was refused, or an empty list
+Fields = Mapping[str, Any]  # of an entry, as they are written; None asks for the default, or was refused
 
 
 def parse(text: str, policy: EndpointPolicy, environ: Mapping[str, str]) -> RegistryFile:
     """Read a registry file; `policy` says which endpoints the stack allows, `environ` may hold secrets.
 
+    Its problems are in the result, so that those that it has on the stack can be told with them.
+
     Raises:
-        RegistryFileError: with every problem of the file, not just the first.
+        RegistryFileError: it is not YAML, or empty.
     """
     document = read(text)
     validation.check(document)
     loaded = _Loader(document, policy, environ).load()
-    if document.problems:
-        raise RegistryFileError(document.problems)
-    return loaded
-
-
-def installation_id(organization_id: str, app_id: str) -> str:
-    """The id of an installation to which its file gives none."""
-    return str(uuid.uuid5(NAMESPACE, f"{organization_id}\0{app_id}"))
+    return replace(loaded, problems=tuple(document.problems))
 
 
 @dataclass
 class _Loader:
-    """What is known so far. An entry with a problem is None, so that references still find it."""
-
     document: Document
     policy: EndpointPolicy
     environ: Mapping[str, str] = field(repr=False)
-    organizations: dict[str, OrganizationSpec | None] = field(default_factory=dict)
-    apps: dict[str, AppSpec | None] = field(default_factory=dict)
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     def load(self) -> RegistryFile:
-        for slug, fields in self._entries("organizations"):
-            self.organizations[slug] = self._organization(slug, fields)
-        self._refuse_shared_ids()
-        for slug, fields in self._entries("apps"):
-            self.apps[slug] = self._app(slug, fields)
-        specs = (*self.organizations.values(), *self.apps.values(), *self._installations())
-        return RegistryFile(tuple(spec for spec in specs if spec), self.secrets)
+        root = self.document.root or {}
+        apps = dict(self._entries(root, "apps"))
+        secrets = {slug: self._secret(slug, fields) for slug, fields in apps.items()}
+        return RegistryFile(
+            organizations={
+                slug: self._organization(("organizations", slug), fields)
+                for slug, fields in self._entries(root, "organizations")
+            },
+            apps={slug: self._app(("apps", slug), fields) for slug, fields in apps.items()},
+            installations=tuple(
+                self._installation(("installations", number), fields or {})
+                for number, fields in enumerate(root.get("installations") or [])
+            ),
+            secrets={slug: secret for slug, secret in secrets.items() if secret},
+            lines=self.document.lines,
+        )
 
-    def _entries(self, section: str) -> Iterator[tuple[str, Fields]]:
-        for slug, fields in ((self.document.root or {}).get(section) or {}).items():
-            yield slug, fields or {}
+    def _entries(self, root: Fields, section: str) -> Iterator[tuple[str, Fields]]:
+        for slug, fields in (root.get(section) or {}).items():
+            if _SLUG.fullmatch(slug):  # the schema refused any other
+                yield slug, fields or {}
 
-    def _organization(self, slug: str, fields: Fields) -> OrganizationSpec | None:
-        organization_id, name = fields.get("id", slug), fields.get("name", slug)
-        owners = [
-            self._owner(owner, ("organizations", slug, "owners", number))
-            for number, owner in enumerate(fields.get("owners") or [])
-        ]
-        if organization_id is None or name is None:
-            return None
-        warnings = _flag(fields.get("warnings"), default=True)
-        return OrganizationSpec(organization_id, slug, name, _each_once(owners), warnings)
+    def _organization(self, path: Path, fields: Fields) -> Entry:
+        found = dict(fields)
+        if "owners" in fields:
+            owners = enumerate(fields["owners"] or [])
+            found["owners"] = _each_once([self._owner(owner, (*path, "owners", n)) for n, owner in owners])
+        if "warnings" in fields:
+            found["warnings"] = _flag(fields["warnings"])
+        return Entry(path, found)
 
     def _owner(self, owner: str | None, path: Path) -> str | None:
         """The address as SES takes it."""
@@ -91,34 +86,21 @@ class _Loader:
             self.document.report(path, f"is {owner!r}, which {error}")
             return None
 
-    def _refuse_shared_ids(self) -> None:
-        first: dict[str, str] = {}
-        for slug, spec in self.organizations.items():
-            if spec and first.setdefault(spec.organization_id, slug) != slug:
-                message = f"has the id of {first[spec.organization_id]}; give it its own `id`"
-                self.document.report(("organizations", slug), message)
-
-    def _app(self, slug: str, fields: Fields) -> AppSpec | None:
-        path: Path = ("apps", slug)
-        name, kind, url = fields.get("name", slug), fields.get("kind", INTERNAL), fields.get("url")
-        if url is not None:
-            self._check_url(url, (*path, "url"))
-        organization_id = self._organization_id(fields, path)
-        own = headers.read(fields.get("headers") or {}, (*path, "headers"), self.document, self.environ)
-        self._import_secret(slug, fields)
-        if name is None or kind is None or url is None:
-            return None
-        return AppSpec(
-            app_id=slug,
-            name=name,
-            kind=kind,
-            organization_id=organization_id,
-            url=url,
-            events=_events(fields.get("events")),
-            headers=own,
-            max_per_second=_rate(fields.get("max_per_second")),
-            auto_enable=_flag(fields.get("auto_enable"), default=False) or None,
-        )
+    def _app(self, path: Path, fields: Fields) -> Entry:
+        found = {name: value for name, value in fields.items() if name not in {"secret", "secret_env"}}
+        if (*path, "kind") in self.document.refused:
+            found["kind"] = PUBLISHED  # of which nothing else is demanded
+        if fields.get("url") is not None:
+            self._check_url(fields["url"], (*path, "url"))
+        if "events" in fields:
+            found["events"] = _events(fields["events"])
+        if fields.get("headers") is not None:
+            found["headers"] = headers.read(fields["headers"], (*path, "headers"), self.document, self.environ)
+        if "max_per_second" in fields:
+            found["max_per_second"] = _rate(fields["max_per_second"])
+        if "auto_enable" in fields:
+            found["auto_enable"] = _flag(fields["auto_enable"]) or None
+        return Entry(path, found)
 
     def _check_url(self, url: str, path: Path) -> None:
         problem = endpoint_url.problem(url, self.policy)
@@ -127,82 +109,28 @@ class _Loader:
         if problem:
             self.document.report(path, problem)
 
-    def _organization_id(self, fields: Fields, path: Path) -> str | None:
-        """The id of the organisation that the field `organization` names by its slug."""
-        slug = fields.get("organization")
-        if slug is not None and slug not in self.organizations:
-            self._refuse_reference((*path, "organization"), slug, "organizations", self.organizations)
-        found = self.organizations.get(slug) if slug else None
-        return found.organization_id if found else None
-
-    def _refuse_reference(self, path: Path, slug: str, section: str, known: Mapping[str, object]) -> None:
-        message = f"is {slug!r}, which is not among the {section} of this file{did_you_mean(slug, known)}"
-        self.document.report(path, message)
-
-    def _import_secret(self, slug: str, fields: Fields) -> None:
+    def _secret(self, slug: str, fields: Fields) -> str | Reference | None:
+        """The signing secret to import. No message repeats it, nor the variable's name, where it may stand."""
         name, secret = fields.get("secret_env"), fields.get("secret")
-        field_name = "secret" if secret is not None else "secret_env"
-        if name is not None and secret is not None:
-            return  # the schema refused it
-        if name is not None:
+        if name is not None and secret is None:
             secret = self.environ.get(name)
             if secret is None:
-                message = f"names {name}, which is not set; export it, or drop the line once it is imported"
-                self.document.report(("apps", slug, field_name), message)
-        if secret is None:
-            return
+                return Reference.UNSET
+        if secret is None or (name is not None and "secret" in fields):
+            return None  # where both are there, the schema refused that
         try:
-            self.secrets[slug] = signing_secrets.read(secret)
+            return signing_secrets.read(secret)
         except signing_secrets.SecretRefusedError as error:
-            self.document.report(("apps", slug, field_name), str(error))
-
-    def _installations(self) -> list[InstallationSpec]:
-        found: dict[tuple[str, str], tuple[int, InstallationSpec]] = {}
-        for number, fields in enumerate((self.document.root or {}).get("installations") or []):
-            path: Path = ("installations", number)
-            spec = self._installation(fields or {}, path)
-            if spec is None:
-                continue
-            first, _ = found.setdefault((spec.organization_id, spec.installation_id), (number, spec))
-            if first != number:
-                line = self.document.lines["installations", first]
-                message = f"is the same installation as in line {line}; merge them, or give one its own `id`"
-                self.document.report(path, message)
-        return [spec for _, spec in found.values()]
-
-    def _installation(self, fields: Fields, path: Path) -> InstallationSpec | None:
-        organization_id = self._organization_id(fields, path)
-        app = self._installed_app(fields, path)
-        status, projects, chosen_id = fields.get("status", INSTALLED), fields.get("projects"), fields.get("id", "")
-        if app is None or organization_id is None or status is None or chosen_id is None:
+            self.document.report(("apps", slug, "secret" if "secret" in fields else "secret_env"), str(error))
             return None
-        if app.kind == INTERNAL and app.organization_id not in {None, organization_id}:
-            message = (
-                f"does not own {app.app_id}, which is internal; install it where it belongs, or publish the app"
-            )
-            self.document.report((*path, "organization"), message)
-        events = _events(fields["events"]) if "events" in fields else app.events
-        self._refuse_unlisted(events, app, (*path, "events"))
-        return InstallationSpec(
-            organization_id=organization_id,
-            installation_id=chosen_id or installation_id(organization_id, app.app_id),
-            app_id=app.app_id,
-            status=status,
-            events=events,
-            projects=_each_once(projects) if "projects" in fields else None,
-        )
 
-    def _installed_app(self, fields: Fields, path: Path) -> AppSpec | None:
-        slug = fields.get("app")
-        if slug is not None and slug not in self.apps:
-            self._refuse_reference((*path, "app"), slug, "apps", self.apps)
-        return self.apps.get(slug) if slug else None
-
-    def _refuse_unlisted(self, events: tuple[str, ...], app: AppSpec, path: Path) -> None:
-        for name in events:
-            if subscribed_name(name, list(app.events)) is None:
-                message = f"lists {name}, which app {app.app_id} does not; add it to the app, or drop it here"
-                self.document.report(path, message)
+    def _installation(self, path: Path, fields: Fields) -> Entry:
+        found = dict(fields)
+        if fields.get("events") is not None:
+            found["events"] = _events(fields["events"])
+        if fields.get("projects") is not None:
+            found["projects"] = _each_once(fields["projects"])
+        return Entry(path, found)
 
 
 def _events(names: list[str | None] | None) -> tuple[str, ...]:
@@ -214,8 +142,8 @@ def _each_once(texts: list[str | None] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts or () if text is not None))
 
 
-def _flag(text: str | None, *, default: bool) -> bool:
-    return default if text is None else text == "true"
+def _flag(text: str | None) -> bool | None:
+    return None if text is None else text == "true"
 
 
 def _rate(text: str | None) -> float | None:

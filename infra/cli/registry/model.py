@@ -1,8 +1,15 @@
-"""What a registry file asks for. Each field is the attribute of the same name in the tables."""
+"""What a registry file names, and what is asked for once that is laid over what is registered.
+
+An entry has only the keys that the file has. A spec is whole: each field is the attribute of the same name in the
+tables.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from enum import Enum
+from typing import Any, ClassVar
+
+from infra.cli.registry.document import Path, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +80,55 @@ def key(spec: Spec) -> Key:
     return (type(spec).__name__, *(getattr(spec, name) for name in spec.KEY))
 
 
+def organization_key(organization_id: str) -> Key:
+    """The key of an organisation's spec."""
+    return (OrganizationSpec.__name__, organization_id)
+
+
+def app_key(app_id: str) -> Key:
+    """The key of an app's spec."""
+    return (AppSpec.__name__, app_id)
+
+
+def installation_key(organization_id: str, installation_id: str) -> Key:
+    """The key of an installation's spec."""
+    return (InstallationSpec.__name__, organization_id, installation_id)
+
+
+class Reference(Enum):
+    """A value that stands somewhere else."""
+
+    UNSET = "a variable of the environment that is not set"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a file says about one item.
+
+    `fields` has the keys that it names, in the form of a spec's fields; None asks for the default. Others are
+    referred to by slug. `path` is its place in the file. Values may be secret.
+    """
+
+    path: Path
+    fields: Mapping[str, Any] = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryFile:
-    """Everything that a file asks for; `secrets` are the signing secrets to import, by app."""
+    """A file's entries: organisations and apps by slug, and installations.
 
-    specs: tuple[Spec, ...]
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    `secrets` are the signing secrets to import, by app; UNSET where the file names a variable that is not set.
+    `problems` are those that the file has on every stack. What was refused reads as None.
+    """
+
+    organizations: Mapping[str, Entry] = field(default_factory=dict)
+    apps: Mapping[str, Entry] = field(default_factory=dict)
+    installations: tuple[Entry, ...] = ()
+    secrets: Mapping[str, str | Reference] = field(default_factory=dict, repr=False)
+    lines: Mapping[Path, int] = field(default_factory=dict, repr=False)
+    problems: tuple[Problem, ...] = ()
+
+    def problem(self, path: Path, message: str) -> Problem:
+        """What is wrong with the value at `path`."""
+        known = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in self.lines), ())
+        return Problem.of(self.lines.get(known, 0), path, message)

@@ -1,40 +1,20 @@
-"""What a registry file would change on a stack. Pure: the desired and the current state in, changes out."""
+"""What a registry file would change on a stack. Pure: what is desired and what is stored in, changes out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from bellhop.registry import INTERNAL, App, Installation, Organization
-from infra.cli.registry.model import AppSpec, InstallationSpec, Key, OrganizationSpec, RegistryFile, Spec, key
+from bellhop.registry import INSTALLED, UNINSTALLED, App, Installation, Organization
+from infra.cli.registry import headers
+from infra.cli.registry.events import collapse
+from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, Spec, key
+from infra.cli.registry.resolving import Desired
 
 _SPECS: dict[type, Callable[..., Spec]] = {
     Organization: OrganizationSpec,
     App: AppSpec,
     Installation: InstallationSpec,
 }
-_FIXED = {"app_id"}  # of an installation: another app in its place would inherit its webhook ids
-
-
-class PlanConflictError(Exception):
-    """The file asks for what apply never does; each of `problems` says what to do instead."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """What the stack has of what the file names, and the stored secrets of its apps.
-
-    `installed` says in which organisations the apps of `confined` are installed. `unmoved` are the apps whose
-    headers stand in the table Apps, where 0.1.0 wrote them and notify and health can read them.
-    """
-
-    specs: Mapping[Key, Spec]
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    installed: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    unmoved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +29,20 @@ class Change:
     fields: Mapping[str, tuple[Any, Any]] = field(repr=False)  # may hold headers
     moves_headers: bool = False
 
+    @property
+    def uninstalls(self) -> bool:
+        """Whether it ends an installation."""
+        return not self.creates and self.fields.get("status", ("", ""))[1] == UNINSTALLED
+
+    @property
+    def takes_away(self) -> list[str]:
+        """What is there now, and will not be; without the values of headers."""
+        return [] if self.creates else [text for name, pair in self.fields.items() for text in _lost(name, *pair)]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes, in the order to make them.
+    """The changes, in the order to make them, and what an operator should know beside them.
 
     `secrets`, by app, are to be stored; those of the apps in `generated` are new, and shown.
     """
@@ -61,6 +51,7 @@ class Plan:
     unchanged: int
     secrets: Mapping[str, str] = field(repr=False)
     generated: frozenset[str]
+    notes: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -68,50 +59,29 @@ class Plan:
         return not self.changes and not self.secrets
 
 
-def make(desired: RegistryFile, current: Current, generate: Callable[[], str]) -> Plan:
+def make(desired: Desired, unmoved: frozenset[str], generate: Callable[[], str]) -> Plan:
     """The plan that makes the stack what the file asks for; `generate` returns a new signing secret.
 
-    Raises:
-        PlanConflictError: the file would replace a secret, give an installation to another app, or leave an
-            internal app installed in an organisation that does not own it.
+    `unmoved` are the apps whose headers stand in the table Apps, where 0.1.0 wrote them and notify and health can
+    read them. Installations end first: an app that becomes internal must not be installed elsewhere meanwhile.
     """
-    pairs = [(spec, current.specs.get(key(spec))) for spec in desired.specs]
-    found = [change_of(*pair, moves_headers=_is_unmoved(pair[0], current)) for pair in pairs]
-    changes = [change for change in found if change]
-    problems = [*_moved(changes), *_installed_elsewhere(desired, current), *_replaced(desired, current)]
-    if problems:
-        raise PlanConflictError(problems)
-    apps = [spec.app_id for spec in desired.specs if isinstance(spec, AppSpec)]
-    without = [app for app in apps if app not in current.secrets]
-    generated = frozenset(app for app in without if app not in desired.secrets)
-    secrets = {app: generate() if app in generated else desired.secrets[app] for app in without}
-    return Plan(tuple(changes), len(desired.specs) - len(changes), secrets, generated)
-
-
-def confined(desired: Iterable[Spec], stored: Mapping[Key, Spec]) -> list[str]:
-    """The apps that the file makes internal, or internal to another organisation, than they are."""
-    apps = [(spec, stored.get(key(spec))) for spec in desired if isinstance(spec, AppSpec)]
-    return [
-        spec.app_id
-        for spec, old in apps
-        if spec.kind == INTERNAL
-        and isinstance(old, AppSpec)
-        and (old.kind, old.organization_id) != (spec.kind, spec.organization_id)
+    found = [
+        change_of(spec, desired.stored.get(key(spec)), moves_headers=_is_unmoved(spec, unmoved))
+        for spec in desired.specs
     ]
+    changes = sorted((change for change in found if change), key=lambda change: not change.uninstalls)
+    without = [
+        spec.app_id for spec in desired.specs if isinstance(spec, AppSpec) and spec.app_id not in desired.keyed
+    ]
+    generated = frozenset(app for app in without if app not in desired.imports)
+    secrets = {app: generate() if app in generated else desired.imports[app] for app in without}
+    return Plan(tuple(changes), len(desired.specs) - len(changes), secrets, generated, desired.notes)
 
 
 def spec_of(item: Organization | App | Installation) -> Spec:
     """A stored item as the spec that asks for it; lists in their stored order."""
     make_spec = _SPECS[type(item)]
     return make_spec(**{f.name: _plain(getattr(item, f.name)) for f in fields(make_spec)})  # type: ignore[arg-type]
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _is_unmoved(spec: Spec, current: Current) -> bool:
-    return isinstance(spec, AppSpec) and spec.app_id in current.unmoved
 
 
 def change_of(spec: Spec, stored: Spec | None, *, moves_headers: bool = False) -> Change | None:
@@ -125,6 +95,14 @@ def change_of(spec: Spec, stored: Spec | None, *, moves_headers: bool = False) -
     return Change(spec, creates=False, fields=differing, moves_headers=moves_headers) if differing else None
 
 
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_unmoved(spec: Spec, unmoved: frozenset[str]) -> bool:
+    return isinstance(spec, AppSpec) and spec.app_id in unmoved
+
+
 def _same(old: Any, new: Any) -> bool:
     # Every reader takes owners, events and projects for sets: another order is no change.
     if isinstance(old, tuple) and isinstance(new, tuple):
@@ -132,30 +110,29 @@ def _same(old: Any, new: Any) -> bool:
     return bool(old == new)
 
 
-def _moved(changes: Iterable[Change]) -> list[str]:
-    return [
-        f"{change.spec.label}: this id belongs to an installation of {change.fields['app_id'][0]}; "
-        "give it another `id`"
-        for change in changes
-        if not change.creates and _FIXED & change.fields.keys()
-    ]
+def _lost(name: str, old: Any, new: Any) -> Iterator[str]:
+    """What a field that changes takes away, if anything."""
+    if name == "headers":
+        yield from _listed(name, headers.removed(old, new))
+    elif isinstance(old, tuple) and isinstance(new, tuple):
+        gone = [item for item in old if item not in new]
+        yield from _listed(name, collapse(gone) if name == "events" else gone)
+    elif name in _TAKEN:
+        before, text = _TAKEN[name]
+        if old == before:
+            yield text
+    elif new is None:
+        yield f"{name} {'true' if old is True else old}"
 
 
-def _installed_elsewhere(desired: RegistryFile, current: Current) -> list[str]:
-    # Otherwise another customer's events would go on to it, and its failures there be mailed to the wrong owners.
-    return [
-        f"apps.{spec.app_id}: is to be internal to {spec.organization_id}, but is installed on this stack in "
-        f"{', '.join(sorted(elsewhere))}; apply `status: uninstalled` there first, or use another slug"
-        for spec in desired.specs
-        if isinstance(spec, AppSpec)
-        and (elsewhere := current.installed.get(spec.app_id, frozenset()) - {spec.organization_id})
-    ]
+# Fields of which one value gives more than the others do.
+_TAKEN: dict[str, tuple[Any, str]] = {
+    "projects": (None, "events of other projects than those listed"),
+    "status": (INSTALLED, "its events, as it is not installed any more"),
+    "warnings": (True, "early warnings"),
+}
 
 
-def _replaced(desired: RegistryFile, current: Current) -> list[str]:
-    return [
-        f"apps.{app}: the secret differs from the stored one, which apply never replaces; "
-        "rotate it, or drop the line to keep the stored one (bellhop rotate-secret)"
-        for app, secret in desired.secrets.items()
-        if current.secrets.get(app, secret) != secret
-    ]
+def _listed(name: str, gone: Sequence[str]) -> Iterator[str]:
+    if gone:
+        yield f"{name} {', '.join(gone)}"

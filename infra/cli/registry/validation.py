@@ -18,11 +18,6 @@ from infra.cli.registry.events import events_of
 
 SCHEMA_PATH = FilePath(__file__).with_name("registry.schema.json")
 
-# What to do about a field that is missing, by its section and name.
-_MISSING = {
-    ("organizations", "owners"): "list who gets mail when an app is switched off ([] for nobody)",
-    ("apps", "events"): "list those it may receive, such as [issue]",
-}
 _EMPTY = "is empty; give it a value or remove it"
 
 Finding = tuple[Path, str]
@@ -83,15 +78,17 @@ def _missing(refusal: _Refusal) -> Iterator[Finding]:
         if name in refusal.value:
             continue
         if name == "env":
-            yield refusal.path, "names no variable; write {env: NAME}"
-        elif (refusal.path[0], name) == ("apps", "organization"):
-            yield refusal.path, "is internal and has no `organization`; name its owner, or set another `kind`"
+            if not refusal.value:  # otherwise what stands there instead is refused
+                yield refusal.path, "names no variable; write {env: NAME}"
         else:
-            yield refusal.path, f"has no `{name}`; {_MISSING.get((str(refusal.path[0]), name), 'add it')}"
+            yield refusal.path, f"has no `{name}`; add it"
 
 
 def _unknown(refusal: _Refusal) -> Iterator[Finding]:
     known = list(refusal.schema["properties"])
+    if known == ["env"]:  # the value itself may stand there
+        yield refusal.path, "must be one value, or {env: NAME} with nothing beside it"
+        return
     for name in refusal.value:
         if name not in known:
             hint = did_you_mean(name, known)
@@ -105,7 +102,7 @@ def _not_in_list(refusal: _Refusal) -> Iterator[Finding]:
     if "events" in refusal.path:
         yield refusal.path, f"is {text!r}, which is no event; {_event_hint(text, refusal.expected)}"
     else:
-        options = refusal.expected
+        options = [option for option in refusal.expected if option]
         yield refusal.path, f"is {text!r}, which is none of {', '.join(options)}{did_you_mean(text, options)}"
 
 
@@ -118,7 +115,9 @@ def _event_hint(text: str, known: list[str]) -> str:
 
 def _wrong_form(refusal: _Refusal) -> Iterator[Finding]:
     message = refusal.schema["patternErrorMessage"]
-    if refusal.of_key:
+    if refusal.of_key and refusal.path[-1] == "headers":  # a whole line may stand there, with its secret value
+        yield refusal.path, f"has a name that {message}"
+    elif refusal.of_key:
         yield (*refusal.path, refusal.value), f"is keyed {refusal.value!r}, which {message}"
     elif refusal.value:
         yield refusal.path, f"is {refusal.value!r}, which {message}"
@@ -129,7 +128,11 @@ def _empty(refusal: _Refusal) -> Iterator[Finding]:
 
 
 def _too_many(refusal: _Refusal) -> Iterator[Finding]:
-    yield refusal.path, f"has {len(refusal.value)} {refusal.path[-1]}; at most {refusal.expected} are sent"
+    yield refusal.path, f"has {len(refusal.value):,} {refusal.path[-1]}; at most {refusal.expected:,} are possible"
+
+
+def _too_long(refusal: _Refusal) -> Iterator[Finding]:
+    yield refusal.path, f"has {len(refusal.value):,} characters; at most {refusal.expected:,} are possible"
 
 
 def _both_secrets(refusal: _Refusal) -> Iterator[Finding]:
@@ -143,7 +146,9 @@ _EXPLAIN: dict[str, Callable[[_Refusal], Iterator[Finding]]] = {
     "enum": _not_in_list,
     "pattern": _wrong_form,
     "minLength": _empty,
+    "maxLength": _too_long,
+    "maxItems": _too_many,
     "maxProperties": _too_many,
     "not": _both_secrets,
 }
-_UNUSABLE = {"type", "enum", "pattern", "minLength"}
+_UNUSABLE = {"type", "enum", "pattern", "minLength", "maxLength"}

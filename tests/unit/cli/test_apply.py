@@ -69,7 +69,7 @@ def test_apply_lists_every_problem_of_the_file() -> None:
     said = refused("apply", "-", "--yes", stdin="organizations:\n  acme: {}\napp: {}\n")
     assert said.splitlines() == [
         (
-            "error: -: line 2: organizations.acme: has no `owners`; "
+            "error: -: line 2: organizations.acme: is new and has no `owners`; "
             "list who gets mail when an app is switched off ([] for nobody)"
         ),
         (

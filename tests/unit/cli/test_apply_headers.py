@@ -21,7 +21,7 @@ def secret(cloudformation: object, monkeypatch: pytest.MonkeyPatch) -> str:
     return with_headers(f"X-Source: {PLAIN}\nAuthorization: {{env: TOKEN}}")
 
 
-def test_headers_and_rate_are_stored_and_go_with_their_lines(secret: str) -> None:
+def test_headers_and_rate_are_stored_stay_without_their_lines_and_go_with_null(secret: str) -> None:
     succeed("apply", "-", "--yes", stdin=secret)
     assert SigningSecret.get("deploy-bot").headers == {"X-Source": PLAIN, "Authorization": SECRET}
     stored = App.get("deploy-bot")
@@ -29,9 +29,12 @@ def test_headers_and_rate_are_stored_and_go_with_their_lines(secret: str) -> Non
     assert succeed("apply", "-", "--yes", stdin=secret) == "0 to create, 0 to update, 7 unchanged.\n"
     without = "\n".join(line for line in secret.splitlines() if not line.startswith(("    max_per", "      ")))
     without = without.replace("    headers:\n", "")
-    shown = succeed("apply", "-", "--yes", stdin=without)
+    assert succeed("apply", "-", "--yes", stdin=without) == "0 to create, 0 to update, 7 unchanged.\n"
+    nulls = without.replace("  pager:\n", "    headers: null\n    max_per_second: null\n  pager:\n")
+    shown = succeed("apply", "-", "--yes", stdin=nulls)
     assert "-X-Source, -Authorization" in shown
     assert "5 -> (not set)" in shown
+    assert "Takes away from app deploy-bot: headers X-Source, Authorization; max_per_second 5\n" in shown
     stored = App.get("deploy-bot")
     assert [SigningSecret.get("deploy-bot").headers, stored.max_per_second] == [None, None]
 
@@ -59,8 +62,8 @@ def test_what_0_1_0_wrote_after_a_roll_back_replaces_what_was_moved_before(secre
     assert SigningSecret.get("deploy-bot").headers == {"X-Source": PLAIN, "Authorization": SECRET}
 
 
-def test_headers_of_0_1_0_that_leave_the_file_are_gone_from_both_places(secret: str) -> None:
-    without = EXAMPLE.read_text().replace("    headers:\n" + OWN, "")
+def test_headers_of_0_1_0_that_are_removed_are_gone_from_both_places(secret: str) -> None:
+    without = EXAMPLE.read_text().replace("    headers:\n" + OWN, "    headers: null\n")
     succeed("apply", "-", "--yes", stdin=without)
     written_by_0_1_0({"Authorization": SECRET})
     assert "-Authorization" in succeed("apply", "-", "--yes", stdin=without)

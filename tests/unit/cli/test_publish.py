@@ -1,104 +1,100 @@
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
+import typer
+from botocore.exceptions import NoCredentialsError
 
-from bellhop.events import MalformedEventError, parse
-from bellhop.queues import Queue
-from infra.cli.commands.publish import read, send
+from bellhop.backoff import Backoff
+from bellhop.client import Publisher
+from bellhop.registry import App
+from infra.cli import events_file
+from infra.cli.commands.publish import send
 from infra.cli.errors import CommandError
-from tests.unit.cli.cli_runner import refused, succeed
+from infra.cli.events_file import FileEvent
+from tests.unit.cli.cli_runner import EXAMPLE, bellhop, refused, succeed
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
 def event(number: int = 1, **fields: Any) -> dict[str, Any]:
-    names = {"event_id": f"e-{number}", "type": "created", "organization_id": "acme"}
+    names = {"event_id": f"e-{number}", "type": "created", "organization_id": "4501", "project_id": "frontend"}
     return names | {"issue": {"id": number}} | fields
 
 
-def lines(error: pytest.ExceptionInfo[CommandError]) -> tuple[str, ...]:
-    return error.value.lines
+def some(number: int) -> list[FileEvent]:
+    return events_file.read(json.dumps([event(n) for n in range(number)]))
 
 
-def test_one_event_keeps_its_own_text() -> None:
-    text = json.dumps(event(), indent=2)
-    ((sent, parsed),) = read(text)
-    assert sent == text
-    assert parsed.event_id == "e-1"
+class Sqs:
+    """Takes every event but those of `refused`; the call number `failing` raises `fault`."""
+
+    def __init__(
+        self, refused: frozenset[str] = frozenset(), failing: int = -1, fault: BaseException | None = None
+    ) -> None:
+        self.refused, self.failing, self.fault = refused, failing, fault
+
+    def send_message_batch(self, Entries: list[dict[str, str]], **_: object) -> dict[str, Any]:  # noqa: N803
+        if self.fault and int(Entries[0]["Id"]) == self.failing * 10:
+            raise self.fault
+        taken = [entry["Id"] for entry in Entries if entry["Id"] not in self.refused]
+        failed = [entry["Id"] for entry in Entries if entry["Id"] in self.refused]
+        return {
+            "Successful": [{"Id": number, "MessageId": "m"} for number in taken],
+            "Failed": [{"Id": number, "Code": "InternalError", "SenderFault": False} for number in failed],
+        }
+
+    def publisher(self) -> Publisher:
+        return Publisher("url", cast("SQSClient", self), Backoff(0.0, sleep=lambda _: None))
 
 
-def test_an_array_and_json_lines_are_events_each() -> None:
-    both = [event(1), event(2)]
-    assert [e.event_id for _, e in read(json.dumps(both))] == ["e-1", "e-2"]
-    text = "\n".join(map(json.dumps, both)) + "\n\n"
-    assert [e.event_id for _, e in read(text)] == ["e-1", "e-2"]
-
-
-def test_a_malformed_event_gets_the_same_error_as_from_notify() -> None:
-    text = json.dumps(event(type="deleted"))
-    with pytest.raises(MalformedEventError) as expected:
-        parse(text)
+def test_what_sqs_does_not_take_is_named_with_the_way_to_go_on() -> None:
     with pytest.raises(CommandError) as caught:
-        read(text)
-    assert lines(caught) == (str(expected.value),)
+        send(some(3), Sqs(refused=frozenset({"1"})).publisher(), "bellhop publish f", skip=100)
+    assert caught.value.lines == (
+        "SQS did not take event e-1: InternalError",
+        "2 of 3 events were sent; go on with: bellhop publish f --skip 101",
+    )
 
 
-def test_every_malformed_event_is_named_by_its_place() -> None:
+def test_a_fault_of_aws_is_explained_and_says_how_many_went() -> None:
     with pytest.raises(CommandError) as caught:
-        read(json.dumps([event(1, extra=1), event(2), event(3, type="x")]))
-    assert [line.partition(": ")[0] for line in lines(caught)] == ["event [0]", "event [2]"]
-    with pytest.raises(CommandError) as caught:
-        read("\n".join([json.dumps(event(1)), "{", json.dumps(event(3))]))
-    assert lines(caught)[0].startswith("line 2: body: is not JSON")
+        send(some(25), Sqs(failing=1, fault=NoCredentialsError()).publisher(), "bellhop publish f")
+    assert caught.value.lines[0].startswith("Unable to locate credentials: set AWS_PROFILE")
+    assert caught.value.lines[1] == "15 of 25 events were sent; go on with: bellhop publish f --skip 10"
 
 
-@pytest.mark.parametrize("text", ["", " \n", "[]"])
-def test_nothing_to_publish_is_an_error(text: str) -> None:
-    with pytest.raises(CommandError, match="no event in it"):
-        read(text)
+def test_an_interruption_says_how_many_went_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    interrupted = Sqs(failing=24, fault=KeyboardInterrupt())
+    with pytest.raises(typer.Exit) as caught:
+        send(some(250), interrupted.publisher(), "bellhop publish f")
+    assert caught.value.exit_code == 130
+    said = capsys.readouterr().err
+    assert said.startswith("interrupted: at least ")
+    assert " of 250 events were sent; go on with: bellhop publish f --skip " in said
 
 
-@pytest.mark.parametrize("text", ["{", "[" * 100_000, "nonsense\nnonsense", '{"event_id": NaN}', "[NaN]", "7"])
-def test_what_is_no_event_is_refused_without_a_traceback(text: str) -> None:
-    with pytest.raises(CommandError):
-        read(text)
+def test_more_than_a_seconds_work_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    ticks = itertools.count()
+    send(some(4), Sqs().publisher(), "bellhop publish f", clock=lambda: next(ticks) * 0.6)
+    assert capsys.readouterr().err.splitlines() == ["2 of 4 sent", "4 of 4 sent"]
+    send(some(4), Sqs().publisher(), "bellhop publish f", clock=lambda: 0.0)
+    assert capsys.readouterr().err == ""
 
 
-def test_a_lone_surrogate_is_refused_in_an_array_too() -> None:
-    with pytest.raises(CommandError, match="lone surrogate"):
-        read('[{"event_id": "e", "type": "created", "organization_id": "a", "issue": {"id": "\\ud800"}}]')
+REGISTERED = pytest.mark.usefixtures("cloudformation")
 
 
-def test_events_are_sent_in_the_group_of_their_organisation(queue: str) -> None:
-    sqs = boto3.client("sqs")
-    send(read(json.dumps([event(n) for n in range(12)])), Queue(sqs, queue), lambda calls: None)
-    received: list[Any] = []
-    while batch := sqs.receive_message(
-        QueueUrl=queue, MaxNumberOfMessages=10, MessageSystemAttributeNames=["MessageGroupId"]
-    ).get("Messages"):
-        received += batch
-    assert {json.loads(message["Body"])["event_id"] for message in received} == {f"e-{n}" for n in range(12)}
-    assert {message["Attributes"]["MessageGroupId"] for message in received} == {"acme"}
-
-
-def test_what_sqs_does_not_take_is_named() -> None:
-    class Refusing:
-        def send_message_batch(self, Entries: list[dict[str, str]], **_: object) -> dict[str, Any]:  # noqa: N803
-            return {"Successful": [entry for entry in Entries if entry["Id"] != "1"]}
-
-    queue = Queue(cast("SQSClient", Refusing()), "url")
-    with pytest.raises(CommandError, match="did not take 1 of 3 events: publish e-1 again"):
-        send(read(json.dumps([event(n) for n in range(3)])), queue, lambda calls: None)
-
-
-@pytest.mark.usefixtures("cloudformation")
-def test_publish_sends_the_event_and_says_which(queue: str) -> None:
-    event = {"event_id": "e-1", "type": "created", "organization_id": "4501", "issue": {"id": 1}}
-    assert "issue.created" in succeed("publish", "-", stdin=json.dumps(event))
-    assert json.loads(succeed("publish", "-", "--json", stdin=json.dumps([event]))) == [
+@REGISTERED
+def test_publish_sends_the_event_and_says_which_and_whose_log_to_look_at(queue: str) -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    shown = succeed("publish", "-", stdin=json.dumps(event()))
+    assert "issue.created" in shown
+    assert "1 published. Next: bellhop log deploy-bot\n" in shown
+    assert json.loads(succeed("publish", "-", "--json", stdin=json.dumps([event()]))) == [
         {"event_id": "e-1", "organization_id": "4501", "event": "issue.created"}
     ]
     attributes = boto3.client("sqs").get_queue_attributes(
@@ -107,10 +103,51 @@ def test_publish_sends_the_event_and_says_which(queue: str) -> None:
     assert attributes["Attributes"]["ApproximateNumberOfMessages"] == "2"
 
 
-@pytest.mark.usefixtures("cloudformation")
+@REGISTERED
+def test_publish_warns_of_what_reaches_nobody() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    App("deploy-bot").update(actions=[App.state.set("disabled")])
+    many = [event(1), event(2, organization_id="nowhere"), event(3, organization_id="nowhere")]
+    many.append(event(4, resource="error", type="created"))
+    many.append(event(5, installation_id="i-9"))
+    result = bellhop("publish", "-", stdin=json.dumps(many))
+    assert result.exit_code == 0
+    assert "5 published. Next: bellhop log deploy-bot" in result.stdout
+    assert result.stderr.splitlines() == [
+        "warning: organisation nowhere is not registered: nobody gets issue.created (2 events, such as e-2)",
+        "warning: no installation of 4501 wants error.created (event e-4): event_not_in_app",
+        "warning: no installation of 4501 wants issue.created (event e-5): missing_installation",
+        "warning: app deploy-bot is switched off: what it gets is parked until `bellhop enable deploy-bot`",
+    ]
+
+
+@REGISTERED
+def test_publish_names_no_app_where_none_gets_anything() -> None:
+    result = bellhop("publish", "-", stdin=json.dumps(event()))
+    assert result.stdout.endswith("1 published.\n")
+    assert "4501 is not registered" in result.stderr
+
+
+@REGISTERED
+def test_of_many_events_the_first_are_listed() -> None:
+    result = bellhop("publish", "-", stdin=json.dumps([event(n) for n in range(25)]))
+    assert "e-19 " in result.stdout
+    assert "e-20 " not in result.stdout
+    assert "... and 5 more\n25 published" in result.stdout
+
+
+@REGISTERED
+def test_publish_goes_on_where_it_was_interrupted(queue: str) -> None:
+    three = json.dumps([event(n) for n in range(3)])
+    assert "1 published" in bellhop("publish", "-", "--skip", "2", stdin=three).stdout
+    [message] = boto3.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    assert json.loads(message["Body"])["event_id"] == "e-2"
+    assert "leaves none of 3 events" in refused("publish", "-", "--skip", "3", stdin=three)
+
+
+@REGISTERED
 def test_publish_refuses_all_when_one_is_malformed(queue: str) -> None:
-    good = {"event_id": "e-1", "type": "created", "organization_id": "4501", "issue": {"id": 1}}
-    said = refused("publish", "-", stdin=json.dumps([good, good | {"event_id": "a b"}]))
-    assert "event [1]: event_id: " in said
+    said = refused("publish", "-", stdin=json.dumps([event(1), event(2, event_id="a b")]))
+    assert 'event [1], line 1: event_id: is "a b", which is no event id' in said
     messages = boto3.client("sqs").receive_message(QueueUrl=queue)
     assert "Messages" not in messages

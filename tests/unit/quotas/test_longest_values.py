@@ -37,6 +37,7 @@ from health.mail.content import Links
 from health.messages import FollowUp, RecoveryCheck
 from health.rules import BROKEN, EarlyWarning, Evaluation, Thresholds
 from health.transitions import Update
+from infra.cli.registry.events import events_of
 from notify import continuation, intake
 from notify.continuation import Cursor
 from notify.fanout import MAX_REFUSED
@@ -75,6 +76,8 @@ UNIX = NOW.timestamp()
 EVENT_NAME = "metric_alert.critical"
 BODY = Delivery(DELIVERY, EVENT, EVENT_NAME, APP, ORGANIZATION, INSTALLATION, NOISE.encode(), project_id=PROJECT)
 WHOLE = replace(BODY, enqueued_at=UNIX)
+FILE = json.loads((ROOT / "infra" / "cli" / "registry" / "registry.schema.json").read_text())["$defs"]
+REGISTRY = {kind: FILE[kind]["properties"] for kind in ("organization", "app", "installation")}
 OWNERS = [f"{number:03d}{OWNER[3:]}" for number in range(10)]
 FAILED = Attempt(1, NOW, 60_000, "r" * 36, "disable_410", 410, RESPONSE.decode(errors="replace"))
 ATTEMPTS = 11
@@ -317,12 +320,29 @@ def called_by_the_functions() -> Iterator[str]:
                 yield action
 
 
+def test_the_most_that_a_registry_file_allows_fits_into_rows_and_into_an_audit_entry(calls: Calls) -> None:
+    owners = [f"{number:03d}{OWNER[3:]}" for number in range(REGISTRY["organization"]["owners"]["maxItems"])]
+    projects = [f"{number:04d}{PROJECT[4:]}" for number in range(REGISTRY["installation"]["projects"]["maxItems"])]
+    every = [name for names in events_of().values() for name in names]
+    Organization(ORGANIZATION, slug=APP, name=NAME, owners=owners).save()
+    Installation(ORGANIZATION, INSTALLATION, app_id=APP, events=every, projects=projects).save()
+    evidence = {"rule": transitions.BY_PERSON, "reason": NAME, "url": URL, "days": []}
+    deps = replace(health_deps(), announce=lambda _: None)
+    entry = transitions.disable(App.get(APP), ORGANIZATION, "operator:" + NAME, evidence, deps)
+    assert entry
+    assert len(entry.mails.attribute_values) == len(owners)
+    calls.check_tables()
+    assert calls.faults == []
+
+
 # ---- The values are the longest, and the check finds what is longer
 
 
 def test_the_values_are_as_long_as_the_schemas_allow_and_no_longer() -> None:
     event = json.loads(SCHEMA_PATH.read_text())["properties"]
-    file = json.loads((ROOT / "infra" / "cli" / "registry" / "registry.schema.json").read_text())["$defs"]
+    file = FILE
+    assert file["name"]["maxLength"] <= len(NAME)
+    assert REGISTRY["app"]["url"]["maxLength"] <= len(URL)
     patterns = [
         (event["event_id"]["pattern"], EVENT),
         (event["organization_id"]["pattern"], ORGANIZATION),

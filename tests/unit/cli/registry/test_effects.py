@@ -11,9 +11,10 @@ from health import transitions
 from health.messages import FollowUp
 from health.transitions import TransitionDependencies
 from infra.cli.registry import effects
+from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.effects import ChangedMeanwhileError
 from infra.cli.registry.loading import parse
-from infra.cli.registry.plan import Plan, PlanConflictError
+from infra.cli.registry.plan import Plan
 from tests.support.fakes import NOW, Recorder
 from tests.unit.cli import cli_runner
 
@@ -83,12 +84,14 @@ def test_an_update_leaves_state_generation_and_unknown_attributes_alone(connecti
     assert after == before
 
 
-def test_a_field_that_is_dropped_from_the_file_goes_back_to_its_default(connection: Connection) -> None:
+def test_a_key_that_is_dropped_from_the_file_stays_as_it_is_and_null_sets_it_to_its_default(
+    connection: Connection,
+) -> None:
     execute(prepare(EXAMPLE), connection)
     line = "    projects: [frontend, 17]"
-    execute(prepare(EXAMPLE.replace(line, "    #")), connection)
-    assert all(hook.projects is None for hook in Installation.scan())
     assert prepare(EXAMPLE.replace(line, "    #")).empty
+    execute(prepare(EXAMPLE.replace(line, "    projects: null #")), connection)
+    assert all(hook.projects is None for hook in Installation.scan())
 
 
 def test_a_hook_without_a_list_of_its_own_follows_its_apps_events(connection: Connection) -> None:
@@ -280,8 +283,14 @@ def test_an_internal_app_is_not_moved_away_from_an_organisation_that_still_has_i
     connection: Connection,
 ) -> None:
     execute(prepare(EXAMPLE), connection)
-    moved = EXAMPLE.replace("organization: acme", "organization: globex")
-    with pytest.raises(PlanConflictError, match=r"apps\.deploy-bot: is to be internal to globex.*in 4501"):
+    moved = EXAMPLE.replace("organization: acme #", "organization: globex #").replace(
+        "  - app: deploy-bot # everything else by default: installed, all of the app's events, all projects\n"
+        "    organization: acme\n",
+        "",
+    )
+    with pytest.raises(
+        RegistryFileError, match=r"line \d+: apps\.deploy-bot: is to be internal to globex.*in 4501"
+    ):
         prepare(moved)
     for hook in Installation.scan():
         hook.update(actions=[Installation.status.set("uninstalled")])

@@ -1,10 +1,9 @@
 import pytest
 
-from deliver.http.guard import EndpointPolicy
 from infra.cli.registry.document import RegistryFileError
-from infra.cli.registry.loading import parse
 from infra.cli.registry.model import AppSpec
 from tests.unit.cli.cli_runner import EXAMPLE
+from tests.unit.cli.registry.in_memory import desired
 
 OWN = "      X-Source: bellhop\n"
 SECRET = "Bearer hunter2hunter2"
@@ -16,7 +15,7 @@ def with_headers(lines: str) -> str:
 
 
 def headers(lines: str, **environ: str) -> dict[str, str]:
-    specs = parse(with_headers(lines), EndpointPolicy(), environ).specs
+    specs = desired(with_headers(lines), environ=environ).specs
     return dict(next(s for s in specs if isinstance(s, AppSpec) and s.app_id == "deploy-bot").headers or {})
 
 
@@ -49,10 +48,15 @@ def test_a_value_stands_in_the_file_or_in_the_environment() -> None:
         ("X-A: hunter2ä", "not printable ASCII"),
         ('X-A: "hunter2 "', "ends with a space"),
         ("X-A: [hunter2]", "must be one value"),
-        ("X-A:", "is empty"),
         ("X-A: {}", "names no variable"),
-        ("X-A: {env: TOKEN}", "names TOKEN, which is not set or empty; export it"),
-        ("X-A: " + "hunter2" * 600, "at most 4096"),
+        ("X-A: {env: hunter2}", "names a variable that is not set or empty, and no value is stored; export it"),
+        (
+            "X-A: {hunter2}",
+            "apps.deploy-bot.headers.X-A: must be one value, or {env: NAME} with nothing beside it",
+        ),
+        ("X-A: {env: [hunter2]}", "must be one value"),
+        ('"Authorization: hunter2":', "apps.deploy-bot.headers: has a name that is no header name"),
+        ("X-A: " + "hunter2" * 600, "at most 4,096"),
         ("\n".join(f"X-{n}: 1" for n in range(21)), "has 21 headers; at most 20"),
     ],
 )
@@ -71,13 +75,11 @@ def test_a_value_of_the_environment_is_held_to_the_same(value: str) -> None:
 
 @pytest.mark.parametrize(("text", "rate"), [("5", 5), ("0.5", 0.5), ("1000", 1000), ("0.001", 0.001), ("2.0", 2)])
 def test_a_rate_is_a_number_of_deliveries_a_second(text: str, rate: float) -> None:
-    specs = parse(
-        EXAMPLE.read_text().replace("max_per_second: 5 ", f"max_per_second: {text} "), EndpointPolicy(), {}
-    ).specs
+    specs = desired(EXAMPLE.read_text().replace("max_per_second: 5 ", f"max_per_second: {text} ")).specs
     assert [s.max_per_second for s in specs if isinstance(s, AppSpec)] == [rate, None]
 
 
 @pytest.mark.parametrize("text", ["0", "0.0", "-1", "1001", "1000.1", "1e3", "nan", "inf", "fast", "[1]"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(RegistryFileError, match=r"apps\.deploy-bot\.max_per_second: "):
-        parse(EXAMPLE.read_text().replace("max_per_second: 5 ", f"max_per_second: {text} "), EndpointPolicy(), {})
+        desired(EXAMPLE.read_text().replace("max_per_second: 5 ", f"max_per_second: {text} "))

@@ -8,9 +8,11 @@ from bellhop.registry import UNINSTALLED
 from deliver.http.guard import EndpointPolicy
 from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.events import events_of
-from infra.cli.registry.loading import installation_id, parse
-from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, RegistryFile
+from infra.cli.registry.loading import parse
+from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec
+from infra.cli.registry.resolving import Desired, installation_id
 from tests.unit.cli import cli_runner
+from tests.unit.cli.registry.in_memory import desired
 
 EXAMPLE = cli_runner.EXAMPLE.read_text()
 
@@ -26,24 +28,22 @@ installations:
   - {app: bot, organization: acme}
 """
 
-STRICT = EndpointPolicy()
-
 
 def problems(text: str, environ: dict[str, str] | None = None) -> list[str]:
     with pytest.raises(RegistryFileError) as caught:
-        parse(text, STRICT, environ or {})
+        desired(text, environ=environ)
     return [str(problem) for problem in caught.value.problems]
 
 
 S = TypeVar("S", OrganizationSpec, AppSpec, InstallationSpec)
 
 
-def only(kind: type[S], file: RegistryFile) -> list[S]:
+def only(kind: type[S], file: Desired) -> list[S]:
     return [spec for spec in file.specs if isinstance(spec, kind)]
 
 
 def test_the_example_is_valid_and_says_what_its_comments_say() -> None:
-    file = parse(EXAMPLE, STRICT, {})
+    file = desired(EXAMPLE)
     acme, globex = only(OrganizationSpec, file)
     assert (acme.organization_id, globex.organization_id) == ("4501", "globex")
     bot, pager = only(AppSpec, file)
@@ -59,7 +59,7 @@ def test_the_example_is_valid_and_says_what_its_comments_say() -> None:
 
 
 def test_defaults_make_a_small_file_enough() -> None:
-    file = parse(SMALL, STRICT, {})
+    file = desired(SMALL)
     assert only(OrganizationSpec, file) == [OrganizationSpec("acme", "acme", "acme", ("ada@acme.example",))]
     events = events_of()["issue"]
     app = AppSpec("bot", "bot", "internal", "acme", "https://bot.example/hook", events)
@@ -70,10 +70,10 @@ def test_defaults_make_a_small_file_enough() -> None:
 
 def test_warnings_can_be_declined_and_switching_on_by_itself_asked_for() -> None:
     text = SMALL.replace("{owners", "{warnings: false, owners").replace("  bot:", "  bot:\n    auto_enable: true")
-    file = parse(text, STRICT, {})
+    file = desired(text)
     assert [spec.warnings for spec in only(OrganizationSpec, file)] == [False]
     assert [spec.auto_enable for spec in only(AppSpec, file)] == [True]
-    left = parse(text.replace("auto_enable: true", "auto_enable: false"), STRICT, {})
+    left = desired(text.replace("auto_enable: true", "auto_enable: false"))
     assert [spec.auto_enable for spec in only(AppSpec, left)] == [None]
     assert problems(text.replace("auto_enable: true", "auto_enable: yes")) == [
         "line 5: apps.bot.auto_enable: is 'yes', which is none of true, false"
@@ -109,8 +109,8 @@ installations:
 """
     assert problems(text) == [
         (
-            "line 2: organizations.acme: has no `owners`; list who gets mail when an app is switched off "
-            "([] for nobody)"
+            "line 2: organizations.acme: is new and has no `owners`; list who gets mail when an app is "
+            "switched off ([] for nobody)"
         ),
         (
             "line 3: organizations.acme.owner: is not known here; known are id, name, owners, warnings; "
@@ -129,10 +129,13 @@ installations:
             "line 8: apps.bot.events[2]: is 'comment.resolved', which is no event; use comment.created, "
             "comment.updated, comment.deleted"
         ),
-        ("line 10: installations[0].app: is 'bott', which is not among the apps of this file; did you mean bot?"),
         (
-            "line 12: installations[1].organization: is 'nowhere', which is not among the organizations of "
-            "this file"
+            "line 10: installations[0].app: is 'bott', which is neither an app of this file nor registered; "
+            "did you mean bot?"
+        ),
+        (
+            "line 12: installations[1].organization: is 'nowhere', which is neither an organisation of this "
+            "file nor registered"
         ),
     ]
 
@@ -141,8 +144,8 @@ installations:
     ("change", "expected"),
     [
         (("    organization: acme\n", ""), "line 4: apps.bot: is internal and has no `organization`"),
-        (("    url: https://bot.example/hook\n", ""), "line 4: apps.bot: has no `url`; add it"),
-        (("    events: [issue]\n", ""), "line 4: apps.bot: has no `events`"),
+        (("    url: https://bot.example/hook\n", ""), "line 4: apps.bot: is new and has no `url`; add it"),
+        (("    events: [issue]\n", ""), "line 4: apps.bot: is new and has no `events`"),
         (("    url: ", "    url: https://a.example\n    url: "), "line 7: apps.bot.url: is written twice"),
         (("ada@acme.example", "ada"), "line 2: organizations.acme.owners[0]: is 'ada', which is no mail"),
         (("  acme:", "  Acme Inc:"), "line 2: organizations.Acme Inc: is keyed 'Acme Inc'"),
@@ -190,12 +193,12 @@ def test_the_same_installation_twice_and_the_same_organisation_id_twice_are_refu
 
 def test_a_hook_may_name_an_event_by_its_old_name() -> None:
     text = SMALL.replace("events: [issue]", "events: [issue.ignored]")
-    parse(text.replace("{app: bot,", "{app: bot, events: [issue.archived],"), STRICT, {})
+    desired(text.replace("{app: bot,", "{app: bot, events: [issue.archived],"))
 
 
 def test_an_empty_file_and_an_empty_section_are_told_apart() -> None:
     assert problems("") == ["the file is empty; begin with infra/cli/registry/example-registry.yaml"]
-    assert parse("organizations:\napps:\ninstallations:\n", STRICT, {}).specs == ()
+    assert desired("organizations:\napps:\ninstallations:\n").specs == ()
 
 
 def test_a_file_nested_beyond_reason_is_refused_without_a_traceback() -> None:
@@ -205,13 +208,13 @@ def test_a_file_nested_beyond_reason_is_refused_without_a_traceback() -> None:
 def test_a_secret_is_imported_from_the_file_or_better_from_the_environment() -> None:
     secret = "0123456789abcdef01234567"
     direct = SMALL.replace("    events:", f"    secret: {secret}\n    events:")
-    assert parse(direct, STRICT, {}).secrets == {"bot": secret}
+    assert desired(direct).imports == {"bot": secret}
     named = SMALL.replace("    events:", "    secret_env: BOT\n    events:")
-    assert parse(named, STRICT, {"BOT": secret}).secrets == {"bot": secret}
+    assert desired(named, environ={"BOT": secret}).imports == {"bot": secret}
     assert problems(named) == [
         (
-            "line 7: apps.bot.secret_env: names BOT, which is not set; "
-            "export it, or drop the line once it is imported"
+            "line 7: apps.bot.secret_env: names a variable that is not set; "
+            "export it, or drop the line to have a secret made"
         )
     ]
 
@@ -222,8 +225,8 @@ def test_no_problem_and_no_representation_repeats_a_secret() -> None:
     assert secret not in "".join(problems(text))
     text = SMALL.replace("    events:", f"    secret: {secret}\n    events:")
     assert problems(text) == ["line 7: apps.bot.secret: has 16 characters; 24 to 64 are needed"]
-    good = parse(text.replace(secret, secret * 2), STRICT, {})
-    assert secret not in repr(good)
+    good = text.replace(secret, secret * 2)
+    assert secret not in repr(parse(good, EndpointPolicy(), {})) + repr(desired(good))
 
 
 MISTAKES = ["  acme:", "    url:", "  - app: pager", "    events: [", "    id: &a *a", "? x", "\tapps:"]
@@ -233,7 +236,7 @@ LINES = st.sampled_from([*EXAMPLE.splitlines(), *MISTAKES])
 @given(st.lists(LINES, max_size=12).map("\n".join) | st.text(max_size=60))
 def test_whatever_is_in_a_file_it_is_read_or_refused_with_reasons(text: str) -> None:
     try:
-        parse(text, STRICT, {})
+        desired(text)
     except RegistryFileError as error:
         refused: RegistryFileError | None = error
     else:
@@ -253,7 +256,6 @@ def test_an_owner_to_whom_ses_would_send_nothing_is_refused(owner: str) -> None:
 
 
 def test_an_owners_domain_is_registered_as_dns_knows_it() -> None:
-    loaded = parse("organizations:\n  acme: {owners: [Ada@münchen.example]}\n", EndpointPolicy(), {})
-    [spec] = loaded.specs
+    [spec] = desired("organizations:\n  acme: {owners: [Ada@münchen.example]}\n").specs
     assert isinstance(spec, OrganizationSpec)
     assert spec.owners == ("Ada@xn--mnchen-3ya.example",)

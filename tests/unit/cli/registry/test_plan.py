@@ -2,17 +2,18 @@ from dataclasses import replace
 
 import pytest
 
-from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, RegistryFile, Spec, key
-from infra.cli.registry.plan import Current, Plan, PlanConflictError, make
+from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, Spec, key
+from infra.cli.registry.plan import Plan, change_of, make
+from infra.cli.registry.resolving import Desired
 
 ACME = OrganizationSpec("1", "acme", "Acme", ("ada@acme.example", "grace@acme.example"))
 BOT = AppSpec("bot", "Bot", "internal", "1", "https://bot.example", ("issue.created", "issue.resolved"))
 HOOK = InstallationSpec("1", "i-1", "bot", "installed", ("issue.created",), None)
 
 
-def plan(desired: list[Spec], current: list[Spec], imports: dict[str, str] | None = None, **stored: str) -> Plan:
-    holds = Current({key(spec): spec for spec in current}, stored)
-    return make(RegistryFile(tuple(desired), imports or {}), holds, lambda: "generated")
+def plan(specs: list[Spec], current: list[Spec], imports: dict[str, str] | None = None, **stored: str) -> Plan:
+    desired = Desired(tuple(specs), {key(spec): spec for spec in current}, imports or {}, frozenset(stored))
+    return make(desired, frozenset(), lambda: "generated")
 
 
 def test_what_is_as_desired_is_counted_and_not_written() -> None:
@@ -66,18 +67,38 @@ def test_an_imported_secret_is_stored_and_not_shown() -> None:
     assert (dict(made.secrets), made.generated) == ({"bot": "imported"}, frozenset())
 
 
-def test_an_imported_secret_equal_to_the_stored_one_is_no_change() -> None:
-    assert plan([BOT], [BOT], {"bot": "stored"}, bot="stored").empty
+def test_an_installation_ends_before_its_app_changes() -> None:
+    ended, moved = replace(HOOK, status="uninstalled"), replace(BOT, organization_id="2")
+    changes = plan([moved, ended], [BOT, HOOK], bot="stored").changes
+    assert [change.spec for change in changes] == [ended, moved]
 
 
-def test_every_conflict_is_reported_at_once_and_repeats_no_secret() -> None:
-    elsewhere = replace(HOOK, app_id="other")
-    with pytest.raises(PlanConflictError) as caught:
-        plan([BOT, HOOK], [BOT, elsewhere], {"bot": "imported"}, bot="stored")
-    moved, replaced = caught.value.problems
-    assert "this id belongs to an installation of other; give it another `id`" in moved
-    assert "rotate it, or drop the line" in replaced
-    assert "imported" not in replaced
+@pytest.mark.parametrize(
+    ("old", "new", "lost"),
+    [
+        (ACME, replace(ACME, owners=ACME.owners[:1], name="A"), ["owners grace@acme.example"]),
+        (ACME, replace(ACME, warnings=False), ["early warnings"]),
+        (replace(ACME, warnings=False), ACME, []),
+        (BOT, replace(BOT, events=()), ["events issue.created, issue.resolved"]),
+        (replace(BOT, max_per_second=5, auto_enable=True), BOT, ["max_per_second 5", "auto_enable true"]),
+        (replace(BOT, headers={"X-A": "1", "X-B": "2"}), replace(BOT, headers={"X-B": "3"}), ["headers X-A"]),
+        (replace(BOT, headers={"X-A": "1"}), BOT, ["headers X-A"]),
+        (BOT, replace(BOT, url="https://new.example", headers={"X-A": "1"}), []),
+        (HOOK, replace(HOOK, projects=("1",)), ["events of other projects than those listed"]),
+        (replace(HOOK, projects=("1", "2")), replace(HOOK, projects=("1",)), ["projects 2"]),
+        (replace(HOOK, projects=("1",)), HOOK, []),
+        (HOOK, replace(HOOK, status="uninstalled"), ["its events, as it is not installed any more"]),
+        (replace(HOOK, status="pending"), HOOK, []),
+    ],
+)
+def test_a_change_says_what_it_takes_away(old: Spec, new: Spec, lost: list[str]) -> None:
+    change = change_of(new, old)
+    assert change
+    assert change.takes_away == lost
+
+
+def test_what_is_new_takes_nothing_away() -> None:
+    assert [change.takes_away for change in plan([ACME, BOT, HOOK], []).changes] == [[], [], []]
 
 
 def test_a_plan_does_not_show_its_secrets_when_it_is_printed() -> None:

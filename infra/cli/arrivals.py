@@ -1,0 +1,70 @@
+"""What becomes of deliveries: watched in the delivery log until each has ended or waits, or the time is up."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bellhop.attempts import DELIVERED, PARKED, RETRYING, DeliveryRecord
+from infra.cli import delivered
+from infra.cli.destinations import Destination
+
+PERIOD_SECONDS = 1.0  # between two looks
+
+_READ = ["delivery_id", "state", "attempts", "next_attempt_at", "created_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How far a delivery has come: its state, and the result of its last attempt, None before the first.
+
+    `due` (Unix seconds) is when the next attempt is due.
+    """
+
+    state: str
+    result: str | None = None
+    due: float | None = None
+
+
+def watch(
+    destinations: Sequence[Destination],
+    since: datetime,
+    seconds: float,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+) -> dict[str, Arrival]:
+    """What became of deliveries, by id: those that were seen within `seconds`. They were published at `since`."""
+    until = now() + timedelta(seconds=seconds)
+    found: dict[str, Arrival] = {}
+    while True:
+        missing = [each for each in destinations if each.delivery_id not in found]
+        found |= _look(missing, since, now())
+        if len(found) == len({each.delivery_id for each in destinations}) or now() >= until:
+            return found
+        sleep(PERIOD_SECONDS)
+
+
+def _look(missing: Sequence[Destination], since: datetime, now: datetime) -> dict[str, Arrival]:
+    found = {}
+    wanted = {each.delivery_id for each in missing}
+    for record in DeliveryRecord.batch_get(list(wanted), attributes_to_get=_READ):
+        if _moved(record, since):
+            found[record.delivery_id] = _arrival(record)
+    for app_id in {each.app_id for each in missing if each.delivery_id not in found}:
+        found |= dict.fromkeys(_succeeded(app_id, since, now) & wanted, Arrival(DELIVERED))
+    return found
+
+
+def _moved(record: DeliveryRecord, since: datetime) -> bool:
+    """Whether the record is of this publication: an event that was published before may have an older one."""
+    last = record.attempts[-1]["at"] if record.attempts else record.created_at.partition("#")[0]
+    return record.state in {PARKED, RETRYING} or datetime.fromisoformat(last) >= since
+
+
+def _arrival(record: DeliveryRecord) -> Arrival:
+    due = float(record.next_attempt_at) if record.state == RETRYING else None
+    return Arrival(record.state, record.attempts[-1]["result"] if record.attempts else None, due)
+
+
+def _succeeded(app_id: str, since: datetime, now: datetime) -> set[str]:
+    spans: Iterable[tuple[datetime, list[dict[str, str]]]] = delivered.newest(app_id, since, now)
+    return {row["delivery_id"] for _, rows in spans for row in rows}

@@ -1,0 +1,104 @@
+"""Who gets events, by what is registered now: the same decisions as notify's, made before the events are sent."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bellhop import circuits, deliveries
+from bellhop.events import IssueEvent
+from bellhop.registry import DISABLED, App, Installation, Organization
+from bellhop.subscription import refusal
+
+ORGANIZATIONS = 20  # that are looked up: each is a query
+INSTALLATIONS = 1000  # of an organisation that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A delivery that an event is to have."""
+
+    position: int
+    app_id: str
+    delivery_id: str
+
+
+@dataclass
+class Outlook:
+    """What is to become of each event, by its position.
+
+    `skips` has why it gets no delivery, or none for some installations. Events of `unknown` organisations were not
+    looked up.
+    """
+
+    destinations: list[Destination] = field(default_factory=list)
+    skips: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    unknown: set[str] = field(default_factory=set)
+    off: set[str] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
+
+    @property
+    def apps(self) -> list[str]:
+        """The apps that are to get something."""
+        return sorted({destination.app_id for destination in self.destinations})
+
+
+def look(events: Sequence[IssueEvent]) -> Outlook:
+    """Look the events' destinations up on the stack that the models are bound to."""
+    organizations = list(dict.fromkeys(event.organization_id for event in events))
+    outlook = Outlook(unknown=set(organizations[ORGANIZATIONS:]))
+    registered = [row.organization_id for row in Organization.batch_get(organizations[:ORGANIZATIONS])]
+    hooks = {name: list(Installation.query(name, limit=INSTALLATIONS)) for name in registered}
+    named = {one.app_id for installations in hooks.values() for one in installations}
+    apps = {app.app_id: app for app in App.batch_get(list(named))}
+    for position, event in enumerate(events):
+        if event.organization_id in hooks:
+            _decide(position, event, hooks[event.organization_id], apps, outlook)
+        elif event.organization_id not in outlook.unknown:
+            outlook.skips[position]["missing_organization"] += 1
+    wanted = [apps[app_id] for app_id in outlook.apps]
+    outlook.off = {app.app_id for app in wanted if app.state == DISABLED}
+    on = [app for app in wanted if app.state != DISABLED]
+    outlook.paused = {app.app_id for app in on if circuits.is_paused(app.app_id, int(app.generation))}
+    return outlook
+
+
+def warnings(events: Sequence[IssueEvent], outlook: Outlook) -> Iterator[str]:
+    """What will keep events from arriving, as far as it is known."""
+    reached = {destination.position for destination in outlook.destinations}
+    lost: dict[tuple[str, str, str], list[str]] = {}
+    for position, reasons in outlook.skips.items():
+        if position not in reached:
+            event = events[position]
+            key = (event.organization_id, event.name, ", ".join(sorted(reasons)))
+            lost.setdefault(key, []).append(event.event_id)
+    for (organization_id, name, why), ids in lost.items():
+        if why == "missing_organization":
+            yield f"organisation {organization_id} is not registered: nobody gets {name} ({_ids(ids)})"
+        else:
+            yield f"no installation of {organization_id} wants {name} ({_ids(ids)}): {why}"
+    for app_id in sorted(outlook.off):
+        yield f"app {app_id} is switched off: what it gets is parked until `bellhop enable {app_id}`"
+    for app_id in sorted(outlook.paused):
+        yield f"app {app_id} is paused: what it gets is parked until its endpoint responds well again"
+    if outlook.unknown:
+        yield f"{len(outlook.unknown)} more organisations were not looked up"
+
+
+def _decide(
+    position: int, event: IssueEvent, installations: Iterable[Installation], apps: dict[str, App], outlook: Outlook
+) -> None:
+    named = event.installation_id
+    considered = [one for one in installations if named in {None, one.installation_id}]
+    if not considered:
+        outlook.skips[position]["missing_installation" if named else "no_installations"] += 1
+    for one in considered:
+        reason = refusal(event.name, event.project_id, one, apps.get(one.app_id))
+        if reason:
+            outlook.skips[position][reason] += 1
+        else:
+            id_ = deliveries.delivery_id(event.organization_id, event.event_id, one.installation_id)
+            outlook.destinations.append(Destination(position, one.app_id, id_))
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return f"event {ids[0]}" if len(ids) == 1 else f"{len(ids):,} events, such as {ids[0]}"

@@ -1,0 +1,83 @@
+"""What is registered on the stack that the models are bound to, as specs. Only reads."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pynamodb.models import Model
+
+from bellhop.registry import App, Installation, Organization
+from bellhop.secrets import SigningSecret, headers_of
+from infra.cli.registry.model import AppSpec, InstallationSpec, Key, OrganizationSpec, Spec, key
+from infra.cli.registry.plan import spec_of
+
+MODELS: dict[type[Spec], type[Model]] = {
+    OrganizationSpec: Organization,
+    AppSpec: App,
+    InstallationSpec: Installation,
+}
+_KINDS = {kind.__name__: model for kind, model in MODELS.items()}
+
+
+@dataclass
+class RegisteredTables:
+    """What resolving reads, and which of the apps that it read are `unmoved`: see `plan.make`."""
+
+    unmoved: set[str] = field(default_factory=set)
+    _rows: dict[str, SigningSecret] = field(default_factory=dict, repr=False)
+
+    def slugs(self) -> dict[str, str]:
+        """The slug of each registered organisation, by id. A scan: no index has slugs."""
+        names = ["organization_id", "slug"]
+        rows = Organization.scan(attributes_to_get=names, consistent_read=True)
+        return {row.organization_id: row.slug for row in rows}
+
+    def specs(self, keys: Iterable[Key]) -> Mapping[Key, Spec]:
+        """Those of the items with these keys that are registered."""
+        items = load(keys)
+        apps = [item for item in items if isinstance(item, App)]
+        self.unmoved.update(app.app_id for app in apps if app.headers is not None)
+        self._rows |= secret_rows(app.app_id for app in apps)
+        return {key(spec): spec for spec in (stored_spec(item, self._rows) for item in items)}
+
+    def everything(self) -> list[Spec]:
+        """Everything that is registered. Scans: there is no other list of it."""
+        items: list[Any] = [item for model in MODELS.values() for item in model.scan(consistent_read=True)]
+        self._rows |= secret_rows(item.app_id for item in items if isinstance(item, App))
+        return [stored_spec(item, self._rows) for item in items]
+
+    @property
+    def keyed(self) -> frozenset[str]:
+        """The apps that were read and have a signing secret."""
+        return frozenset(self._rows)
+
+    def installations(self, app_id: str, organization_id: str | None = None) -> list[InstallationSpec]:
+        """An app's installations, all or those in one organisation."""
+        there = None if organization_id is None else Installation.organization_id == organization_id
+        found = (spec_of(row) for row in Installation.by_app.query(app_id, there))
+        return [spec for spec in found if isinstance(spec, InstallationSpec)]
+
+    def secrets(self, app_ids: Iterable[str]) -> dict[str, str]:
+        """The signing secrets of those of these apps that have one, also of apps that are not registered."""
+        wanted = list(app_ids)
+        self._rows |= secret_rows(app for app in wanted if app not in self._rows)
+        return {app: self._rows[app].secret for app in wanted if app in self._rows}
+
+
+def load(keys: Iterable[Key]) -> list[Any]:
+    """The stored items of specs with these keys."""
+    by_model: dict[type[Model], list[Any]] = {}
+    for kind, *values in keys:
+        by_model.setdefault(_KINDS[kind], []).append(tuple(values) if len(values) > 1 else values[0])
+    return [item for model, found in by_model.items() for item in model.batch_get(found, consistent_read=True)]
+
+
+def secret_rows(app_ids: Iterable[str]) -> dict[str, SigningSecret]:
+    """The rows of those of these apps that have one, with their secrets and headers."""
+    return {row.app_id: row for row in SigningSecret.batch_get(list(app_ids), consistent_read=True)}
+
+
+def stored_spec(item: Any, rows: Mapping[str, SigningSecret]) -> Spec:
+    """A stored item as a spec; an app with its headers, from `rows`."""
+    spec = spec_of(item)
+    return replace(spec, headers=headers_of(item, rows.get(spec.app_id))) if isinstance(spec, AppSpec) else spec
