@@ -15,7 +15,10 @@ _MESSAGE = "Bellhop is testing this endpoint. Nothing happened; please respond w
 
 
 def make(app: App, token: str, now: datetime) -> Delivery:
-    """A ping of `app`, whose time is `now`. Of two with the same `token` only one is sent; its record is under the delivery's id."""
+    """A ping of `app`, whose time is `now`; its record is under the delivery's id.
+
+    Of two with the same `token` only one is sent.
+    """
     organization_id, event_id = app.organization_id or "", f"ping_{token}"
     return Delivery(
         delivery_id=deliveries.delivery_id(organization_id, event_id, app.app_id),

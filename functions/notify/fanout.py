@@ -35,7 +35,7 @@ class Hooks(Protocol):
 class FanOut:
     """One event on its way to the installations that it concerns, from where `cursor` says.
 
-    `sent_at` (Unix seconds) is when its message was sent: the event, or a continuation whose cursor may know better.
+    `sent_at` (Unix seconds) is when its message was sent; the cursor of a continuation knows better.
 
     `steps` hands out what is to be enqueued, and `accept` says that a delivery is on its queue. `cursor` says
     where to go on: whatever was handed out and not accepted counts as refused. What gets no delivery is in

@@ -189,7 +189,7 @@ def test_every_event_in_the_documents_fits_the_contract() -> None:
     found = 0
     for page in pages():
         for block in blocks(page):
-            if block.language == "json" and '"event_id"' in block.text:
+            if block.language == "json" and '"event_id"' in block.text and block.label != "webhook-body":
                 events.parse(block.text)
                 found += 1
     assert found >= 2
