@@ -33,7 +33,7 @@ from deliver.attempt.retry_scheduler import RetryScheduler
 from health import follow_up, replay, rules, transitions
 from health.dependencies import HealthDependencies, Queues
 from health.mail import address
-from health.mail.content import Links
+from health.mail.links import Links
 from health.messages import FollowUp, RecoveryCheck
 from health.rules import BROKEN, EarlyWarning, Evaluation, Thresholds
 from health.transitions import Update
