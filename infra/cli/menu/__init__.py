@@ -1,1 +1,27 @@
 """What can be typed, by subject. Each file has the arguments and the help of its commands."""
+
+import re
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+_TYPE = re.compile(r"^(  [A-Z]+)( <\w+>)", re.MULTILINE)
+
+
+class _Command(TyperCommand):
+    """A command whose help shows an argument as it is typed: APP or [APP], without braces and without its type."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def get_help(self, ctx: Any) -> str:
+        return _TYPE.sub(lambda found: found[1] + " " * len(found[2]), super().get_help(ctx))
+
+
+class Menu(typer.Typer):
+    """Commands of one subject."""
+
+    def command(self, name: str | None = None, **options: Any) -> Any:
+        """See typer.Typer."""
+        return super().command(name, cls=_Command, **options)

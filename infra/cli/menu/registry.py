@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.menu import Menu
 from infra.cli.options import AppId, Json, StackName, Yes
 
-app = typer.Typer()
+app = Menu()
 
 
 @app.command()

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.menu import Menu
 from infra.cli.options import AppId, EntryKey, Json, Rate, Recipient, StackName, Yes
 
-app = typer.Typer()
-mail = typer.Typer(help="Show or resend the mails about an app.", no_args_is_help=True)
+app = Menu()
+mail = Menu(help="Show or resend the mails about an app.", no_args_is_help=True)
 app.add_typer(mail, name="mail")
 
 
