@@ -115,9 +115,9 @@ def _scratch_directory() -> Iterator[Path]:
     try:
         yield Path(directory)
     finally:
-        # The shell ends at once and leaves the removal to itself, which nobody waits for.
-        remove = ["sh", "-c", 'rm -rf "$1" &', "sh", directory]
-        subprocess.run(remove, check=True, capture_output=False, start_new_session=True)
+        # The shell ends at once. The removal goes on, and keeps no pipe open for which somebody would wait.
+        remove = ["sh", "-c", 'rm -rf "$1" </dev/null >/dev/null 2>&1 &', "sh", directory]
+        subprocess.run(remove, check=True, start_new_session=True)
 
 
 def _chosen(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
