@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from tests.unit.cli.cli_runner import bellhop, succeed
 
 COMMANDS = (
     *("apply", "publish", "log", "app", "explain", "ping", "enable", "disable", "replay", "retry", "policy"),
-    *("doctor", "rotate-secret", "mail", "mail show", "mail resend"),
+    *("doctor", "receive", "rotate-secret", "mail", "mail show", "mail resend"),
 )
 
 LOADED_BY_HELP = """
@@ -40,6 +41,8 @@ def test_the_help_of_every_command_fits_a_terminal_of_80_columns(command: str) -
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "[[" not in result.stdout
+    assert "{" not in result.stdout
+    assert "<str>" not in result.stdout
 
 
 def test_the_summary_of_every_command_is_whole_at_80_columns() -> None:
@@ -57,6 +60,21 @@ def test_help_loads_none_of_the_libraries_of_the_commands() -> None:
     loaded = set(run.stderr.split())
     assert "typer" in loaded
     assert loaded & {"boto3", "botocore", "pynamodb", "jinja2", "requests", "ruamel", "jsonschema"} == set()
+
+
+def test_finding_a_stack_loads_no_library_that_only_the_functions_need() -> None:
+    source = "import sys, infra.cli.stack; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "pynamodb" in loaded
+    assert loaded & {"jinja2", "aws_lambda_powertools", "requests", "standardwebhooks"} == set()
+
+
+def test_the_shell_completes_commands() -> None:
+    command = [str(Path(sys.executable).with_name("bellhop"))]
+    asked = {"_BELLHOP_COMPLETE": "complete_bash", "COMP_WORDS": "bellhop rec", "COMP_CWORD": "1"}
+    run = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["receive"]
 
 
 def test_a_misspelt_keyword_of_a_command_is_a_type_error(tmp_path: Path) -> None:
