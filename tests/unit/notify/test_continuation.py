@@ -209,6 +209,16 @@ def test_an_organisation_in_which_nobody_wants_the_event_does_not_use_up_the_tim
     assert made.telemetry.counts["EventSkipped"] == 1
 
 
+def test_all_webhooks_of_an_event_say_when_it_was_published_however_often_it_goes_on() -> None:
+    made = world(1000)
+    slow_down(made, 0.1)
+    made.sqs.now = 1_795_435_200.0
+    made.sqs.publish(issue_event())
+    made.run()
+    assert made.rounds > 1
+    assert {json.loads(sent.body)["occurred_at"] for sent in made.sqs.enqueued} == {"2026-11-23T12:00:00.000Z"}
+
+
 def test_a_refused_delivery_goes_on_alone_and_nothing_that_was_accepted_is_sent_again() -> None:
     made = world(40, refused={"00013"})
     made.sqs.publish(issue_event())
