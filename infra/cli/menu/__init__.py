@@ -1,12 +1,15 @@
 """What can be typed, by subject. Each file has the arguments and the help of its commands."""
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
 _TYPE = re.compile(r"^(  [A-Z]+)( <\w+>)", re.MULTILINE)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Command(TyperCommand):
@@ -22,6 +25,6 @@ class _Command(TyperCommand):
 class Menu(typer.Typer):
     """Commands of one subject."""
 
-    def command(self, name: str | None = None, **options: Any) -> Any:
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         """See typer.Typer."""
         return super().command(name, cls=_Command, **options)
