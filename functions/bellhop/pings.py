@@ -1,8 +1,10 @@
 """Pings: deliveries that test whether an app's endpoint responds, also while the app is off."""
 
 import json
+from datetime import datetime
 
 from bellhop import deliveries
+from bellhop.clock import rfc3339
 from bellhop.deliveries import Delivery
 from bellhop.registry import App
 
@@ -12,8 +14,11 @@ _ACTOR = {"type": "application", "id": "bellhop", "name": "Bellhop"}
 _MESSAGE = "Bellhop is testing this endpoint. Nothing happened; please respond with any 2xx status."
 
 
-def make(app: App, token: str) -> Delivery:
-    """A ping of `app`. Of two with the same `token` only one is sent; its record is under the delivery's id."""
+def make(app: App, token: str, now: datetime) -> Delivery:
+    """A ping of `app`, whose time is `now`; its record is under the delivery's id.
+
+    Of two with the same `token` only one is sent.
+    """
     organization_id, event_id = app.organization_id or "", f"ping_{token}"
     return Delivery(
         delivery_id=deliveries.delivery_id(organization_id, event_id, app.app_id),
@@ -22,16 +27,22 @@ def make(app: App, token: str) -> Delivery:
         app_id=app.app_id,
         organization_id=organization_id,
         installation_id=app.app_id,  # it concerns the app itself, not one installation
-        body=_body(app),
+        body=_body(app, event_id, now),
         ping=True,
     )
 
 
-def _body(app: App) -> bytes:
+def _body(app: App, event_id: str, now: datetime) -> bytes:
+    resource, _, action = EVENT.partition(".")
     body = {
-        "action": EVENT.partition(".")[2],
+        "action": action,
         "installation": {"uuid": app.uuid},
         "data": {"message": _MESSAGE},
         "actor": _ACTOR,
+        "event_id": event_id,
+        "resource": resource,
+        "occurred_at": rfc3339(now),
+        "organization_id": app.organization_id,
+        "project_id": None,
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

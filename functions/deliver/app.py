@@ -19,12 +19,13 @@ from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.clock import utc_now
 from bellhop.index_keys import Entry, KeyChoice
 from bellhop.outcomes import OutcomeDay
+from bellhop.powertools import PowertoolsTelemetry
 from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Registry
 from bellhop.replays import Releases
 from bellhop.secrets import SigningSecret
 from bellhop.successes import Delivered, SuccessLog
-from bellhop.telemetry import PowertoolsTelemetry, Telemetry
+from bellhop.telemetry import Telemetry
 from deliver import batch
 from deliver.attempt.keyring import Keyring
 from deliver.attempt.network import Network, SharedOutages

@@ -7,8 +7,8 @@ from typing import Any
 from bellhop import aws, newer, partial_batch, settings
 from bellhop.budget import Budget
 from bellhop.newer import Unknown, UnknownKindError
+from bellhop.powertools import PowertoolsTelemetry
 from bellhop.replays import Replay
-from bellhop.telemetry import PowertoolsTelemetry
 from health import follow_up, messages, recovery, replay
 from health.dependencies import HealthDependencies, Settings, build
 from health.mail import mailer

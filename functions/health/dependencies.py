@@ -20,7 +20,7 @@ from bellhop.registry import App, AuditEntry, Organization
 from bellhop.replays import Replay
 from bellhop.telemetry import Telemetry
 from health import messages
-from health.mail.content import Links
+from health.mail.links import Links
 from health.messages import AppSweep, OwnMessage, RecoveryCheck, RetrySweep
 from health.rules import Thresholds
 from health.transitions import TransitionDependencies

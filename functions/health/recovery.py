@@ -81,7 +81,7 @@ def _end_chain(check: RecoveryCheck, deps: HealthDependencies) -> None:
 
 
 def _send_ping(app: App, check: RecoveryCheck, deps: HealthDependencies) -> None:
-    ping = pings.make(app, f"{check.generation}-{check.number}")
+    ping = pings.make(app, f"{check.generation}-{check.number}", deps.now())
     deps.ping(ping)
     _send_when_due(replace(check, ping=ping.delivery_id, due=deps.now().timestamp() + deps.ping_seconds), deps)
 

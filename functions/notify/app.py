@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from bellhop import aws, partial_batch, settings, tables
 from bellhop.backoff import Backoff
 from bellhop.budget import Budget
+from bellhop.powertools import PowertoolsTelemetry
 from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Organization, Registry
-from bellhop.telemetry import PowertoolsTelemetry
 from notify.intake import NotifyDependencies, process
 
 if TYPE_CHECKING:

@@ -22,13 +22,15 @@ class Cursor:
     """What of an event's fan-out is done.
 
     Installations up to the id `after` were handled, or all of them if `finished`, except for `refused`: the queue
-    refused their deliveries. `enqueued` is the number of deliveries so far.
+    refused their deliveries. `enqueued` is the number of deliveries so far. `published_at` (Unix seconds) is when
+    the event was published; a version that did not know it left it out.
     """
 
     after: str | None = None
     finished: bool = False
     refused: tuple[str, ...] = ()
     enqueued: int = 0
+    published_at: float | None = None
 
 
 def encode(cursor: Cursor) -> dict[str, str]:
@@ -57,6 +59,7 @@ def decode(attributes: Mapping[str, Any]) -> Cursor | None:
 
 def _checked(cursor: Cursor) -> Cursor:
     ids = (*cursor.refused, "" if cursor.after is None else cursor.after)
-    if not (all(isinstance(each, str) for each in ids) and isinstance(cursor.enqueued, int)):
+    numbers = (cursor.enqueued, cursor.published_at or 0.0)
+    if not (all(isinstance(each, str) for each in ids) and all(isinstance(each, int | float) for each in numbers)):
         raise ValueError("a cursor that notify did not write")
     return cursor

@@ -35,6 +35,8 @@ class Hooks(Protocol):
 class FanOut:
     """One event on its way to the installations that it concerns, from where `cursor` says.
 
+    `sent_at` (Unix seconds) is when its message was sent; the cursor of a continuation knows better.
+
     `steps` hands out what is to be enqueued, and `accept` says that a delivery is on its queue. `cursor` says
     where to go on: whatever was handed out and not accepted counts as refused. What gets no delivery is in
     `skipped`, by the reason.
@@ -42,10 +44,11 @@ class FanOut:
     Apps that are switched off get deliveries too: deliver alone decides what is parked.
     """
 
-    def __init__(self, event: IssueEvent, hooks: Hooks, cursor: Cursor | None = None) -> None:
+    def __init__(self, event: IssueEvent, hooks: Hooks, sent_at: float, cursor: Cursor | None = None) -> None:
         self.event = event
-        self.payload = Payload(event)
         self.start = cursor or Cursor()
+        self.published_at = self.start.published_at or sent_at
+        self.payload = Payload(event, self.published_at)
         self.resumed = cursor is not None
         self.enqueued: list[str] = []
         self.refused: dict[str, None] = {}  # in the order in which they were handed out
@@ -70,7 +73,8 @@ class FanOut:
     def cursor(self) -> Cursor:
         """Where to go on."""
         refused = (*self._refused_before, *self.refused)
-        return Cursor(self._after, self._finished, refused, self.start.enqueued + len(self.enqueued))
+        enqueued = self.start.enqueued + len(self.enqueued)
+        return Cursor(self._after, self._finished, refused, enqueued, self.published_at)
 
     def accept(self, delivery: Delivery) -> None:
         """The delivery is on its queue."""

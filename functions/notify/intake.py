@@ -137,9 +137,13 @@ def _begin(work: _Work, deps: NotifyDependencies) -> FanOut | None:
         _dead_letter(work.message, error, deps)
         work.dead_lettered = True
         return None
-    work.fan_out = FanOut(event, deps.hooks, cursor)
+    work.fan_out = FanOut(event, deps.hooks, _sent_at(work.message), cursor)
     work.steps = work.fan_out.steps()
     return work.fan_out
+
+
+def _sent_at(message: dict[str, Any]) -> float:
+    return int(message["attributes"]["SentTimestamp"]) / 1000  # SQS counts milliseconds
 
 
 def _not_begun(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:

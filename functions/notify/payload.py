@@ -4,8 +4,10 @@
 """
 
 import json
+from datetime import UTC, datetime
 from functools import cached_property
 
+from bellhop.clock import rfc3339
 from bellhop.deliveries import SharedTail
 from bellhop.events import IssueEvent
 from bellhop.json_text import members
@@ -14,15 +16,17 @@ SYSTEM = {"type": "application", "id": "sentry", "name": "Sentry"}
 
 
 class Payload:
-    """What the bodies of one event's deliveries have in common."""
+    """What the bodies of one event's deliveries have in common. `published_at` is in Unix seconds."""
 
-    def __init__(self, event: IssueEvent) -> None:
+    def __init__(self, event: IssueEvent, published_at: float) -> None:
         self._event = event
+        self._published_at = published_at
 
     def body(self, action: str, installation_id: str) -> bytes:
-        """The body as UTF-8 JSON: `action`, `installation`, `data` with the issue in it, `actor`, `occurred_at`.
+        """The body as UTF-8 JSON: `action` and `installation`, then what all bodies share.
 
-        `occurred_at` is there only if the event has one.
+        That is `data` with the issue in it, `actor`, `event_id`, `resource`, `occurred_at`, `organization_id` and
+        `project_id`. Every field is always there; without a project `project_id` is null.
         """
         own = {"action": json.dumps(action), "installation": _object({"uuid": json.dumps(installation_id)})}
         return _object(own)[:-1].encode() + self.shared.tail
@@ -30,10 +34,24 @@ class Payload:
     @cached_property
     def shared(self) -> SharedTail:
         """What every body ends with: all that does not depend on the installation."""
-        fields = {"data": self._data, "actor": self._actor}
-        if self._event.occurred_at:
-            fields["occurred_at"] = self._event.texts["occurred_at"]
+        event = self._event
+        fields = {
+            "data": self._data,
+            "actor": self._actor,
+            "event_id": json.dumps(event.event_id),
+            "resource": json.dumps(event.resource),
+            "occurred_at": self._occurred_at,
+            "organization_id": json.dumps(event.organization_id),
+            "project_id": event.texts["project_id"] if event.project_id else "null",
+        }
         return SharedTail(("," + _object(fields)[1:]).encode())
+
+    @property
+    def _occurred_at(self) -> str:
+        """The publisher's time as it was written; where there is none, the time of the publishing."""
+        if self._event.occurred_at:
+            return self._event.texts["occurred_at"]
+        return json.dumps(rfc3339(datetime.fromtimestamp(self._published_at, UTC)))
 
     @cached_property
     def _data(self) -> str:

@@ -39,9 +39,9 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 app = typer.Typer(
     cls=_Commands,
     epilog="The stack is found by its CloudFormation outputs, with the AWS credentials and region of the "
-    "environment, or at AWS_ENDPOINT_URL.",
+    "environment, or at AWS_ENDPOINT_URL; --stack local is that of `make run`. Exit status: 0 done, 1 not done or "
+    "not well, 2 not understood.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # its tracebacks would show local variables, which may be secrets
 )

@@ -5,7 +5,13 @@ from typing import Annotated
 import typer
 
 StackName = Annotated[
-    str, typer.Option("--stack", envvar="BELLHOP_STACK", help="The CloudFormation stack.", metavar="NAME")
+    str,
+    typer.Option(
+        "--stack",
+        envvar="BELLHOP_STACK",
+        help="The CloudFormation stack; local is that of `make run`.",
+        metavar="NAME",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

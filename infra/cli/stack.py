@@ -21,8 +21,9 @@ from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
 from bellhop.successes import Delivered
 from deliver.http.guard import EndpointPolicy
-from health.mail.content import Links
+from health.mail.links import Links
 from health.rules import Thresholds
+from infra.cli import local_stack
 from infra.cli.errors import CommandError
 from infra.cli.minute_packs import MinutePack
 
@@ -114,12 +115,14 @@ class Stack:
 
 
 def find(name: str) -> Stack:
-    """The stack of that name.
+    """The stack of that name; "local" is the one of `make run`, and never one on AWS.
 
     Raises:
         CommandError: there is none, it is still being created, or it is not a stack of Bellhop.
         BotoCoreError, ClientError: the call failed; see `errors.explain`.
     """
+    if name == local_stack.NAME:
+        name = local_stack.enter(os.environ)
     try:
         response = boto3.client("cloudformation", config=_CONFIG).describe_stacks(StackName=name)
     except ClientError as error:

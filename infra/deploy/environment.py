@@ -20,6 +20,7 @@ from infra.deploy.errors import RefusedError
 
 FOLDER = Path(__file__).resolve().parents[1] / "environments"
 KEYS = ("stack", "region", "account", "parameters")
+RESERVED = "local"
 STACK = "bellhop"
 
 
@@ -69,6 +70,11 @@ def read(path: Path) -> Environment:
         )
     values = {name: _text(value) for name, value in given.items()}
     stack, region, account = (str(found.get(key, "")) for key in ("stack", "region", "account"))
+    if stack == RESERVED:
+        raise RefusedError(
+            f'In {path}, stack = "{RESERVED}" is the name by which bellhop finds the stack of `make run`. '
+            "Write another."
+        )
     return Environment(path, stack or _stack_of(path), region, account, values)
 
 

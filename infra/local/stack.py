@@ -1,6 +1,7 @@
 """The whole system on the embedded AWS, for the length of a block."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -78,7 +79,7 @@ class Stack:
 
 @contextmanager
 def deployed_stack(
-    parameters: Mapping[str, str | int] | None = None,
+    parameters: Mapping[str, str | int | None] | None = None,
     host: str = "127.0.0.1",
     on_progress: Callable[[str], None] = lambda _: None,
     in_front: Callable[[str], AbstractContextManager[str]] = nullcontext,
@@ -87,23 +88,40 @@ def deployed_stack(
 
     `on_progress` is called with a few words before each step. `in_front` is given the URL of the embedded AWS and
     yields the one that the functions are to call, such as a proxy's. Any number of stacks may run side by side. At
-    the end of the block every process and file of this one is gone.
+    the end of the block every process of this one is gone, and its files are being removed. A parameter that is
+    None has the template's default.
     """
     on_progress("building the functions")
     template = built_template()
     on_progress("starting the embedded AWS")
     with (
-        tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
-        embedded_aws(Path(directory), host) as aws,
+        _scratch_directory() as directory,
+        embedded_aws(directory, host) as aws,
         in_front(aws.endpoint) as endpoint,
     ):
-        chosen = PARAMETERS | {"AwsEndpointUrl": endpoint} | dict(parameters or {})
+        chosen = _chosen({"AwsEndpointUrl": endpoint} | dict(parameters or {}))
         on_progress("deploying template.yaml")
         _deploy(template, aws, chosen)
         stack = Stack(NAME, aws, _outputs(aws))
         apply_fixes(stack)
         stack.client("sesv2").create_email_identity(EmailIdentity=chosen["MailIdentity"])
         yield stack
+
+
+@contextmanager
+def _scratch_directory() -> Iterator[Path]:
+    """A directory that is removed by another process: each function process leaves thousands of files there."""
+    directory = tempfile.mkdtemp(prefix="bellhop-")
+    try:
+        yield Path(directory)
+    finally:
+        # The shell ends at once. The removal goes on, and keeps no pipe open for which somebody would wait.
+        remove = ["sh", "-c", 'rm -rf "$1" </dev/null >/dev/null 2>&1 &', "sh", directory]
+        subprocess.run(remove, check=True, start_new_session=True)
+
+
+def _chosen(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
+    return {name: value for name, value in {**PARAMETERS, **parameters}.items() if value is not None}
 
 
 def _deploy(template: Path, aws: EmbeddedAws, parameters: Mapping[str, str | int]) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 0.5  # nothing that runs here has anything to save
 
 
 def main(command: list[str]) -> int:

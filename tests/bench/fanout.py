@@ -71,7 +71,7 @@ class Cloud:
         return response
 
     def receive(self, body: str, attributes: dict[str, Any]) -> None:
-        count = {"ApproximateReceiveCount": "1"}
+        count = {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(time.time() * 1000))}
         number = f"m{self.calls.total()}-{len(self.waiting)}"
         named = {name: {"stringValue": value["StringValue"]} for name, value in attributes.items()}
         self.waiting.append({"messageId": number, "body": body, "attributes": count, "messageAttributes": named})

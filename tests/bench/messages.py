@@ -74,7 +74,7 @@ def queue_message(text_: str, receives: int = 1, queue: str = "Deliveries") -> d
         "messageId": str(uuid.uuid4()),
         "receiptHandle": "handle",
         "body": text_,
-        "attributes": {"ApproximateReceiveCount": str(receives)},
+        "attributes": {"ApproximateReceiveCount": str(receives), "SentTimestamp": str(int(time.time() * 1000))},
         "eventSource": "aws:sqs",
         "eventSourceARN": f"arn:aws:sqs:{REGION}:000000000000:{queue}",
         "awsRegion": "us-east-1",

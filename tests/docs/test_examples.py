@@ -23,7 +23,7 @@ from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
 from tests.docs.pages import ROOT, blocks, example, name, pages, rows
 from tests.docs.receivers import NODE, post, running, write_receiver
-from tests.docs.webhook_example import APP_AUTHORS, PUBLISHERS, SECRET, STANDARD_SECRET, webhook
+from tests.docs.webhook_example import APP_AUTHORS, PUBLISHERS, README, SECRET, STANDARD_SECRET, webhook
 from tests.support import servers
 
 STALE_SECONDS = 3600
@@ -102,10 +102,20 @@ def test_the_classic_example_verifies_the_raw_body_alone() -> None:
     assert not verify(SECRET, json.dumps(json.loads(sent.body)).encode(), signature)
 
 
-def test_the_webhook_on_the_page_is_what_the_code_makes() -> None:
+@pytest.mark.parametrize("page", [APP_AUTHORS, README], ids=name)
+def test_the_webhook_on_the_page_is_what_the_code_makes(page: Path) -> None:
     made = webhook()
-    assert example(APP_AUTHORS, "webhook-headers") == made.header_text()
-    assert example(APP_AUTHORS, "webhook-body") == made.body.decode() + "\n"
+    assert example(page, "webhook-headers") == made.header_text()
+    assert example(page, "webhook-body") == made.body.decode() + "\n"
+
+
+def test_the_event_at_a_glance_becomes_the_webhook_beside_it() -> None:
+    assert webhook(page=README) == webhook()
+
+
+def test_every_field_of_a_webhooks_body_is_explained_and_no_other() -> None:
+    explained = [row[0].strip("`").partition(".")[0] for row in rows(APP_AUTHORS, "field")]
+    assert explained == [*json.loads(webhook().body)]
 
 
 def test_the_webhook_on_the_page_is_what_goes_over_the_wire() -> None:
@@ -179,7 +189,7 @@ def test_every_event_in_the_documents_fits_the_contract() -> None:
     found = 0
     for page in pages():
         for block in blocks(page):
-            if block.language == "json" and '"event_id"' in block.text:
+            if block.language == "json" and '"event_id"' in block.text and block.label != "webhook-body":
                 events.parse(block.text)
                 found += 1
     assert found >= 2

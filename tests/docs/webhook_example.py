@@ -1,11 +1,12 @@
-"""The webhook of docs/app-authors.md, as the code makes it of the event of docs/publishers.md.
+"""The webhook of docs/app-authors.md and README.md, as the code makes it of the event of docs/publishers.md.
 
-After a change of the webhook: `.venv/bin/python -m tests.docs.webhook_example` writes it into the page.
+After a change of the webhook: `.venv/bin/python -m tests.docs.webhook_example` writes it into both pages.
 """
 
 import base64
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from bellhop import events
 from bellhop.deliveries import Delivery
@@ -14,9 +15,9 @@ from deliver.attempt import signing
 from deliver.attempt.signing import Keys
 from notify import fanout
 from notify.payload import Payload
-from tests.docs.pages import DOCS, blocks
+from tests.docs.pages import DOCS, ROOT, blocks
 
-PUBLISHERS, APP_AUTHORS = DOCS / "publishers.md", DOCS / "app-authors.md"
+PUBLISHERS, APP_AUTHORS, README = DOCS / "publishers.md", DOCS / "app-authors.md", ROOT / "README.md"
 SECRET = "0123456789abcdef" * 4
 STANDARD_SECRET = "whsec_" + base64.b64encode(SECRET.encode()).decode()
 REQUEST_ID = "9f86d081884c4d659a2feaa0c55ad015"
@@ -35,27 +36,30 @@ class Webhook:
         return "".join(f"{name}: {value}\n" for name, value in self.headers.items())
 
 
-def webhook(timestamp: int = TIMESTAMP, request_id: str = REQUEST_ID) -> Webhook:
-    """The webhook that the page's event becomes for one installation."""
-    event = events.parse(next(block.text for block in blocks(PUBLISHERS) if block.language == "json"))
+def webhook(timestamp: int = TIMESTAMP, request_id: str = REQUEST_ID, page: Path = PUBLISHERS) -> Webhook:
+    """The webhook that the first event on the page becomes for one installation."""
+    event = events.parse(next(block.text for block in blocks(page) if block.language == "json"))
     app = App("deploy-bot", events=["issue.resolved"])
     installation = Installation(
         "acme", "5d2c6e0a-9f57-4c57-8f19-0c2f6f0b7f11", app_id="deploy-bot", events=["issue.resolved"]
     )
-    delivery = fanout.decide(event, Payload(event), installation, app)
+    delivery = fanout.decide(event, Payload(event, TIMESTAMP), installation, app)
     assert isinstance(delivery, Delivery)
     headers = signing.headers(delivery, Keys(SECRET), request_id, timestamp)
     return Webhook(headers | {"Content-Length": str(len(delivery.body))}, delivery.body)
 
 
 def write() -> None:
-    """Write the webhook into the page."""
-    made = webhook()
-    page = APP_AUTHORS.read_text()
+    """Write the webhook into the pages."""
+    for page in (APP_AUTHORS, README):
+        page.write_text(_with_webhook(page.read_text(), webhook()))
+
+
+def _with_webhook(page: str, made: Webhook) -> str:
     for label, text in (("webhook-headers", made.header_text()), ("webhook-body", made.body.decode() + "\n")):
         pattern = re.compile(rf"(<!-- example: {label} -->\n```\w+\n).*?(```\n)", re.DOTALL)
         page = pattern.sub(lambda block, text=text: block[1] + text + block[2], page)  # type: ignore[misc]
-    APP_AUTHORS.write_text(page)
+    return page
 
 
 if __name__ == "__main__":

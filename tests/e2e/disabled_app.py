@@ -13,8 +13,9 @@ from bellhop.registry import App, AuditEntry, find
 from bellhop.text import unlinked
 from health import messages
 from health.messages import OwnMessage
-from infra.local.receiver import PlannedResponse, Receiver
+from infra.local.receiver import Receiver
 from infra.local.registering import Hook
+from infra.local.webhook_server import PlannedResponse
 from tests.e2e.conftest import Tenant, eventually
 
 BELLHOP = Path(sys.executable).with_name("bellhop")

@@ -15,8 +15,9 @@ from bellhop.deliveries import delivery_id
 from bellhop.registry import DISABLED, App, AuditEntry, find
 from bellhop.text import unlinked
 from infra.local.build import ROOT
-from infra.local.receiver import PlannedResponse, Receiver, busy_once, failing_first, gone, hang, ok
+from infra.local.receiver import Receiver, busy_once, failing_first, gone, hang, ok
 from infra.local.registering import Hook
+from infra.local.webhook_server import PlannedResponse
 from tests.e2e.conftest import DEADLINE_SECONDS, Tenant, eventually, kill_worker
 
 pytestmark = pytest.mark.stack

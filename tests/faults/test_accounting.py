@@ -15,9 +15,10 @@ from bellhop import attempts
 from bellhop.deliveries import delivery_id
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import DISABLED, App, Installation
-from infra.local.receiver import Behaviour, PlannedResponse, Receiver, failing_first, ok
+from infra.local.receiver import Behaviour, Receiver, failing_first, ok
 from infra.local.registering import Hook, use_stack
 from infra.local.stack import Stack, deployed_stack
+from infra.local.webhook_server import PlannedResponse
 from tests.support.fault_proxy import Fault, FaultProxy, Kind, fault_proxy
 from tests.support.tenant import PARAMETERS, Tenant, eventually
 from tests.support.workers import worker_pids

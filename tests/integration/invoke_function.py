@@ -49,7 +49,8 @@ def sequence(position: int) -> str:
 
 def delivery(tenant: Tenant, hook: Hook, event_id: str) -> Delivery:
     """The delivery that notify makes of an event for this app, enqueued just now."""
-    fanned_out = FanOut(parse(json.dumps(tenant.event(event_id))), Registry(0, time.monotonic)).steps()
+    event = parse(json.dumps(tenant.event(event_id)))
+    fanned_out = FanOut(event, Registry(0, time.monotonic), time.time()).steps()
     [for_app] = [delivery for delivery in fanned_out if delivery and delivery.app_id == hook.app_id]
     return replace(for_app, enqueued_at=time.time())
 

@@ -139,5 +139,8 @@ def queue_message(
         "eventSource": "aws:sqs",
         "eventSourceARN": arn,
         "body": body if isinstance(body, str) else json.dumps(body),
-        "attributes": {"ApproximateReceiveCount": str(receive_count)},
+        "attributes": {
+            "ApproximateReceiveCount": str(receive_count),
+            "SentTimestamp": str(int(NOW.timestamp() * 1000)),
+        },
     }

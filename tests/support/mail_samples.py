@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 from bellhop.registry import AuditEntry
-from health.mail.content import Links, Mail, compose
+from health.mail.content import Mail, compose
+from health.mail.links import Links
 from tests.support.fakes import app, organization
 
 DISABLED, WARNED, ENABLED = "app.disabled", "app.warned", "app.enabled"

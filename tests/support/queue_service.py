@@ -16,10 +16,12 @@ class _Message:
     due: float
     attributes: dict[str, Any]
     group: str | None
+    sent_at: float
     received: int = 0
 
     def as_received(self, message_id: str) -> dict[str, Any]:
-        system = {"ApproximateReceiveCount": str(self.received)}
+        sent = str(int(self.sent_at * 1000))
+        system = {"ApproximateReceiveCount": str(self.received), "SentTimestamp": sent}
         return {
             "messageId": message_id,
             "eventSource": "aws:sqs",
@@ -43,7 +45,8 @@ class QueueService:
 
     def send_message(self, **entry: Any) -> None:
         due, attributes = self.now + entry.get("DelaySeconds", 0), entry.get("MessageAttributes", {})
-        self.waiting.append(_Message(entry["MessageBody"], due, attributes, entry.get("MessageGroupId")))
+        group = entry.get("MessageGroupId")
+        self.waiting.append(_Message(entry["MessageBody"], due, attributes, group, sent_at=self.now))
 
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         for entry in Entries:

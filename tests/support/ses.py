@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bellhop.registry import AuditEntry
-from health.mail.content import Links
+from health.mail.links import Links
 from health.transitions import disabled_id
 
 ADA, BOB = "ada@acme.example", "bob@acme.example"

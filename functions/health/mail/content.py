@@ -18,20 +18,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from bellhop.registry import App, AuditEntry, Organization
 from bellhop.text import bidi_isolate, cut, first_line, one_line, unlinked
 from health.mail.chart import COLUMNS, chart
+from health.mail.links import Links
 from health.mail.wording import WarningText, day, error, moment, reason, warning_text
 from health.transitions import BY_PERSON
 
 SUBJECT, NAME, URL, RESPONSE, REASON = 120, 80, 300, 200, 500  # characters at most
 HEADER = 870  # characters; SES refuses a longer header value
+_REFERRERS = {"app.disabled": "disabled-app", "app.warned": "warned-app", "app.enabled": "enabled-app"}
 _IN_A_URL = ":/?#[]@!$&'()*+,;=%-._~"
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """The links in a mail, with slots: `{organization}` and `{app}`, and in `unsubscribe_url` also `{owner}`."""
-
-    dashboard_url: str
-    unsubscribe_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +59,12 @@ _KINDS = {
     "app.warned": _Kind("warned", "Your ", " integration is failing", optional=True),
     "app.enabled": _Kind("enabled", "Your ", " integration is on again"),
 }
+_SWITCHED_OFF_BY_PERSON = _Kind("switched_off", "Your ", " integration was switched off")
 
 
 def compose(recipient: str, entry: AuditEntry, app: App, organization: Organization, links: Links) -> Mail:
     """The mail that tells an owner what happened to their app and what to do."""
-    kind = _KINDS[entry.action]
+    kind = _kind(entry)
     warning = warning_text(entry.evidence)
     name = _name(app.name, app.app_id)
     slots = {"organization": organization.slug, "app": app.app_id, "owner": recipient}
@@ -80,7 +75,7 @@ def compose(recipient: str, entry: AuditEntry, app: App, organization: Organizat
         "organization": _name(organization.name, organization.slug),
         "app_id": shlex.quote(one_line(app.app_id, NAME)),
         "warning": warning,
-        "settings_url": _with_referrer(_fill(links.dashboard_url, slots), f"{kind.template}-app"),
+        "settings_url": _with_referrer(_fill(links.dashboard_url, slots), _REFERRERS[entry.action]),
         "unsubscribe_url": unsubscribe,
     }
     return Mail(
@@ -90,6 +85,11 @@ def compose(recipient: str, entry: AuditEntry, app: App, organization: Organizat
         html=_templates().get_template(f"{kind.template}.html").render(values),
         headers=(("List-Unsubscribe", f"<{unsubscribe}>"),) if 0 < len(unsubscribe) < HEADER - 1 else (),
     )
+
+
+def _kind(entry: AuditEntry) -> _Kind:
+    planned = entry.action == "app.disabled" and entry.evidence.get("rule") == BY_PERSON
+    return _SWITCHED_OFF_BY_PERSON if planned else _KINDS[entry.action]
 
 
 def _subject(kind: _Kind, name: str, warning: WarningText | None) -> str:
@@ -103,7 +103,6 @@ def _facts(entry: AuditEntry) -> dict[str, Any]:
     return {
         "at": moment(entry.at),
         "reason": reason(evidence),
-        "by_person": evidence.get("rule") == BY_PERSON,
         "given_reason": unlinked(one_line(evidence.get("reason") or "", REASON)),
         "since": day(since, "%a %d %b %Y") if since else "",
         "off_since": moment(off_since) if off_since else "",

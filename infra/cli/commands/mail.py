@@ -13,7 +13,8 @@ from bellhop.registry import App, AuditEntry, Organization, find
 from bellhop.text import printable
 from health import transitions
 from health.mail import mailer
-from health.mail.content import Links, Mail, compose
+from health.mail.content import Mail, compose
+from health.mail.links import Links
 from health.mail.mailer import REFUSED, REFUSED_LATER, SENDING, SKIPPED, UNKNOWN
 from health.messages import FollowUp
 from health.transitions import PENDING

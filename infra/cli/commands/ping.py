@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bellhop import attempts, deliveries, pings
 from bellhop.attempts import DELIVERED, RETRYING, DeliveryRecord
+from bellhop.clock import utc_now
 from bellhop.deliveries import Delivery
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.registry import App
@@ -117,7 +118,7 @@ def ping(found: Stack, app: App, wait: str | None) -> PingResult:
 
 def send(app: App, token: str, queue: Queue) -> Delivery:
     """Put a ping on the Deliveries queue; `token` makes it another than the last."""
-    delivery = pings.make(app, token)
+    delivery = pings.make(app, token, utc_now())
     queue.send(OutgoingMessage(deliveries.encode(delivery), delivery.app_id))
     return delivery
 

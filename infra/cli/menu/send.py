@@ -179,3 +179,54 @@ def replay(
         command.stop(stack, app_id, as_json=as_json)
         return
     command.run(stack, app_id, exhausted=exhausted, rate=rate, as_json=as_json)
+
+
+@app.command()
+def receive(
+    *,
+    app_id: Annotated[
+        str, typer.Option("--app", metavar="APP", help="The slug that it registers itself under.")
+    ] = "my-app",
+    organization: Annotated[
+        str, typer.Option("--organization", metavar="ID", help="Whose events it gets; made if it is new.")
+    ] = "acme",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, metavar="PORT", help="Where it listens, on 127.0.0.1; 0 is any.")
+    ] = 8765,
+    forward: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send each webhook on, and respond as it responds.")
+    ] = None,
+    status: Annotated[
+        str, typer.Option(metavar="STATUS", help="Respond with this; or in turn: 200,200,500.")
+    ] = "204",
+    delay: Annotated[
+        float, typer.Option(min=0, max=3600, metavar="SECONDS", help="Respond after so many seconds.")
+    ] = 0,
+    secret_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Verify by the secret in this variable, and use no stack."),
+    ] = None,
+    as_json: Json = False,
+    stack: Annotated[
+        str, typer.Option("--stack", metavar="NAME", help="Only the local one, which `make run` keeps up.")
+    ] = "local",
+) -> None:
+    """Receive webhooks on this machine, verify and print them.
+
+    With the stack of `make run` it registers itself as an app and shows the app's secret. For an app on AWS have
+    the webhooks forwarded to this machine, and name the app's secret with --secret-env. What does not verify gets
+    401. Ctrl-C ends it; the app stays registered.
+    """
+    from infra.cli.commands import receive as command
+
+    command.run(
+        stack,
+        app_id,
+        organization,
+        port=port,
+        secret_env=secret_env,
+        statuses=status,
+        delay=delay,
+        forward=forward,
+        as_json=as_json,
+    )

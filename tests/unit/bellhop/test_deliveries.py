@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop import deliveries, pings
+from bellhop.clock import rfc3339
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.newer import UnknownKindError
-from tests.support.fakes import app, delivery
+from tests.support.fakes import NOW, app, delivery
 
 TEXT = st.text(max_size=40)
 RETRIES = st.builds(Retry, TEXT, TEXT, st.integers(1, 20), st.booleans(), st.booleans(), TEXT, st.integers(0, 99))
@@ -61,9 +62,14 @@ def test_what_no_version_of_ours_sends_is_refused(text: str) -> None:
 
 
 def test_a_ping_is_a_webhook_like_any_other_about_the_app_itself() -> None:
-    ping = pings.make(app(organization_id="acme"), "7-1")
+    ping = pings.make(app(organization_id="acme"), "7-1", NOW)
     body = json.loads(ping.body)
-    assert list(body) == ["action", "installation", "data", "actor"]
+    assert list(body) == [
+        "action", "installation", "data", "actor",
+        "event_id", "resource", "occurred_at", "organization_id", "project_id",
+    ]  # fmt: skip
+    assert (body["event_id"], body["resource"], body["occurred_at"]) == (ping.event_id, "ping", rfc3339(NOW))
+    assert (body["organization_id"], body["project_id"]) == ("acme", None)
     assert (body["action"], body["installation"]) == ("test", {"uuid": "uuid-pager"})
     assert body["actor"] == {"type": "application", "id": "bellhop", "name": "Bellhop"}
     assert (ping.event, ping.resource, ping.event_id) == ("ping.test", "ping", "ping_7-1")
@@ -71,11 +77,11 @@ def test_a_ping_is_a_webhook_like_any_other_about_the_app_itself() -> None:
 
 
 def test_a_pings_id_is_made_of_its_app_and_token() -> None:
-    one = pings.make(app(), "t")
+    one = pings.make(app(), "t", NOW)
     assert one.delivery_id == deliveries.delivery_id("acme", "ping_t", "pager")
-    others = [pings.make(app(), "u"), pings.make(app("other"), "t")]
-    assert len({d.delivery_id for d in [one, pings.make(app(), "t"), *others]}) == 3
+    others = [pings.make(app(), "u", NOW), pings.make(app("other"), "t", NOW)]
+    assert len({d.delivery_id for d in [one, pings.make(app(), "t", NOW), *others]}) == 3
 
 
 def test_a_ping_never_counts_towards_switching_an_app_off() -> None:
-    assert not pings.make(app(organization_id=None), "t").counts
+    assert not pings.make(app(organization_id=None), "t", NOW).counts

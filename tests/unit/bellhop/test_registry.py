@@ -12,7 +12,7 @@ from bellhop.events import parse
 from bellhop.registry import PAGE, App, Installation, Organization, Registry
 from notify.fanout import FanOut
 from tests.support.endpoint import Clock
-from tests.support.fakes import app, installation, issue_event, organization
+from tests.support.fakes import NOW, app, installation, issue_event, organization
 
 SECONDS = 60
 
@@ -114,7 +114,7 @@ def test_an_event_fans_out_from_what_is_remembered_as_it_did_from_the_tables(
         row.save()
     event = parse(json.dumps(issue_event()))
     for _ in range(2):
-        fan_out = FanOut(event, registry)
+        fan_out = FanOut(event, registry, NOW.timestamp())
         assert [delivery.app_id for delivery in fan_out.steps() if delivery] == ["a"]
         assert fan_out.skipped == {"event_not_in_app": ["in-b"]}
         assert len(reads) == 4

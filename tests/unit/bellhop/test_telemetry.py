@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellhop.telemetry import PowertoolsTelemetry
+from bellhop.powertools import PowertoolsTelemetry
 
 
 @pytest.fixture(autouse=True)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -10,7 +11,7 @@ from tests.unit.cli.cli_runner import bellhop, succeed
 COMMANDS = (
     *("status", "apps", "event", "delivery", "tail"),
     *("apply", "publish", "log", "app", "explain", "ping", "enable", "disable", "replay", "resend", "policy"),
-    *("doctor", "rotate-secret", "mail", "mail show", "mail resend", "dead-letters"),
+    *("doctor", "receive", "rotate-secret", "mail", "mail show", "mail resend", "dead-letters"),
     *(f"dead-letters {name}" for name in ("list", "show", "redrive", "delete", "export")),
 )
 
@@ -59,6 +60,21 @@ def test_help_loads_none_of_the_libraries_of_the_commands() -> None:
     loaded = set(run.stderr.split())
     assert "typer" in loaded
     assert loaded & {"boto3", "botocore", "pynamodb", "jinja2", "requests", "ruamel", "jsonschema"} == set()
+
+
+def test_finding_a_stack_loads_no_library_that_only_the_functions_need() -> None:
+    source = "import sys, infra.cli.stack; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "pynamodb" in loaded
+    assert loaded & {"jinja2", "aws_lambda_powertools", "requests", "standardwebhooks"} == set()
+
+
+def test_the_shell_completes_commands() -> None:
+    command = [str(Path(sys.executable).with_name("bellhop"))]
+    asked = {"_BELLHOP_COMPLETE": "complete_bash", "COMP_WORDS": "bellhop rec", "COMP_CWORD": "1"}
+    run = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["receive"]
 
 
 def test_a_misspelt_keyword_of_a_command_is_a_type_error(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_how_long_it_waits_can_be_chosen(endpoint: Endpoint, cloudformation: Clo
 
 def test_an_attempt_that_deliver_has_only_begun_is_no_result_yet(aws: None) -> None:
     known, slept = register(), list[float]()
-    sent = pings.make(known, "token")
+    sent = pings.make(known, "token", NOW)
     begun = NextState(RETRYING, attempt=Attempt(1, NOW, 5, "r", "http_500", 500))
     attempts.open_record(sent, begun, NOW)
     with pytest.raises(CommandError, match="no record"):

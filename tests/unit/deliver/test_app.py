@@ -19,10 +19,10 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDay, OutcomeDelta
+from bellhop.powertools import PowertoolsTelemetry
 from bellhop.registry import App, Installation, find
 from bellhop.secrets import SigningSecret
 from bellhop.successes import Delivered
-from bellhop.telemetry import PowertoolsTelemetry
 from deliver import app as function
 from deliver.dependencies import DeliverDependencies, RetryPolicy
 from deliver.http.guard import EndpointPolicy

@@ -158,6 +158,7 @@ def test_each_environment_has_a_stack_of_its_own_and_the_default_one_the_name_it
     [
         ("stack = ", "is not TOML"),
         ('CacheSeconds = "5"\n', "has CacheSeconds outside [parameters]"),
+        ('stack = "local"\n', "is the name by which bellhop finds the stack of `make run`"),
         ("parameters = 5\n", "Write [parameters]"),
     ],
 )

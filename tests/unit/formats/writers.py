@@ -34,7 +34,7 @@ FAILED = Attempt(1, NOW, 120, "request-1", "http_500", 500, "oops")
 WHOLE = delivery(project_id="web")
 RETRY = Retry(WHOLE.delivery_id, "pager", 2, organization_id="acme")
 FIRST_PASS = Replay("pager", 3, (PARKED, EXHAUSTED), 10.0, UNIX + 90, UNIX)
-CURSOR = Cursor("in-a", refused=("in-0",), enqueued=20)
+CURSOR = Cursor("in-a", refused=("in-0",), enqueued=20, published_at=UNIX)
 CHECK = RecoveryCheck("pager", 2, UNIX, UNIX + 900)
 
 
@@ -45,7 +45,7 @@ def written() -> dict[str, Any]:
 
 def _messages() -> Iterator[tuple[str, str]]:
     yield "delivery", deliveries.encode(WHOLE)
-    yield "delivery.ping", deliveries.encode(pings.make(app(), "2-1"))
+    yield "delivery.ping", deliveries.encode(pings.make(app(), "2-1", NOW))
     yield "retry", deliveries.encode(RETRY)
     yield "retry.reserved", deliveries.encode(replace(RETRY, reserved=True, deferral=3))
     yield "retry.replay", deliveries.encode(replace(RETRY, replay=True, organization_id=""))

@@ -3,7 +3,7 @@
 import pytest
 
 from bellhop.registry import AuditEntry
-from health.mail.content import Links
+from health.mail.links import Links
 from tests.support.mail_samples import (
     DISABLED,
     ENABLED,
@@ -24,6 +24,7 @@ from tests.support.mail_samples import (
     ("entry", "subject"),
     [
         (entry(), "Action required: Fix your iOS pAger integration"),
+        (entry(rule="operator"), "Your iOS pAger integration was switched off"),
         (warned(), "Your iOS pAger integration is failing: 512 of 1,000 timeouts today"),
         (warned("errors", 4, 7), "Your iOS pAger integration is failing: 4 of 7 days with errors only"),
         (warned("errors", 0, 0), "Your iOS pAger integration is failing"),
@@ -110,11 +111,22 @@ def test_what_we_found_ourselves_is_not_given_as_the_endpoints_words(part: str, 
 
 
 @pytest.mark.parametrize("part", ["text", "html"])
-def test_an_app_that_a_person_switched_off_gets_the_reason_and_no_order_to_repair(part: str) -> None:
+def test_an_app_that_a_person_switched_off_gets_the_reason_and_nothing_to_repair(part: str) -> None:
     shown = said(entry(rule="operator", reason="the customer asked\nus to"), part)
-    assert "a person switched the app off" in shown
+    assert "An administrator switched them off on Mon 23 Nov 2026, 12:00 UTC, not because they failed." in shown
     assert "the customer asked us to" in shown
-    assert "Repair the endpoint" not in shown
+    assert "You do not have to do anything, unless the reason asks for it." in shown
+    assert "bellhop enable pager" in shown
+    for wrong in (
+        "Repair",
+        "Failing since",
+        "FAILING SINCE",
+        "Last error",
+        "LAST ERROR",
+        "Day by day",
+        "DAY BY DAY",
+    ):
+        assert wrong not in shown
 
 
 @pytest.mark.parametrize("part", ["text", "html"])

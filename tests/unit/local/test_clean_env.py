@@ -4,8 +4,9 @@ from urllib.request import proxy_bypass
 import pytest
 
 from bellhop import events
+from infra.local.build import ROOT
 from infra.local.clean_env import clean_environment
-from infra.local.demo import EXAMPLE
+from infra.local.demo_run import EXAMPLE
 
 
 def test_a_users_profile_and_keys_are_removed_and_all_else_stays() -> None:
@@ -24,5 +25,5 @@ def test_a_proxy_is_used_for_other_machines_only(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_event_that_make_run_suggests_to_publish_is_valid() -> None:
-    assert events.parse(EXAMPLE.read_text()).organization_id == "acme"
-    assert json.loads(EXAMPLE.read_text())["issue"]["id"]
+    assert events.parse((ROOT / EXAMPLE).read_text()).organization_id == "acme"
+    assert json.loads((ROOT / EXAMPLE).read_text())["issue"]["id"]

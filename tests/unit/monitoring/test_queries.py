@@ -13,9 +13,10 @@ import pytest
 from bellhop import attempts, circuits
 from bellhop.attempts import PARKED, RETRYING, NextState
 from bellhop.deliveries import Trial
+from bellhop.powertools import PowertoolsTelemetry
 from bellhop.queues import Queue
 from bellhop.registry import App
-from bellhop.telemetry import PowertoolsTelemetry, Telemetry
+from bellhop.telemetry import Telemetry
 from deliver.dependencies import DeliverDependencies
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure

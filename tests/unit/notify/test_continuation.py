@@ -19,6 +19,10 @@ TIMEOUT = 30.0
 GIVEN_UP = 10  # receives
 
 
+def received_again(message: dict[str, Any], count: int) -> dict[str, Any]:
+    return message | {"attributes": message["attributes"] | {"ApproximateReceiveCount": str(count)}}
+
+
 class Crash(BaseException):
     """The process died."""
 
@@ -71,7 +75,7 @@ class Sqs:
             {
                 "messageId": f"m{len(self.waiting)}-{self.calls}-{len(self.delays)}",
                 "body": body,
-                "attributes": {"ApproximateReceiveCount": "1"},
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(self.now * 1000))},
                 "messageAttributes": received,
             }
         )
@@ -108,7 +112,7 @@ class World:
         for message in batch:
             count = int(message["attributes"]["ApproximateReceiveCount"])
             if message["messageId"] in returned:
-                again = message | {"attributes": {"ApproximateReceiveCount": str(count + 1)}}
+                again = received_again(message, count + 1)
                 (self.sqs.dead if count == GIVEN_UP else self.sqs.waiting).append(again)
 
     def run(self, rounds: int = 200) -> None:
@@ -205,6 +209,16 @@ def test_an_organisation_in_which_nobody_wants_the_event_does_not_use_up_the_tim
     assert made.telemetry.counts["EventSkipped"] == 1
 
 
+def test_all_webhooks_of_an_event_say_when_it_was_published_however_often_it_goes_on() -> None:
+    made = world(1000)
+    slow_down(made, 0.1)
+    made.sqs.now = 1_795_435_200.0
+    made.sqs.publish(issue_event())
+    made.run()
+    assert made.rounds > 1
+    assert {json.loads(sent.body)["occurred_at"] for sent in made.sqs.enqueued} == {"2026-11-23T12:00:00.000Z"}
+
+
 def test_a_refused_delivery_goes_on_alone_and_nothing_that_was_accepted_is_sent_again() -> None:
     made = world(40, refused={"00013"})
     made.sqs.publish(issue_event())
@@ -232,10 +246,11 @@ def test_a_delivery_that_is_refused_for_ever_ends_as_a_dead_letter_that_names_it
         "finished": True,
         "refused": ["in-00013", "in-00021"],
         "enqueued": 38,
+        "published_at": 0.0,
     }
     assert len(made.reached()) == 38
     made.sqs.refused.clear()
-    made.sqs.waiting, made.sqs.dead = [dead | {"attributes": {"ApproximateReceiveCount": "1"}}], []  # redriven
+    made.sqs.waiting, made.sqs.dead = [received_again(dead, 1)], []  # redriven
     made.run()
     assert sorted(made.reached()) == everyone(made)
 

@@ -51,7 +51,7 @@ class Result:
 
 
 def out(registry: FakeRegistry | None = None, **changes: Any) -> Result:
-    fan_out = FanOut(parse(json.dumps(issue_event(**changes))), registry or hooks())
+    fan_out = FanOut(parse(json.dumps(issue_event(**changes))), registry or hooks(), NOW.timestamp())
     return Result([delivery for delivery in fan_out.steps() if delivery], fan_out.skipped)
 
 
@@ -315,7 +315,7 @@ def test_a_delivery_survives_the_queue(payload: bytes) -> None:
 
 
 def event_for(registry: FakeRegistry, cursor: Cursor | None = None) -> FanOut:
-    return FanOut(parse(json.dumps(issue_event())), registry, cursor)
+    return FanOut(parse(json.dumps(issue_event())), registry, NOW.timestamp(), cursor)
 
 
 def crowd(number: int) -> FakeRegistry:

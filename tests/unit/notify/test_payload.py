@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from bellhop.events import MalformedEventError, parse
 from notify.payload import SYSTEM, Payload
-from tests.support.fakes import issue_event
+from tests.support.fakes import NOW, issue_event
 
 ADA = {"id": 7, "name": "Ada"}
 
 
 def written(text: str) -> bytes:
-    return Payload(parse(text)).body("created", "in-pager")
+    return Payload(parse(text), NOW.timestamp()).body("created", "in-pager")
 
 
 def frozen(**changes: Any) -> bytes:
@@ -30,8 +30,25 @@ def test_an_event_that_says_when_it_happened_is_delivered_with_that_time_unchang
     assert body(occurred_at="2026-11-23T14:00:00.5+02:00")["occurred_at"] == "2026-11-23T14:00:00.5+02:00"
 
 
-def test_an_event_that_does_not_say_when_it_happened_has_no_such_field() -> None:
-    assert [*body()] == [*body(occurred_at=None)] == ["action", "installation", "data", "actor"]
+@pytest.mark.parametrize("unsaid", [{}, {"occurred_at": None}])
+def test_an_event_that_does_not_say_when_it_happened_is_delivered_with_the_time_of_its_publishing(
+    unsaid: dict[str, None],
+) -> None:
+    assert body(**unsaid)["occurred_at"] == "2026-11-23T12:00:00.000Z"
+
+
+def test_a_receiver_reads_in_the_signed_body_what_the_event_is_and_where_it_happened() -> None:
+    found = body(event_id="ev7", project_id="web")
+    assert [*found] == [
+        "action", "installation", "data", "actor",
+        "event_id", "resource", "occurred_at", "organization_id", "project_id",
+    ]  # fmt: skip
+    assert (found["event_id"], found["resource"], found["organization_id"]) == ("ev7", "issue", "acme")
+    assert found["project_id"] == "web"
+
+
+def test_an_event_without_a_project_has_the_project_null() -> None:
+    assert body(project_id=None)["project_id"] is None
 
 
 def test_copies_of_an_event_have_the_same_bytes() -> None:
@@ -114,5 +131,5 @@ def test_whatever_is_published_is_delivered_with_the_same_meaning(
     except MalformedEventError as error:
         assert "UTF-8" in error.reason  # noqa: PT017 - a lone surrogate is refused
         return
-    delivered = json.loads(Payload(parsed).body("created", "in-pager"))
+    delivered = json.loads(Payload(parsed, NOW.timestamp()).body("created", "in-pager"))
     assert delivered["data"] == {k: v for k, v in data.items() if k != "issue"} | {"issue": issue | {"id": "42"}}

@@ -33,7 +33,7 @@ from deliver.attempt.retry_scheduler import RetryScheduler
 from health import follow_up, replay, rules, transitions
 from health.dependencies import HealthDependencies, Queues
 from health.mail import address
-from health.mail.content import Links
+from health.mail.links import Links
 from health.messages import FollowUp, RecoveryCheck
 from health.rules import BROKEN, EarlyWarning, Evaluation, Thresholds
 from health.transitions import Update
@@ -258,7 +258,7 @@ def health_replays() -> None:
     message = Replay(APP, generation, (PARKED, EXHAUSTED), 1000.0, UNIX + NUMBER, UNIX, "z", NUMBER, NUMBER)
     replay.step(replace(message, after=None), deps)
     deps.send_later(RecoveryCheck(APP, GENERATION, UNIX, UNIX, NUMBER, DELIVERY), 900)
-    deps.ping(pings.make(App.get(APP), f"{GENERATION}-{NUMBER}"))
+    deps.ping(pings.make(App.get(APP), f"{GENERATION}-{NUMBER}", NOW))
 
 
 STORIES: list[Callable[[], None]] = [
@@ -354,7 +354,7 @@ def test_the_values_are_as_long_as_the_schemas_allow_and_no_longer() -> None:
         assert not re.fullmatch(pattern, f"{value}a")
     assert len(PROJECT) == event["project_id"]["maxLength"]
     assert len(address.encode(OWNER)) == address.LONGEST
-    assert len(pings.make(app(APP), "1").delivery_id) == len(DELIVERY)
+    assert len(pings.make(app(APP), "1", NOW).delivery_id) == len(DELIVERY)
 
 
 @pytest.mark.parametrize(

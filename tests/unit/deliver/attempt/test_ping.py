@@ -30,7 +30,7 @@ from tests.support.endpoint import (
 )
 from tests.support.fakes import NOW, SECRET, app, delivery, queue_message
 
-PING = pings.make(app(), "1")
+PING = pings.make(app(), "1", NOW)
 MESSAGE = queue_message(PING, "ping")
 NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
 
@@ -78,9 +78,9 @@ def test_whatever_else_comes_of_it_ends_stopped_is_not_tried_again_and_never_cou
     deps: DeliverDependencies, queue: str, bad: Any
 ) -> None:
     endpoint = Endpoint(bad)
-    many = [queue_message(pings.make(app(), str(n)), f"m{n}") for n in range(12)]
+    many = [queue_message(pings.make(app(), str(n), NOW), f"m{n}") for n in range(12)]
     assert run(deps, endpoint, *many) == []
-    assert {record(pings.make(app(), str(n)).delivery_id).state for n in range(12)} == {"stopped"}
+    assert {record(pings.make(app(), str(n), NOW).delivery_id).state for n in range(12)} == {"stopped"}
     assert counters() == NOTHING
     assert retries(queue) == []
     assert attempts.replayable("pager", None, 10) == []
@@ -126,7 +126,7 @@ def test_a_paused_app_is_pinged_without_that_being_its_trial(deps: DeliverDepend
 def test_a_ping_spends_no_pace_of_a_limited_app(deps: DeliverDependencies, apps: dict[str, App]) -> None:
     apps["pager"] = app(max_per_second=1)
     endpoint = Endpoint(response(200))
-    run(deps, endpoint, MESSAGE, queue_message(pings.make(app(), "2"), "m2"), queue_message(delivery(), "m3"))
+    run(deps, endpoint, MESSAGE, queue_message(pings.make(app(), "2", NOW), "m2"), queue_message(delivery(), "m3"))
     assert len(endpoint.posted) == 3
     assert circuits.share("pager", "acme").tat == NOW.timestamp() + 1
 
@@ -156,7 +156,7 @@ def test_an_unknown_app_is_skipped_and_a_missing_secret_brings_back_the_message(
 
 def test_an_app_of_no_organisation_can_be_pinged(deps: DeliverDependencies, apps: dict[str, App]) -> None:
     apps["pager"] = app(organization_id=None)
-    lonely: Delivery = pings.make(apps["pager"], "1")
+    lonely: Delivery = pings.make(apps["pager"], "1", NOW)
     run(deps, Endpoint(response(200)), queue_message(lonely))
     assert (record(lonely.delivery_id).state, record(lonely.delivery_id).organization_id) == ("delivered", "")
 

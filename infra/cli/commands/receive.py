@@ -1,0 +1,149 @@
+"""bellhop receive: an endpoint on this machine that verifies, prints and responds to webhooks.
+
+With the local stack it registers itself as an app. With a secret it is told, it needs no stack.
+"""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from bellhop.registry import INSTALLED, INTERNAL, App, Organization, find
+from bellhop.secrets import SigningSecret
+from deliver.http.guard import EndpointPolicy
+from health.transitions import TransitionDependencies
+from infra.cli import identity, local_stack, signing_secrets, stack, terminal
+from infra.cli.errors import CommandError
+from infra.cli.receiving import Forwarded, Inbox, InTurn, Responses
+from infra.cli.registry import effects, loading
+from infra.cli.registry.document import RegistryFileError
+from infra.cli.registry.events import events_of
+from infra.cli.signing_secrets import SecretRefusedError
+from infra.cli.stack import Stack
+from infra.cli.terminal import labelled, line
+from infra.local.webhook_server import WebhookServer, serving
+
+HOST = "127.0.0.1"
+_LOCAL = EndpointPolicy(http=True, private=True, ports=None)
+_STATUSES = range(200, 600)  # an interim response is not one
+
+
+def run(
+    stack_name: str,
+    app_id: str,
+    organization_id: str,
+    *,
+    port: int,
+    secret_env: str | None,
+    statuses: str,
+    delay: float,
+    forward: str | None,
+    as_json: bool,
+) -> None:
+    """Serve until Ctrl-C."""
+    inbox = Inbox(_responses(statuses, delay, forward), terminal.console(), as_json)
+    if secret_env is not None:
+        secret, found = _imported(secret_env, os.environ), None
+    else:
+        found = _local(stack_name)
+        connection = stack.bind(found)
+        stored = find(SigningSecret, app_id, consistent=True)
+        secret = stored.secret if stored else signing_secrets.generate()
+    server = _server(inbox, secret, port)
+    url = f"http://{HOST}:{server.server_port}/"
+    with serving(server):
+        if found:
+            deps = identity.transition_dependencies(found, connection)
+            register(app_id, organization_id, url, secret, deps)
+        if not as_json:
+            _introduce(url, secret, app_id if found else None, organization_id)
+        _wait_for_the_end()
+
+
+def register(app_id: str, organization_id: str, url: str, secret: str, deps: TransitionDependencies) -> None:
+    """Bring the app and its installation to what this endpoint needs.
+
+    Raises:
+        CommandError: an app of that name belongs to another organisation, or is installed in one.
+    """
+    registered = find(App, app_id, consistent=True)
+    if registered and registered.organization_id != organization_id:
+        owner = registered.organization_id or "no organisation"
+        raise CommandError(f"the app {app_id} is there already and belongs to {owner}: name another with --app")
+    try:
+        content = _registry_file(app_id, organization_id, url, secret)
+        plan = effects.prepare(loading.parse(content, _LOCAL, {}))
+    except RegistryFileError as error:
+        raise CommandError(*map(str, error.problems)) from None
+    effects.execute(plan, deps, identity.operator())
+
+
+def _responses(statuses: str, delay: float, forward: str | None) -> Responses:
+    if forward is None:
+        return InTurn(_read_statuses(statuses), delay)
+    if urlsplit(forward).scheme not in {"http", "https"} or not urlsplit(forward).hostname:
+        raise CommandError(f"--forward {forward!r} is no URL: write http://localhost:3000/webhooks")
+    return Forwarded(forward)
+
+
+def _read_statuses(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.isdecimal() and int(word) in _STATUSES for word in words):
+        raise CommandError(f"--status {text!r}: write a status from 200 to 599, or several, such as 200,200,500")
+    return [int(word) for word in words]
+
+
+def _imported(variable: str, environ: Mapping[str, str]) -> str:
+    if variable not in environ:
+        raise CommandError(f"--secret-env: the variable {variable} is not set")
+    try:
+        return signing_secrets.read(environ[variable])
+    except SecretRefusedError as error:
+        raise CommandError(f"--secret-env: the value of {variable} {error}") from None
+
+
+def _local(stack_name: str) -> Stack:
+    if stack_name != local_stack.NAME:
+        raise CommandError(
+            f"receive registers itself with the local stack only, not with {stack_name!r}, which cannot reach "
+            "this machine: leave --stack out, or name the secret of a registered app with --secret-env"
+        )
+    return stack.find(stack_name)
+
+
+def _server(inbox: Inbox, secret: str, port: int) -> WebhookServer:
+    try:
+        return WebhookServer(inbox, secret, HOST, port, waited_for=False)
+    except OSError as error:
+        raise CommandError(f"port {port}: {error.strerror}: name another with --port") from None
+
+
+def _registry_file(app_id: str, organization_id: str, url: str, secret: str) -> str:
+    registered = find(Organization, organization_id)
+    slug = registered.slug if registered else organization_id
+    app = {"kind": INTERNAL, "organization": slug, "url": url, "events": [*events_of()], "secret": secret}
+    installation = {"app": app_id, "organization": slug, "status": INSTALLED, "events": None, "projects": None}
+    new: dict[str, Any] = {} if registered else {"organizations": {slug: {"owners": []}}}
+    return json.dumps(new | {"apps": {app_id: app}, "installations": [installation]})  # JSON is YAML
+
+
+def _introduce(url: str, secret: str, app_id: str | None, organization_id: str) -> None:
+    console = terminal.console()
+    line(console, f"Receiving at {url} until Ctrl-C.", "bold")
+    if app_id is None:
+        line(console, "Have your app's webhooks sent here, for instance by a tunnel.")
+        return
+    labelled(console, "app", f"{app_id}, installed in {organization_id}, listens to every event")
+    labelled(console, "classic", secret)
+    labelled(console, "standard", signing_secrets.standard_form(secret))
+    line(console, "Next, in another terminal: bellhop publish infra/local/example-event.json --stack local")
+
+
+def _wait_for_the_end() -> None:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()

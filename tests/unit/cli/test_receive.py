@@ -1,0 +1,170 @@
+"""bellhop receive: what it responds, what it prints, and what it refuses. tests/e2e has it with a stack."""
+
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import requests
+from rich.console import Console
+
+from bellhop import tables
+from bellhop.deliveries import Delivery
+from bellhop.registry import App, Installation, Organization
+from bellhop.secrets import SigningSecret
+from deliver.attempt import signing
+from deliver.attempt.signing import Keys
+from health.transitions import TransitionDependencies
+from infra.cli.commands import receive
+from infra.cli.errors import CommandError
+from infra.cli.receiving import Forwarded, Inbox, InTurn, Responses
+from infra.local.receiver import busy_once, receiver
+from infra.local.webhook_server import PlannedResponse, Request, WebhookServer, serving
+from tests.support.fakes import NOW, SECRET, Recorder, app, delivery
+from tests.unit.cli.cli_runner import refused
+
+BODY = b'{"action":"created","resource":"issue","data":{"issue":{"title":"\\u001b[31mred"}}}'
+WEBHOOK = delivery(body=BODY)
+OK = InTurn([200], 0)
+
+
+def headers(webhook: Delivery = WEBHOOK, age: int = 0) -> dict[str, str]:
+    return signing.headers(webhook, Keys(SECRET), "request-1", int(time.time()) - age)
+
+
+def post(inbox: Inbox, headers: dict[str, str], body: bytes = BODY) -> requests.Response:
+    with serving(WebhookServer(inbox, SECRET, "127.0.0.1")) as server:
+        return requests.post(f"http://127.0.0.1:{server.server_port}/", body, headers=headers, timeout=10)
+
+
+@pytest.fixture
+def inbox() -> Callable[..., Inbox]:
+    def make(responses: Responses = OK, *, as_json: bool = False) -> Inbox:
+        return Inbox(responses, Console(file=io.StringIO(), width=200), as_json)
+
+    return make
+
+
+def printed(inbox: Inbox) -> str:
+    assert isinstance(inbox.console.file, io.StringIO)
+    return inbox.console.file.getvalue()
+
+
+def test_a_webhook_is_verified_and_printed_with_its_body(inbox: Callable[..., Inbox]) -> None:
+    made = inbox()
+    assert post(made, headers()).status_code == 200
+    assert f"issue.created  {WEBHOOK.delivery_id}  -> 200" in printed(made)
+    assert "both signatures verify" in printed(made)
+    assert '"action": "created"' in printed(made)
+
+
+def test_what_a_body_holds_cannot_steer_the_terminal(inbox: Callable[..., Inbox]) -> None:
+    made = inbox()
+    post(made, headers())
+    assert "\x1b" not in printed(made)
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "wrong"),
+    [
+        (headers(), BODY + b" ", "webhook-signature and Sentry-Hook-Signature"),
+        (headers(age=3600), BODY, "webhook-signature:"),
+        (
+            headers() | {"Sentry-Hook-Signature": "gr\u00fcn".encode().decode("latin-1")},
+            BODY,
+            "Sentry-Hook-Signature:",
+        ),
+        ({}, BODY, "(no webhook-id)"),
+        (
+            {"webhook-id": "a", "webhook-timestamp": "b", "webhook-signature": "v1,&&&"},
+            b"\xff",
+            "webhook-signature",
+        ),
+    ],
+)
+def test_what_does_not_verify_gets_401_and_the_reason_is_printed(
+    inbox: Callable[..., Inbox], sent: dict[str, str], body: bytes, wrong: str
+) -> None:
+    made = inbox()
+    assert post(made, sent, body).status_code == 401
+    assert wrong in printed(made)
+
+
+def test_statuses_come_in_turn() -> None:
+    request = Request(0.0, {}, b"", standard=True, classic=True)
+    responses = InTurn([200, 200, 500], 5)
+    assert [responses.to(request).status for _ in range(6)] == [200, 200, 500, 200, 200, 500]
+    assert responses.to(request) == PlannedResponse(200, 5)
+
+
+def test_a_forwarded_webhook_still_verifies_and_its_response_comes_back(inbox: Callable[..., Inbox]) -> None:
+    with receiver(busy_once(7), SECRET) as own:
+        response = post(inbox(Forwarded(own.url)), headers())
+        [arrived] = own.received
+    assert arrived.verified
+    assert arrived.body == BODY
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
+
+
+def test_a_webhook_that_cannot_be_forwarded_gets_502(inbox: Callable[..., Inbox]) -> None:
+    with receiver(busy_once(1), SECRET) as closed:
+        pass
+    made = inbox(Forwarded(closed.url))
+    assert post(made, headers()).status_code == 502
+    assert closed.url in printed(made)
+
+
+def test_json_has_a_document_for_each_webhook(
+    inbox: Callable[..., Inbox], capsys: pytest.CaptureFixture[str]
+) -> None:
+    post(inbox(as_json=True), headers(replace(WEBHOOK, event="issue.created")))
+    found = json.loads(capsys.readouterr().out)
+    assert (found["event"], found["standard"], found["classic"], found["status"]) == (
+        "issue.created",
+        True,
+        True,
+        200,
+    )
+    assert found["body"] == BODY.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--status", "200,99"], "--status '200,99': write a status from 200 to 599"),
+        (["--forward", "localhost:3000"], "--forward 'localhost:3000' is no URL"),
+        (["--secret-env", "NOT_SET_HERE"], "the variable NOT_SET_HERE is not set"),
+        (["--secret-env", "PATH"], "--secret-env: the value of PATH "),
+        (["--stack", "bellhop"], "registers itself with the local stack only"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_way_out(arguments: list[str], reason: str) -> None:
+    assert reason in refused("receive", *arguments)
+
+
+def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    with receiver(busy_once(1), SECRET) as own:
+        port = own.url.rpartition(":")[2].partition("/")[0]
+        assert f"port {port}: " in refused("receive", "--secret-env", "WEBHOOK_SECRET", "--port", port)
+
+
+def test_it_registers_itself_and_again_at_another_port(aws: None) -> None:
+    deps = TransitionDependencies(tables.connect(), lambda _: None, Recorder(), lambda: NOW)
+    for port in (8765, 8766, 8766):
+        url = f"http://127.0.0.1:{port}/"
+        receive.register("my-app", "acme", url, SECRET, deps)
+        [installation] = Installation.query("acme")
+        assert (App.get("my-app").url, App.get("my-app").kind, installation.app_id) == (url, "internal", "my-app")
+        assert "issue.created" in installation.events
+    assert SigningSecret.get("my-app").secret == SECRET
+
+
+def test_it_leaves_an_app_of_another_organisation_alone(aws: None) -> None:
+    Organization("globex", slug="globex", name="Globex", owners=[]).save()
+    app("my-app", organization_id="globex").save()
+    deps = TransitionDependencies(tables.connect(), lambda _: None, Recorder(), lambda: NOW)
+    with pytest.raises(CommandError, match="globex"):
+        receive.register("my-app", "acme", "http://127.0.0.1:1/", SECRET, deps)
