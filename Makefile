@@ -9,7 +9,7 @@ SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate sam-local build deploy adopt lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate mutants sam-local build deploy adopt lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -124,6 +124,9 @@ faults: install ## Deliveries accounted for while AWS calls fail and workers die
 
 simulate: .venv/.ready ## Random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
 	@.venv/bin/pytest $(PYTEST) --dist load --schedules $(or $(SCHEDULES),1000) tests/simulation/test_accounting.py
+
+mutants: .venv/.ready ## Plant some eighty defects in copies of the tree; each must be caught; MUTANT="a text" for some of them
+	@$(PY) -m tests.mutants $(if $(MUTANT),"$(MUTANT)")
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
 	@$(PY) -m infra.local.samlocal

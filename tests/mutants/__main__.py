@@ -1,0 +1,140 @@
+"""`make mutants`: plants each defect in a copy of the tree, runs the tests that are to notice, and reports.
+
+A defect is caught if a test fails by itself. A run that has to be stopped, because no test ends it, is none.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.docs.pages import replace_section
+from tests.mutants.defect import ROOT, Defect, load
+
+LIMIT_SECONDS = 600.0  # for one run of tests, on a machine that has other work
+SCHEDULES = 60  # of the simulation, as in make test
+SIMULATION = "tests/simulation/test_accounting.py"
+PAGE = ROOT / "docs" / "proof.md"
+RESULTS = ROOT / "tests" / "mutants" / "results.json"
+COPIED = ("functions", "infra", "tests", "docs")
+FILES = ("pyproject.toml", "template.yaml", "Makefile")
+FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which test of the nearest files failed, and which of the simulation; None where none did."""
+
+    unit: str | None
+    simulation: str | None
+
+    def caught(self, defect: Defect) -> bool:
+        """Whether everything that is expected to notice the defect did."""
+        return self.unit is not None and (self.simulation is not None or not defect.simulated)
+
+
+def judge(defect: Defect, known: Verdict | None, *, simulate: bool) -> Verdict:
+    """Plant a defect in a copy of the tree and run its tests; without the simulation, what is known of it stays."""
+    with tempfile.TemporaryDirectory(prefix="bellhop-mutant-") as name:
+        tree = Path(name)
+        for folder in COPIED:
+            shutil.copytree(ROOT / folder, tree / folder)
+        for file in FILES:
+            shutil.copy2(ROOT / file, tree / file)
+        defect.plant(tree)
+        unit = next(filter(None, (_failure(tree, file) for file in defect.caught_by)), None)
+        simulation = known.simulation if known else None
+        if simulate and defect.simulated:
+            simulation = _failure(tree, SIMULATION, f"--schedules={SCHEDULES}")
+    return Verdict(unit, simulation)
+
+
+def _failure(tree: Path, *arguments: str) -> str | None:
+    """The first test that fails in the copy; None when all pass, or the run had to be stopped."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *arguments]
+    path = os.pathsep.join(str(tree / folder) for folder in ("functions", "."))
+    try:
+        run = subprocess.run(
+            command,
+            cwd=tree,
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    found = FAILED.search(run.stdout)
+    if run.returncode not in {0, 1} or (run.returncode == 1 and not found):
+        raise RuntimeError(f"the tests did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+    return found[1] if found else None
+
+
+def table(defects: Sequence[Defect], verdicts: Mapping[str, Verdict]) -> str:
+    """The report: each defect, its file, and what caught it."""
+    rows = ["| planted defect | in | caught by | and by the simulation |", "|---|---|---|---|"]
+    for defect in defects:
+        verdict = verdicts.get(defect.name, Verdict(None, None))
+        unit = _shown(verdict.unit) if verdict.unit else "**nothing**"
+        simulation = _shown(verdict.simulation) if verdict.simulation else ("**not**" if defect.simulated else "")
+        place = defect.file.removeprefix("functions/")
+        rows.append(f"| {defect.name} | `{place}` | {unit} | {simulation} |")
+    return "\n".join(rows)
+
+
+def _shown(test: str) -> str:
+    file, _, name = test.partition("::")
+    plain = name.partition("[")[0].removeprefix("test_").replace("_", " ")
+    seed = name.partition("[")[2].rstrip("]")
+    return f"story {seed}" if file == SIMULATION and seed.isdigit() else f"{plain} (`{Path(file).name}`)"
+
+
+def _read() -> dict[str, Verdict]:
+    return (
+        {name: Verdict(**each) for name, each in json.loads(RESULTS.read_text()).items()}
+        if RESULTS.exists()
+        else {}
+    )
+
+
+def _write(verdicts: dict[str, Verdict]) -> None:
+    defects = load()
+    kept = {each.name: asdict(verdicts[each.name]) for each in defects if each.name in verdicts}
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    PAGE.write_text(replace_section(PAGE.read_text(), "mutants", table(defects, verdicts)))
+
+
+def main() -> int:
+    """Judge every defect, or those whose name contains a text; 1 if any of them survived."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("text", nargs="?", default="", help="only defects whose name contains this")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--without-simulation", action="store_true")
+    chosen = parser.parse_args()
+    defects = [each for each in load() if chosen.text in each.name]
+    verdicts, survived = _read(), 0
+    judged = partial(judge, simulate=not chosen.without_simulation)
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        known = [verdicts.get(each.name) for each in defects]
+        for number, (defect, verdict) in enumerate(zip(defects, pool.map(judged, defects, known), strict=True), 1):
+            verdicts[defect.name] = verdict
+            survived += not verdict.caught(defect)
+            simulation = f", {verdict.simulation or 'NOT the simulation'}" if defect.simulated else ""
+            print(f"{number}/{len(defects)} {defect.name}: {verdict.unit or 'NOTHING'}{simulation}", flush=True)
+            _write(verdicts)
+    print(f"{len(defects) - survived} of {len(defects)} defects were caught")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
