@@ -122,8 +122,8 @@ witness: .venv/.ready ## The unit tests that use tables, on a second implementat
 faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes
 	@.venv/bin/pytest tests/faults -q
 
-simulate: .venv/.ready ## Random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
-	@.venv/bin/pytest $(PYTEST) --dist load --schedules $(or $(SCHEDULES),1000) tests/simulation/test_accounting.py
+simulate: .venv/.ready ## Stories of random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
+	@$(PY) -m tests.simulation --stories $(or $(SCHEDULES),1000)
 
 mutants: .venv/.ready ## Plant some eighty defects in copies of the tree; each must be caught; MUTANT="a text" for some of them
 	@$(PY) -m tests.mutants $(if $(MUTANT),"$(MUTANT)")
