@@ -5,10 +5,7 @@ A defect is caught if a test fails by itself. A run that has to be stopped, beca
 
 import argparse
 import json
-import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,15 +16,14 @@ from pathlib import Path
 
 from tests.docs.pages import replace_section
 from tests.mutants.defect import ROOT, Defect, load
+from tests.mutants.run import failure
 
-LIMIT_SECONDS = 600.0  # for one run of tests, on a machine that has other work
 SCHEDULES = 60  # of the simulation, as in make test
 SIMULATION = "tests/simulation/test_accounting.py"
 PAGE = ROOT / "docs" / "proof.md"
 RESULTS = ROOT / "tests" / "mutants" / "results.json"
 COPIED = ("functions", "infra", "tests", "docs")
 FILES = ("pyproject.toml", "template.yaml", "Makefile")
-FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class Verdict:
 
 
 def judge(defect: Defect, known: Verdict | None, *, simulate: bool) -> Verdict:
-    """Plant a defect in a copy of the tree and run its tests; without the simulation, what is known of it stays."""
+    """Plant a defect in a copy of the tree and run its tests; what is not run keeps its verdict."""
     with tempfile.TemporaryDirectory(prefix="bellhop-mutant-") as name:
         tree = Path(name)
         for folder in COPIED:
@@ -51,33 +47,11 @@ def judge(defect: Defect, known: Verdict | None, *, simulate: bool) -> Verdict:
         for file in FILES:
             shutil.copy2(ROOT / file, tree / file)
         defect.plant(tree)
-        unit = next(filter(None, (_failure(tree, file) for file in defect.caught_by)), None)
+        unit = next(filter(None, (failure(tree, [file]) for file in defect.caught_by)), None)
         simulation = known.simulation if known else None
         if simulate and defect.simulated:
-            simulation = _failure(tree, SIMULATION, f"--schedules={SCHEDULES}")
+            simulation = failure(tree, [SIMULATION, f"--schedules={SCHEDULES}"])
     return Verdict(unit, simulation)
-
-
-def _failure(tree: Path, *arguments: str) -> str | None:
-    """The first test that fails in the copy; None when all pass, or the run had to be stopped."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *arguments]
-    path = os.pathsep.join(str(tree / folder) for folder in ("functions", "."))
-    try:
-        run = subprocess.run(
-            command,
-            cwd=tree,
-            env=os.environ | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    found = FAILED.search(run.stdout)
-    if run.returncode not in {0, 1} or (run.returncode == 1 and not found):
-        raise RuntimeError(f"the tests did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
-    return found[1] if found else None
 
 
 def table(defects: Sequence[Defect], verdicts: Mapping[str, Verdict]) -> str:
@@ -120,13 +94,18 @@ def main() -> int:
     parser.add_argument("text", nargs="?", default="", help="only defects whose name contains this")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--without-simulation", action="store_true")
+    parser.add_argument("--missing", action="store_true", help="only those that no test is known to catch")
     chosen = parser.parse_args()
-    defects = [each for each in load() if chosen.text in each.name]
     verdicts, survived = _read(), 0
+    defects = [each for each in load() if chosen.text in each.name]
+    if chosen.missing:
+        known = {name for name, verdict in verdicts.items() if verdict.unit}
+        defects = [each for each in defects if each.name not in known]
     judged = partial(judge, simulate=not chosen.without_simulation)
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        known = [verdicts.get(each.name) for each in defects]
-        for number, (defect, verdict) in enumerate(zip(defects, pool.map(judged, defects, known), strict=True), 1):
+        before = [verdicts.get(each.name) for each in defects]
+        judgements = pool.map(judged, defects, before)
+        for number, (defect, verdict) in enumerate(zip(defects, judgements, strict=True), 1):
             verdicts[defect.name] = verdict
             survived += not verdict.caught(defect)
             simulation = f", {verdict.simulation or 'NOT the simulation'}" if defect.simulated else ""
