@@ -9,7 +9,7 @@ SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate mutants sam-local build deploy adopt lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate mutants fuzz sam-local build deploy adopt lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -127,6 +127,10 @@ simulate: .venv/.ready ## Stories of random faults around the real functions on 
 
 mutants: .venv/.ready ## Plant some eighty defects in copies of the tree; each must be caught; MUTANT="a text" for some of them
 	@$(PY) -m tests.mutants $(if $(MUTANT),"$(MUTANT)")
+
+fuzz: .venv/.ready ## Damaged events, messages, items, URLs, responses and TLS, for hours; PROFILE=minutes for CI's budget
+	@.venv/bin/pytest $(PYTEST) --hypothesis-profile $(or $(PROFILE),hours) tests/fuzz tests/unit/deliver/http/test_fuzz.py \
+	tests/unit/bellhop/test_events.py tests/unit/cli/registry/test_loading.py
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
 	@$(PY) -m infra.local.samlocal

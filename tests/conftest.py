@@ -24,6 +24,8 @@ from tests.support.dynalite import Dynalite
 
 # A slow machine must not fail a property.
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("minutes", settings.get_profile("bellhop"), max_examples=500)
+settings.register_profile("hours", settings.get_profile("bellhop"), max_examples=50_000)
 settings.load_profile("bellhop")
 
 pytest_plugins = ["tests.support.tenant"]  # here, so that the whole session shares one stack
