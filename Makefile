@@ -114,7 +114,7 @@ test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that i
 			echo "Python $$version"; $(MAKE) --no-print-directory unit-$$version || exit; \
 		else echo "Python $$version is neither on the PATH nor under pyenv: skipped."; fi; done
 
-witness: .venv/.ready ## The unit tests that use tables, on a second implementation of DynamoDB; needs Node.js
+witness: .venv/.ready ## The tables on a second DynamoDB, webhooks verified by JavaScript's library; needs Node.js
 	@if command -v npm >/dev/null; then \
 		$(MAKE) --no-print-directory .venv-node/.ready && .venv/bin/pytest $(PYTEST) --witness -rs $(TESTS); \
 	else echo "Node.js is not here: the tables were not tested with dynalite."; fi

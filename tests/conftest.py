@@ -51,13 +51,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--schedules", type=int, default=60, help="random schedules of faults that are simulated")
     parser.addoption("--write-samples", action="store_true", help="write the unreleased samples of formats anew")
     parser.addoption(
-        "--witness", action="store_true", help="only tests that use tables, with dynalite's for moto's"
+        "--witness",
+        action="store_true",
+        help="only tests that use tables, with dynalite's for moto's, or JavaScript",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--witness"):
-        others = [item for item in items if "aws_in_memory" not in getattr(item, "fixturenames", ())]
+        asked = {"aws_in_memory", "javascript"}
+        others = [item for item in items if asked.isdisjoint(getattr(item, "fixturenames", ()))]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
 

@@ -1,4 +1,4 @@
-"""docs/conformance.md: each case of the reference once, each with tests that exist or the reason why there is none."""
+"""docs/conformance.md: each case of the reference once, with tests that exist, or why there is none."""
 
 import re
 

@@ -13,13 +13,13 @@ from deliver.http.response import Response
 from notify import continuation
 from tests.fuzz.mutation import mutated
 from tests.simulation.simulated_functions import DELIVERIES, EVENTS, RETRIES, STREAM, TRANSITIONS
-from tests.simulation.story import World, begin
 from tests.simulation.telling import tables_in_memory
+from tests.simulation.world import World, begin
 from tests.support.fakes import delivery, issue_event
 from tests.unit.formats.samples import ITEMS, VERSIONS, Sample, item, samples
 
 QUEUES = {"delivery": DELIVERIES, "retry": RETRIES, "trial": RETRIES, "stream": STREAM}
-SECRETS = ("pager-0", "chat-0")  # how their keys begin; see tests/simulation/story.py
+SECRETS = ("pager-0", "chat-0")  # how their keys begin; see tests/simulation/world.py
 SAMPLES = [sample for version in VERSIONS for sample in samples(version)]
 MESSAGES = [sample for sample in SAMPLES if sample.kind not in ITEMS and sample.kind != "continuation"]
 STORED = [sample for sample in SAMPLES if sample.kind in ITEMS and sample.kind != "successes"]
@@ -39,7 +39,7 @@ def neighbour() -> deliveries.Delivery:
 
 
 def arrives(world: World) -> bool:
-    """Whether the webhook of an app that has nothing to do with it arrives, and nobody's secret was written down."""
+    """Whether the webhook of an app that has nothing to do with it arrives; nobody's secret is written down."""
     fleet = world.fleet
     fleet.put(DELIVERIES, deliveries.encode(neighbour()), 0)
     fleet.run(fleet.clock() + timedelta(hours=1))
@@ -96,5 +96,3 @@ def test_a_damaged_item_keeps_nothing_of_its_neighbours(sample: Sample, data: st
         fleet.put(RETRIES, deliveries.encode(deliveries.Retry(delivery().delivery_id, "pager", 2)), 0)
         fleet.put(RETRIES, deliveries.encode(deliveries.Trial("pager", 1, 0)), 0)
         assert arrives(world)
-
-

@@ -1,4 +1,4 @@
-"""One run of tests in a copy of the tree, by a process that has the libraries loaded already: loading takes longest."""
+"""One run of tests in a copy of the tree, by a process that has the libraries loaded: that takes longest."""
 
 import io
 import multiprocessing

@@ -49,8 +49,8 @@ class Sum:
     def line(self) -> str:
         """How far it is, on one line."""
         return (
-            f"{self.stories:,} stories, {self.steps:,} calls, {self.batches:,} batches, {self.webhooks:,} webhooks, "
-            f"{self.met.total():,} faults, {len(self.failed)} stories failed"
+            f"{self.stories:,} stories, {self.steps:,} calls, {self.batches:,} batches, "
+            f"{self.webhooks:,} webhooks, {self.met.total():,} faults, {len(self.failed)} stories failed"
         )
 
     def table(self) -> str:

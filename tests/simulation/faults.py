@@ -1,7 +1,7 @@
-"""What goes wrong at a call to an outside service, by chance: the call itself, its response, the process that makes it.
+"""What goes wrong at a call to an outside service, by chance: the call, its response, the process that makes it.
 
-Each call is an effect, and has two boundaries: before and after it. A process may die or freeze at either. One that
-freezes goes on later, perhaps after its leases and its messages went to others.
+Each call is an effect, and has two boundaries: before and after it. A process may die or freeze at either. One
+that freezes goes on later, perhaps after its leases and its messages went to others.
 """
 
 import random
@@ -29,8 +29,7 @@ class DeathError(BaseException):
 class Faults:
     """What goes wrong: `rate` of all calls, and every call to the service or table that is `down`.
 
-    `freeze` lets others go on for so many seconds. `met` counts what happened at each kind of call, and `calls` how
-    many of each there were.
+    `freeze` lets others go on for so many seconds. `calls` counts each kind of call, `met` what happened at it.
     """
 
     chance: random.Random

@@ -1,8 +1,8 @@
 """Several processes of each function on one virtual clock, while everything around them fails by chance.
 
 An invocation is a greenlet. One that freezes lets the others go on, and so does one whose endpoint takes its time.
-What stays true is what AWS promises: a message that was taken comes at least once, unless a person purges its queue,
-a conditional write is atomic, and a stream comes again from the first change that was not reviewed.
+What stays true is what AWS promises: a message that was taken comes at least once, unless a person purges its
+queue, a conditional write is atomic, and a stream comes again from the first change that was not reviewed.
 """
 
 import heapq
@@ -72,7 +72,7 @@ class Process:
 
 @dataclass(eq=False)
 class Message:
-    """A message on a queue, or a change on the stream; `received` how often it was handed out, `done` once deleted."""
+    """A message on a queue, or a change on the stream: `received` so often, and `done` once it is deleted."""
 
     queue: str
     body: str
@@ -151,7 +151,7 @@ class FaultyFleet(Fleet):
     # What the functions call.
 
     def effect(self, name: str, act: Callable[[], Any]) -> Any:
-        """Make a call to an outside service, with what goes wrong at it. What the tests call themselves succeeds."""
+        """Make a call to an outside service, with what goes wrong at it. What tests call themselves succeeds."""
         job = current_job()
         return self.faults.call(job.who, name, act) if job else act()
 
@@ -168,7 +168,8 @@ class FaultyFleet(Fleet):
 
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         def send() -> dict[str, Any]:
-            taken = [e for e in Entries if self.faults.chance.random() >= self.faults.rate or not current_job()]
+            chance, rate = self.faults.chance, self.faults.rate
+            taken = [entry for entry in Entries if chance.random() >= rate or not current_job()]
             for entry in taken:
                 delay = entry.get("DelaySeconds", 0)
                 self.put(QueueUrl, entry["MessageBody"], delay, entry.get("MessageAttributes"))

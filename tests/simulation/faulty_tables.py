@@ -12,8 +12,8 @@ LAG_SECONDS = 2.0  # for which an eventually consistent read may still see what 
 class FaultyTables(MemoryDynamoDB):
     """`fault` makes each call, or fails it; `lags` says whether a read is behind; `now` is in seconds.
 
-    `changed` gets what an update of the outcome counters left; `registry_changed` is called after each call that may
-    have changed an app or an installation. `down` is a table that does not respond.
+    `changed` gets what an update of the outcome counters left; `registry_changed` is called when an app or an
+    installation may have changed. `down` is a table that does not respond.
     """
 
     def __init__(self) -> None:

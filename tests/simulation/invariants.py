@@ -5,6 +5,7 @@ import hmac
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from bellhop import attempts, circuits
@@ -17,10 +18,11 @@ from deliver.http.response import Response
 from tests.simulation.faults import FREEZES
 from tests.simulation.faulty_fleet import HANGS, Post
 from tests.simulation.simulated_functions import CACHE_SECONDS, DELAYS
-from tests.simulation.story import APPS, Story, World
+from tests.simulation.story import Story
+from tests.simulation.world import APPS, World
 from tests.support.fakes import NOW
 
-# For so long a process may go by what it read before: its cache, and what froze it on the way from there to the POST.
+# For so long a process may go by what it read: its cache, and what froze it on the way from there to the POST.
 STALE_SECONDS = CACHE_SECONDS + 3 * max(FREEZES) + 10 * HANGS
 GENERATION_ENDS = ("disabled", "enabled", "url_changed", "registered")
 WAITED_TOO_LONG = (
@@ -58,16 +60,21 @@ def _unaccounted(world: World) -> Iterator[str]:
         for app_id in APPS:
             name = delivery_id("acme", event_id, f"in-{app_id}")
             row = records.get(name)
-            if row is not None and row.state in {RETRYING, PARKED}:
-                if _registered(world, app_id):
-                    yield f"{name} of {app_id} is {row.state} for ever"
-            elif row is not None and row.state == EXHAUSTED:
-                if name not in announced and not fleet.purged:
-                    yield f"{name} of {app_id} is exhausted, and nobody was told"
-            elif row is not None and row.state == DELIVERED and name not in accepted:
-                yield f"{name} of {app_id} is delivered, and was never accepted"
-            elif row is None and name not in accepted | skipped and _always_wanted(world, app_id, at):
+            if row is None and name not in accepted | skipped and _always_wanted(world, app_id, at):
                 yield f"{name} of {app_id} is lost: {event_id} was published at {at}"
+            elif row is not None:
+                told = name in announced or bool(fleet.purged)
+                yield from _unfinished(world, row, accepted=name in accepted, told=told)
+
+
+def _unfinished(world: World, row: DeliveryRecord, *, accepted: bool, told: bool) -> Iterator[str]:
+    waits = row.state in {RETRYING, PARKED}
+    if waits and _registered(world, row.app_id):
+        yield f"{row.delivery_id} of {row.app_id} is {row.state} for ever"
+    elif row.state == EXHAUSTED and not told:
+        yield f"{row.delivery_id} of {row.app_id} is exhausted, and nobody was told"
+    elif row.state == DELIVERED and not accepted:
+        yield f"{row.delivery_id} of {row.app_id} is delivered, and was never accepted"
 
 
 def _unwanted(world: World) -> Iterator[str]:
@@ -89,7 +96,7 @@ def _forked(world: World) -> Iterator[str]:
     for row in DeliveryRecord.scan():
         numbers = [int(each["n"]) for each in row.attempts]
         ids = Counter(each["request_id"] for each in row.attempts)
-        if any(after not in {before + 1, 1} for before, after in zip(numbers, numbers[1:], strict=False)):
+        if any(after not in {before + 1, 1} for before, after in pairwise(numbers)):
             yield f"{row.delivery_id} has the attempts {numbers}"
         if max(ids.values(), default=0) > 1:
             yield f"{row.delivery_id} has an attempt twice"
@@ -101,7 +108,7 @@ def _forked(world: World) -> Iterator[str]:
 
 
 def _altered(world: World) -> Iterator[str]:
-    """Webhooks whose bytes changed from attempt to attempt, or whose classic signature is not by a secret of theirs."""
+    """Webhooks whose bytes changed from attempt to attempt, or that no secret of their app has signed."""
     bodies: dict[str, set[bytes]] = defaultdict(set)
     for post in world.fleet.posts:
         bodies[post.delivery_id].add(post.body)

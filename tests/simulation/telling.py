@@ -9,7 +9,8 @@ from bellhop.circuits import Share, SlowList
 from tests.conftest import MODELS
 from tests.simulation.faulty_tables import FaultyTables
 from tests.simulation.invariants import broken
-from tests.simulation.story import Story, World, begin, live, settle
+from tests.simulation.story import Story, live, settle
+from tests.simulation.world import World, begin
 from tests.support.memory_dynamodb import MemoryConnection
 
 MOST_TELLINGS = 60  # of shorter stories, while one is shrunk

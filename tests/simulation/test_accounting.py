@@ -12,8 +12,9 @@ from bellhop.secrets import SigningSecret
 from deliver.http.response import Response
 from tests.simulation.faulty_fleet import FaultyFleet
 from tests.simulation.faulty_tables import FaultyTables
-from tests.simulation.story import APPS, ENDPOINTS, Step, Story, begin, tell
+from tests.simulation.story import ENDPOINTS, Step, Story, tell
 from tests.simulation.telling import Told, shrunk, tables_in_memory, told
+from tests.simulation.world import APPS, begin
 from tests.support.endpoint import response
 from tests.support.fakes import app, installation, issue_event, organization
 
@@ -104,5 +105,5 @@ def test_while_no_message_is_lost_the_sweep_finds_nothing(tables: FaultyTables) 
 def test_a_world_in_which_a_delivery_vanishes_is_found_to_be_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     calm = dataclasses.replace(tell(0), steps=(Step("events", "pager", 5, 1),))
     assert told(calm).findings == ()
-    monkeypatch.setattr(FaultyFleet, "send_message_batch", lambda self, QueueUrl, Entries: {"Successful": Entries})
+    monkeypatch.setattr(FaultyFleet, "send_message_batch", lambda self, **batch: {"Successful": batch["Entries"]})
     assert any("is lost" in each for each in told(calm).findings)

@@ -59,7 +59,8 @@ def test_of_two_that_read_the_app_before_only_one_switches_it(deps: TransitionDe
 def test_an_app_that_is_on_cannot_be_switched_on_nor_one_that_is_off_be_warned_about(
     deps: TransitionDependencies, announced: list[FollowUp]
 ) -> None:
-    assert transitions.enable(App.get("pager"), "operator:ann", {"rule": "operator"}, deps, tell_owners=True) is None
+    on = App.get("pager")
+    assert transitions.enable(on, "operator:ann", {"rule": "operator"}, deps, tell_owners=True) is None
     assert App.get("pager").generation == 1
     disable(deps)
     announced.clear()

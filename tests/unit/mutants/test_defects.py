@@ -1,4 +1,4 @@
-"""The planted defects of `make mutants` still fit the code; whether they are caught takes minutes, and is no test."""
+"""The planted defects of `make mutants` still fit the code. Whether they are caught takes it minutes."""
 
 from collections import Counter
 
