@@ -12,7 +12,7 @@ _TEST = re.compile(r"^def (test_\w+)", re.MULTILINE)
 
 def cases(cell: str) -> list[int]:
     """The numbers that a cell such as `1, 3-5` stands for."""
-    found = []
+    found: list[int] = []
     for part in cell.split(", "):
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)

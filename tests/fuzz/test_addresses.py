@@ -15,31 +15,20 @@ PASSWORD = "hunter2hunter2"
 POLICY = EndpointPolicy()
 SCHEMES = st.sampled_from(["https://", "https://", "http://", "HTTPS://", "https:", "//", "ftp://", ""])
 USERS = st.sampled_from(["", "", "", f"user:{PASSWORD}@", f":{PASSWORD}@", "user@", "@", f"a%40b:{PASSWORD}@"])
+NAMES = [
+    "hooks.example",
+    "localhost",
+    "a.localhost",
+    "münchen.example",
+    "xn--mnchen-3ya.example",
+    "。",
+    "①",
+    "a..b",
+]
+NUMBERS = ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "169.254.169.254", "8.8.8.8"]
+BRACKETS = ["[::1]", "[::ffff:127.0.0.1]", "[fe80::1%25eth0]", "[fd00:ec2::254]", "[2002:7f00:1::]"]
 HOSTS = st.one_of(
-    st.sampled_from(
-        [
-            "hooks.example",
-            "127.0.0.1",
-            "127.1",
-            "2130706433",
-            "0x7f000001",
-            "0177.0.0.1",
-            "[::1]",
-            "[::ffff:127.0.0.1]",
-            "[fe80::1%25eth0]",
-            "localhost",
-            "a.localhost",
-            "169.254.169.254",
-            "[fd00:ec2::254]",
-            "münchen.example",
-            "xn--mnchen-3ya.example",
-            "8.8.8.8",
-            "[2002:7f00:1::]",
-            "。",
-            "①",
-            "a..b",
-        ]
-    ),
+    st.sampled_from(NAMES + NUMBERS + BRACKETS),
     st.ip_addresses().map(lambda each: f"[{each}]" if each.version == 6 else str(each)),
     st.text(max_size=12),
 )

@@ -9,9 +9,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from tests.docs.pages import replace_section
@@ -101,11 +100,11 @@ def main() -> int:
     if chosen.missing:
         known = {name for name, verdict in verdicts.items() if verdict.unit}
         defects = [each for each in defects if each.name not in known]
-    judged = partial(judge, simulate=not chosen.without_simulation)
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        before = [verdicts.get(each.name) for each in defects]
-        judgements = pool.map(judged, defects, before)
-        for number, (defect, verdict) in enumerate(zip(defects, judgements, strict=True), 1):
+        simulate = not chosen.without_simulation
+        running = {pool.submit(judge, each, verdicts.get(each.name), simulate=simulate): each for each in defects}
+        for number, done in enumerate(as_completed(running), 1):
+            defect, verdict = running[done], done.result()
             verdicts[defect.name] = verdict
             survived += not verdict.caught(defect)
             simulation = f", {verdict.simulation or 'NOT the simulation'}" if defect.simulated else ""
