@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,8 +48,7 @@ def arrives(world: World) -> bool:
     return neighbour().delivery_id in {post.delivery_id for post in took}
 
 
-@pytest.mark.parametrize("sample", MESSAGES, ids=str)
-@given(data=st.data())
+@given(sample=st.sampled_from(MESSAGES), data=st.data())
 def test_a_damaged_message_keeps_nothing_of_its_neighbours(sample: Sample, data: st.DataObject) -> None:
     written = sample.written
     body = data.draw(mutated(written["dynamodb"]["NewImage"] if sample.kind == "stream" else written))
@@ -79,8 +77,7 @@ def test_what_is_no_event_keeps_nothing_of_its_neighbours(text: str) -> None:
         assert arrives(world)
 
 
-@pytest.mark.parametrize("sample", STORED, ids=str)
-@given(data=st.data())
+@given(sample=st.sampled_from(STORED), data=st.data())
 def test_a_damaged_item_keeps_nothing_of_its_neighbours(sample: Sample, data: st.DataObject) -> None:
     with tables_in_memory() as tables:
         world = begin(tables)
