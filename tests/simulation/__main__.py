@@ -81,8 +81,11 @@ def one(number: int) -> Sum:
 
 def several(numbers: range, jobs: int) -> Iterator[Sum]:
     """Tell stories by several processes."""
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(one, numbers, chunksize=4)
+    pool = ProcessPoolExecutor(jobs)
+    try:
+        yield from pool.map(one, numbers)
+    finally:  # perhaps not all are wanted any more
+        pool.shutdown(cancel_futures=True)
 
 
 def main() -> int:
