@@ -48,7 +48,7 @@ NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--schedules", type=int, default=60, help="random schedules of faults that are simulated")
+    parser.addoption("--schedules", type=int, default=40, help="random schedules of faults that are simulated")
     parser.addoption("--write-samples", action="store_true", help="write the unreleased samples of formats anew")
     parser.addoption(
         "--witness",

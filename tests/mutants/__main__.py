@@ -17,7 +17,7 @@ from tests.docs.pages import replace_section
 from tests.mutants.defect import ROOT, Defect, load
 from tests.mutants.run import failure
 
-SCHEDULES = 60  # of the simulation, as in make test
+SCHEDULES = 40  # of the simulation, as in make test
 SIMULATION = "tests/simulation/test_accounting.py"
 PAGE = ROOT / "docs" / "proof.md"
 RESULTS = ROOT / "tests" / "mutants" / "results.json"

@@ -16,6 +16,7 @@ DIED_BEFORE, DIED_AFTER, FROZE_BEFORE, FROZE_AFTER = "died before", "died after"
 REFUSED, THROTTLED, LOST, TWICE = "refused", "throttled", "response lost", "done twice"
 KINDS = (DIED_BEFORE, DIED_AFTER, FROZE_BEFORE, FROZE_AFTER, REFUSED, THROTTLED, LOST, TWICE)
 FREEZES = (2.0, 45.0, 250.0)  # seconds: less than a lease, more than one, more than a visibility timeout
+FIRST_CALLS, FIRST_RATE = 2, 0.15  # of each effect in a story, so that also what happens rarely is met
 
 # What a client repeats by itself is done twice now and then. These repeat nothing.
 _NEVER_TWICE = {"UpdateItem outcomes", "SendEmail", "POST"}
@@ -48,7 +49,8 @@ class Faults:
         self.calls[effect] += 1
         if self.down and name.endswith(self.down):
             refuse(name)
-        if self.chance.random() >= self.rate:
+        rare = self.rate and self.calls[effect] <= FIRST_CALLS
+        if self.chance.random() >= (max(self.rate, FIRST_RATE) if rare else self.rate):
             return act()
         kind = self.chance.choice([each for each in KINDS if each != TWICE or name not in _NEVER_TWICE])
         self.met[effect, kind] += 1
