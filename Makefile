@@ -114,9 +114,10 @@ test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that i
 			echo "Python $$version"; $(MAKE) --no-print-directory unit-$$version || exit; \
 		else echo "Python $$version is neither on the PATH nor under pyenv: skipped."; fi; done
 
-witness: .venv/.ready ## The tables on a second DynamoDB, webhooks verified by JavaScript's library; needs Node.js
+witness: .venv/.ready ## The tables with moto's, and if Node.js is here with dynalite's, and webhooks with JavaScript's library
+	@.venv/bin/pytest $(PYTEST) --tables moto -rs $(TESTS)
 	@if command -v npm >/dev/null; then \
-		$(MAKE) --no-print-directory .venv-node/.ready && .venv/bin/pytest $(PYTEST) --witness -rs $(TESTS); \
+		$(MAKE) --no-print-directory .venv-node/.ready && .venv/bin/pytest $(PYTEST) --tables dynalite -rs $(TESTS); \
 	else echo "Node.js is not here: the tables were not tested with dynalite."; fi
 
 faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes

@@ -21,6 +21,7 @@ from bellhop.successes import Delivered
 from infra.cli.minute_packs import MinutePack
 from tests.support import dynalite as second_dynamodb
 from tests.support.dynalite import Dynalite
+from tests.support.memory_dynamodb import MemoryDynamoDB
 
 # A slow machine must not fail a property.
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -51,14 +52,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--schedules", type=int, default=40, help="random schedules of faults that are simulated")
     parser.addoption("--write-samples", action="store_true", help="write the unreleased samples of formats anew")
     parser.addoption(
-        "--witness",
-        action="store_true",
-        help="only tests that use tables, with dynalite's for moto's, or JavaScript",
+        "--tables",
+        choices=("memory", "moto", "dynalite"),
+        default="memory",
+        help="what keeps the tables; with moto and dynalite only tests that use some, or JavaScript",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--witness"):
+    if config.getoption("--tables") != "memory":
         asked = {"aws_in_memory", "javascript"}
         others = [item for item in items if asked.isdisjoint(getattr(item, "fixturenames", ()))]
         config.hook.pytest_deselected(items=others)
@@ -67,16 +69,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def dynalite(pytestconfig: pytest.Config) -> Iterator[Dynalite | None]:
-    """What keeps the tables with --witness; None where moto does."""
-    if pytestconfig.getoption("--witness"):
+    """What keeps the tables with `--tables dynalite`; otherwise None."""
+    if pytestconfig.getoption("--tables") == "dynalite":
         with second_dynamodb.running() as witness:
             yield witness
     else:
         yield None
 
 
+@pytest.fixture(scope="session")
+def memory(pytestconfig: pytest.Config) -> MemoryDynamoDB | None:
+    """What keeps the tables, unless `--tables` names something else."""
+    if pytestconfig.getoption("--tables") != "memory":
+        return None
+    tables_in_memory = MemoryDynamoDB()
+    bind_models()
+    for model in MODELS:
+        tables_in_memory.add(model)
+    return tables_in_memory
+
+
 @pytest.fixture(scope="module")
-def aws_in_memory(dynalite: Dynalite | None) -> Iterator[None]:
+def aws_in_memory(memory: MemoryDynamoDB | None, dynalite: Dynalite | None) -> Iterator[None]:
     """AWS in memory for one file of tests, with every table: to make them for each test takes most of its time."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [n for n in os.environ if n.startswith("AWS_")]:
@@ -85,13 +99,15 @@ def aws_in_memory(dynalite: Dynalite | None) -> Iterator[None]:
             patch.setenv(name, "test")
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         aws_session.core.cache_clear()  # its credentials and its mock may be those of another file
+        if memory:
+            memory.take_calls(patch)
         serialize_calls(patch)
         if dynalite:
             dynalite.witness_calls(patch)
         with mock_aws():
             bind_models()
             for model in MODELS:
-                if not model.exists():  # with dynalite, the file of tests before has made them
+                if not model.exists():  # with moto, or by the first file of tests with dynalite
                     model.create_table(billing_mode="PAY_PER_REQUEST")
             if dynalite:
                 dynalite.await_tables()
@@ -100,8 +116,10 @@ def aws_in_memory(dynalite: Dynalite | None) -> Iterator[None]:
 
 
 @pytest.fixture
-def aws(aws_in_memory: None, dynalite: Dynalite | None) -> None:
+def aws(aws_in_memory: None, memory: MemoryDynamoDB | None, dynalite: Dynalite | None) -> None:
     """AWS as each test finds it: the tables are empty, and nothing else is there."""
+    if memory:
+        memory.clear()
     if dynalite:
         dynalite.clear()
     for table in get_backend("dynamodb")[ACCOUNT][REGION].tables.values():
@@ -130,7 +148,7 @@ def bind_models() -> None:
 
 
 def serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Calls to AWS are atomic. Calls to moto are not: threads would see its data half changed.
+    # Calls to AWS are atomic. Calls to these are not: threads would see their data half changed.
     lock, call = threading.RLock(), vars(BaseClient)["_make_api_call"]
 
     def locked_call(*args: Any, **kwargs: Any) -> Any:

@@ -1,19 +1,27 @@
-"""make bench; and its parts on their own: python -m tests.bench cpu, fanout, hard, pressure, waiting."""
+"""make bench; and its parts on their own: python -m tests.bench PART...
+
+Parts of make bench are hostile, cpu, units, cold, isolation: their figures are stored. Besides, there are fanout,
+hard, pressure and waiting.
+"""
 
 import sys
 
 if __name__ == "__main__":  # and the imports not before: the measured processes import this module
-    if sys.argv[1:] == ["cpu"]:
-        from tests.bench.cpu import main
-    elif sys.argv[1:] == ["fanout"]:
-        from tests.bench.fanout import main
-    elif sys.argv[1:2] == ["hard"]:
-        from tests.bench.hard import main
-    elif sys.argv[1:2] == ["pressure"]:
-        from tests.bench.pressure import main
-    elif sys.argv[1:] == ["waiting"]:
-        from tests.bench.waiting import main
-    else:
-        from tests.bench.run import main
+    match sys.argv[1:]:
+        case ["fanout"]:
+            from tests.bench.fanout import main
+        case ["hard", *_]:
+            from tests.bench.hard import main
+        case ["pressure", *_]:
+            from tests.bench.pressure import main
+        case ["waiting"]:
+            from tests.bench.waiting import main
+        case names:
+            from functools import partial
 
+            from tests.bench import run
+
+            if unknown := set(names) - run.PARTS.keys():
+                sys.exit(f"There is no part {', '.join(sorted(unknown))}. See the first lines of {__file__}.")
+            main = partial(run.main, names)
     main()

@@ -3,7 +3,7 @@
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.bench import prices
@@ -62,12 +62,6 @@ class Bill:
             log_bytes=sum(self.log_bytes.values()),
         )
 
-    def slowed(self, deliveries: int, function: str, slow: Sequence[Seconds]) -> Units:
-        """The same, if every invocation of `function` took as long as the `slow` ones on average."""
-        total, before = self.total(deliveries), self.invocations[function]
-        after = gb_seconds(function, slow) / len(slow) * len(before)
-        return replace(total, gb_seconds=total.gb_seconds - gb_seconds(function, before) + after)
-
     def detail(self, deliveries: int) -> dict[str, Any]:
         """Where the units come from, for each delivery."""
 
@@ -98,3 +92,8 @@ def gb_seconds(function: str, invocations: Sequence[Seconds]) -> float:
 def median_wall(invocations: Sequence[Seconds]) -> float:
     """In milliseconds."""
     return statistics.median(wall for wall, _ in invocations) * 1000
+
+
+def longest_wall(invocations: Sequence[Seconds]) -> float:
+    """In milliseconds."""
+    return max(wall for wall, _ in invocations) * 1000

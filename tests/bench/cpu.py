@@ -2,19 +2,16 @@
 
 import contextlib
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import boto3
-from rich.console import Console
 
 from tests.bench import messages
 from tests.bench.child import Child
 from tests.bench.cloud import register
-from tests.bench.rig import Rig, rig
+from tests.bench.rig import Rig
 from tests.bench.stats import draw, zipf
 
 APPS = 100
@@ -141,13 +138,3 @@ def _summary(seconds: list[float]) -> dict[str, float]:
         "highest_us": max(seconds) * 1e6,
         "per_second_and_core": 1 / median,
     }
-
-
-def main() -> None:
-    """Measure this part alone, and print it as JSON."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
-        rig(Path(directory)) as alone,
-    ):
-        progress = Console(stderr=True)
-        Console().print_json(data=measure(alone, progress.print))

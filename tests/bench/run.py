@@ -5,7 +5,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ PARTS: dict[str, Part] = {
 }
 
 
-def main() -> None:
-    """Measure, store, print."""
+def main(names: Sequence[str] = ()) -> None:
+    """Measure all parts, or those that are named; store, print. What is not measured stays as it is stored."""
     console = Console(width=None if os.isatty(1) else 160)
     started = time.monotonic()
 
@@ -38,11 +38,14 @@ def main() -> None:
         console.print(f"[dim]{time.monotonic() - started:5.0f} s  {step}[/dim]")
 
     on_progress("starting the embedded AWS and the endpoints")
+    results: dict[str, Any] = json.loads(LATEST.read_text())
     with (
         tempfile.TemporaryDirectory(prefix="bellhop-", ignore_cleanup_errors=True) as directory,
         rig(Path(directory)) as shared_rig,
     ):
-        results = {"at": _moment()} | {name: measure(shared_rig, on_progress) for name, measure in PARTS.items()}
+        for name in names or PARTS:
+            results[name] = PARTS[name](shared_rig, on_progress)
+            results["at"][name] = _moment()
     _store(results)
     report.show(results, console)
     console.print(f"Stored in {STORED.relative_to(ROOT)} and {LATEST.relative_to(ROOT)}.")

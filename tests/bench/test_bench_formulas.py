@@ -4,9 +4,9 @@ import pytest
 
 from tests.bench import prices
 from tests.bench.fair_queue import FairQueue, Message
-from tests.bench.meter import item_bytes
 from tests.bench.prices import Units
 from tests.bench.stats import distinct, draw, percentile, zipf
+from tests.support.item_size import item_bytes
 
 
 def test_percentiles_are_values_that_occurred() -> None:

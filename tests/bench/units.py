@@ -4,11 +4,12 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bellhop import circuits, tables
 from tests.bench import messages, prices
-from tests.bench.bill import Bill, Seconds, median_wall
+from tests.bench.bill import Bill, longest_wall, median_wall
 from tests.bench.child import Child
 from tests.bench.cloud import TEMPLATE, register
 from tests.bench.poller import REQUEST, Poller
@@ -18,6 +19,7 @@ from tests.bench.stats import draw, zipf
 APPS = 100
 FAILING = 0.02
 LATENCY_MS, SLOW_MS = 150, 5000
+SLOW_BATCHES = 8  # of the flow at slow endpoints
 RETRY_PATIENCE = 3.0  # retries are due within two seconds here
 
 INDEXES = {
@@ -55,18 +57,19 @@ def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
 
 
 def of_profile(rig: Rig, profile: Profile, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """One profile: the flow at quick endpoints, then the length of invocations at slow ones."""
+    """One profile: the flow at quick endpoints, and at slow ones, whose apps are on the list of slow apps."""
     on_progress(f"billed units: {profile.name}")
-    parameters = {"RetryDelaysSeconds": "1,60"} | profile.parameters
     with ExitStack() as stack:
         _endpoints(rig, LATENCY_MS)
-        bill = _flow(rig, profile, _functions(rig, parameters, stack))
-        _endpoints(rig, SLOW_MS)
-        slow = _slow(profile, _functions(rig, parameters, stack)["DeliverFunction"])
-    return _result(profile, bill, slow)
+        bill = _flow(rig, profile, stack)
+    slow_profile = replace(profile, deliveries=SLOW_BATCHES * profile.batch)
+    with ExitStack() as stack:
+        _endpoints(rig, SLOW_MS, slow=True)
+        slow = _flow(rig, slow_profile, stack)
+    return _result(profile, bill, slow_profile, slow)
 
 
-def _result(profile: Profile, bill: Bill, slow: list[Seconds]) -> dict[str, Any]:
+def _result(profile: Profile, bill: Bill, slow_profile: Profile, slow: Bill) -> dict[str, Any]:
     number = profile.deliveries
     total = bill.total(number)
     return {
@@ -74,16 +77,22 @@ def _result(profile: Profile, bill: Bill, slow: list[Seconds]) -> dict[str, Any]
         "batch": profile.batch,
         "per_million": {kind: getattr(total, kind) * 1_000_000 / number for kind in prices.PRICES},
         "dollars": prices.dollars(total),
-        "dollars_slow": prices.dollars(bill.slowed(number, "DeliverFunction", slow)),
+        "dollars_slow": prices.dollars(slow.total(slow_profile.deliveries)),
         "median_wall_ms": median_wall(bill.invocations["DeliverFunction"]),
-        "median_wall_slow_ms": median_wall(slow),
+        "slow_batch_ms": longest_wall(slow.invocations["DeliverFunction"]),
         "for_each_delivery": bill.detail(number),
     }
 
 
-def _endpoints(rig: Rig, milliseconds: int) -> None:
+def _endpoints(rig: Rig, milliseconds: int, *, slow: bool = False) -> None:
     ports = enumerate(rig.tls[:APPS])
     register(rig.cloud, [f"https://localhost:{port}/ok/{milliseconds}/app{app}" for app, port in ports])
+    tables.bind(tables.connect(), {circuits.SlowList: rig.cloud.names["Circuits"]})
+    listed = [f"app{app}" for app in range(APPS)]
+    if slow:
+        circuits.list_slow(listed)
+    else:
+        circuits.unlist_slow(listed)  # what an earlier profile left
 
 
 def _functions(rig: Rig, parameters: dict[str, Any], stack: ExitStack) -> dict[str, Child]:
@@ -98,7 +107,10 @@ def _functions(rig: Rig, parameters: dict[str, Any], stack: ExitStack) -> dict[s
     }
 
 
-def _flow(rig: Rig, profile: Profile, functions: dict[str, Child]) -> Bill:
+def _flow(rig: Rig, profile: Profile, stack: ExitStack) -> Bill:
+    # Caches last for an hour: what a process reads once a minute is counted once, however long the bench takes.
+    parameters = {"RetryDelaysSeconds": "1,60", "CacheSeconds": "3600"} | profile.parameters
+    functions = _functions(rig, parameters, stack)
     bill, filling, listing = Bill(), Bill(), Bill()
 
     def drain(queue: str, function: str, batch: int, patience: float = 0.0, to: Bill = bill) -> None:
@@ -108,13 +120,14 @@ def _flow(rig: Rig, profile: Profile, functions: dict[str, Child]) -> Bill:
     # fails once: a process that has run for minutes has seen every app fail, and then reads its circuit.
     _publish(rig, list(range(APPS)), failing=1)
     drain("IssueEvents", "NotifyFunction", REQUEST, to=filling)
-    drain("Deliveries", "DeliverFunction", REQUEST, to=filling)
-    drain("Retries", "DeliverFunction", REQUEST, RETRY_PATIENCE, to=filling)
+    drain("Deliveries", "DeliverFunction", APPS, to=filling)
+    drain("Retries", "DeliverFunction", APPS, RETRY_PATIENCE, to=filling)
 
     # Then one more, so that the process has listed its page of the log for each app, which it does once an hour.
     _publish(rig, list(range(APPS)), failing=0)
     drain("IssueEvents", "NotifyFunction", REQUEST, to=listing)
-    drain("Deliveries", "DeliverFunction", REQUEST, to=listing)
+    drain("Deliveries", "DeliverFunction", APPS, to=listing)
+    drain("Retries", "DeliverFunction", APPS, RETRY_PATIENCE, to=listing)
 
     _publish(rig, _apps(profile), failing=FAILING)
     drain("IssueEvents", "NotifyFunction", min(profile.batch, REQUEST))
@@ -170,14 +183,3 @@ def stream_event(image: Any) -> dict[str, Any]:
     change = {"Keys": keys, "NewImage": image, "SequenceNumber": "1"}
     named = {"eventID": "1", "eventName": "MODIFY", "eventSource": "aws:dynamodb"}
     return {"Records": [named | {"dynamodb": change}]}
-
-
-def _slow(profile: Profile, deliver: Child) -> list[Seconds]:
-    """A full batch at the slow endpoints, after one that is not counted because it builds everything."""
-    ranks = draw(zipf(APPS), profile.batch, seed=5)
-    runs = []
-    for turn in range(2):
-        numbers = enumerate(ranks, start=turn * profile.batch)
-        deliveries = [messages.new_delivery(f"app{rank}", number) for number, rank in numbers]
-        runs.append(deliver.call("run", messages.event([messages.of_delivery(each) for each in deliveries])))
-    return [(seen["wall"], seen["cpu"]) for seen in runs[1:]]

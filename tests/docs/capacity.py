@@ -166,7 +166,7 @@ def _batch(profile: str) -> int:
 
 def slow() -> list[Limit]:
     """What fills up while all endpoints respond well, but after 5 s: they are attempted in the slow lane."""
-    seconds = measured("default")["median_wall_slow_ms"] / 1000
+    seconds = measured("default")["slow_batch_ms"] / 1000
     return [
         Limit(
             "the lane of retries and slow apps",

@@ -82,7 +82,9 @@ def test_a_damaged_item_keeps_nothing_of_its_neighbours(sample: Sample, data: st
     with tables_in_memory() as tables:
         world = begin(tables)
         table = tables.tables[ITEMS[sample.kind].Meta.table_name]
-        keys = {name for pair in (table.keys, *table.indexes.values()) for name in pair if name}
+        keys = {
+            name for pair in (table.keys, *(each.keys for each in table.indexes.values())) for name in pair if name
+        }
         stored = item(sample.written)
         damaged = data.draw(st.dictionaries(st.sampled_from(sorted(stored)), VALUES | st.none(), max_size=3))
         changed: dict[str, Any] = stored | {n: v for n, v in damaged.items() if n not in keys}

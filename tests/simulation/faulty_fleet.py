@@ -36,8 +36,8 @@ from tests.simulation.simulated_functions import (
 )
 from tests.simulation.versions import Versions
 from tests.support.endpoint import Clock, response
+from tests.support.expressions import Item
 from tests.support.fakes import SLOW_LANE, queue_message
-from tests.support.memory_dynamodb import Item
 from tests.support.ses import Ses
 
 RULE = "rule"  # no queue: what begins the sweeps

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.faults import refuse
-from tests.support.memory_dynamodb import Item, MemoryDynamoDB, Table
+from tests.support.expressions import Item
+from tests.support.memory_dynamodb import MemoryDynamoDB, Table
 
 LAG_SECONDS = 2.0  # for which an eventually consistent read may still see what was before
 

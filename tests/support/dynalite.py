@@ -1,6 +1,6 @@
 """dynalite, a second implementation of DynamoDB, as a program of its own for the time of a test session.
 
-`pytest --witness` has it keep the tables instead of moto. What a test says about an expression is then what two
+`pytest --tables dynalite` has it keep the tables. What a test says about an expression is then what two
 implementations make of DynamoDB's documentation, and not only one.
 """
 

@@ -35,14 +35,14 @@ def registry(clock: Clock) -> Registry:
 
 
 @pytest.fixture
-def reads(aws: None) -> list[str]:
-    connection = tables.connect(retries=0)
-    tables.bind(connection, {model: model.Meta.table_name for model in (Organization, App, Installation)})
-    done: list[str] = []
-    for call in ("GetItem", "Query"):
-        connection.client.meta.events.register(
-            f"before-call.dynamodb.{call}", lambda model, **_: done.append(model.name)
-        )
+def reads(aws: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    done, dispatch = list[str](), tables._Connection.dispatch
+
+    def noting(self: Any, operation: str, request: Any) -> Any:
+        done.extend({operation} & {"GetItem", "Query"})
+        return dispatch(self, operation, request)
+
+    monkeypatch.setattr(tables._Connection, "dispatch", noting)
     return done
 
 

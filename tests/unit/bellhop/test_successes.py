@@ -13,10 +13,10 @@ from bellhop.attempts import Attempt
 from bellhop.deliveries import Delivery
 from bellhop.successes import Delivered, Row, Success, SuccessLog
 from deliver.dependencies import DeliverDependencies
-from tests.bench.meter import item_bytes
 from tests.bench.prices import WRITE_BYTES
 from tests.support.endpoint import Endpoint, counters, packed, recorded, response, run
 from tests.support.fakes import NOW, delivery, queue_message
+from tests.support.item_size import item_bytes
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 

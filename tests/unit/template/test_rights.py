@@ -109,17 +109,18 @@ def test_events_are_put_on_the_bus_under_our_source_alone(role: str) -> None:
 
 
 @pytest.fixture
-def named_by_transitions(aws: None) -> set[str]:
+def named_by_transitions(aws: None, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The attributes of an app that health's transactions name, in their keys, conditions and updates."""
-    named, connection = set[str](), tables.connect()
+    named, connection, dispatch = set[str](), tables.connect(), tables._Connection.dispatch
 
-    def look(params: dict[str, Any], **_: Any) -> None:
-        for part in (part for item in params["TransactItems"] for part in item.values()):
+    def look(self: Any, operation: str, request: dict[str, Any]) -> Any:
+        for part in (part for item in request.get("TransactItems", []) for part in item.values()):
             if part["TableName"] == App.Meta.table_name:
                 assert "Put" not in part
                 named.update(part["Key"], part["ExpressionAttributeNames"].values())
+        return dispatch(self, operation, request)
 
-    connection.client.meta.events.register("provide-client-params.dynamodb.TransactWriteItems", look)
+    monkeypatch.setattr(tables._Connection, "dispatch", look)
     deps = TransitionDependencies(connection, lambda _: None, Recorder(), lambda: NOW)
     app().save()
     organization().save()
