@@ -17,6 +17,7 @@ from tests.docs.pages import replace_section
 from tests.mutants.defect import ROOT, Defect, load
 from tests.mutants.run import failure
 
+SURVIVED = "survived"
 SCHEDULES = 40  # of the simulation, as in make test
 SIMULATION = "tests/simulation/test_accounting.py"
 PAGE = ROOT / "docs" / "proof.md"
@@ -27,14 +28,14 @@ FILES = ("pyproject.toml", "template.yaml", "Makefile")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which test of the nearest files failed, and which of the simulation; None where none did."""
+    """Which of the nearest tests failed, and which of the simulation; None where none did, or it was not tried."""
 
     unit: str | None
     simulation: str | None
 
     def caught(self, defect: Defect) -> bool:
         """Whether everything that is expected to notice the defect did."""
-        return self.unit is not None and (self.simulation is not None or not defect.simulated)
+        return self.unit is not None and (self.simulation not in {None, SURVIVED} or not defect.simulated)
 
 
 def judge(defect: Defect, known: Verdict | None, *, simulate: bool) -> Verdict:
@@ -49,7 +50,7 @@ def judge(defect: Defect, known: Verdict | None, *, simulate: bool) -> Verdict:
         unit = next(filter(None, (failure(tree, [file]) for file in defect.caught_by)), None)
         simulation = known.simulation if known else None
         if simulate and defect.simulated:
-            simulation = failure(tree, [SIMULATION, f"--schedules={SCHEDULES}"])
+            simulation = failure(tree, [SIMULATION, f"--schedules={SCHEDULES}"]) or SURVIVED
     return Verdict(unit, simulation)
 
 
@@ -59,7 +60,9 @@ def table(defects: Sequence[Defect], verdicts: Mapping[str, Verdict]) -> str:
     for defect in defects:
         verdict = verdicts.get(defect.name, Verdict(None, None))
         unit = _shown(verdict.unit) if verdict.unit else "**nothing**"
-        simulation = _shown(verdict.simulation) if verdict.simulation else ("**not**" if defect.simulated else "")
+        simulation = (
+            _shown(verdict.simulation) if verdict.simulation else ("not tried" if defect.simulated else "")
+        )
         place = defect.file.removeprefix("functions/")
         rows.append(f"| {defect.name} | `{place}` | {unit} | {simulation} |")
     return "\n".join(rows)
@@ -107,7 +110,7 @@ def main() -> int:
             defect, verdict = running[done], done.result()
             verdicts[defect.name] = verdict
             survived += not verdict.caught(defect)
-            simulation = f", {verdict.simulation or 'NOT the simulation'}" if defect.simulated else ""
+            simulation = f", {verdict.simulation or 'simulation not tried'}" if defect.simulated else ""
             print(f"{number}/{len(defects)} {defect.name}: {verdict.unit or 'NOTHING'}{simulation}", flush=True)
             _write(verdicts)
     print(f"{len(defects) - survived} of {len(defects)} defects were caught")

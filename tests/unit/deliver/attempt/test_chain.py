@@ -215,7 +215,8 @@ def test_a_retry_for_which_the_time_ran_out_after_its_claim_is_free_for_the_next
     assert process([again], dataclasses.replace(deps, transport=Endpoint(response(200))), late) == [
         again["messageId"]
     ]
-    assert (record().state, record().attempts_made, record().lease) == ("retrying", 1, None)
+    assert (record().state, record().attempts_made) == ("retrying", 1)
+    assert record().lease is None
 
 
 def test_a_garbled_message_comes_back_until_it_is_a_dead_letter(deps: DeliverDependencies) -> None:
