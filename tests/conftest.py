@@ -14,6 +14,7 @@ from bellhop import aws as aws_session
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, Share, SlowList
+from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
@@ -143,7 +144,7 @@ def dynamodb_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def bind_models() -> None:
-    shared = dict.fromkeys([Share, SlowList], NAMES[Circuit])
+    shared = {Share: NAMES[Circuit], SlowList: NAMES[Circuit], Entry: NAMES[DeliveryRecord]}
     tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | shared)
 
 

@@ -8,20 +8,17 @@ that it is for, so one that comes late finds the record ahead of it.
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
-from pynamodb.attributes import (
-    BinaryAttribute,
-    ListAttribute,
-    NumberAttribute,
-    UnicodeAttribute,
-)
+from pynamodb.attributes import BinaryAttribute, ListAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import PutError
-from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from bellhop import index_keys
 from bellhop.deliveries import Delivery, Retry
 from bellhop.due import Due, shard
+from bellhop.index_keys import ByApp, Replayable
 from bellhop.lease import Lease
 from bellhop.newer import UnknownKindError
 from bellhop.tables import change, lost_condition
@@ -40,33 +37,16 @@ OVER = (DELIVERED, EXHAUSTED, STOPPED, WITHDRAWN)  # no attempt is due any more
 STATES = frozenset({RETRYING, PARKED, *OVER})
 
 
-class _ByApp(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
-    class Meta:
-        index_name = "by_app"
-        projection = IncludeProjection(["state", "event", "event_id"])
-
-    app_id = UnicodeAttribute(hash_key=True)
-    created_at = UnicodeAttribute(range_key=True)
-
-
-class _Replayable(GlobalSecondaryIndex["DeliveryRecord"]):  # type: ignore[no-untyped-call]
-    class Meta:
-        index_name = "replayable"
-        projection = IncludeProjection(["state", "attempts_made"])
-
-    replayable_for = UnicodeAttribute(hash_key=True)
-    replayable_at = UnicodeAttribute(range_key=True)
-
-
 class DeliveryRecord(Model):
     """A delivery that did not succeed at once.
 
     `opened_at` (Unix seconds) is when it was written for the first time, or began anew because its event was
     published again. `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
     is when the next is due, and `deferrals` how often that one was deferred. `lease` and `lease_until` name the
-    worker that makes it. `attempts` has a row for each attempt. `replayable_for` (its app) and `replayable_at` are
-    set only on what can be replayed, so that the index `replayable` lists just that: what is parked in the order
-    in which it is due, then what is exhausted. `due_shard` is set only while it is retrying, for the index `due`.
+    worker that makes it. `attempts` has a row for each attempt. `replayable_for` (a key of its app) and
+    `replayable_at` are set only on what can be replayed, so that the index `replayable` lists just that: what is
+    parked in the order in which it is due, then what is exhausted. `due_shard` is set only while it is retrying,
+    for the index `due`. `created_at` places it in the index `by_app`, unless an `Entry` does.
     """
 
     class Meta:
@@ -74,7 +54,7 @@ class DeliveryRecord(Model):
 
     delivery_id = UnicodeAttribute(hash_key=True)
     app_id = UnicodeAttribute()
-    created_at = UnicodeAttribute()
+    created_at = UnicodeAttribute(null=True)
     opened_at = NumberAttribute(null=True)
     organization_id = UnicodeAttribute()
     installation_id = UnicodeAttribute()
@@ -93,8 +73,8 @@ class DeliveryRecord(Model):
     replayable_for = UnicodeAttribute(null=True)
     replayable_at = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
-    by_app = _ByApp()
-    replayable = _Replayable()
+    by_app = ByApp()
+    replayable = Replayable()
     due = Due()
 
     def is_over_before(self, enqueued_at: float) -> bool:
@@ -102,8 +82,14 @@ class DeliveryRecord(Model):
 
         So its event was published again, as a second copy of the message that began it is older.
         """
-        created_at = datetime.fromisoformat(self.created_at.partition("#")[0]).timestamp()
-        return self.state in OVER and enqueued_at > float(self.opened_at or created_at)
+        return self.state in OVER and enqueued_at > float(self.opened_at or self.created.timestamp())
+
+    @property
+    def created(self) -> datetime:
+        """When it was written for the first time; of one that is not in by_app itself, when it began anew."""
+        if not self.created_at:
+            return datetime.fromtimestamp(float(self.opened_at), UTC)
+        return datetime.fromisoformat(self.created_at.partition("#")[0])
 
     @property
     def delivery(self) -> Delivery:
@@ -181,17 +167,20 @@ def load(delivery_id: str) -> DeliveryRecord | None:
 
 
 def open_record(
-    delivery: Delivery, next_state: NextState, now: datetime, kept: timedelta = KEPT
+    delivery: Delivery, next_state: NextState, now: datetime, kept: timedelta = KEPT, key: str | None = None
 ) -> DeliveryRecord | None:
-    """Write a delivery's record for the first time; None when it has one already.
+    """Write a delivery's record for the first time, listed under `key`; None when it has one already.
 
     One that has expired is none: DynamoDB deletes it hours or days late.
     """
-    place = _place(next_state, now, delivery.delivery_id)
+    place, created_at = _place(next_state, now, delivery.delivery_id), _moment(now, delivery.delivery_id)
+    key = key or delivery.app_id
+    if key != delivery.app_id:  # first: a record that no entry leads to would be missing from its app's log
+        index_keys.enter(key, delivery.delivery_id, created_at, expiry(now, kept))
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
-        created_at=_moment(now, delivery.delivery_id),
+        created_at=created_at if key == delivery.app_id else None,
         opened_at=now.timestamp(),
         organization_id=delivery.organization_id,
         installation_id=delivery.installation_id,
@@ -204,7 +193,7 @@ def open_record(
         due_shard=shard(delivery.delivery_id) if next_state.state == RETRYING else None,
         attempts=[next_state.attempt.row()] if next_state.attempt else [],
         body=zlib.compress(delivery.body),
-        replayable_for=delivery.app_id if place else None,
+        replayable_for=key if place else None,
         replayable_at=place,
         expires_at=expiry(now, kept),
     )
@@ -219,7 +208,7 @@ def open_record(
 
 
 def reopen(
-    delivery: Delivery, known: DeliveryRecord, next_state: NextState, now: datetime
+    delivery: Delivery, known: DeliveryRecord, next_state: NextState, now: datetime, key: str | None = None
 ) -> DeliveryRecord | None:
     """Begin a delivery anew that is over, since its event was published again; None when the record changed.
 
@@ -234,7 +223,7 @@ def reopen(
         row.deferrals.remove(),
         row.expires_at.set(expiry(now)),
         row.body.set(zlib.compress(delivery.body)),
-        *places(next_state, now, delivery.app_id, delivery.delivery_id),
+        *places(next_state, now, key or delivery.app_id, delivery.delivery_id),
     ]
     if next_state.attempt:
         actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
@@ -256,7 +245,7 @@ def claim(
     return record if change(record, LEASE.take(now.timestamp() + seconds, lease), due) else None
 
 
-def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool:
+def finish(record: DeliveryRecord, next_state: NextState, now: datetime, key: str | None = None) -> bool:
     """Write how a claim ended; False when the lease was lost meanwhile and another worker decides."""
     row = DeliveryRecord
     deferred = next_state.state == RETRYING and not next_state.attempt
@@ -268,15 +257,15 @@ def finish(record: DeliveryRecord, next_state: NextState, now: datetime) -> bool
     if next_state.attempt:
         attempt_row = row.attempts.append([next_state.attempt.row()])
         actions += [row.attempts_made.add(1), row.attempts.set(attempt_row)]
-    return _owned(record, actions + places(next_state, now, record.app_id, record.delivery_id))
+    return _owned(record, actions + places(next_state, now, key or record.app_id, record.delivery_id))
 
 
-def park(app_id: str, delivery_id: str, number: int, now: datetime, *, replay: bool = False) -> bool:
+def park(key: str, delivery_id: str, number: int, now: datetime, *, replay: bool = False) -> bool:
     """Park a delivery whose attempt `number` is due and that nobody is attempting; False when it is not so.
 
-    A `replay` also parks what is replayable, at its new place.
+    It is listed under `key`, one of its app's. A `replay` also parks what is replayable, at its new place.
     """
-    row, place = DeliveryRecord, places(NextState(PARKED), now, app_id, delivery_id)
+    row, place = DeliveryRecord, places(NextState(PARKED), now, key, delivery_id)
     actions = [row.state.set(PARKED), row.deferrals.remove(), *place]
     due = _due(number, now, replay=replay) & LEASE.free(now.timestamp())
     return change(DeliveryRecord(delivery_id), [*actions, *LEASE.release()], due)
@@ -305,9 +294,9 @@ def exhaust(parked: DeliveryRecord, now: datetime) -> DeliveryRecord | None:
     return record if change(record, actions, unchanged & LEASE.free(now.timestamp())) else None
 
 
-def list_exhausted(record: DeliveryRecord, now: datetime) -> bool:
+def list_exhausted(record: DeliveryRecord, now: datetime, key: str | None = None) -> bool:
     """Move what is exhausted at its place to the others that are exhausted; False when it changed meanwhile."""
-    place = places(NextState(EXHAUSTED), now, record.app_id, record.delivery_id)
+    place = places(NextState(EXHAUSTED), now, key or record.app_id, record.delivery_id)
     unchanged = (DeliveryRecord.state == EXHAUSTED) & (DeliveryRecord.replayable_at == record.replayable_at)
     return change(DeliveryRecord(record.delivery_id), place, unchanged)
 
@@ -334,6 +323,13 @@ def replayable(app_id: str, after: str | None, limit: int, *, exhausted: bool = 
     return _listed(app_id, DeliveryRecord.replayable_at > after if after else None, limit)
 
 
+def newest(app_id: str, since: datetime, limit: int) -> list[str]:
+    """The ids of the deliveries of an app whose records were opened since then, newest first."""
+    later = DeliveryRecord.created_at >= _moment(since, "")
+    rows = index_keys.read(DeliveryRecord.by_app, app_id, later, limit, "created_at", backwards=True)
+    return index_keys.deliveries(rows, limit)
+
+
 def waiting(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:
     """What was parked of an app and is due until then, oldest first: rows as `replayable` gives them.
 
@@ -353,19 +349,19 @@ def listed_since(row: DeliveryRecord) -> str:
 
 
 def _listed(app_id: str, condition: Any, limit: int) -> list[DeliveryRecord]:
-    rows = list(DeliveryRecord.replayable.query(app_id, condition, limit=limit))
+    rows = [*islice(index_keys.read(DeliveryRecord.replayable, app_id, condition, limit, "replayable_at"), limit)]
     for row in rows:
         row.app_id = app_id
     return rows
 
 
-def places(next_state: NextState, now: datetime, app_id: str, delivery_id: str) -> list[Any]:
-    """The update that puts a record at its place in the list of what can be replayed, or of what is due."""
+def places(next_state: NextState, now: datetime, key: str, delivery_id: str) -> list[Any]:
+    """The update that puts a record at its place in its list, if any, under a key of its app."""
     if next_state.unannounced:
         return []
     row, place = DeliveryRecord, _place(next_state, now, delivery_id)
     due = row.due_shard.set(shard(delivery_id)) if next_state.state == RETRYING else row.due_shard.remove()
-    return [due, row.replayable_for.set(app_id), row.replayable_at.set(place)] if place else [due, *_unlisted()]
+    return [due, row.replayable_for.set(key), row.replayable_at.set(place)] if place else [due, *_unlisted()]
 
 
 def _unlisted() -> list[Any]:

@@ -14,7 +14,7 @@ from bellhop.deliveries import Retry
 if TYPE_CHECKING:
     from bellhop.attempts import DeliveryRecord
 
-SHARDS = 16  # keys, so that no app's failures throttle anybody else; docs/capacity.md has the arithmetic
+SHARDS = 64  # keys, so that no app's failures throttle anybody else; docs/capacity.md has the arithmetic
 
 
 class Due(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]

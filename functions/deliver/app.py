@@ -17,6 +17,7 @@ from bellhop.budget import Budget
 from bellhop.bus import Bus
 from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.clock import utc_now
+from bellhop.index_keys import Entry, KeyChoice
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Registry
@@ -68,12 +69,19 @@ class Settings:
     lease_seconds: float
     fresh_seconds: float
     retry_delays_seconds: tuple[int, ...]
+    deliver_maximum_concurrency: int
+    retry_maximum_concurrency: int
     parked_per_app: int
     replay_per_second: float
     event_bus: str
     allow_http: bool
     allow_private_addresses: bool
     allowed_ports: str
+
+    @property
+    def processes(self) -> int:
+        """How many processes of this function there are at a time, at most."""
+        return self.deliver_maximum_concurrency + self.retry_maximum_concurrency
 
     @property
     def endpoints(self) -> EndpointPolicy:
@@ -125,6 +133,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         releases=Releases(transitions, chosen.replay_per_second, settle_seconds, time.time),
         network=Network(SharedOutages(telemetry)),
         parking=Parking(chosen.parked_per_app, telemetry),
+        index_keys=KeyChoice(chosen.processes, time.time),
         telemetry=telemetry,
         now=utc_now,
         uniform=random.uniform,
@@ -159,6 +168,7 @@ def _bind(chosen: Settings, once: "Connection") -> None:
             Installation: chosen.installations_table,
             SigningSecret: chosen.secrets_table,
             DeliveryRecord: chosen.attempts_table,
+            Entry: chosen.attempts_table,
             Delivered: chosen.delivered_table,
             Circuit: chosen.circuits_table,
             Share: chosen.circuits_table,

@@ -9,6 +9,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.aws import TRY_SECONDS
 from bellhop.budget import END_SECONDS, Budget
 from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.index_keys import KeyChoice
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
 from bellhop.successes import SuccessLog
@@ -130,6 +131,7 @@ class DeliverDependencies:
     slow: SlowApps
     releases: Releaser
     parking: Parking
+    index_keys: KeyChoice
     telemetry: Telemetry
     now: Callable[[], datetime]
     uniform: Callable[[float, float], float]

@@ -10,6 +10,7 @@ import pytest
 
 from bellhop import attempts
 from bellhop.attempts import PARKED, RETRYING, DeliveryRecord, NextState
+from bellhop.index_keys import FIRST_KEY_RECORDS, KeyChoice
 from bellhop.successes import Delivered, Success, SuccessLog
 from tests.bench import prices
 from tests.docs import capacity
@@ -19,6 +20,7 @@ from tests.support.identities import listed
 from tests.unit.template.test_rights import ROLES, of_role
 
 WRITES = 500
+PROCESSES = 120  # the defaults of DeliverMaximumConcurrency and RetryMaximumConcurrency
 
 
 def prose() -> str:
@@ -64,10 +66,13 @@ def test_the_packs_of_each_process_have_a_key_of_their_own(aws: None) -> None:
         ("due", capacity.KEYS_OF_DUE),
     ],
 )
-def test_the_records_of_an_app_share_as_many_keys_as_the_page_counts(aws: None, index: str, counted: int) -> None:
-    state = RETRYING if index == "due" else PARKED
+def test_the_records_of_a_busy_app_share_as_many_keys_as_the_page_counts(
+    aws: None, index: str, counted: int
+) -> None:
+    state, choice = RETRYING if index == "due" else PARKED, KeyChoice(PROCESSES, lambda: 0.0)
     for number in range(WRITES):
-        attempts.open_record(delivery(delivery_id=f"msg_{number:032x}"), NextState(state), NOW)
+        made = delivery(delivery_id=f"msg_{number:032x}")
+        attempts.open_record(made, NextState(state), NOW, key=choice.key("pager", made.delivery_id))
     assert len(values(DeliveryRecord, index_key(index))) == counted
 
 
@@ -82,6 +87,11 @@ def test_what_the_sentences_of_the_page_compute_is_right() -> None:
     parking = capacity.default("ParkedPerApp")
     assert f"at 100 a second that takes {parking / 100 / 60:.0f} minutes" in prose()
     assert f"`ReplayPerSecond` takes {hours(parking / capacity.default('ReplayPerSecond'))}" in prose()
+    assert f"{FIRST_KEY_RECORDS} records a second" in prose()
+    names = ("DeliverMaximumConcurrency", "RetryMaximumConcurrency")
+    assert sum(map(capacity.default, names)) == PROCESSES
+    assert f"two a second for each of {PROCESSES} processes" in prose()
+    assert FIRST_KEY_RECORDS // PROCESSES == 2
     assert "each delivery is tried eleven times" in prose()
     assert len(capacity.delays()) + 1 == 11
     days = timedelta(seconds=sum(capacity.delays())).total_seconds() / 86_400

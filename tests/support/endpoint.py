@@ -14,6 +14,7 @@ from bellhop import attempts
 from bellhop.attempts import DeliveryRecord
 from bellhop.bus import BusError
 from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.index_keys import KeyChoice
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
@@ -166,6 +167,7 @@ def dependencies(
         slow=SlowApps(10.0, lambda: clock().timestamp(), telemetry),
         releases=Released(),
         parking=Parking(100_000, telemetry),
+        index_keys=KeyChoice(1, lambda: clock().timestamp()),
         network=Network(SharedOutages(telemetry)),
         telemetry=telemetry,
         now=clock,

@@ -65,7 +65,9 @@ def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) 
 
 
 def _finish(claimed: DeliveryRecord, state: NextState, deps: DeliverDependencies) -> DeliveryRecord | None:
-    if attempts.finish(claimed, state, deps.now()):
+    listed = state.state in REPLAYABLE
+    key = deps.index_keys.key(claimed.app_id, claimed.delivery_id) if listed else None
+    if attempts.finish(claimed, state, deps.now(), key):
         return claimed
     known = attempts.load(claimed.delivery_id)
     return known if known and _is_own_write(known, state) else None
@@ -81,10 +83,11 @@ def open_record(
     Raises:
         InternalError: neither was there.
     """
-    record = attempts.open_record(delivery, state, deps.now())
+    key = deps.index_keys.key(delivery.app_id, delivery.delivery_id)
+    record = attempts.open_record(delivery, state, deps.now(), key=key)
     known = None if record else _known(delivery)
     if known and known.is_over_before(delivery.enqueued_at):
-        record = attempts.reopen(delivery, known, state, deps.now())
+        record = attempts.reopen(delivery, known, state, deps.now(), key)
         known = None if record else _known(delivery)
     if known and _is_own_write(known, state):  # the response to it was lost
         return known, None
@@ -100,7 +103,8 @@ def park_first(delivery: Delivery, receive_count: int, deps: DeliverDependencies
         return True
     # Its event was published again, or its message redriven, and attempts are due.
     number = int(known.attempts_made) + 1
-    if attempts.park(delivery.app_id, delivery.delivery_id, number, deps.now()):
+    key = deps.index_keys.key(delivery.app_id, delivery.delivery_id)
+    if attempts.park(key, delivery.delivery_id, number, deps.now()):
         return True
     _resume(known, 1, deps)
     return False
@@ -112,8 +116,8 @@ def park_retry(message: Retry, deps: DeliverDependencies) -> bool:
     Raises:
         InternalError: another worker has the attempt; the message must come back.
     """
-    number = message.next_attempt
-    if attempts.park(message.app_id, message.delivery_id, number, deps.now(), replay=message.replay):
+    number, key = message.next_attempt, deps.index_keys.key(message.app_id, message.delivery_id)
+    if attempts.park(key, message.delivery_id, number, deps.now(), replay=message.replay):
         return True
     _claim_refused(message, deps)
     return False

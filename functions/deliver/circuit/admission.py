@@ -213,7 +213,8 @@ def _exhaust(message: Retry, deps: DeliverDependencies) -> None:
     record = chain.claim(message, deps)
     if record is None:
         return
-    if not attempts.finish(record, NextState(EXHAUSTED), deps.now()):
+    key = deps.index_keys.key(record.app_id, record.delivery_id)
+    if not attempts.finish(record, NextState(EXHAUSTED), deps.now(), key):
         # The write is ours and its response was lost, or another worker is ahead. The message comes back and finds
         # in the record what is left to announce.
         raise InternalError(f"{message.delivery_id} was not written as exhausted under this lease")

@@ -187,7 +187,8 @@ def _exhaust(row: DeliveryRecord, deps: DeliverDependencies) -> None:
 def _announce(exhausted: DeliveryRecord, deps: DeliverDependencies) -> None:
     # It leaves the list of the parked only once it is announced, so a later trial finds it if this worker dies.
     chain.announce_exhausted(exhausted, deps)
-    attempts.list_exhausted(exhausted, deps.now())
+    key = deps.index_keys.key(exhausted.app_id, exhausted.delivery_id)
+    attempts.list_exhausted(exhausted, deps.now(), key)
 
 
 def _not_claimed(message: Trial, receive_count: int, app: App, deps: DeliverDependencies) -> None:

@@ -1,10 +1,10 @@
 """The sweep of apps: trials, releases, follow-ups and recovery checks whose messages are lost begin anew."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from bellhop import attempts, circuits, deliveries, queues, registry
-from bellhop.attempts import PARKED, DeliveryRecord
+from bellhop.attempts import KEPT, PARKED, DeliveryRecord
 from bellhop.budget import OutOfBudgetError
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Trial
@@ -51,21 +51,22 @@ def _look_at(app_id: str, deps: HealthDependencies) -> None:
     app = find(App, app_id)
     if app is None:
         return
-    _announce_again(app_id, deps)
+    entries = list(AuditEntry.query(app_id, scan_index_forward=False, limit=ENTRIES))
+    _announce_again(entries, deps)
     circuit = circuits.load(app_id, consistent=False)
     if app.state == DISABLED:
         _check_again(app, circuit, deps)
     elif circuits.paused_since(circuit, int(app.generation)) is not None:
         _try_again(app, circuit, deps)
-    else:
+    elif _may_have_parked(circuit, entries, deps):
         _release_again(app, circuit, deps)
 
 
 # ---- Follow-ups
 
 
-def _announce_again(app_id: str, deps: HealthDependencies) -> None:
-    for entry in AuditEntry.query(app_id, scan_index_forward=False, limit=ENTRIES):
+def _announce_again(entries: Iterable[AuditEntry], deps: HealthDependencies) -> None:
+    for entry in entries:
         leased = float(entry.lease_until or 0.0) >= deps.now().timestamp()
         if entry.finished_at or leased or not _long_ago(_unix(entry.announced_at or entry.at), deps):
             continue
@@ -77,7 +78,7 @@ def _announce_again(app_id: str, deps: HealthDependencies) -> None:
         _found(
             "follow-up announced again: it is not finished, and its message is lost or hours late",
             deps,
-            app_id=app_id,
+            app_id=entry.app_id,
             transition_id=entry.transition_id,
         )
 
@@ -100,6 +101,12 @@ def _try_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None:
 
 
 # ---- Releases
+
+
+def _may_have_parked(circuit: Circuit, entries: Iterable[AuditEntry], deps: HealthDependencies) -> bool:
+    """Whether the app was off or paused lately. Otherwise its list need not be read, whose keys are many."""
+    ended = max([float(circuit.closed_at or 0.0), *(_unix(entry.at) for entry in entries)])
+    return ended + KEPT.total_seconds() + deps.overdue_seconds >= deps.now().timestamp()
 
 
 def _release_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None:

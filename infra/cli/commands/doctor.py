@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from infra.cli import stack, terminal
-from infra.cli.doctor import alarms, caller, functions, mail, storage
+from infra.cli.doctor import alarms, caller, functions, mail, storage, sweep
 from infra.cli.doctor.findings import OK, PROBLEM, UNSEEN, Finding
 from infra.cli.doctor.looking import Check, Deployed
 from infra.cli.terminal import line
@@ -18,6 +18,7 @@ from infra.cli.terminal import line
 CHECKS: tuple[Check[Any], ...] = (
     *caller.CHECKS,
     *functions.CHECKS,
+    *sweep.CHECKS,
     *storage.CHECKS,
     *mail.CHECKS,
     *alarms.CHECKS,

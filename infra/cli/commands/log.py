@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from bellhop import attempts
 from bellhop.attempts import DELIVERED, KEPT, PARKED, RETRYING, DeliveryRecord
 from bellhop.text import printable
 from infra.cli import delivered, stack, terminal
@@ -25,7 +26,8 @@ CHAIN = timedelta(days=4)
 DEFERRED = "deferred"  # the result of a delivery that was deferred before its first attempt
 WIDE = 170  # columns that a row needs with both ids in one piece
 
-_READ = ["delivery_id", "event_id", "event", "state", "attempts_made", "created_at", "attempts", "next_attempt_at"]
+_READ = ["delivery_id", "event_id", "event", "state", "attempts_made", "created_at", "opened_at", "attempts"]
+_READ += ["next_attempt_at"]
 _MORE = 500  # attempts to ask for when fewer were cut off
 _RESPONSE = 100  # characters of a response that are shown
 _FURTHER = {"1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
@@ -123,12 +125,9 @@ def print_log(app_id: str, log: Log, console: Console, *, failures: bool = False
 
 
 def _records(app_id: str, since: datetime) -> tuple[list[DeliveryRecord], bool]:
-    first = (since - CHAIN).isoformat(timespec="milliseconds")
-    rows = DeliveryRecord.by_app.query(
-        app_id, DeliveryRecord.created_at >= first, scan_index_forward=False, limit=RECORDS
-    )
-    ids = [row.delivery_id for row in rows]
-    return list(DeliveryRecord.batch_get(ids, attributes_to_get=_READ)), len(ids) < RECORDS
+    ids = attempts.newest(app_id, since - CHAIN, RECORDS)
+    found = DeliveryRecord.batch_get(ids, attributes_to_get=_READ)
+    return list(found), len(ids) < RECORDS
 
 
 def _record_entries(record: DeliveryRecord) -> Iterator[Entry]:
@@ -136,9 +135,8 @@ def _record_entries(record: DeliveryRecord) -> Iterator[Entry]:
     entries = [_attempt_entry(dict(row), names) for row in record.attempts]
     if record.state == PARKED or not entries:
         result = DEFERRED if record.state == RETRYING else record.state
-        created = datetime.fromisoformat(record.created_at.partition("#")[0])
         attempts_made = int(record.attempts_made)
-        entries.append(Entry(created, attempts_made, result, None, None, "", request_id=None, **names))
+        entries.append(Entry(record.created, attempts_made, result, None, None, "", request_id=None, **names))
     yield from entries[:-1]
     yield replace(entries[-1], due=_due(record))
 

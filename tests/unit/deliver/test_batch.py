@@ -152,9 +152,9 @@ def test_what_was_delivered_is_written_before_what_failed(
     order: list[str] = []
     finish = attempts.finish
 
-    def noted(made: Any, state: Any, now: Any) -> bool:
+    def noted(made: Any, state: Any, *more: Any) -> bool:
         order.append(state.state)
-        return finish(made, state, now)
+        return finish(made, state, *more)
 
     monkeypatch.setattr(attempts, "finish", noted)
     run(deps, Endpoint(response(404), response(404), response(200)), *retries(queue))

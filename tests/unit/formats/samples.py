@@ -22,6 +22,7 @@ from pynamodb.models import Model
 from bellhop import deliveries
 from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, Share, SlowList
+from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret
@@ -44,6 +45,7 @@ ITEMS: dict[str, type[Model]] = {
     "secret": SigningSecret,
     "outcomes": OutcomeDay,
     "attempts": DeliveryRecord,
+    "entry": Entry,
     "delivered": Delivered,
     "successes": MinutePack,
     "circuit": Circuit,

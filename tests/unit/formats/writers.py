@@ -153,10 +153,12 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attempts.parked", _opened("msg_parked", NextState(PARKED))
     yield "attempts.exhausted", _opened("msg_exhausted", NextState(EXHAUSTED, attempt=FAILED))
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
+    yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
+    yield "entry", _record("entry#msg_further")
 
 
-def _opened(delivery_id: str, state: NextState) -> dict[str, Any]:
-    attempts.open_record(_named(delivery_id), state, NOW, timedelta(days=30))
+def _opened(delivery_id: str, state: NextState, key: str | None = None) -> dict[str, Any]:
+    attempts.open_record(_named(delivery_id), state, NOW, timedelta(days=30), key)
     return _record(delivery_id)
 
 

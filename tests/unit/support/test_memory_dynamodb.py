@@ -212,7 +212,7 @@ def test_what_dynamodb_refuses_is_refused(emulated: None, dynalite: Dynalite | N
         assert code_of(name) == "ValidationException"
 
 
-def test_a_query_is_answered_in_pages_of_one_megabyte() -> None:
+def test_a_query_comes_in_pages_of_one_megabyte() -> None:
     with in_memory():
         for n in "12345":
             Row("p", n, log=["x" * 300_000]).save()

@@ -1,5 +1,6 @@
 """A deployed stack on which all is well, as AWS shows it; a test changes what it is about."""
 
+import json
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from tests.unit.deployment.fake_account import NUMBER, REGION, FakeService
 
 NESTED = f"arn:aws:cloudformation:{REGION}:{NUMBER}:stack/bellhop-Alarms"
 TOPIC = f"arn:aws:sns:{REGION}:{NUMBER}:on-call"
+QUEUE_ARN, DEAD_LETTERS_ARN = f"arn:aws:sqs:{REGION}:{NUMBER}:transitions", f"arn:aws:sqs:{REGION}:{NUMBER}:dead"
 PARAMETERS = {
     "Runtime": "python3.13",
     "Architecture": "arm64",
@@ -26,6 +28,8 @@ RESOURCES = {
     "DeliverFunctionDeliveries": ("AWS::Lambda::EventSourceMapping", "uuid-1"),
     "Retries": ("AWS::SQS::Queue", "https://sqs/retries"),
     "RetriesDeadLetters": ("AWS::SQS::Queue", "https://sqs/retries-dead"),
+    "Transitions": ("AWS::SQS::Queue", "https://sqs/transitions"),
+    "SweepRule": ("AWS::Events::Rule", "bellhop-SweepRule-1"),
     "Apps": ("AWS::DynamoDB::Table", "apps-1"),
     "Circuits": ("AWS::DynamoDB::Table", "circuits-1"),
     "Alarms": ("AWS::CloudFormation::Stack", NESTED),
@@ -111,6 +115,22 @@ def dynamodb(*, protected: bool = True, recovery: str = "ENABLED") -> FakeServic
         describe_table={"Table": {"DeletionProtectionEnabled": protected}},
         describe_continuous_backups={"ContinuousBackupsDescription": backups},
     )
+
+
+def queue_attributes(number: int = 0) -> dict[str, Any]:
+    """What GetQueueAttributes says of any queue, with so many messages."""
+    counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    redrive = json.dumps({"deadLetterTargetArn": DEAD_LETTERS_ARN})
+    named = {"QueueArn": QUEUE_ARN, "RedrivePolicy": redrive}
+    return {"Attributes": dict.fromkeys(counts, str(number)) | named}
+
+
+def sweep_rule(**changes: Any) -> FakeService:
+    """EventBridge with the rule of the sweep."""
+    texts = {"retries": "retry_sweep", "apps": "app_sweep"}
+    targets = [{"Id": n, "Arn": QUEUE_ARN, "Input": f'{{"kind": "{text}"}}'} for n, text in texts.items()]
+    given = {"describe_rule": {"State": "ENABLED"}, "list_targets_by_rule": {"Targets": targets}}
+    return FakeService(**given | changes)
 
 
 def deployed(parameters: dict[str, str] | None = None, /, **services: FakeService) -> Deployed:

@@ -20,6 +20,8 @@ from tests.unit.cli.doctor.fake_deployment import (
     function,
     lambda_service,
     mapping,
+    queue_attributes,
+    sweep_rule,
 )
 from tests.unit.deployment.fake_account import REGION, FakeService, refusal
 
@@ -36,7 +38,8 @@ def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         "lambda": lambda_service({f"fn-{n}": function(n, bundle) for n in ("notify", "deliver", "health")}),
         "dynamodb": dynamodb(),
         "sts": FakeService(get_caller_identity=caller(time.time())),
-        "sqs": FakeService(get_queue_attributes=counted(0)),
+        "sqs": FakeService(get_queue_attributes=queue_attributes()),
+        "events": sweep_rule(),
         "sesv2": FakeService(get_email_identity={"VerifiedForSendingStatus": True}, get_account=sending()),
         "service-quotas": FakeService(
             list_service_quotas={"Quotas": [{"QuotaName": name, "Value": 1000} for name in QUOTAS]}
@@ -53,11 +56,6 @@ def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 def caller(now: float) -> dict[str, Any]:
     headers = {"HTTPHeaders": {"date": formatdate(now, usegmt=True)}}
     return {"Arn": "arn:aws:iam::123456789012:user/ada", "ResponseMetadata": headers}
-
-
-def counted(number: int) -> dict[str, Any]:
-    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-    return {"Attributes": dict.fromkeys(names, str(number))}
 
 
 def sending(**changes: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bellhop.attempts import PARKED, NextState
 from bellhop.budget import OutOfBudgetError
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Trial
+from bellhop.index_keys import all_keys
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import KINDS, App, AuditEntry
 from bellhop.replays import Replay
@@ -22,6 +23,7 @@ from health.recovery import interval
 from health.sweep import apps
 from health.sweep.apps import PAGE
 from health.transitions import disabled_id, enabled_id
+from tests.docs import capacity
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, delivery
 from tests.support.health import health_dependencies
@@ -253,6 +255,32 @@ def test_a_delivery_that_was_parked_just_now_is_left_alone(world: World) -> None
     park(START)
     world.hours(2)
     assert world.later == []
+
+
+def test_what_is_parked_under_a_further_key_is_found_too(world: World) -> None:
+    released()
+    name = park()
+    attempts.DeliveryRecord(name).update(actions=[attempts.DeliveryRecord.replayable_for.set("pager#9")])
+    world.hours(4)
+    assert len(world.sent(Replay)) == 1
+
+
+def test_a_well_app_is_three_reads_and_one_that_was_off_or_paused_lately_one_more_for_each_key(
+    world: World, dynamodb_calls: list[str]
+) -> None:
+    def reads() -> int:
+        before = len(dynamodb_calls)
+        apps._look_at("pager", world.deps())
+        return len(dynamodb_calls) - before
+
+    app().save()
+    assert reads() == capacity.READS_OF_AN_APP
+    released()
+    assert reads() == capacity.READS_OF_AN_APP + len(all_keys("pager"))
+    world.clock.move(31 * 24 * HOURS)
+    assert reads() == capacity.READS_OF_AN_APP
+    switched_on(at=world.clock().isoformat()).save()
+    assert reads() == capacity.READS_OF_AN_APP + len(all_keys("pager"))
 
 
 def test_after_a_switching_on_it_is_released_at_the_rate_that_was_asked_for(world: World) -> None:

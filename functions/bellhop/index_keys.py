@@ -1,0 +1,135 @@
+"""The keys of the indexes by_app and replayable: an app's records are spread, so that no key is hot.
+
+DynamoDB takes 1,000 write units a second on one key of an index, and refuses what the table is to write beyond
+that. An app's first key is its id, and the only one that version 0.1.0 reads. The records of a calm app are there.
+Of a busy app, what is more than its first key should take is spread over further keys, by delivery.
+"""
+
+import heapq
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from cachetools import LRUCache
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
+from pynamodb.models import Model
+
+FURTHER_KEYS = 15  # of an app, in each index; docs/capacity.md has the arithmetic
+FIRST_KEY_RECORDS = 250  # a second, of one app by all processes: each is written there up to three times
+AHEAD_SECONDS = 0.5  # by which a process may be ahead of its share
+REMEMBERED = 10_000  # apps
+_SEPARATOR = "#"  # no app's id has one
+_ENTRY = "entry#"  # no delivery's id begins so
+
+
+class ByApp(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """An app's records, by the time at which they were opened, for its log."""
+
+    class Meta:
+        index_name = "by_app"
+        projection = IncludeProjection(["state", "event", "event_id"])
+
+    app_id = UnicodeAttribute(hash_key=True)
+    created_at = UnicodeAttribute(range_key=True)
+
+
+class Replayable(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """What can be replayed of an app; only records with a `replayable_for` are in it."""
+
+    class Meta:
+        index_name = "replayable"
+        projection = IncludeProjection(["state", "attempts_made"])
+
+    replayable_for = UnicodeAttribute(hash_key=True)
+    replayable_at = UnicodeAttribute(range_key=True)
+
+
+class Entry(Model):
+    """What stands in by_app, under a further key, for a record that does not. In the same table as the records.
+
+    A record's own key there is its `app_id`, and whoever reads a record goes by that, 0.1.0 too. So it cannot name
+    a further key. A record with an entry has no `created_at`, and is not in by_app itself.
+    """
+
+    class Meta:
+        table_name = "attempts"
+
+    entry_id = UnicodeAttribute(hash_key=True, attr_name="delivery_id")
+    key = UnicodeAttribute(attr_name="app_id")
+    created_at = UnicodeAttribute()
+    expires_at = NumberAttribute()
+
+
+@dataclass
+class KeyChoice:
+    """Under which key a record is listed; in one of so many `processes`. `clock` in seconds.
+
+    Each process has its share of what the first key of an app should take. So nobody has to be asked.
+    """
+
+    processes: int
+    clock: Callable[[], float]
+    _used_until: LRUCache[str, float] = field(default_factory=lambda: LRUCache(REMEMBERED))
+
+    def key(self, app_id: str, delivery_id: str) -> str:
+        """The key for one more record of an app: the first, or if that has had its share, a further one."""
+        now = self.clock()
+        used_until = max(now, self._used_until.get(app_id, now))
+        if used_until > now + AHEAD_SECONDS:
+            return further_key(app_id, delivery_id)
+        self._used_until[app_id] = used_until + self.processes / FIRST_KEY_RECORDS
+        return app_id
+
+
+def further_key(app_id: str, delivery_id: str) -> str:
+    """The further key of an app for a delivery."""
+    return f"{app_id}{_SEPARATOR}{1 + zlib.crc32(delivery_id.encode()) % FURTHER_KEYS}"
+
+
+def all_keys(app_id: str) -> list[str]:
+    """An app's keys, the first one first."""
+    return [app_id, *(f"{app_id}{_SEPARATOR}{number}" for number in range(1, 1 + FURTHER_KEYS))]
+
+
+def enter(key: str, delivery_id: str, created_at: str, expires_at: int) -> None:
+    """Write the entry of a record that is about to be opened."""
+    Entry(f"{_ENTRY}{delivery_id}", key=key, created_at=created_at, expires_at=expires_at).save()
+
+
+def deliveries(rows: Iterator[Any], limit: int) -> list[str]:
+    """The ids of the first deliveries that rows of by_app are about, records and entries; each id once."""
+    ids: dict[str, None] = {}
+    while len(ids) < limit and (row := next(rows, None)):
+        ids[row.delivery_id.removeprefix(_ENTRY)] = None
+    return [*ids]
+
+
+def read(
+    index: GlobalSecondaryIndex[Any],
+    app_id: str,
+    condition: Any,
+    limit: int,
+    place: str,
+    *,
+    backwards: bool = False,
+) -> Iterator[Any]:
+    """An app's rows in an index, as if they were under one key; from each key at most `limit`.
+
+    `place` is the attribute by which the index is sorted. To take so many, each key is asked once, seldom more.
+    """
+    # A further key has a sixteenth of a busy app's rows, if any, and what is read in vain is paid for.
+    part = max(10, limit // 4)
+    rows: Sequence[Iterator[Any]] = [
+        index.query(
+            key,
+            condition,
+            scan_index_forward=not backwards,
+            limit=limit,
+            page_size=limit if key == app_id else min(limit, part),
+        )
+        for key in all_keys(app_id)
+    ]
+    return heapq.merge(*rows, key=attrgetter(place), reverse=backwards)

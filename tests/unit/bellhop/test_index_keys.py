@@ -1,0 +1,192 @@
+"""No key of by_app and replayable is hot, and an app's rows are read as if they were under one key."""
+
+import random
+from collections import Counter
+from datetime import timedelta
+from functools import cache
+
+import pytest
+
+from bellhop import attempts, index_keys
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, DeliveryRecord, NextState
+from bellhop.index_keys import AHEAD_SECONDS, FIRST_KEY_RECORDS, KeyChoice, all_keys
+from tests.docs import capacity
+from tests.support.fakes import NOW, delivery
+
+KEY_UNITS = 1_000  # a second: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+PROCESSES = 120  # by default
+SECONDS = 4
+RATES = capacity.RATES
+
+
+class Ticking:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def name(number: int) -> str:
+    return f"msg_{number:032x}"
+
+
+# ---- Which key
+
+
+def test_the_records_of_a_calm_app_are_under_its_id_which_0_1_0_reads() -> None:
+    clock = Ticking()
+    choice = KeyChoice(PROCESSES, clock)
+    for second in range(60):
+        clock.now = float(second)
+        assert [choice.key("pager", name(2 * second + n)) for n in range(2)] == ["pager", "pager"]
+
+
+def test_what_a_busy_app_has_beyond_its_processes_share_is_under_further_keys() -> None:
+    choice = KeyChoice(PROCESSES, Ticking())
+    keys = [choice.key("pager", name(number)) for number in range(500)]
+    assert set(keys) == set(all_keys("pager"))
+    assert keys.count("pager") == 1 + int(AHEAD_SECONDS * FIRST_KEY_RECORDS / PROCESSES)
+
+
+def test_an_app_that_was_busy_is_calm_again_a_moment_later_and_others_are_calm_all_the_time() -> None:
+    clock = Ticking()
+    choice = KeyChoice(PROCESSES, clock)
+    assert {choice.key("pager", name(number)) for number in range(50)} > {"pager"}
+    assert choice.key("chat", name(1)) == "chat"
+    clock.now = 1.0
+    assert choice.key("pager", name(1)) == "pager"
+
+
+@cache
+def opened_by_second(rate: int) -> list[Counter[str]]:
+    """How many records are opened under each key, second by second.
+
+    So many deliveries a second of one app fail or are parked, in processes that SQS gives them to at random.
+    """
+    clock, chance = Ticking(), random.Random(rate)
+    needed = rate * capacity.process_seconds("DeliverFunction", "default")
+    processes = max(PROCESSES, round(needed))
+    choices = [KeyChoice(processes, clock) for _ in range(processes)]
+    seconds = [Counter[str]() for _ in range(SECONDS)]
+    for number in range(SECONDS * rate):
+        clock.now = number / rate
+        seconds[number // rate][chance.choice(choices).key("pager", name(number))] += 1
+    return seconds
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_no_key_of_by_app_takes_more_than_dynamodb_lets_it_whatever_becomes_of_the_records(rate: int) -> None:
+    # The first key has the records: each is opened, parked a second later and ended after another. A further key
+    # has entries, which are never written again.
+    seconds = opened_by_second(rate)
+    assert sum(sum(opened.values()) for opened in seconds) == SECONDS * rate
+    nothing = Counter[str]()
+    for opened, parked, ended in zip(seconds, [nothing, *seconds], [nothing, nothing, *seconds], strict=False):
+        assert opened["pager"] + parked["pager"] + ended["pager"] <= KEY_UNITS
+        assert max(opened.values()) <= KEY_UNITS
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_no_key_of_replayable_takes_more_while_all_is_parked_and_a_release_goes_on(rate: int) -> None:
+    released = capacity.default("ReplayPerSecond")  # each is taken off the list by one more write
+    assert all(max(parked.values()) + released <= KEY_UNITS for parked in opened_by_second(rate))
+
+
+# ---- As if under one key
+
+
+STATES = (NextState(PARKED), NextState(EXHAUSTED), NextState(RETRYING, NOW.timestamp()))
+
+
+def fill(chance: random.Random, number: int) -> None:
+    """Records of three apps in any state, some at the same time, under any keys of theirs."""
+    for each in range(number):
+        app_id = chance.choice(["pager", "pager", "pager-2", "chat"])
+        made = delivery(delivery_id=name(each), app_id=app_id)
+        now = NOW + timedelta(milliseconds=chance.randrange(number))
+        key = chance.choice([app_id, index_keys.further_key(app_id, made.delivery_id)])
+        assert attempts.open_record(made, chance.choice(STATES), now, key=key)
+
+
+def expected(app_id: str, *states: str) -> list[DeliveryRecord]:
+    found = [row for row in DeliveryRecord.scan() if row.app_id == app_id and row.state in states]
+    return sorted(found, key=lambda row: str(row.replayable_at))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_mix_of_keys_is_read_page_by_page_in_the_order_of_one_key(aws: None, seed: int) -> None:
+    chance = random.Random(seed)
+    fill(chance, 60)
+    whole = [row.delivery_id for row in expected("pager", PARKED, EXHAUSTED)]
+    seen, after = list[str](), None
+    while page := attempts.replayable("pager", after, chance.randint(5, 30)):
+        seen += [row.delivery_id for row in page]
+        assert {row.app_id for row in page} == {"pager"}
+        after = page[-1].replayable_at
+    assert seen == whole
+    parked = [row.delivery_id for row in expected("pager", PARKED)]
+    limit = chance.randint(1, 50)
+    found = attempts.waiting("pager", NOW + timedelta(days=1), limit)
+    assert [row.delivery_id for row in found] == parked[:limit]
+    found = attempts.replayable("pager", None, 100, exhausted=False)
+    assert [row.delivery_id for row in found] == parked
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_log_has_the_newest_records_under_any_keys_first(aws: None, seed: int) -> None:
+    chance = random.Random(seed)
+    fill(chance, 60)
+    found = [row for row in DeliveryRecord.scan() if row.app_id == "pager"]
+    names = {row.delivery_id: (row.created, row.delivery_id) for row in found}
+    whole = sorted(names, key=names.__getitem__, reverse=True)
+    limit = chance.randint(1, 60)
+    assert attempts.newest("pager", NOW, limit) == whole[:limit]
+
+
+def test_how_often_a_page_asks_dynamodb_is_bounded(aws: None, dynamodb_calls: list[str]) -> None:
+    for number in range(60):
+        made = delivery(delivery_id=name(number))
+        key = index_keys.further_key("pager", made.delivery_id)
+        attempts.open_record(made, NextState(PARKED), NOW + timedelta(seconds=number), key=key)
+    dynamodb_calls.clear()
+    assert len(attempts.replayable("pager", None, 40)) == 40
+    assert dynamodb_calls == ["Query"] * len(all_keys("pager"))
+    dynamodb_calls.clear()
+    assert attempts.replayable("chat", None, 100) == []
+    assert dynamodb_calls == ["Query"] * len(all_keys("chat"))
+
+
+# ---- A record under a further key is a record like any other
+
+
+def test_a_record_under_a_further_key_has_its_apps_id_and_is_found_by_its_own(aws: None) -> None:
+    made = delivery()
+    attempts.open_record(made, NextState(PARKED), NOW, key="pager#7")
+    record = attempts.load(made.delivery_id)
+    assert record
+    assert (record.app_id, record.delivery.body, record.created) == ("pager", made.body, NOW)
+    assert attempts.newest("pager", NOW, 9) == [made.delivery_id]
+
+
+def test_a_record_is_listed_once_whatever_keys_it_had_before(aws: None) -> None:
+    made = delivery()
+    attempts.open_record(made, NextState(PARKED), NOW, key="pager#7")
+    for number, key in enumerate(["pager", "pager#7", "pager#3"]):
+        later = NOW + timedelta(seconds=number)
+        assert attempts.park(key, made.delivery_id, 1, later, replay=True)
+        [row] = attempts.replayable("pager", None, 9)
+        assert row.replayable_for == key
+    claimed = attempts.claim(made.delivery_id, 1, "worker", NOW, 30, replay=True)
+    assert claimed
+    assert attempts.finish(claimed, NextState(attempts.DELIVERED), NOW)
+    assert attempts.replayable("pager", None, 9) == []
+
+
+def test_a_delivery_that_began_anew_after_its_record_expired_is_in_the_log_once(aws: None) -> None:
+    made = delivery()
+    attempts.open_record(made, NextState(PARKED), NOW, key="pager#7")
+    later = NOW + attempts.KEPT + timedelta(seconds=1)
+    attempts.open_record(made, NextState(PARKED), later)
+    assert attempts.newest("pager", NOW, 9) == [made.delivery_id]
