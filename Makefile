@@ -9,7 +9,7 @@ SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate sam-local build deploy adopt lock clean
+.PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate mutants fuzz sam-local build deploy adopt lock clean
 
 help: ## Show what can be typed
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -114,7 +114,7 @@ test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that i
 			echo "Python $$version"; $(MAKE) --no-print-directory unit-$$version || exit; \
 		else echo "Python $$version is neither on the PATH nor under pyenv: skipped."; fi; done
 
-witness: .venv/.ready ## The unit tests that use tables, with moto's, and with dynalite's if Node.js is here
+witness: .venv/.ready ## The tables with moto's, and if Node.js is here with dynalite's, and webhooks with JavaScript's library
 	@.venv/bin/pytest $(PYTEST) --tables moto -rs $(TESTS)
 	@if command -v npm >/dev/null; then \
 		$(MAKE) --no-print-directory .venv-node/.ready && .venv/bin/pytest $(PYTEST) --tables dynalite -rs $(TESTS); \
@@ -123,8 +123,15 @@ witness: .venv/.ready ## The unit tests that use tables, with moto's, and with d
 faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes
 	@.venv/bin/pytest tests/faults -q
 
-simulate: .venv/.ready ## Random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
-	@.venv/bin/pytest $(PYTEST) --dist load --schedules $(or $(SCHEDULES),1000) tests/simulation/test_accounting.py
+simulate: .venv/.ready ## Stories of random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
+	@$(PY) -m tests.simulation --stories $(or $(SCHEDULES),1000)
+
+mutants: .venv/.ready ## Plant 75 defects in copies of the tree; each must be caught; MUTANT="a text" for some of them
+	@$(PY) -m tests.mutants $(if $(MUTANT),"$(MUTANT)")
+
+fuzz: .venv/.ready ## Damaged events, messages, items, URLs, responses and TLS, for hours; PROFILE=minutes for CI's budget
+	@.venv/bin/pytest $(PYTEST) --hypothesis-profile $(or $(PROFILE),hours) tests/fuzz tests/unit/deliver/http/test_fuzz.py \
+	tests/unit/bellhop/test_events.py tests/unit/cli/registry/test_loading.py
 
 sam-local: install ## Each function in a Lambda container by sam local invoke; needs a Docker engine
 	@$(PY) -m infra.local.samlocal

@@ -26,6 +26,8 @@ from tests.support.memory_dynamodb import MemoryDynamoDB
 
 # A slow machine must not fail a property.
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("minutes", settings.get_profile("bellhop"), max_examples=500)
+settings.register_profile("hours", settings.get_profile("bellhop"), max_examples=50_000)
 settings.load_profile("bellhop")
 
 pytest_plugins = ["tests.support.tenant"]  # here, so that the whole session shares one stack
@@ -48,19 +50,20 @@ NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--schedules", type=int, default=60, help="random schedules of faults that are simulated")
+    parser.addoption("--schedules", type=int, default=40, help="random schedules of faults that are simulated")
     parser.addoption("--write-samples", action="store_true", help="write the unreleased samples of formats anew")
     parser.addoption(
         "--tables",
         choices=("memory", "moto", "dynalite"),
         default="memory",
-        help="what keeps the tables; with moto and dynalite only tests that use some",
+        help="what keeps the tables; with moto and dynalite only tests that use some, or JavaScript",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--tables") != "memory":
-        others = [item for item in items if "aws_in_memory" not in getattr(item, "fixturenames", ())]
+        asked = {"aws_in_memory", "javascript"}
+        others = [item for item in items if asked.isdisjoint(getattr(item, "fixturenames", ()))]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
 

@@ -151,5 +151,14 @@ def _set(values: dict[str, Any], *optional: str) -> dict[str, Any]:
 
 def _known(kind: type[Delivery | Retry | Trial], values: dict[str, Any]) -> dict[str, Any]:
     # A field that a newer version added is ignored: after a roll-back its messages are still there.
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
+    known = {name: value for name, value in values.items() if name in _TYPES[kind]}
+    for name, value in known.items():
+        if not isinstance(value, _TYPES[kind][name]):  # or it would fail where a batch is handled as a whole
+            raise TypeError(f"{name} of a message is a {type(value).__name__}")
+    return known
+
+
+_TYPES: dict[type[Delivery | Retry | Trial], dict[str, Any]] = {
+    kind: {each.name: (float, int) if each.type is float else each.type for each in fields(kind)}
+    for kind in (Delivery, Retry, Trial)
+}

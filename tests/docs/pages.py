@@ -96,3 +96,11 @@ def anchors(page: Path) -> set[str]:
     """What a link to a section of the page may name, as GitHub makes it."""
     titles = (re.sub(r"[^\w\- ]", "", title.lower()) for title in headings(page))
     return {title.replace(" ", "-") for title in titles}
+
+
+def replace_section(page: str, label: str, content: str) -> str:
+    """The text of a page with other content between the comments `label` and `end of label`."""
+    marks = re.compile(rf"(?s)(<!-- {label} -->\n).*?(<!-- end of {label} -->)")
+    if not marks.search(page):
+        raise ValueError(f"the page has no section {label}")
+    return marks.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", page)

@@ -1,219 +1,404 @@
-"""The functions on a virtual clock while everything around them fails at random, by a seed.
+"""Several processes of each function on one virtual clock, while everything around them fails by chance.
 
-Calls to AWS are refused, or done and their response lost, or done twice; processes die before and after a call;
-messages come twice, late and in any order; a table is gone for minutes. What stays true is what SQS and DynamoDB
-promise: a message that was taken comes at least once, unless a person purges its queue, and a conditional write is
-atomic.
+An invocation is a greenlet. One that freezes lets the others go on, and so does one whose endpoint takes its time.
+What stays true is what AWS promises: a message that was taken comes at least once, unless a person purges its
+queue, a conditional write is atomic, and a stream comes again from the first change that was not reviewed.
 """
 
 import heapq
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
 
-from botocore.exceptions import ClientError, ReadTimeoutError
+from greenlet import getcurrent, greenlet
 
+from deliver import batch
+from deliver.attempt.keyring import Keyring
+from deliver.dependencies import Invocation
+from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
+from health import app as health_app
 from health.messages import AppSweep, RetrySweep, encode
+from notify import intake
+from tests.simulation.faults import DeathError, Faults
 from tests.simulation.simulated_functions import (
     DELIVERIES,
+    EVENTS,
     RETRIES,
     STREAM,
     TRANSITIONS,
     VISIBILITY,
     Fleet,
 )
-from tests.support.endpoint import response
+from tests.simulation.versions import Versions
+from tests.support.endpoint import Clock, response
+from tests.support.expressions import Item
 from tests.support.fakes import SLOW_LANE, queue_message
-from tests.support.memory_dynamodb import MemoryDynamoDB
+from tests.support.ses import Ses
 
 RULE = "rule"  # no queue: what begins the sweeps
 SWEEP_SECONDS = 10_800.0  # from one to the next: more rarely than in the template, as each takes time here
 RECEIVES = 10  # of a message, before it is a dead letter
-PROCESSES = 3  # of deliver
-MOST_MESSAGES = 30_000  # that are worked on
+MOST_BATCHES = 8_000
+DEAD = "dead"
+SKEWS = (-1.5, 0.0, 1.5)  # seconds, of the processes of each function
+HANGS = 10.0  # seconds that an endpoint takes now and then
+FUNCTIONS = {EVENTS: "notify", DELIVERIES: "deliver", RETRIES: "deliver", TRANSITIONS: "health", STREAM: "health"}
 
 
-class DeathError(BaseException):
-    """The process is gone: no boundary catches it."""
+class SkewedClock(Clock):
+    """A process's own clock."""
+
+    def __init__(self, true: Clock, skew: float) -> None:
+        super().__init__()
+        self.true, self.skew = true, timedelta(seconds=skew)
+
+    def __call__(self) -> datetime:
+        return self.true() + self.skew
 
 
-@dataclass
-class Faults:
-    """What goes wrong, by chance: `rate` of all calls, and every call to the table that is `down`."""
+@dataclass(eq=False)
+class Process:
+    """A process of a function; `deps` is what it knows and works with, and `busy` while it has a batch."""
 
-    chance: random.Random
-    rate: float = 0.0
-    down: str | None = None
-
-    @contextmanager
-    def suspended(self) -> Iterator[None]:
-        """Let nothing go wrong meanwhile."""
-        before, self.rate, self.down = (self.rate, self.down), 0.0, None
-        yield
-        self.rate, self.down = before
-
-    def call(self, name: str, table: str, act: Callable[[], Any]) -> Any:
-        """Do `act`, or not, or twice; raises what the caller would see, or its death."""
-        if table and table == self.down:
-            raise _refused(name)
-        if self.chance.random() >= self.rate:
-            return act()
-        match self.chance.choice(("refused", "lost", "twice", "dead before", "dead after")):
-            case "refused":
-                raise _refused(name)
-            case "dead before":
-                raise DeathError
-            case "dead after":
-                act()
-                raise DeathError
-            case "lost":
-                act()
-                raise ReadTimeoutError(endpoint_url=name)
-            case _:  # the SDK repeats a call whose response is lost
-                if table != "outcomes":  # whose client repeats nothing
-                    act()
-                return act()
+    function: str
+    clock: SkewedClock
+    deps: Any
+    busy: bool = False
 
 
-def _refused(name: str) -> ClientError:
-    error = {"Error": {"Code": "InternalServerError"}, "ResponseMetadata": {"HTTPStatusCode": 500}}
-    return ClientError(error, name)  # type: ignore[arg-type]
+@dataclass(eq=False)
+class Message:
+    """A message on a queue, or a change on the stream: `received` so often, and `done` once it is deleted."""
+
+    queue: str
+    body: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+    received: int = 0
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A webhook that was sent: by an invocation that began at `began`, and what came of it."""
+
+    app_id: str
+    delivery_id: str
+    resource: str
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+    began: float
+    at: float
+    outcome: Response | SendFailure
+
+
+class Job(greenlet):  # type: ignore[misc,unused-ignore]
+    """One invocation, or one command of an operator; `who` makes it, since `began` (Unix seconds)."""
+
+    def __init__(self, work: Callable[[], None], who: str, began: float) -> None:
+        super().__init__(work)
+        self.who, self.began = who, began
+
+
+def current_job() -> Job | None:
+    """The invocation under way; its attempts run in greenlets of their own."""
+    running = getcurrent()
+    while running is not None and not isinstance(running, Job):
+        running = running.parent
+    return running
+
+
+class FaultySes(Ses):
+    """SES at which calls fail."""
+
+    fleet: "FaultyFleet"
+
+    def send_email(self, **mail: Any) -> dict[str, str]:
+        sent: dict[str, str] = self.fleet.effect("SendEmail", lambda: Ses.send_email(self, **mail))
+        return sent
 
 
 @dataclass
 class FaultyFleet(Fleet):
-    """A fleet of several processes with `faults`; `endpoints` respond for each app, 200 where none is named."""
+    """`endpoints` respond for each app, 200 where none is named; `faults` fall on everything that a job calls."""
 
     faults: Faults = field(default_factory=lambda: Faults(random.Random(0)))
-    endpoints: dict[str, Response | SendFailure] = field(default_factory=dict)
-    accepted: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # app and webhook-id of what was taken with a 2xx
-    dead: list[tuple[str, str]] = field(default_factory=list)
-    worked: int = 0
+    endpoints: dict[str, Response | SendFailure | OurFaultError] = field(default_factory=dict)
+    posts: list[Post] = field(default_factory=list)
+    dead: list[Message] = field(default_factory=list)
+    versions: Versions = field(default_factory=Versions)
+    batches: int = 0
     purged: int = 0  # messages
+    _due: list[tuple[float, int, Message | Job]] = field(default_factory=list)
+    _tokens: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
+        self.ses = FaultySes()
+        self.ses.fleet = self
         super().__post_init__()
-        self._processes = [self._deliver_dependencies() for _ in range(PROCESSES)]
-        super().due(RULE, "", SWEEP_SECONDS)
+        self.faults.freeze = self.freeze
+        self._processes = {
+            "notify": [self._process("notify", self._notify_dependencies, skew) for skew in SKEWS],
+            "deliver": [self._process("deliver", self._deliver_dependencies, skew) for skew in SKEWS],
+            "health": [self._process("health", self._health_dependencies, skew) for skew in SKEWS],
+        }
+        self._plan(Message(RULE, ""), SWEEP_SECONDS)
 
-    def due(self, queue: str, body: str, delay: float, received: int = 1) -> None:
-        """As SQS does it: late by chance, and now and then twice."""
-        chance = self.faults.chance
-        copies = 2 if chance.random() < self.faults.rate else 1
-        for _ in range(copies):
-            late = chance.choice((0, 0, 1, 40)) if self.faults.rate else 0
-            super().due(queue, body, delay + late, received)
+    # What the functions call.
+
+    def effect(self, name: str, act: Callable[[], Any]) -> Any:
+        """Make a call to an outside service, with what goes wrong at it. What tests call themselves succeeds."""
+        job = current_job()
+        return self.faults.call(job.who, name, act) if job else act()
 
     def send_message(self, **message: Any) -> None:
-        self.faults.call("SendMessage", "", lambda: super(FaultyFleet, self).send_message(**message))
+        def send() -> None:
+            self.put(
+                message["QueueUrl"],
+                message["MessageBody"],
+                message.get("DelaySeconds", 0),
+                message.get("MessageAttributes"),
+            )
+
+        self.effect(f"SendMessage {message['QueueUrl']}", send)
 
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
-        taken: dict[str, Any] = self.faults.call(
-            "SendMessageBatch", "", lambda: super(FaultyFleet, self).send_message_batch(QueueUrl, Entries)
-        )
+        def send() -> dict[str, Any]:
+            chance, rate = self.faults.chance, self.faults.rate
+            taken = [entry for entry in Entries if chance.random() >= rate or not current_job()]
+            for entry in taken:
+                delay = entry.get("DelaySeconds", 0)
+                self.put(QueueUrl, entry["MessageBody"], delay, entry.get("MessageAttributes"))
+            refused = [{"Id": entry["Id"]} for entry in Entries if entry not in taken]
+            return {"Successful": [{"Id": entry["Id"]} for entry in taken], "Failed": refused}
+
+        taken: dict[str, Any] = self.effect(f"SendMessageBatch {QueueUrl}", send)
         return taken
 
+    def get_queue_attributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        now = self.clock.seconds()
+        waiting = sum(
+            due <= now and isinstance(each, Message) and each.queue == QueueUrl and not each.done
+            for due, _, each in self._due
+        )
+        found: dict[str, Any] = self.effect(
+            f"GetQueueAttributes {QueueUrl}", lambda: {"Attributes": dict.fromkeys(AttributeNames, str(waiting))}
+        )
+        return found
+
     def create_schedule(self, **schedule: Any) -> None:
-        self.faults.call("CreateSchedule", "", lambda: super(FaultyFleet, self).create_schedule(**schedule))
+        self.effect("CreateSchedule", lambda: Fleet.create_schedule(self, **schedule))
 
     def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
-        taken: dict[str, Any] = self.faults.call(
-            "PutEvents", "", lambda: super(FaultyFleet, self).put_events(Entries)
-        )
+        taken: dict[str, Any] = self.effect("PutEvents", lambda: Fleet.put_events(self, Entries))
         return taken
 
     def post(
         self, app_id: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
     ) -> Response | SendFailure:
         outcome = self.endpoints.get(app_id) or response(200)
-        if isinstance(outcome, Response) and outcome.ok:
-            self.accepted.append((app_id, headers["webhook-id"]))
-        else:
-            self.clock.move(self.faults.chance.choice((0, 0, 10)))
-        return outcome
+        if isinstance(outcome, OurFaultError):
+            raise outcome
+        job = current_job()
+        assert job
+
+        def send() -> Response | SendFailure:
+            at, resource = self.clock.seconds(), headers["Sentry-Hook-Resource"]
+            made = (app_id, headers["webhook-id"], resource, url, body, headers, job.began, at, outcome)
+            self.posts.append(Post(*made))
+            if not (isinstance(outcome, Response) and outcome.ok) and self.faults.chance.random() < 0.2:
+                self.freeze(HANGS)
+            return outcome
+
+        taken: Response | SendFailure = self.effect("POST", send)
+        return taken
+
+    def counted(self, row: Item) -> None:
+        """A change on the Outcomes stream, as far as the filter lets it through."""
+        if row["has_failure"]["BOOL"]:
+            self.put(STREAM, json.dumps(row), 1)
+
+    def lags(self) -> bool:
+        """Whether a read that is eventually consistent is behind."""
+        return self.faults.chance.random() < self.faults.rate
+
+    # Time.
+
+    def put(self, queue: str, body: str, delay: float, attributes: Mapping[str, Any] | None = None) -> None:
+        """Put a message on a queue, as SQS does it: late by chance, and now and then twice."""
+        chance, rate = self.faults.chance, self.faults.rate
+        read = {name: {"stringValue": value["StringValue"]} for name, value in (attributes or {}).items()}
+        if queue == DEAD:  # what notify itself dead-letters
+            self.dead.append(Message(queue, body, read))
+            return
+        for _ in range(2 if chance.random() < rate else 1):
+            late = chance.choice((0, 0, 1, 40)) if rate else 0
+            self._plan(Message(queue, self.versions.write(body, chance), read), delay + late)
+
+    def due(self, queue: str, body: str, delay: float, received: int = 1) -> None:
+        self.put(queue, body, delay)
+
+    def freeze(self, seconds: float) -> None:
+        """Let the others go on for so long, in the middle of an invocation."""
+        job = current_job()
+        if job is None:
+            return
+        self._plan(cast("Job", getcurrent()), seconds)  # perhaps an attempt of the job
+        assert job.parent
+        job.parent.switch()
+
+    def run(self, until: datetime) -> None:
+        """Do everything that is due until then, in order; batches are what is due at one moment."""
+        while self._due and self._due[0][0] <= until.timestamp():
+            moment, _, item = heapq.heappop(self._due)
+            self.clock.move(max(0.0, moment - self.clock.seconds()))
+            if isinstance(item, greenlet):
+                item.switch()
+            elif not item.done:
+                self._begin(self._batch(item))
+        self.clock.now = until
+
+    def start(self, who: str, work: Callable[[], None]) -> None:
+        """Do something that may fail, die or freeze."""
+        Job(work, who, self.clock.seconds()).switch()
+
+    # What a person does.
 
     def redrive(self) -> None:
-        """What an operator does with dead letters: each is a new message."""
+        """Send dead letters again: each is a new message."""
         dead, self.dead = self.dead, []
-        for queue, body in dead:
-            self.due(queue, body, 0)
+        for each in dead:
+            self._plan(Message(each.queue, each.body, each.attributes), 0)
 
     def purge(self) -> None:
-        """A person purges Retries, Transitions and their dead-letter queues, and deletes every schedule.
+        """Purge Retries, Transitions and their dead-letter queues, and delete every schedule.
 
         First attempts that were handed over to Retries stay: their messages are all that there is of them.
         """
-        kept = [due for due in self._agenda if not _is_purged(due[2], due[3])]
-        self.purged += len(self._agenda) - len(kept)
-        self._agenda[:] = kept
-        heapq.heapify(self._agenda)
-        self.dead = [dead for dead in self.dead if not _is_purged(*dead)]
+        for _, _, each in self._due:
+            if isinstance(each, Message) and not each.done and _is_purged(each):
+                each.done = True
+                self.purged += 1
+        self.dead = [each for each in self.dead if not _is_purged(each)]
 
-    def _work(self, batch: list[tuple[Any, int, str, str, int]]) -> None:
-        self.worked += len(batch)
-        assert self.worked < MOST_MESSAGES, "messages multiply, or go round for ever"
-        queue, process = batch[0][2], self.faults.chance.randrange(PROCESSES)
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nobody works."""
+        return not any(isinstance(each, Job) or (each.queue != RULE and not each.done) for _, _, each in self._due)
+
+    # How a batch is worked off.
+
+    def _plan(self, item: Message | Job, seconds: float) -> None:
+        heapq.heappush(self._due, (self.clock.seconds() + seconds, next(self._numbers), item))
+
+    def _batch(self, first: Message) -> list[Message]:
+        messages = [first]
+        while self._due and len(messages) < 10:
+            due, _, item = self._due[0]
+            if due > self.clock.seconds() or not isinstance(item, Message) or item.queue != first.queue:
+                break
+            heapq.heappop(self._due)
+            messages += [] if item.done else [item]
+        return messages
+
+    def _begin(self, messages: list[Message]) -> None:
+        queue = messages[0].queue
         if queue == RULE:
-            self._begin_sweeps()
+            for sweep in (RetrySweep(), AppSweep()):
+                self.put(TRANSITIONS, encode(sweep), 0)
+            self._plan(Message(RULE, ""), SWEEP_SECONDS)
             return
-        self._deliver = self._processes[process]
-        arn = SLOW_LANE if queue == RETRIES else "arn:aws:sqs:eu-west-1:123456789012:work"
-        messages = [queue_message(body, str(number), received, arn) for _, number, _, body, received in batch]
-        ids = [message["messageId"] for message in messages]
+        self.batches += 1
+        assert self.batches < MOST_BATCHES, "messages multiply, or go round for ever"
+        received = [message for message in messages if not self._died(message)]
+        free = [process for process in self._processes[FUNCTIONS[queue]] if not process.busy]
+        if not free:
+            for message in received:
+                self._plan(message, 1)
+            return
+        for message in received:
+            message.received += 1
+            self._plan(message, VISIBILITY)
+        process = self.faults.chance.choice(free)
+        self.start(process.function, lambda: self._invoke(process, received))
+
+    def _died(self, message: Message) -> bool:
+        if message.received < RECEIVES or message.queue == STREAM:
+            return False
+        message.done = True
+        self.dead.append(message)
+        return True
+
+    def _invoke(self, process: Process, messages: list[Message]) -> None:
+        process.busy = True
+        counts = [message.received for message in messages]
         try:
-            returned = self._queues[queue](messages)
+            returned = self._handle(process, messages)
         except DeathError:
-            returned, self._processes[process] = ids, self._deliver_dependencies()
-        except Exception:
-            if queue in {DELIVERIES, RETRIES}:
-                raise
-            returned = ids
-        for _, number, name, body, received in batch:
-            if str(number) in returned:
-                self._bring_back(name, body, received)
+            returned = {str(number) for number in range(len(messages))}
+            process.deps = self._fresh(process)
+        finally:
+            process.busy = False
+        for number, (message, count) in enumerate(zip(messages, counts, strict=True)):
+            if str(number) not in returned and message.received == count:  # else another has it by now
+                message.done = True
 
-    def _begin_sweeps(self) -> None:
-        for sweep in (RetrySweep(), AppSweep()):
-            self.due(TRANSITIONS, encode(sweep), 0)
-        super().due(RULE, "", SWEEP_SECONDS)
+    def _handle(self, process: Process, messages: list[Message]) -> set[str]:
+        queue = messages[0].queue if messages else ""
+        if queue == STREAM:
+            return self._review(process, messages)
+        arn = SLOW_LANE if queue == RETRIES else "arn:aws:sqs:eu-west-1:123456789012:work"
+        records = [
+            queue_message(self.versions.read(each.body), str(number), each.received, arn)
+            | {"messageAttributes": each.attributes}
+            for number, each in enumerate(messages)
+        ]
+        if process.function == "notify":
+            left = self.faults.chance.choice((900.0, 900.0, 1.0) if self.faults.rate else (900.0,))
+            seconds = itertools.chain([900.0], itertools.repeat(left))
+            return set(intake.process(records, process.deps, lambda: next(seconds)))
+        if process.function == "deliver":
+            return set(batch.process(records, process.deps, Invocation(lambda: 900_000)))
+        return set(health_app.from_queue(records, process.deps))
 
-    def _bring_back(self, queue: str, body: str, received: int) -> None:
-        if received >= RECEIVES and queue != STREAM:
-            self.dead.append((queue, body))
-        else:
-            super().due(queue, body, VISIBILITY, received + 1)
+    def _review(self, process: Process, messages: list[Message]) -> set[str]:
+        changes = [
+            {"dynamodb": {"NewImage": json.loads(each.body), "SequenceNumber": str(number)}}
+            for number, each in enumerate(messages)
+        ]
+        failed = health_app._from_stream(changes, process.deps)
+        return {str(number) for number in range(int(failed[0]), len(messages))} if failed else set()
+
+    # The processes.
+
+    def _process(self, function: str, build: Callable[[Clock], Any], skew: float) -> Process:
+        clock = SkewedClock(self.clock, skew)
+        return Process(function, clock, build(clock))
+
+    def _fresh(self, process: Process) -> Any:
+        build: dict[str, Callable[[Clock], Any]] = {
+            "notify": self._notify_dependencies,
+            "deliver": self._deliver_dependencies,
+            "health": self._health_dependencies,
+        }
+        return build[process.function](process.clock)
+
+    def _token(self) -> str:
+        return f"t{next(self._tokens)}"
+
+    def _deliver_dependencies(self, clock: Clock) -> Any:
+        deps = super()._deliver_dependencies(clock)
+        secrets = Keyring(cast("Any", deps.registry), clock.seconds)
+        return replace(deps, secrets=secrets, token=self._token)
+
+    def _health_dependencies(self, clock: Clock) -> Any:
+        return replace(super()._health_dependencies(clock), token=self._token)
 
 
-def _is_purged(queue: str, body: str) -> bool:
-    return queue == TRANSITIONS or (queue == RETRIES and "kind" in json.loads(body))
-
-
-class FaultyDynamoDB(MemoryDynamoDB):
-    """Tables that a fleet's faults reach."""
-
-    faults: Faults | None = None
-
-    def _make_api_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        if self.faults is None or operation == "Scan":
-            return super()._make_api_call(operation, request)
-        down = self.faults.down
-        if operation == "BatchGetItem" and down and down in request["RequestItems"]:
-            return self._without(down, request)
-        table = str(request.get("TableName") or next(iter(request.get("RequestItems", {})), "several"))
-        taken: dict[str, Any] = self.faults.call(
-            operation, table, lambda: super(FaultyDynamoDB, self)._make_api_call(operation, request)
-        )
-        return taken
-
-    def _without(self, down: str, request: dict[str, Any]) -> dict[str, Any]:
-        """What DynamoDB does while one of several tables does not respond: its keys are unprocessed."""
-        wanted = dict(request["RequestItems"])
-        unprocessed = {down: wanted.pop(down)}
-        taken: dict[str, Any] = super()._make_api_call("BatchGetItem", request | {"RequestItems": wanted})
-        return taken | {"UnprocessedKeys": unprocessed}
+def _is_purged(message: Message) -> bool:
+    return message.queue == TRANSITIONS or (message.queue == RETRIES and "kind" in json.loads(message.body))

@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from bellhop import outcomes, tables
+from bellhop import outcomes
 from bellhop.bus import Bus
 from bellhop.circuits import Circuit
 from bellhop.outcomes import OutcomeDay, OutcomeDelta
 from bellhop.queues import Queue
-from bellhop.registry import App, Registry
+from bellhop.registry import App, AuditEntry, Registry
 from bellhop.replays import Releases
 from deliver import batch
 from deliver.attempt.retry_scheduler import RetryScheduler
@@ -53,9 +53,9 @@ class Fleet:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self._notify = self._notify_dependencies()
-        self._deliver = self._deliver_dependencies()
-        self._health = self._health_dependencies()
+        self._notify = self._notify_dependencies(self.clock)
+        self._deliver = self._deliver_dependencies(self.clock)
+        self._health = self._health_dependencies(self.clock)
         self._queues = {EVENTS: self._notified, DELIVERIES: self._delivered, RETRIES: self._delivered}
         self._queues |= {TRANSITIONS: self._followed_up, STREAM: self._reviewed}
 
@@ -133,17 +133,14 @@ class Fleet:
 
     # What the functions are handed.
 
-    def seconds(self) -> float:
-        return self.clock().timestamp()
-
     def queue(self, name: str) -> Queue:
         return Queue(cast("Any", self), name)
 
     def queues(self) -> Queues:
         return Queues(*map(self.queue, (TRANSITIONS, DELIVERIES, RETRIES)))
 
-    def _notify_dependencies(self) -> intake.NotifyDependencies:
-        hooks = Registry(CACHE_SECONDS, self.seconds)
+    def _notify_dependencies(self, clock: Clock) -> intake.NotifyDependencies:
+        hooks = Registry(CACHE_SECONDS, clock.seconds)
         return intake.NotifyDependencies(
             hooks,
             self.queue(DELIVERIES),
@@ -151,35 +148,35 @@ class Fleet:
             self.queue(EVENTS),
             self.telemetry,
             lambda _: None,
-            self.seconds,
+            clock.seconds,
         )
 
-    def _deliver_dependencies(self) -> DeliverDependencies:
+    def _deliver_dependencies(self, clock: Clock) -> DeliverDependencies:
         aws = cast("Any", self)
         retries = RetryScheduler(
-            self.queue(RETRIES), "arn", lambda: aws, "group", "role", "dead", self.clock, lambda _: None
+            self.queue(RETRIES), "arn", lambda: aws, "group", "role", "dead", clock, lambda _: None
         )
         bus = Bus(lambda: cast("Any", self), "default")
-        registry = Registry(CACHE_SECONDS, self.seconds)
-        deps = dependencies(registry, retries, bus, self.clock, self.telemetry)
+        registry = Registry(CACHE_SECONDS, clock.seconds)
+        deps = dependencies(registry, retries, bus, clock, self.telemetry)
         return replace(
             deps,
             prefetch=Prefetch(
                 {App: registry, Circuit: deps.circuits}, App._get_connection().connection, self.telemetry
             ),
             transport=self,
-            releases=Releases(self.queue(TRANSITIONS), 10.0, SETTLE_SECONDS, self.seconds),
+            releases=Releases(self.queue(TRANSITIONS), 10.0, SETTLE_SECONDS, clock.seconds),
             policy=RetryPolicy(DELAYS, lease=30, fresh=190),
             uniform=lambda low, high: low,
         )
 
-    def _health_dependencies(self) -> HealthDependencies:
+    def _health_dependencies(self, clock: Clock) -> HealthDependencies:
         queues = self.queues()
         return HealthDependencies(
-            connection=tables.connect(),
+            connection=AuditEntry._get_connection().connection,
             announce=queues.announce,
             telemetry=self.telemetry,
-            now=self.clock,
+            now=clock,
             thresholds=Thresholds(1000, 7, 72),
             send_later=queues.announce,
             ping=queues.ping,

@@ -1,182 +1,75 @@
 """Whatever fails, and whenever, each delivery is accounted for once things are well again."""
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from bellhop import attempts, circuits, tables
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord
-from bellhop.circuits import Share, SlowList
 from bellhop.deliveries import delivery_id
-from bellhop.index_keys import Entry
-from bellhop.outcomes import OutcomeDay
-from bellhop.registry import App, AuditEntry
-from deliver.http.response import Response, SendFailure
-from health import transitions
-from tests.conftest import MODELS
-from tests.simulation.faulty_fleet import Faults, FaultyDynamoDB, FaultyFleet
-from tests.simulation.simulated_functions import streaming
-from tests.support.endpoint import TIMEOUT, response
+from bellhop.secrets import SigningSecret
+from deliver.http.faults import OurFaultError
+from deliver.http.response import Response
+from tests.simulation.faulty_fleet import FaultyFleet
+from tests.simulation.faulty_tables import FaultyTables
+from tests.simulation.story import ENDPOINTS, Step, Story, tell
+from tests.simulation.telling import Told, shrunk, tables_in_memory, told
+from tests.simulation.world import APPS, begin
+from tests.support.endpoint import response
 from tests.support.fakes import app, installation, issue_event, organization
-from tests.support.memory_dynamodb import MemoryConnection
-
-APPS = ("pager", "chat", "slow")
-ENDPOINTS: tuple[Response | SendFailure, ...] = (
-    *[response(200)] * 4,
-    response(500),
-    response(503, headers={"retry-after": "120"}),
-    response(429, headers={"retry-after": "40"}),
-    response(404),
-    TIMEOUT,
-)
-TABLES = ("circuits", "attempts", "outcomes", "delivered", "apps", "secrets", "installations")
-STEPS = 30
-
-
-def switch(fleet: FaultyFleet, app_id: str, *, on: bool) -> None:
-    """What an operator does by hand."""
-    deps = transitions.TransitionDependencies(
-        AuditEntry._get_connection().connection, fleet.queues().announce, fleet.telemetry, fleet.clock
-    )
-    found = App.get(app_id, consistent_read=True)
-    if on:
-        evidence: dict[str, Any] = {"rule": "operator", "days": [], "replay": {"states": ["parked"]}}
-        transitions.enable(found, "operator:ann", evidence, deps, tell_owners=False)
-    else:
-        evidence = {"rule": "operator", "days": []}
-        transitions.disable(found, "acme", "operator:ann", evidence, deps)
-
-
-def publish_again(fleet: FaultyFleet, event_ids: list[str]) -> None:
-    for event_id in event_ids:
-        fleet.publish(issue_event(event_id=event_id))
-
-
-def step(fleet: FaultyFleet, chance: random.Random, published: list[str]) -> None:
-    """One thing that happens, and some time."""
-    app_id = chance.choice(APPS)
-    happens = ("again", "switch", "redrive", "outage", "calm", "purge")
-    match chance.choice(("events",) * 8 + ("endpoint",) * 6 + happens):
-        case "events":
-            for _ in range(chance.randrange(1, 6)):
-                published.append(f"ev{len(published)}")
-                fleet.publish(issue_event(event_id=published[-1]), chance.randrange(60))
-        case "again":
-            publish_again(fleet, published[-1:])
-        case "endpoint":
-            fleet.endpoints[app_id] = chance.choice(ENDPOINTS)
-        case "switch":
-            with fleet.faults.suspended():
-                switch(fleet, app_id, on=App.get(app_id, consistent_read=True).state == "disabled")
-        case "redrive":
-            fleet.redrive()
-        case "purge":
-            fleet.purge()
-        case outage:
-            fleet.faults.down = chance.choice(TABLES) if outage == "outage" else None
-    fleet.run(fleet.clock() + timedelta(seconds=chance.choice((5, 60, 300, 1800))))
-
-
-def settle(fleet: FaultyFleet) -> None:
-    """All is well again: endpoints, services; what is off is switched on, dead letters are redriven."""
-    fleet.faults.rate, fleet.faults.down = 0.0, None
-    fleet.endpoints.clear()
-    for app_id in APPS:
-        if App.get(app_id, consistent_read=True).state == "disabled":
-            switch(fleet, app_id, on=True)
-    for _ in range(3):
-        fleet.redrive()
-        fleet.run(fleet.clock() + timedelta(days=2))
-
-
-def unaccounted(fleet: FaultyFleet, published: list[str]) -> list[str]:
-    """Deliveries that came to no end that a person was told of.
-
-    Where a queue was purged, the message that would have told of an exhausted one may have been on it.
-    """
-    records = {row.delivery_id: row for row in DeliveryRecord.scan()}
-    accepted = set(fleet.accepted)
-    announced = {entry["Detail"].split('"delivery_id": "')[1][:36] for entry in _exhausted(fleet)}
-    missing = []
-    for event_id in published:
-        for app_id in APPS:
-            name = delivery_id("acme", event_id, f"in-{app_id}")
-            row = records.get(name)
-            if row is not None and row.state in {RETRYING, PARKED}:
-                missing.append(f"{name} of {app_id} is {row.state} for ever")
-            elif row is not None and row.state == EXHAUSTED and name not in announced and not fleet.purged:
-                missing.append(f"{name} of {app_id} is exhausted, and nobody was told")
-            elif (row is None or row.state == DELIVERED) and (app_id, name) not in accepted:
-                missing.append(f"{name} of {app_id} was never accepted")
-    return missing
-
-
-def _exhausted(fleet: FaultyFleet) -> list[dict[str, Any]]:
-    return [entry for entry in fleet.published if entry["DetailType"].endswith("exhausted")]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(metafunc.config.getoption("schedules")))
+    if "number" in metafunc.fixturenames:
+        metafunc.parametrize("number", range(metafunc.config.getoption("schedules")))
 
 
 @pytest.fixture
-def dynamodb() -> Iterator[FaultyDynamoDB]:
-    memory, models = FaultyDynamoDB(), [*MODELS, Share, SlowList, Entry]
-    for model in MODELS:
-        memory.add(model)
-    tables.bind(MemoryConnection(memory), {model: model.Meta.table_name for model in models})
-    yield memory
-    for model in models:
-        model._connection = None
+def tables() -> Iterator[FaultyTables]:
+    with tables_in_memory() as memory:
+        yield memory
 
 
-def registered_fleet(chance: random.Random, monkeypatch: pytest.MonkeyPatch) -> FaultyFleet:
-    """A fleet with an organisation and its apps; nothing fails yet."""
-    app().save()
-    app("chat", kind="published", max_per_second=0.5).save()
-    app("slow", kind="published").save()
-    organization().save()
-    for app_id in APPS:
-        installation(app_id).save()
-    fleet = FaultyFleet(None, faults=Faults(chance))  # type: ignore[arg-type]
-    streaming(fleet, monkeypatch)
-    return fleet
+def accepted(fleet: FaultyFleet) -> list[tuple[str, str]]:
+    """App and webhook-id of what was taken with a 2xx."""
+    return [(p.app_id, p.delivery_id) for p in fleet.posts if isinstance(p.outcome, Response) and p.outcome.ok]
 
 
-def test_every_delivery_is_accounted_for_whatever_failed(
-    seed: int, dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chance = random.Random(seed)
-    fleet = registered_fleet(chance, monkeypatch)
-    dynamodb.faults = fleet.faults
-    fleet.faults.rate = chance.choice((0.0, 0.02, 0.1))
-    published: list[str] = []
-    for _ in range(STEPS):
-        step(fleet, chance, published)
-    settle(fleet)
-    assert published
-    assert fleet.dead == []
-    assert unaccounted(fleet, published) == []
-    assert not any(circuits.is_paused(app_id, int(App.get(app_id).generation)) for app_id in APPS)
-    counted = sum(int(row.success) for row in OutcomeDay.scan())
-    assert counted <= len(fleet.accepted)
-    assert [
-        row.delivery_id for app_id in APPS for row in attempts.replayable(app_id, None, 9, exhausted=False)
-    ] == []
+def test_every_delivery_is_accounted_for_whatever_failed(number: int) -> None:
+    ended = told(tell(number))
+    if ended.findings:
+        pytest.fail(shrunk(ended).report(), pytrace=False)
 
 
-def test_deleting_the_queues_under_load_loses_nothing_but_time(
-    dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_story_that_fails_is_shrunk_to_the_steps_that_matter_and_can_be_told_again() -> None:
+    steps = tuple(Step(what, "pager", 5, seed) for seed, what in enumerate(("events", "calm", "purge", "rotate")))
+
+    def tell_as_if(story: Story) -> Told:
+        what = [step.what for step in story.steps]
+        return Told(story, ("it is lost",) if {"events", "purge"} <= set(what) else (), None)
+
+    best = shrunk(tell_as_if(Story(17, 0.01, steps)), tell_as_if)
+    assert [step.what for step in best.story.steps] == ["events", "purge"]
+    assert "--story 17" in best.report()
+    assert "it is lost" in best.report()
+
+
+def test_a_story_is_the_same_each_time_it_is_told() -> None:
+    first, second = told(tell(2)), told(tell(2))
+    assert first.world
+    assert second.world
+    assert first.world.fleet.posts == second.world.fleet.posts
+    assert first.world.fleet.faults.met == second.world.fleet.faults.met
+
+
+def test_deleting_the_queues_under_load_loses_nothing_but_time(tables: FaultyTables) -> None:
     app().save()
     organization().save()
     installation().save()
+    SigningSecret("pager", secret="s" * 40).save()
     fleet = FaultyFleet(None)  # type: ignore[arg-type]
-    streaming(fleet, monkeypatch)
+    tables.now, tables.changed = fleet.clock.seconds, fleet.counted
     fleet.endpoints["pager"] = response(404)
     published = [f"ev{number}" for number in range(300)]
     for number, event_id in enumerate(published):
@@ -188,21 +81,31 @@ def test_deleting_the_queues_under_load_loses_nothing_but_time(
     fleet.endpoints.clear()
     assert fleet.purged >= len(published)
     fleet.run(fleet.clock() + timedelta(hours=6))
-    assert sorted(fleet.accepted) == sorted(("pager", delivery_id("acme", name, "in-pager")) for name in published)
-    assert fleet.telemetry.counts["SweepFound"] == len(published)
+    assert sorted(accepted(fleet)) == sorted(
+        ("pager", delivery_id("acme", name, "in-pager")) for name in published
+    )
+    assert fleet.telemetry.counts["SweepFound"] > 0
 
 
-def test_while_no_message_is_lost_the_sweep_finds_nothing(
-    dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_no_message_is_lost_the_sweep_finds_nothing(tables: FaultyTables) -> None:
     chance = random.Random(1)
-    fleet = registered_fleet(chance, monkeypatch)
+    world = begin(tables)
+    fleet = world.fleet
+    # What is off waits for a person. What fails on our side for a day is deferred each minute of it.
+    lasting = [each for each in ENDPOINTS if each != response(410) and not isinstance(each, OurFaultError)]
     for day in range(2):
         for number in range(20):
             fleet.publish(issue_event(event_id=f"ev{day}-{number}"), chance.randrange(86_400))
         for app_id in APPS:
-            fleet.endpoints[app_id] = chance.choice(ENDPOINTS)
+            fleet.endpoints[app_id] = chance.choice(lasting)
         fleet.run(fleet.clock() + timedelta(days=1))
     fleet.endpoints.clear()
     fleet.run(fleet.clock() + timedelta(days=3))
     assert "SweepFound" not in fleet.telemetry.counts
+
+
+def test_a_world_in_which_a_delivery_vanishes_is_found_to_be_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    calm = dataclasses.replace(tell(0), steps=(Step("events", "pager", 5, 1),))
+    assert told(calm).findings == ()
+    monkeypatch.setattr(FaultyFleet, "send_message_batch", lambda self, **batch: {"Successful": batch["Entries"]})
+    assert any("is lost" in each for each in told(calm).findings)

@@ -63,6 +63,9 @@ class Clock:
     def move(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
+    def seconds(self) -> float:
+        return self().timestamp()
+
 
 class FakeBus:
     """An event bus that records what is published, and fails while it is `down`."""

@@ -88,6 +88,21 @@ def test_what_is_being_attempted_is_neither_parked_nor_exhausted(aws: None) -> N
     assert attempts.exhaust(row, NOW) is None
 
 
+def test_a_worker_whose_lease_another_has_taken_over_writes_nothing_and_gives_nothing_back(aws: None) -> None:
+    opened(1, RETRYING)
+    late = attempts.claim("msg_001", 1, "late", NOW, 30)
+    later = NOW + timedelta(seconds=31)
+    taken = attempts.claim("msg_001", 1, "second", later, 30)
+    assert late
+    assert taken
+    assert not attempts.finish(late, NextState(STOPPED), later)
+    assert not attempts.give_back(late)
+    found = attempts.load("msg_001")
+    assert found
+    assert (found.state, found.lease) == (RETRYING, "second")
+    assert attempts.finish(taken, NextState(DELIVERED), later)
+
+
 @pytest.mark.parametrize("state", NOT_REPLAYABLE)
 def test_what_cannot_be_replayed_is_not_listed(aws: None, state: str) -> None:
     opened(1, state)

@@ -61,6 +61,16 @@ def test_what_no_version_of_ours_sends_is_refused(text: str) -> None:
         deliveries.decode(text)
 
 
+@pytest.mark.parametrize("message", [delivery(), Retry("msg_1", "pager", 2), Trial("pager", 1, 0)])
+@pytest.mark.parametrize("junk", [None, 7, ["pager"], {"S": "pager"}])
+def test_a_message_whose_app_was_no_text_had_its_whole_batch_come_back_until_it_was_dead(
+    message: Delivery | Retry | Trial, junk: object
+) -> None:
+    damaged = json.loads(deliveries.encode(message)) | {"app_id": junk}
+    with pytest.raises(TypeError, match="app_id of a message"):
+        deliveries.decode(json.dumps(damaged))
+
+
 def test_a_ping_is_a_webhook_like_any_other_about_the_app_itself() -> None:
     ping = pings.make(app(organization_id="acme"), "7-1", NOW)
     body = json.loads(ping.body)

@@ -56,6 +56,20 @@ def test_of_two_that_read_the_app_before_only_one_switches_it(deps: TransitionDe
     assert [entry.transition_id for entry in AuditEntry.query("pager")] == [disabled_id(1), enabled_id(2)]
 
 
+def test_an_app_that_is_on_cannot_be_switched_on_nor_one_that_is_off_be_warned_about(
+    deps: TransitionDependencies, announced: list[FollowUp]
+) -> None:
+    on = App.get("pager")
+    assert transitions.enable(on, "operator:ann", {"rule": "operator"}, deps, tell_owners=True) is None
+    assert App.get("pager").generation == 1
+    disable(deps)
+    announced.clear()
+    assert disable(deps) is None
+    warning = EarlyWarning("timeouts", 1, 500, 1000, date(2026, 11, 23))
+    assert transitions.warn(App.get("pager"), "acme", warning, {"rule": "timeouts"}, deps) is None
+    assert announced == []
+
+
 def test_a_switching_on_tells_the_owners_only_if_it_is_to(deps: TransitionDependencies) -> None:
     for told in (False, True):
         disable(deps)

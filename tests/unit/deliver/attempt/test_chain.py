@@ -11,7 +11,8 @@ from bellhop import attempts, deliveries
 from bellhop.attempts import Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.outcomes import OutcomeDay
-from deliver.dependencies import DeliverDependencies
+from deliver.batch import process
+from deliver.dependencies import DeliverDependencies, Invocation
 from tests.support.endpoint import (
     TIMEOUT,
     Apps,
@@ -203,6 +204,19 @@ def test_without_time_left_nothing_is_attempted_and_the_claim_is_given_back(
     assert endpoint.posted == []
     assert run(deps, endpoint, again) == []
     assert record().state == "delivered"
+
+
+def test_a_retry_for_which_the_time_ran_out_after_its_claim_is_free_for_the_next_worker(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
+    [again] = retries(queue)
+    late = Invocation(lambda: 0 if record().lease else 900_000)
+    assert process([again], dataclasses.replace(deps, transport=Endpoint(response(200))), late) == [
+        again["messageId"]
+    ]
+    assert (record().state, record().attempts_made) == ("retrying", 1)
+    assert record().lease is None
 
 
 def test_a_garbled_message_comes_back_until_it_is_a_dead_letter(deps: DeliverDependencies) -> None:

@@ -1,6 +1,8 @@
 """What an attempt leaves behind: its row in the log, what is counted of it, the next attempt."""
 
+import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,7 @@ from bellhop import circuits
 from bellhop.registry import INTERNAL, PUBLISHED, UNPUBLISHED, App
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response, SendFailure
-from tests.support.endpoint import TIMEOUT, Endpoint, counters, packed, record, response, retries, run
+from tests.support.endpoint import TIMEOUT, Endpoint, FakeBus, counters, packed, record, response, retries, run
 from tests.support.fakes import app, delivery, queue_message
 
 NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
@@ -47,6 +49,26 @@ def test_a_failure_of_an_app_of_any_kind_is_logged_counted_and_retried_to_the_en
     assert sent == [1, 1, 0]
     assert [entry["result"] for entry in record().attempts] == [result] * 3
     assert counters() == NOTHING | {counter: 3}
+
+
+class Reader(FakeBus):
+    """A bus at which somebody reads the record as soon as an event comes."""
+
+    def publish(self, kind: str, event_id: str, detail: dict[str, Any]) -> None:
+        super().publish(kind, event_id, detail | {"state": record().state})
+
+
+def test_that_a_delivery_is_exhausted_is_announced_once_that_is_written_and_not_before(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    bus, due = Reader(), [queue_message(delivery())]
+    deps = dataclasses.replace(deps, bus=bus)
+    while due:
+        assert run(deps, Endpoint(response(500)), *due) == []
+        due = retries(queue)
+    assert [(kind, detail["state"]) for kind, _, detail in bus.events] == [
+        ("bellhop.delivery.exhausted", "exhausted")
+    ]
 
 
 @pytest.mark.parametrize("kind", [INTERNAL, UNPUBLISHED, PUBLISHED])

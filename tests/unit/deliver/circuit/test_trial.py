@@ -103,6 +103,23 @@ def test_ten_failures_in_a_row_pause_the_app_mail_nobody_and_send_the_first_tria
     assert scheduled.trials == [(Trial("pager", 1, 0), 30)]
 
 
+class NoTrials(Scheduled):
+    """A retry queue that takes no trial."""
+
+    def send_trial(self, trial: Trial, seconds: int) -> None:
+        raise TimeoutError("SQS did not respond")
+
+
+def test_an_app_whose_trial_cannot_be_sent_is_not_paused_as_nothing_would_end_its_pause(
+    deps: DeliverDependencies, scheduled: Scheduled
+) -> None:
+    run(dataclasses.replace(deps, scheduler=NoTrials()), ILL, *batch(10, "before"))
+    assert circuits.load("pager").paused_since is None
+    run(deps, ILL, *batch(1, "next"))
+    assert circuits.load("pager").paused_since == T0
+    assert scheduled.trials == [(Trial("pager", 1, 0), 30)]
+
+
 def test_three_attempts_that_hang_pause_the_app_whichever_processes_make_them(
     deps: DeliverDependencies, clock: Clock
 ) -> None:

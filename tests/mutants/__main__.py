@@ -1,0 +1,121 @@
+"""`make mutants`: plants each defect in a copy of the tree, runs the tests that are to notice, and reports.
+
+A defect is caught if a test fails by itself. A run that has to be stopped, because no test ends it, is none.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.docs.pages import replace_section
+from tests.mutants.defect import ROOT, Defect, load
+from tests.mutants.run import failure
+
+SURVIVED = "survived"
+SCHEDULES = 40  # of the simulation, as in make test
+SIMULATION = "tests/simulation/test_accounting.py"
+PAGE = ROOT / "docs" / "proof.md"
+RESULTS = ROOT / "tests" / "mutants" / "results.json"
+COPIED = ("functions", "infra", "tests", "docs")
+FILES = ("pyproject.toml", "template.yaml", "Makefile")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which of the nearest tests failed, and which of the simulation; None where none did, or it was not tried."""
+
+    unit: str | None
+    simulation: str | None
+
+    def caught(self, defect: Defect) -> bool:
+        """Whether everything that is expected to notice the defect did."""
+        return self.unit is not None and (self.simulation not in {None, SURVIVED} or not defect.simulated)
+
+
+def judge(defect: Defect, known: Verdict | None, *, simulate: bool) -> Verdict:
+    """Plant a defect in a copy of the tree and run its tests; what is not run keeps its verdict."""
+    with tempfile.TemporaryDirectory(prefix="bellhop-mutant-") as name:
+        tree = Path(name)
+        for folder in COPIED:
+            shutil.copytree(ROOT / folder, tree / folder)
+        for file in FILES:
+            shutil.copy2(ROOT / file, tree / file)
+        defect.plant(tree)
+        unit = next(filter(None, (failure(tree, [file]) for file in defect.caught_by)), None)
+        simulation = known.simulation if known else None
+        if simulate and defect.simulated:
+            simulation = failure(tree, [SIMULATION, f"--schedules={SCHEDULES}"]) or SURVIVED
+    return Verdict(unit, simulation)
+
+
+def table(defects: Sequence[Defect], verdicts: Mapping[str, Verdict]) -> str:
+    """The report: each defect, its file, and what caught it."""
+    rows = ["| planted defect | in | caught by | and by the simulation |", "|---|---|---|---|"]
+    for defect in defects:
+        verdict = verdicts.get(defect.name, Verdict(None, None))
+        unit = _shown(verdict.unit) if verdict.unit else "**nothing**"
+        simulation = (
+            _shown(verdict.simulation) if verdict.simulation else ("not tried" if defect.simulated else "")
+        )
+        place = defect.file.removeprefix("functions/")
+        rows.append(f"| {defect.name} | `{place}` | {unit} | {simulation} |")
+    return "\n".join(rows)
+
+
+def _shown(test: str) -> str:
+    file, _, name = test.partition("::")
+    plain = name.partition("[")[0].removeprefix("test_").replace("_", " ")
+    seed = name.partition("[")[2].rstrip("]")
+    return f"story {seed}" if file == SIMULATION and seed.isdigit() else f"{plain} (`{Path(file).name}`)"
+
+
+def _read() -> dict[str, Verdict]:
+    return (
+        {name: Verdict(**each) for name, each in json.loads(RESULTS.read_text()).items()}
+        if RESULTS.exists()
+        else {}
+    )
+
+
+def _write(verdicts: dict[str, Verdict]) -> None:
+    defects = load()
+    kept = {each.name: asdict(verdicts[each.name]) for each in defects if each.name in verdicts}
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    PAGE.write_text(replace_section(PAGE.read_text(), "mutants", table(defects, verdicts)))
+
+
+def main() -> int:
+    """Judge every defect, or those whose name contains a text; 1 if any of them survived."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("text", nargs="?", default="", help="only defects whose name contains this")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--without-simulation", action="store_true")
+    parser.add_argument("--missing", action="store_true", help="only those that no test is known to catch")
+    chosen = parser.parse_args()
+    verdicts, survived = _read(), 0
+    defects = [each for each in load() if chosen.text in each.name]
+    if chosen.missing:
+        known = {name for name, verdict in verdicts.items() if verdict.unit}
+        defects = [each for each in defects if each.name not in known]
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        simulate = not chosen.without_simulation
+        running = {pool.submit(judge, each, verdicts.get(each.name), simulate=simulate): each for each in defects}
+        for number, done in enumerate(as_completed(running), 1):
+            defect, verdict = running[done], done.result()
+            verdicts[defect.name] = verdict
+            survived += not verdict.caught(defect)
+            simulation = f", {verdict.simulation or 'simulation not tried'}" if defect.simulated else ""
+            print(f"{number}/{len(defects)} {defect.name}: {verdict.unit or 'NOTHING'}{simulation}", flush=True)
+            _write(verdicts)
+    print(f"{len(defects) - survived} of {len(defects)} defects were caught")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""A story: what happens, step by step, by the number of a seed.
+
+Each step has a seed of its own, for what fails by chance while it lasts. So a story that fails can be shrunk:
+steps that are left out do not change what the others meet.
+"""
+
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+from bellhop.registry import DISABLED
+from deliver.http.faults import OurFaultError
+from deliver.http.response import Response, SendFailure
+from tests.simulation.faults import DeathError
+from tests.simulation.operators import AGAIN, Operator, find
+from tests.simulation.world import APPS, World
+from tests.support.endpoint import TIMEOUT, response
+from tests.support.fakes import issue_event
+
+STEPS = 30
+RATES = (0.0, 0.01, 0.05)  # of calls at which something goes wrong
+PAUSES = (5, 60, 300, 1800)  # seconds after a step
+ENDPOINTS: tuple[Response | SendFailure | OurFaultError, ...] = (
+    *[response(200)] * 4,
+    response(500),
+    response(503, headers={"retry-after": "120"}),
+    response(429, headers={"retry-after": "40"}),
+    response(404),
+    response(410),
+    TIMEOUT,
+    OurFaultError("no descriptor is left"),
+)
+SERVICES = (
+    *("circuits", "attempts", "outcomes", "delivered", "apps", "secrets", "installations", "audit"),
+    *("SendEmail", "PutEvents", "CreateSchedule", "retries", "transitions", "deliveries"),
+)
+OFTEN = ("events",) * 8 + ("endpoint",) * 6
+ONCE = (
+    *(
+        "again",
+        "switch",
+        "switch",
+        "redrive",
+        "outage",
+        "outage",
+        "calm",
+        "purge",
+        "url",
+        "replay",
+        "retry",
+        "rotate",
+    ),
+    *("uninstall", "install", "narrow", "widen", "leave", "come", "move", "deploy", "roll back", "kind"),
+)
+TROUBLE = (ClientError, BotoCoreError, PynamoDBException)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happens to an app, and how many seconds pass then; `seed` decides the rest."""
+
+    what: str
+    app_id: str
+    seconds: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.app_id}), then {self.seconds} s; seed {self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The steps, and the rate at which calls fail meanwhile."""
+
+    number: int
+    rate: float
+    steps: tuple[Step, ...]
+
+
+def tell(number: int) -> Story:
+    """The story of that number."""
+    chance = random.Random(number)
+    rate = RATES[number % len(RATES)]
+    steps = [
+        Step(chance.choice(OFTEN + ONCE), chance.choice(APPS), chance.choice(PAUSES), chance.randrange(1 << 30))
+        for _ in range(STEPS)
+    ]
+    return Story(number, rate, tuple(steps))
+
+
+def live(world: World, story: Story) -> None:
+    """Let the story happen."""
+    for step in story.steps:
+        world.fleet.faults.chance = random.Random(step.seed)
+        world.fleet.faults.rate = story.rate
+        _happen(world, step)
+        world.fleet.run(world.fleet.clock() + timedelta(seconds=step.seconds))
+
+
+def settle(world: World) -> None:
+    """All is well again: endpoints, services; what is off is switched on, dead letters are redriven."""
+    fleet = world.fleet
+    fleet.faults.rate, fleet.faults.down = 0.0, None
+    fleet.versions.mixed = fleet.versions.behind = False
+    fleet.endpoints.clear()
+    for _ in range(4):
+        fleet.run(fleet.clock() + timedelta(hours=6))  # for whom a disabling was under way
+        for app_id in APPS:
+            found = find(app_id)
+            if found and found.state == DISABLED:
+                Operator(fleet, app_id, fleet.faults.chance).switch(found)
+        fleet.redrive()
+        fleet.run(fleet.clock() + timedelta(hours=36))
+
+
+def _happen(world: World, step: Step) -> None:
+    fleet, chance = world.fleet, world.fleet.faults.chance
+    match step.what:
+        case "events":
+            _publish(world, chance)
+        case "again" if world.published:
+            world.again = True
+            fleet.publish(issue_event(event_id=world.published[-1][0]))
+        case "endpoint":
+            fleet.endpoints[step.app_id] = chance.choice(ENDPOINTS)
+        case "outage" | "calm":
+            fleet.faults.down = chance.choice(SERVICES) if step.what == "outage" else None
+        case "deploy" | "roll back":
+            _deploy(world, step.what)
+        case "redrive" | "purge":
+            (fleet.redrive if step.what == "redrive" else fleet.purge)()
+        case _:
+            world.again |= step.what in AGAIN
+            fleet.start("operator", lambda: _operate(Operator(fleet, step.app_id, chance), step.what))
+
+
+def _publish(world: World, chance: random.Random) -> None:
+    for _ in range(chance.randrange(1, 6)):
+        event_id, seconds = f"ev{len(world.published)}", chance.randrange(60)
+        world.published.append((event_id, world.at() + seconds))
+        world.fleet.publish(issue_event(event_id=event_id), seconds)
+
+
+def _deploy(world: World, what: str) -> None:
+    versions = world.fleet.versions
+    if what == "deploy":
+        versions.mixed = not versions.mixed
+    else:
+        versions.behind = not versions.behind
+
+
+def _operate(operator: Operator, what: str) -> None:
+    """Have a person do something; the command may fail or die."""
+    with suppress(DeathError, *TROUBLE):
+        operator.do(what)

@@ -1,0 +1,65 @@
+"""Webhooks are verified by the Standard Webhooks library of another language; `make witness` installs it."""
+
+import json
+import shutil
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from deliver.attempt.signing import Keys, headers
+from tests.docs.pages import ROOT
+from tests.support.fakes import SECRET, delivery
+
+FOLDER = ROOT / ".venv-node"
+
+# Reads webhooks, one on each line, and says of each what it holds, or why it is refused.
+PROGRAM = """
+const { Webhook } = require("standardwebhooks");
+for (const line of require("fs").readFileSync(0, "utf8").trim().split("\\n")) {
+  const { secret, body, headers } = JSON.parse(line);
+  const read = () => new Webhook(secret, { format: "raw" }).verify(body, headers);
+  try { console.log(JSON.stringify({ read: read() })); }
+  catch (error) { console.log(JSON.stringify({ refused: error.message })); }
+}
+"""
+BODIES = ["{}", '{"action":"created"}', '{"title":"caf\\u00e9 é 漢字 \U0001f600"}', '{"n":1e5,"deep":[[[]]]}']
+NEW = "cd" * 32
+
+
+@pytest.fixture
+def javascript() -> None:
+    if not (shutil.which("node") and (FOLDER / "node_modules" / "standardwebhooks").is_dir()):
+        pytest.skip("standardwebhooks for JavaScript is not installed: `make witness` does that, with Node.js")
+
+
+def webhook(body: str, keys: Keys, secret: str, at: float | None = None) -> dict[str, Any]:
+    """What the program reads: a webhook signed by `keys`, verified with `secret`."""
+    timestamp = int(time.time() if at is None else at)
+    made = headers(delivery(body=body.encode()), keys, "r" * 32, timestamp)
+    return {"secret": secret, "body": body, "headers": made}
+
+
+def verified(*webhooks: dict[str, Any]) -> list[dict[str, Any]]:
+    lines = "\n".join(map(json.dumps, webhooks))
+    command = ["node", "-e", PROGRAM]
+    run = subprocess.run(command, cwd=FOLDER, input=lines, capture_output=True, text=True, check=True, timeout=60)
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def test_the_javascript_library_verifies_every_webhook(javascript: None) -> None:
+    read = verified(*(webhook(body, Keys(SECRET), SECRET) for body in BODIES))
+    assert read == [{"read": json.loads(body)} for body in BODIES]
+
+
+def test_while_two_secrets_overlap_the_javascript_library_verifies_with_each(javascript: None) -> None:
+    keys = Keys(NEW, previous=SECRET)
+    read = verified(webhook("{}", keys, NEW), webhook("{}", keys, SECRET), webhook("{}", keys, "ef" * 32))
+    assert [each.get("read") for each in read] == [{}, {}, None]
+
+
+def test_the_javascript_library_refuses_a_replay_and_a_changed_body(javascript: None) -> None:
+    late = webhook("{}", Keys(SECRET), SECRET, at=time.time() - 3600)
+    changed = webhook("{}", Keys(SECRET), SECRET) | {"body": '{"a":1}'}
+    assert all("refused" in each for each in verified(late, changed))
