@@ -17,6 +17,7 @@ from rich.text import Text
 from bellhop.text import printable
 from infra.cli.errors import CommandError
 
+REASON_LENGTH = 1_000  # characters; the audit entry has room for far more than that
 _PIPED_WIDTH = 240  # columns: a pipe has no width, and a row is to stay on its line
 _BOUNDLESS = 10_000  # columns
 _LABEL_WIDTH = 11
@@ -126,6 +127,18 @@ def confirm(question: str, refusal: str, *, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise CommandError(refusal)
     typer.confirm(question, abort=True, err=True)
+
+
+def check_reason(reason: str) -> None:
+    """Check what a person gives for `--reason`: it is kept in the audit entry, and shown in mails.
+
+    Raises:
+        CommandError: it is empty, or too long.
+    """
+    if not reason.strip():
+        raise CommandError("--reason is empty: give a reason; owners may read it")
+    if len(reason) > REASON_LENGTH:
+        raise CommandError(f"--reason has {len(reason):,} characters: at most {REASON_LENGTH:,}")
 
 
 def read_duration(option: str, text: str, longest: timedelta, *, zero: bool = False) -> timedelta:

@@ -65,7 +65,8 @@ def connect(environment: Environment) -> Account:
 
 
 def _no_region(environment: Environment) -> str:
-    return f'No region is set. Write region = "eu-west-1" into {environment.path}, or export AWS_REGION=eu-west-1'
+    way_out = f'Write region = "eu-west-1" into {environment.path}, or export AWS_DEFAULT_REGION=eu-west-1'
+    return f"No region is set. {way_out}"
 
 
 def _identify(session: boto3.Session, environment: Environment) -> Account:

@@ -12,7 +12,6 @@ from health import review, transitions
 from health.rules import Thresholds, evaluate, sum_by_date
 from health.transitions import TransitionDependencies
 from infra.cli import identity, stack, terminal
-from infra.cli.errors import CommandError
 from infra.cli.terminal import line
 from infra.cli.transitions import document, leave_as_it_is, print_switched, refuse_late
 from infra.cli.views import count_replayable, load_app, mail_states, organizations
@@ -20,8 +19,7 @@ from infra.cli.views import count_replayable, load_app, mail_states, organizatio
 
 def run(stack_name: str, app_id: str, *, reason: str, yes: bool, as_json: bool) -> None:
     """Ask, switch off."""
-    if not reason.strip():
-        raise CommandError("--reason is empty: give a reason; the owners get to read it")
+    terminal.check_reason(reason)
     found = stack.find(stack_name)
     deps = identity.transition_dependencies(found, stack.bind(found))
     app = load_app(app_id)

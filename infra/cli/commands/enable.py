@@ -41,6 +41,8 @@ def run(
     """Ping, switch on, say what follows."""
     if rate is not None and not replay:
         raise CommandError("--rate is about the replay, and --no-replay asks for none: drop one of them")
+    if reason is not None:
+        terminal.check_reason(reason)
     found = stack.find(stack_name)
     deps = identity.transition_dependencies(found, stack.bind(found))
     app = load_app(app_id)

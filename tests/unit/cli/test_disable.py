@@ -32,6 +32,7 @@ def test_switching_off_asks_first_and_keeps_the_days_as_evidence() -> None:
 def test_a_reason_is_asked_for() -> None:
     register()
     assert "--reason is empty" in refused("disable", "pager", "--reason", " ", "--yes")
+    assert "at most 1,000" in refused("disable", "pager", "--reason", "x" * 1_001, "--yes")
     assert bellhop("disable", "pager", "--yes").exit_code == 2
     assert state() == ("enabled", 1)
 
