@@ -84,6 +84,7 @@ def placeholders(text: str, hook: Hook, tenant: Tenant, directory: Path) -> dict
         "MESSAGE": dead_letter(tenant, hook) if "MESSAGE" in text else "",
         "EVENT": "last",
         "ORGANIZATION": tenant.organization,
+        "ORGANISATION": tenant.organization,
         "ADDRESS": tenant.owners[0],
         "TEXT": "because",
         "event.json": str(event),

@@ -69,11 +69,8 @@ def test_a_dead_letter_is_listed_redriven_and_arrives(tenant: Tenant) -> None:
     listed = bellhop("dead-letters", "list", "--queue", "Deliveries")["dead_letters"]
     [found] = [each for each in listed if each["message_id"] == message]
     assert (found["kind"], found["names"]["app_id"], found["group"]) == ("first attempt", hook.app_id, hook.app_id)
-    assert bellhop("dead-letters", "redrive", message) == {
-        "redriven": {"Deliveries": 1},
-        "left": [],
-        "not_found": [],
-    }
+    redriven = bellhop("dead-letters", "redrive", message)
+    assert (redriven["redriven"]["Deliveries"], redriven["left"], redriven["not_found"]) == (1, [], [])
     eventually(lambda: "msg_dead" in endpoint.copies, "the webhook arrives")
     assert message not in str(bellhop("dead-letters", "list", "--queue", "Deliveries"))
 

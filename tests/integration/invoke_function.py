@@ -50,7 +50,8 @@ def sequence(position: int) -> str:
 def delivery(tenant: Tenant, hook: Hook, event_id: str) -> Delivery:
     """The delivery that notify makes of an event for this app, enqueued just now."""
     event = parse(json.dumps(tenant.event(event_id)))
-    fanned_out = FanOut(event, Registry(0, time.monotonic), time.time()).steps()
+    sent_at = int(_records("notify/issue-created")[0]["attributes"]["SentTimestamp"]) / 1000  # as in batch()
+    fanned_out = FanOut(event, Registry(0, time.monotonic), sent_at).steps()
     [for_app] = [delivery for delivery in fanned_out if delivery and delivery.app_id == hook.app_id]
     return replace(for_app, enqueued_at=time.time())
 

@@ -44,6 +44,7 @@ ALSO = {
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
     "lambda:GetEventSourceMapping": "lambda:ListEventSourceMappings",
 }
+UNNAMED = {"events:ListTargetsByRule"}
 
 
 def _as_embedded(document: dict[str, Any]) -> dict[str, Any]:
@@ -53,8 +54,11 @@ def _as_embedded(document: dict[str, Any]) -> dict[str, Any]:
         allowed += [ALSO[action] for action in allowed if action in ALSO]
         resources = [_resource(resource) for resource in listed(statement["Resource"])]
         statements.append(statement | {"Action": allowed, "Resource": resources})
+        # Of these it does not find the resource in the request.
+        statements += [statement | {"Action": each, "Resource": "*"} for each in allowed if each in UNNAMED]
     return document | {"Statement": statements}
 
 
 def _resource(arn: str) -> str:
-    return LOGS.sub(r"log-group:/aws/cloudformation/\1/*", arn.replace(GROUP, "schedule/default/"))
+    named = arn.replace(GROUP, "schedule/default/").replace(":rule/", ":rule/default/")
+    return LOGS.sub(r"log-group:/aws/cloudformation/\1/*", named)

@@ -201,8 +201,10 @@ def test_a_whole_batch_of_names_that_hang_leaves_a_thread_for_the_one_that_does_
     zone.names["healthy.example"] = FOUND
     holes = names("hole", 99)
     outcomes = batch(resolver, zone, [*holes, "healthy.example"])
-    assert outcomes["found"] == ["healthy.example"]
-    assert outcomes["TimeoutError"] == holes
+    assert outcomes.pop("found") == ["healthy.example"]
+    # On a busy machine some of them find no thread before their time is over.
+    assert outcomes.keys() <= {"TimeoutError", "ResolversBusyError"}
+    assert sorted(name for ended in outcomes.values() for name in ended) == holes
 
 
 def test_ever_new_names_that_hang_leave_threads_for_names_that_were_found_before(
