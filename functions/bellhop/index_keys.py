@@ -110,6 +110,11 @@ def delivery_ids(rows: Iterator[Any]) -> Iterator[str]:
             yield delivery_id
 
 
+def count(index: GlobalSecondaryIndex[Any], app_id: str, condition: Any, limit: int) -> int:
+    """How many rows of an app an index has, under all its keys; of each key at most `limit` are counted."""
+    return sum(int(index.count(key, condition, limit=limit)) for key in all_keys(app_id))
+
+
 def read(
     index: GlobalSecondaryIndex[Any],
     app_id: str,

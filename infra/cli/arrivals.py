@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from bellhop.attempts import DELIVERED, PARKED, RETRYING, DeliveryRecord
 from infra.cli import delivered
 from infra.cli.destinations import Destination
+from infra.cli.views import read_records
 
 PERIOD_SECONDS = 1.0  # between two looks
-
-_READ = ["delivery_id", "state", "attempts", "next_attempt_at", "created_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def watch(
 def _look(missing: Sequence[Destination], since: datetime, now: datetime) -> dict[str, Arrival]:
     found = {}
     wanted = {each.delivery_id for each in missing}
-    for record in DeliveryRecord.batch_get(list(wanted), attributes_to_get=_READ):
+    for record in read_records(wanted):
         if _moved(record, since):
             found[record.delivery_id] = _arrival(record)
     for app_id in {each.app_id for each in missing if each.delivery_id not in found}:
@@ -56,8 +55,8 @@ def _look(missing: Sequence[Destination], since: datetime, now: datetime) -> dic
 
 def _moved(record: DeliveryRecord, since: datetime) -> bool:
     """Whether the record is of this publication: an event that was published before may have an older one."""
-    last = record.attempts[-1]["at"] if record.attempts else record.created_at.partition("#")[0]
-    return record.state in {PARKED, RETRYING} or datetime.fromisoformat(last) >= since
+    last = datetime.fromisoformat(record.attempts[-1]["at"]) if record.attempts else record.created
+    return record.state in {PARKED, RETRYING} or last >= since
 
 
 def _arrival(record: DeliveryRecord) -> Arrival:

@@ -11,14 +11,13 @@ from bellhop.attempts import DELIVERED, RETRYING, DeliveryRecord
 from infra.cli import delivered
 from infra.cli.errors import CommandError
 from infra.cli.text import first_line
+from infra.cli.views import read_records
 
 RECORDS = 500  # at most, the newest; each is read whole
 # An attempt may belong to a delivery that first failed long before: as long as a chain of retries lasts.
 CHAIN = timedelta(days=4)
 DEFERRED = "deferred"  # the result of a delivery that was deferred before its first attempt
 
-_READ = ["delivery_id", "event_id", "event", "state", "attempts_made", "created_at", "attempts", "next_attempt_at"]
-_READ += ["opened_at"]
 _GOOD = "2"  # the first digit of the status of a success
 
 
@@ -125,7 +124,7 @@ def read(app_id: str, since: datetime, until: datetime, limit: int, wanted: Want
 
 def _records(app_id: str, since: datetime, until: datetime) -> tuple[list[DeliveryRecord], bool]:
     ids = attempts.newest(app_id, since - CHAIN, until + delivered.AHEAD, RECORDS)
-    return list(DeliveryRecord.batch_get(ids, attributes_to_get=_READ)), len(ids) < RECORDS
+    return read_records(ids), len(ids) < RECORDS
 
 
 def _record_entries(record: DeliveryRecord) -> Iterator[Entry]:

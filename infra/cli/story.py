@@ -1,6 +1,6 @@
 """The story of one delivery: its attempts, how it stands, what comes next; from its record or the delivery log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,12 +22,9 @@ from deliver.attempt.signing import Keys
 from infra.cli.condition import Condition
 from infra.cli.registry.headers import MASK
 from infra.cli.text import duration, first_line, iso_time, stored_time, unix_time
+from infra.cli.views import read_records
 
 SIGNATURES = ("Sentry-Hook-Signature", "webhook-signature")
-_WITHOUT_BODY = [
-    *("delivery_id", "app_id", "created_at", "organization_id", "installation_id", "event_id", "event", "state"),
-    *("attempts_made", "next_attempt_at", "attempts", "expires_at"),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +62,9 @@ class Story:
         }
 
 
-def read_records(delivery_ids: Sequence[str]) -> dict[str, Story]:
-    """What the records say, of those deliveries that have one; without their bodies."""
-    found = DeliveryRecord.batch_get(list(delivery_ids), attributes_to_get=_WITHOUT_BODY)
-    return {record.delivery_id: of_record(record) for record in found}
+def read(delivery_ids: Iterable[str]) -> dict[str, Story]:
+    """What the records say, of those deliveries that have one."""
+    return {record.delivery_id: of_record(record) for record in read_records(delivery_ids)}
 
 
 def of_record(record: DeliveryRecord) -> Story:
@@ -76,7 +72,7 @@ def of_record(record: DeliveryRecord) -> Story:
     names = ("delivery_id", "app_id", "organization_id", "installation_id", "event", "event_id", "state")
     return Story(
         **{name: getattr(record, name) for name in names},
-        began=datetime.fromisoformat(record.created_at.partition("#")[0]),
+        began=record.created,
         attempts=[dict(row) for row in record.attempts],
         next_attempt_at=float(record.next_attempt_at),
         expires_at=float(record.expires_at),

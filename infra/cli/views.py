@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bellhop import attempts
-from bellhop.attempts import REPLAYABLE
+from bellhop.attempts import REPLAYABLE, DeliveryRecord
 from bellhop.outcomes import COUNTERS
 from bellhop.registry import KINDS, App, AuditEntry, Installation, find
 from bellhop.text import printable
@@ -38,6 +38,12 @@ def load_app(app_id: str) -> App:
         hint = f"did you mean {close[0]}? " if close else ""
         raise CommandError(f"no app {printable(app_id)!r}: {hint}`bellhop apps` lists them")
     return found
+
+
+def read_records(delivery_ids: Iterable[str]) -> list[DeliveryRecord]:
+    """Those of these deliveries that have a record, in any order; without their bodies."""
+    names = [name for name in DeliveryRecord.get_attributes() if name != DeliveryRecord.body.attr_name]
+    return list(DeliveryRecord.batch_get(list(delivery_ids), attributes_to_get=names))
 
 
 def organizations(app: App, installations: Iterable[Installation]) -> list[str]:

@@ -54,7 +54,7 @@ def read(found: Stack, delivery_id: str, app_id: str | None, since: datetime, no
     Raises:
         CommandError: neither has it.
     """
-    told = story.read_records([delivery_id]).get(delivery_id) or _delivered(found, delivery_id, app_id, since, now)
+    told = story.read([delivery_id]).get(delivery_id) or _delivered(found, delivery_id, app_id, since, now)
     apps, standing = conditions.read([told.app_id], now)
     app = apps.get(told.app_id)
     return DeliveryView(told, app, standing.get(told.app_id), _own_headers(app), now)

@@ -101,7 +101,7 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         raise CommandError(f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps")
     installed = {each.installation_id: each for each in Installation.query(organization_id)}
     ids = {deliveries.delivery_id(organization_id, event_id, name): name for name in installed}
-    stories = story.read_records([*ids]) if ids else {}
+    stories = story.read([*ids]) if ids else {}
     began = min((each.began for each in stories.values()), default=None)
     begin, end = (began - AROUND, min(began + AROUND, now)) if began else (since, now)
     log = _read_log(deployed, organization_id, event_id, begin, end)

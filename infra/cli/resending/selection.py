@@ -11,15 +11,12 @@ from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, De
 from bellhop.deliveries import delivery_id
 from bellhop.registry import Installation
 from bellhop.successes import LONGEST, Row
+from infra.cli.views import read_records
 
 OUTCOMES = (DELIVERED, EXHAUSTED, STOPPED, PARKED, RETRYING)
 BY_DEFAULT = frozenset({DELIVERED, EXHAUSTED, STOPPED, PARKED})  # what is retrying goes on by itself
 
 _PAGE = 100
-_READ = [
-    *("delivery_id", "app_id", "organization_id", "installation_id", "event_id", "event", "project_id", "state"),
-    *("created_at", "opened_at", "attempts_made", "attempts", "next_attempt_at", "resent_at", "expires_at"),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ def by_choice(choice: Choice) -> Iterator[Candidate]:
 
 def by_id(wanted: Collection[str]) -> list[Candidate]:
     """Those of these deliveries that have a record, in that order."""
-    records = {row.delivery_id: row for row in DeliveryRecord.batch_get([*wanted], attributes_to_get=_READ)}
+    records = {row.delivery_id: row for row in read_records(wanted)}
     return [of_record(records[each]) for each in wanted if each in records]
 
 

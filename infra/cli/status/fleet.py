@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pynamodb.models import Model
 
-from bellhop import circuits, outcomes
+from bellhop import circuits, index_keys, outcomes
 from bellhop.attempts import EXHAUSTED, DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.due import SHARDS
@@ -24,7 +24,7 @@ from infra.cli.condition import FAILING, OFF, ON, PAUSED, Condition, condition, 
 from infra.cli.text import duration
 
 AT_ONCE = 10  # calls side by side: as many as a client keeps connections
-COUNTED_APPS = 100  # apps that are off or paused whose parked deliveries are counted, by a call each
+COUNTED_APPS = 100  # apps that are off or paused whose parked deliveries are counted, by a call for each key
 COUNTED = 10_000  # of each at most
 COUNTED_DUE = 1000  # of each shard of the index `due`, at most
 
@@ -146,7 +146,7 @@ class Fleet:
 
 
 def read(now: datetime) -> Fleet:
-    """Every app. Only apps that are off or paused cost a call of their own, for what is parked."""
+    """Every app. Only apps that are off or paused cost calls of their own: one for each key of what is parked."""
     names = [app.app_id for apps in _side_by_side(_of_kind, KINDS) for app in apps]
     slow = circuits.slow_list().names
     apps = {app.app_id: app for app in _read_all(App, names, _APP)}
@@ -193,7 +193,7 @@ def _parked(names: Sequence[str]) -> dict[str, int]:
 
 def _count_parked(app_id: str) -> int:
     before = DeliveryRecord.replayable_at < EXHAUSTED
-    return int(DeliveryRecord.replayable.count(app_id, before, limit=COUNTED))
+    return min(COUNTED, index_keys.count(DeliveryRecord.replayable, app_id, before, COUNTED))
 
 
 def _entries(apps: Iterable[App]) -> dict[tuple[str, str], AuditEntry]:

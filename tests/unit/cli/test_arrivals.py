@@ -57,6 +57,11 @@ def test_a_delivery_of_an_app_that_is_off_is_parked() -> None:
     assert watch(destination()) == {delivery().delivery_id: Arrival("parked")}
 
 
+def test_a_delivery_of_a_busy_app_is_parked_though_its_record_stands_under_a_further_key() -> None:
+    attempts.open_record(delivery(), NextState("exhausted"), NOW, key=f"{delivery().app_id}#3")
+    assert watch(destination()) == {delivery().delivery_id: Arrival("exhausted")}
+
+
 def test_what_an_earlier_publication_of_the_event_came_to_is_not_taken_for_this_ones() -> None:
     earlier = NOW - timedelta(hours=1)
     ended = Attempt(1, earlier, 3, "r", "http_410", 410)

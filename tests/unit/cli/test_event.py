@@ -187,3 +187,13 @@ def test_tail_joins_the_logs_without_metrics_and_routine(logs: Logs) -> None:
     assert len(succeed("tail", "--level", "warning").splitlines()) == 2
     assert json.loads(succeed("tail", "--function", "notify", "--json"))["message"] == "deliveries enqueued"
     assert "none of notify, deliver, health" in refused("tail", "--function", "sweep")
+
+
+def test_a_busy_apps_delivery_is_told_though_its_record_stands_under_a_further_key(logs: Logs) -> None:
+    now = datetime.now(UTC)
+    failed = Attempt(1, now, 31, "request", "http_503", 503)
+    attempts.open_record(delivery("pager"), NextState(RETRYING, now.timestamp() + 60, failed), now, key="pager#3")
+    for command in (("event", "acme", "e-1"), ("delivery", webhook("pager"))):
+        read = json.loads(succeed(*command, "--json"))
+        story = read["deliveries"][0] if command[0] == "event" else read
+        assert (story["app_id"], story["state"], story["attempts"][0]["result"]) == ("pager", RETRYING, "http_503")

@@ -67,6 +67,15 @@ def test_each_app_is_in_the_condition_that_it_stands_in() -> None:
     assert found["refusing"].brief() == "today 2 of 3 failed"
 
 
+def test_what_a_busy_app_has_parked_under_further_keys_is_counted_too() -> None:
+    app(app_id="paused").save()
+    pause("paused")
+    for number, key in enumerate(["paused", "paused#1", "paused#15"]):
+        parked = delivery(delivery_id=f"msg_{number}", app_id="paused")
+        attempts.open_record(parked, NextState(PARKED), NOW, key=key)
+    assert fleet.read(NOW).parked == (3, True)
+
+
 def test_what_is_parked_is_counted_for_apps_that_are_off_or_paused() -> None:
     app().save()
     pause("pager")
