@@ -1,6 +1,7 @@
 """How an app stands: off since when and by whom, paused until which trial, failing, or on the slow list."""
 
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -97,6 +98,19 @@ def condition(app: App, circuit: Circuit, slow: frozenset[str], now: float) -> C
         closed_at=closed_at,
         start_rate=None if rate == math.inf else rate,
     )
+
+
+def conditions(apps: Iterable[App], circuit_rows: Iterable[Circuit], now: float) -> dict[str, Condition]:
+    """How apps stand, by their names, with those of their circuits that there are; reads the list of slow apps."""
+    rows, slow = {row.app_id: row for row in circuit_rows}, circuits.slow_list().names
+    return {app.app_id: condition(app, rows.get(app.app_id) or Circuit(app.app_id), slow, now) for app in apps}
+
+
+def read_conditions(app_ids: Collection[str], now: datetime) -> tuple[dict[str, App], dict[str, Condition]]:
+    """Those of these apps that are registered, and how each stands, all read together."""
+    apps = {app.app_id: app for app in App.batch_get(sorted(app_ids))} if app_ids else {}
+    rows = Circuit.batch_get([*apps]) if apps else ()
+    return apps, conditions(apps.values(), rows, now.timestamp()) if apps else {}
 
 
 def off_text(entry: AuditEntry | None, now: float) -> str:

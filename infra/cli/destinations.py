@@ -4,10 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bellhop import circuits, deliveries
+from bellhop import deliveries
+from bellhop.clock import utc_now
 from bellhop.events import IssueEvent
-from bellhop.registry import DISABLED, App, Installation, Organization
+from bellhop.registry import App, Installation, Organization
 from bellhop.subscription import refusal
+from infra.cli.condition import OFF, PAUSED, read_conditions
 
 ORGANIZATIONS = 20  # that are looked up: each is a query
 INSTALLATIONS = 1000  # of an organisation that are looked at
@@ -55,10 +57,9 @@ def look(events: Sequence[IssueEvent]) -> Outlook:
             _decide(position, event, hooks[event.organization_id], apps, outlook)
         elif event.organization_id not in outlook.unknown:
             outlook.skips[position]["missing_organization"] += 1
-    wanted = [apps[app_id] for app_id in outlook.apps]
-    outlook.off = {app.app_id for app in wanted if app.state == DISABLED}
-    on = [app for app in wanted if app.state != DISABLED]
-    outlook.paused = {app.app_id for app in on if circuits.is_paused(app.app_id, int(app.generation))}
+    _, standing = read_conditions(outlook.apps, utc_now())
+    outlook.off = {name for name, each in standing.items() if each.name == OFF}
+    outlook.paused = {name for name, each in standing.items() if each.name == PAUSED}
     return outlook
 
 

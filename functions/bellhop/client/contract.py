@@ -6,7 +6,7 @@ The contract is the published JSON Schema, of which this understands the keyword
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -84,9 +84,9 @@ def encode(event: Mapping[str, Any] | str) -> str:
         raise MalformedEventError(BODY, f"cannot be written as JSON: {cut(printable(error), SHOWN)}") from None
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest of the known words, or nothing."""
-    close = get_close_matches(word, known, n=1)
+    close = get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

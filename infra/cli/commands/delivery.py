@@ -12,8 +12,8 @@ from bellhop.attempts import KEPT
 from bellhop.registry import App
 from bellhop.secrets import SigningSecret, headers_of
 from bellhop.text import printable
-from infra.cli import conditions, delivered, log_lines, stack, story, terminal
-from infra.cli.condition import Condition
+from infra.cli import delivered, log_lines, stack, story, terminal
+from infra.cli.condition import Condition, read_conditions
 from infra.cli.errors import CommandError, denied_action
 from infra.cli.log_lines import Log
 from infra.cli.stack import Stack
@@ -55,7 +55,7 @@ def read(found: Stack, delivery_id: str, app_id: str | None, since: datetime, no
         CommandError: neither has it.
     """
     told = story.read([delivery_id]).get(delivery_id) or _delivered(found, delivery_id, app_id, since, now)
-    apps, standing = conditions.read([told.app_id], now)
+    apps, standing = read_conditions([told.app_id], now)
     app = apps.get(told.app_id)
     return DeliveryView(told, app, standing.get(told.app_id), _own_headers(app), now)
 

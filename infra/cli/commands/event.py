@@ -12,8 +12,8 @@ from bellhop import deliveries
 from bellhop.attempts import KEPT
 from bellhop.registry import App, Installation, Organization, find
 from bellhop.subscription import refusal
-from infra.cli import conditions, delivered, log_lines, stack, story, terminal
-from infra.cli.condition import Condition
+from infra.cli import delivered, log_lines, stack, story, terminal
+from infra.cli.condition import Condition, read_conditions
 from infra.cli.doctor.looking import QUEUE, Deployed
 from infra.cli.errors import CommandError, denied_action
 from infra.cli.log_lines import Log, LogLine
@@ -116,7 +116,7 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
     at_once = delivered.find(wanted, begin, end)
     for key, row in at_once.rows.items():
         stories[key] = story.of_success(row, organization_id, ids[key])
-    apps, conditions_now = conditions.read({each.app_id for each in installed.values()}, now)
+    apps, conditions_now = read_conditions({each.app_id for each in installed.values()}, now)
     name = log.name or next((each.event for each in stories.values()), "")
     rest = [each for key, each in ((k, installed[n]) for k, n in ids.items()) if key not in stories]
     skipped = list(_skipped(rest, name, log, apps))

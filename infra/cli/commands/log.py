@@ -16,9 +16,9 @@ from bellhop.attempts import KEPT
 from bellhop.registry import App
 from bellhop.text import printable
 from health import transitions
-from infra.cli import attempt_log, conditions, stack, terminal
+from infra.cli import attempt_log, stack, terminal
 from infra.cli.attempt_log import Entry, Log, Wanted
-from infra.cli.condition import Condition, off_text
+from infra.cli.condition import Condition, off_text, read_conditions
 from infra.cli.delivered import AHEAD
 from infra.cli.terminal import cell, line, state, table
 from infra.cli.text import duration, utc
@@ -107,7 +107,7 @@ def print_log(log: Log, asked: Asked, console: Console) -> None:
 
 
 def _condition(app: App, now: datetime) -> Condition | None:
-    return conditions.read([app.app_id], now)[1].get(app.app_id)
+    return read_conditions([app.app_id], now)[1].get(app.app_id)
 
 
 def _print_condition(app: App, condition: Condition | None, console: Console) -> None:

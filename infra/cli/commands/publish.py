@@ -16,14 +16,13 @@ from bellhop.text import printable
 from infra.cli import arrivals, destinations, errors, events_file, files, stack, terminal
 from infra.cli.arrivals import Arrival
 from infra.cli.destinations import Outlook
-from infra.cli.errors import CommandError
+from infra.cli.errors import INTERRUPTED, CommandError
 from infra.cli.events_file import FileEvent
 from infra.cli.terminal import line, table
 from infra.cli.text import duration
 
 LONGEST_WAIT = timedelta(hours=1)
 ROWS = 20  # events that are listed; of more, their number
-INTERRUPTED = 130  # the exit status, as of a shell
 UNSEEN = "not seen yet"
 
 _PROGRESS_SECONDS = 1.0

@@ -14,7 +14,7 @@ from bellhop import pings
 from bellhop.attempts import KEPT
 from bellhop.clock import utc_now
 from infra.cli import stack, terminal
-from infra.cli.errors import CommandError
+from infra.cli.errors import INTERRUPTED, CommandError
 from infra.cli.resending import selection
 from infra.cli.resending.selection import Candidate, Choice
 from infra.cli.resending.sending import RESENT, SKIPPED, Resend, Result
@@ -23,7 +23,6 @@ from infra.cli.text import duration
 from infra.cli.views import load_app
 
 PROGRESS_SECONDS = 5.0  # between two lines about a resend that goes on
-INTERRUPTED = 130  # the exit status of what Ctrl-C ended
 
 
 @dataclass(frozen=True, slots=True)

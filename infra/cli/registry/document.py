@@ -6,7 +6,6 @@ Every scalar is the text that was written, so `007` and `no` stay what they are.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Self
 
 from ruamel.yaml import YAML
@@ -107,12 +106,6 @@ def path_text(path: Path) -> str:
     if path[_HEADERS : _HEADERS + 1] == ("headers",) and not _HEADER_NAME.fullmatch(str(path[-1])):
         path = path[: _HEADERS + 1]
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the nearest of the known words, or nothing."""
-    close = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _value(node: Node, path: Path, line: int, document: Document) -> Any:

@@ -6,7 +6,8 @@ Pure.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infra.cli.registry.document import Problem, did_you_mean
+from bellhop.client.contract import did_you_mean
+from infra.cli.registry.document import Problem
 from infra.cli.registry.model import Entry, RegistryFile
 
 

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from infra.cli.registry.document import Document, Path, did_you_mean
+from bellhop.client.contract import did_you_mean
+from infra.cli.registry.document import Document, Path
 from infra.cli.registry.events import events_of
 
 SCHEMA_PATH = FilePath(__file__).with_name("registry.schema.json")

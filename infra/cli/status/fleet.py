@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pynamodb.models import Model
 
-from bellhop import circuits, index_keys, outcomes
+from bellhop import index_keys, outcomes
 from bellhop.attempts import EXHAUSTED, DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.due import SHARDS
@@ -20,7 +20,7 @@ from bellhop.tables import MOST_AT_ONCE
 from deliver.circuit.strikes import STRIKES_TO_PAUSE
 from health import transitions
 from infra.cli.commands.mail import needs_resending
-from infra.cli.condition import FAILING, OFF, ON, PAUSED, Condition, condition, off_text
+from infra.cli.condition import FAILING, OFF, ON, PAUSED, Condition, conditions, off_text
 from infra.cli.text import duration
 
 AT_ONCE = 10  # calls side by side: as many as a client keeps connections
@@ -148,12 +148,8 @@ class Fleet:
 def read(now: datetime) -> Fleet:
     """Every app. Only apps that are off or paused cost calls of their own: one for each key of what is parked."""
     names = [app.app_id for apps in _side_by_side(_of_kind, KINDS) for app in apps]
-    slow = circuits.slow_list().names
     apps = {app.app_id: app for app in _read_all(App, names, _APP)}
-    rows = {row.app_id: row for row in _read_all(Circuit, list(apps))}
-    states = {
-        name: condition(app, rows.get(name) or Circuit(name), slow, now.timestamp()) for name, app in apps.items()
-    }
+    states = conditions(apps.values(), _read_all(Circuit, list(apps)), now.timestamp())
     entries = _entries(apps.values())
     today = {(row.app_id, row.organization_id): row for row in _read_all(OutcomeDay, _today(apps.values(), now))}
     parked = _parked([name for name, state in states.items() if state.name in {OFF, PAUSED}])
