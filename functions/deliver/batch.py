@@ -93,6 +93,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
         _count(deps.buffer.due(batch.deltas), deps)
         trial.take_in(batch.signs, deps)
         deps.slow.take_in(batch.slowest)
+        deps.network.take_back(deps.slow.outage_until, deps.time())
         deps.parking.count()
     _log_successes(batch, deps)
     batch.returned += newer.wait(intake.unknown, deps.scheduler.wait, deps.telemetry)
@@ -154,7 +155,7 @@ def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[
         for message_id, pending, result in finished
         if isinstance(result, PostResult)
     }
-    fault = deps.network.judge(list(attempted.values()), deps.time(), deps.slow.outage_until)
+    fault = deps.network.judge(list(attempted.values()), deps.time())
     if fault is None:
         return finished
     excused = {message_id for message_id, each in attempted.items() if each.unreached}

@@ -1,9 +1,11 @@
 """What deliver's code is handed, and the attempt that it makes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+
+from pynamodb.models import Model
 
 from bellhop.attempts import DeliveryRecord
 from bellhop.aws import TRY_SECONDS
@@ -69,8 +71,8 @@ class Secrets(Protocol):
 class Prefetcher(Protocol):
     """What reads ahead of the registry, the secrets and the circuits."""
 
-    def read(self, app_ids: Iterable[str]) -> None:
-        """Have at hand what is needed of these apps."""
+    def read(self, app_ids: Iterable[str], left_out: Collection[type[Model]] = ()) -> None:
+        """Have at hand what is needed of these apps, but for the models that are `left_out`."""
 
 
 class Scheduler(Protocol):

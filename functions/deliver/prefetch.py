@@ -1,6 +1,6 @@
 """What a batch needs to know of its apps, read in one call before its attempts begin."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,12 +34,13 @@ class Prefetch:
     connection: Connection
     telemetry: Telemetry
 
-    def read(self, app_ids: Iterable[str]) -> None:
-        """Read what the caches lack of these apps.
+    def read(self, app_ids: Iterable[str], left_out: Collection[type[Model]] = ()) -> None:
+        """Read what the caches lack of these apps, but for the models that are `left_out`.
 
         Policy: what is not read here is read again for each app alone, where a failure is that app's alone.
         """
-        keys = [ItemKey(model, app_id) for app_id in sorted(set(app_ids)) for model in self.caches]
+        models = [model for model in self.caches if model not in left_out]
+        keys = [ItemKey(model, app_id) for app_id in sorted(set(app_ids)) for model in models]
         lacking = [key for key in keys if self.caches[key.model].lacks(key)]
         if len(lacking) < 2:  # noqa: PLR2004 - a single one costs no less here
             return

@@ -2,13 +2,14 @@
 
 import itertools
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sqs.models import sqs_backends
+from pynamodb.models import Model
 
 from bellhop import attempts
 from bellhop.attempts import DeliveryRecord
@@ -108,7 +109,7 @@ class Secrets:
 class NoPrefetch:
     """Reads nothing ahead."""
 
-    def read(self, app_ids: Iterable[str]) -> None:
+    def read(self, app_ids: Iterable[str], left_out: Collection[type[Model]] = ()) -> None:
         pass
 
 

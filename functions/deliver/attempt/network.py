@@ -146,21 +146,17 @@ class Network:
         self._outages = outages
         self._responded: dict[tuple[str, str], float] = {}  # the one that responded longest ago comes first
         self._failed: dict[tuple[str, str], float] = {}  # since anybody was reached
+        self._reached = False  # anybody, by the last batch
+        self._taken_back = 0.0  # the outage that was declared until then
 
-    def judge(
-        self, attempted: Sequence[Attempted], now: float, declared_until: float = 0.0
-    ) -> NetworkDownError | None:
-        """The fault of ours by which a batch reached nobody, if there is one.
-
-        `declared_until`: until when, as far as this process knows, an outage was declared. Times are Unix seconds.
-        """
+    def judge(self, attempted: Sequence[Attempted], now: float) -> NetworkDownError | None:
+        """The fault of ours by which a batch reached nobody, if there is one; `now` in Unix seconds."""
         for each in attempted:
             if isinstance(each.outcome, Response):
                 self._note(each.place, now)
-        if any(each.reached for each in attempted):
+        self._reached = any(each.reached for each in attempted)
+        if self._reached:
             self._failed.clear()
-            if now < declared_until:
-                self._outages.end(declared_until)
             return None
         unreached = [each for each in attempted if each.unreached]
         self._failed = _since(self._failed | {each.place: now for each in unreached}, now, FAILED_SECONDS)
@@ -172,6 +168,16 @@ class Network:
         if unreached and self._outages.under_way(now):
             return NetworkDownError("nobody responds, and another process just found that our network failed")
         return None
+
+    def take_back(self, declared_until: float, now: float) -> None:
+        """Take back an outage that was declared until then, if the last batch reached anybody; once.
+
+        Policy: this comes after the batch is written. A table that does not respond must not keep what was posted
+        from being written.
+        """
+        if self._reached and now < declared_until != self._taken_back:
+            self._taken_back = declared_until
+            self._outages.end(declared_until)
 
     def _note(self, place: tuple[str, str], now: float) -> None:
         self._responded.pop(place, None)

@@ -46,13 +46,13 @@ class SlowApps:
     def __contains__(self, app_id: str) -> bool:
         return app_id in self._listed
 
-    def look(self) -> None:
-        """Read the list, unless that was done just now.
+    def look(self) -> bool:
+        """Read the list, unless that was done just now; False where it could not be read.
 
-        Policy: where it cannot be read, what was known of it holds.
+        Policy: what was known of it holds then.
         """
         if 0 <= self.clock() - self._looked_at < LOOK_SECONDS:
-            return
+            return True
         self._looked_at = self.clock()
         try:
             row = circuits.slow_list()
@@ -60,6 +60,8 @@ class SlowApps:
             self._note(row.names)
         except Exception:  # noqa: BLE001 - see the policy
             self.telemetry.error("list of slow apps not read: what was known of it before holds")
+            return False
+        return True
 
     def list_running(self, app_ids: AbstractSet[str]) -> None:
         """List apps whose attempts still run and are slow by now.

@@ -154,3 +154,15 @@ def test_an_app_whose_time_ends_within_a_batch_is_not_signed_with_what_was_read_
     caches.prefetch.read(["pager"])
     clock.move(0.2)
     assert known(caches, "pager") == ["Pager", Keys(NEW), None]
+
+
+def test_what_is_left_out_is_not_asked_for(caches: Caches, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, read = list[set[type[Model]]](), tables.read_at_once
+
+    def noting(keys: Any, connection: Any) -> Any:
+        asked.append({key.model for key in keys})
+        return read(keys, connection)
+
+    monkeypatch.setattr(prefetch, "read_at_once", noting)
+    caches.prefetch.read(["pager", "chat"], [Circuit])
+    assert asked == [{App, SigningSecret}]

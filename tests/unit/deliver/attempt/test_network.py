@@ -20,7 +20,7 @@ from deliver.attempt.network import (
 )
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response, SendFailure
-from tests.support.endpoint import TIMEOUT, Endpoint, counters, recorded, response, run
+from tests.support.endpoint import TIMEOUT, Endpoint, counters, record, recorded, response, run
 from tests.support.fakes import Recorder, app, delivery, queue_message
 
 NOW = 1_800_000_000.0
@@ -190,8 +190,21 @@ def test_one_tenant_with_five_sites_had_everybodys_failures_excused_for_ever() -
     fast.judge(attempts(20, OK), NOW)
     assert isinstance(fast.judge(attempts(SITES), NOW), NetworkDownError)
     assert isinstance(slow.judge(attempts(1), NOW), NetworkDownError)
-    busy.judge(attempts(1, OK), NOW + 1, declared_until=NOW + OUTAGE_SECONDS)
+    busy.judge(attempts(1, OK), NOW + 1)
+    busy.take_back(NOW + OUTAGE_SECONDS, NOW + 1)
     assert slow.judge(attempts(1), NOW + 2) is None
+
+
+def test_an_outage_is_taken_back_once_by_a_process_and_after_its_batch_is_written(
+    many: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[str] = []
+    monkeypatch.setattr(circuits, "end_outage", lambda _: states.append(record("msg_0").state))
+    circuits.declare_outage(many.time() + OUTAGE_SECONDS)
+    run(many, Endpoint(response(500)), *messages(1))
+    assert states == ["retrying"]
+    run(many, Endpoint(response(200)), *messages(2)[1:])
+    assert states == ["retrying"]
 
 
 def test_an_outage_that_was_declared_again_meanwhile_is_not_taken_back(aws: None) -> None:

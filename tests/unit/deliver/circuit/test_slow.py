@@ -2,20 +2,22 @@
 
 import dataclasses
 import threading
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import boto3
 import pytest
 from botocore.client import BaseClient
 from pynamodb.exceptions import GetError, UpdateError
+from pynamodb.models import Model
 
 from bellhop import attempts, circuits
-from bellhop.circuits import SLOW_KEY, SlowList
+from bellhop.circuits import SLOW_KEY, Circuit, SlowList
 from bellhop.registry import App
 from deliver.circuit.slow import STAY_SECONDS, SlowApps
 from deliver.dependencies import DeliverDependencies
 from deliver.http import hub
-from tests.support.endpoint import TIMEOUT, Clock, Endpoint, Scheduled, record, recorded, response, run
+from tests.support.endpoint import TIMEOUT, Clock, Endpoint, NoPrefetch, Scheduled, record, recorded, response, run
 from tests.support.fakes import NOW, SLOW_LANE, app, delivery, queue_message
 
 WELL = Endpoint(response(200))
@@ -141,6 +143,26 @@ def test_the_list_is_read_every_two_seconds_and_not_for_each_batch(
         run(deps, WELL, *batch(1))
         clock.move(0.5)
     assert len(reads) == 3
+
+
+def test_a_silent_table_of_circuits_kept_every_app_from_being_read_ahead(
+    deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[Collection[type[Model]]] = []
+
+    class Noting(NoPrefetch):
+        def read(self, app_ids: Iterable[str], left_out: Collection[type[Model]] = ()) -> None:
+            noted.append(left_out)
+
+    def silent() -> None:
+        raise GetError("the table does not respond")
+
+    noting = dataclasses.replace(deps, prefetch=Noting())
+    run(noting, WELL, *batch(1))
+    fresh = dataclasses.replace(noting, slow=SlowApps(10.0, deps.time, deps.telemetry))
+    monkeypatch.setattr(circuits, "slow_list", silent)
+    run(fresh, WELL, *batch(1, "late"))
+    assert [list(models) for models in noted] == [[], [Circuit]]
 
 
 def test_a_list_that_cannot_be_read_or_written_costs_no_delivery(
