@@ -231,6 +231,15 @@ def replays_stopped(circuit: Circuit) -> float:
     return float(circuit.replay_stopped or 0.0)
 
 
+def start_after_stop(circuit: Circuit, now: float) -> float | None:
+    """When a replay that begins now is taken to begin, if a person stopped replays by a clock that is ahead.
+
+    None where it is simply now. A stop ends what began before it, and must not end what comes after it.
+    """
+    stopped = replays_stopped(circuit)
+    return stopped + 0.001 if stopped >= now else None
+
+
 def advance(row: Circuit | Share, before: float | None, after: float) -> bool:
     """Move the theoretical arrival time from `before` to `after`; False when another worker moved it meanwhile."""
     kind = type(row)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from bellhop import circuits
 from bellhop.attempts import PARKED
 from bellhop.queues import OutgoingMessage, Queue
 
@@ -15,7 +16,7 @@ class Replay:
     Those in one of `states` are sent, `rate` of them per second. `after` is the cursor, None at the beginning of
     the first pass; this pass began at `began` and has sent `found` so far. The replay ends with an empty pass that
     began at or after `settles_at`, when nobody parks deliveries any more. Times are Unix seconds. `sent`, over all
-    `passes`, is for the log. `started_at`: when the first pass began, None in that one.
+    `passes`, is for the log. `started_at`: when the first pass began, None in that one, unless a stop is ahead.
     """
 
     app_id: str
@@ -60,5 +61,7 @@ class Releases:
     def start(self, app_id: str, generation: int) -> None:
         """Have what is parked of an app sent, oldest first. To start it twice sends nothing twice."""
         now = self.now()
-        replay = Replay(app_id, generation, (PARKED,), self.per_second, now + self.settle_seconds, now)
+        started_at = circuits.start_after_stop(circuits.load(app_id), now)
+        settles_at = now + self.settle_seconds
+        replay = Replay(app_id, generation, (PARKED,), self.per_second, settles_at, now, started_at=started_at)
         self.queue.send(OutgoingMessage(encode(replay)))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from bellhop import queues
+from bellhop import circuits, queues
 from bellhop.budget import OutOfBudgetError
 from bellhop.bus import BusError
 from bellhop.newer import UnknownKindError
@@ -153,7 +153,9 @@ def _start_replay(entry: AuditEntry, deps: HealthDependencies) -> None:
         now = deps.now().timestamp()
         rate = float(wanted.get("rate") or deps.replay_per_second)
         states = tuple(wanted["states"])
-        replay = Replay(entry.app_id, _generation(entry) + 1, states, rate, now + deps.settle_seconds, now)
+        generation, settles_at = _generation(entry) + 1, now + deps.settle_seconds
+        started_at = circuits.start_after_stop(circuits.load(entry.app_id), now)
+        replay = Replay(entry.app_id, generation, states, rate, settles_at, now, started_at=started_at)
         deps.send_later(replay, 0)
 
 

@@ -118,7 +118,8 @@ def _release_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None
     if rate is None or not _chain_is_lost(app, circuit, deps):
         return
     now = deps.now().timestamp()
-    replay = Replay(app.app_id, int(app.generation), (PARKED,), rate, now + deps.settle_seconds, now)
+    started_at, settles_at = circuits.start_after_stop(circuit, now), now + deps.settle_seconds
+    replay = Replay(app.app_id, int(app.generation), (PARKED,), rate, settles_at, now, started_at=started_at)
     deps.send_later(replay, 0)
     circuits.note_chain(app.app_id, now + deps.overdue_seconds)
     _found(
@@ -143,15 +144,18 @@ def _is_left(row: DeliveryRecord, deps: HealthDependencies) -> bool:
 def _release_rate(app: App, circuit: Circuit, deps: HealthDependencies) -> float | None:
     """Deliveries a second of the release that should be over by now; None where there is none, or no such.
 
-    A person may have switched the app on without one, or stopped it. The end of a pause releases everything.
+    A person may have switched the app on without one, or stopped it, and begun another since. The end of a pause
+    releases everything.
     """
+    begun = float(circuit.replay_began or 0.0)
     stopped = circuits.replays_stopped(circuit)
     ended = circuit.closed_at if circuit.generation == app.generation else None
     if ended is not None:
-        return deps.replay_per_second if stopped < float(ended) and _long_ago(float(ended), deps) else None
+        missed = stopped < max(begun, float(ended)) and _long_ago(float(ended), deps)
+        return deps.replay_per_second if missed else None
     entry = transitions.last_transition(app)
     wanted = entry.evidence.get("replay") if entry and _long_ago(_unix(entry.at), deps) else None
-    if not entry or not wanted or PARKED not in wanted["states"] or stopped >= _unix(entry.at):
+    if not entry or not wanted or PARKED not in wanted["states"] or stopped >= max(begun, _unix(entry.at)):
         return None
     return float(wanted.get("rate") or deps.replay_per_second)
 

@@ -93,8 +93,8 @@ def start(app: App, rate: float, queue: TransitionsQueue, now: datetime, *, exha
     replayable = count_replayable(app.app_id)
     if not replayable.total(states) and replayable.complete:
         return ReplayStart(app.app_id, states, replayable, None)
-    # After the last stop, also where that was made by a clock that is ahead.
-    moment = max(now.timestamp(), circuits.replays_stopped(circuits.load(app.app_id)) + 0.001)
+    seconds = now.timestamp()
+    moment = circuits.start_after_stop(circuits.load(app.app_id), seconds) or seconds
     queue.send(Replay(app.app_id, int(app.generation), states, rate, settles_at=moment, began=moment))
     return ReplayStart(app.app_id, states, replayable, effective_rate(app, rate))
 

@@ -294,6 +294,30 @@ def test_a_well_app_is_three_reads_and_one_that_was_off_or_paused_lately_one_mor
     assert reads() == capacity.READS_OF_AN_APP + len(all_keys("pager"))
 
 
+def test_a_replay_that_was_begun_after_a_stop_and_is_lost_is_begun_anew(world: World) -> None:
+    released()
+    park()
+    ended = float(circuits.load("pager").closed_at or 0)
+    circuits.stop_replays("pager", ended + 60)
+    circuits.note_replay("pager", ended + 180, ended + 120, 100, 10.0)
+    world.hours(24)
+    assert world.sent(Replay)
+
+
+def test_a_stop_by_a_clock_that_is_ahead_does_not_end_the_release_that_the_sweep_begins(world: World) -> None:
+    released()
+    park()
+    world.hours(3)
+    ahead = world.clock().timestamp() + 240
+    circuits.stop_replays("pager", ahead)
+    circuits.note_replay("pager", LONG_AGO + 1, ahead + 1, 100, 10.0)
+    world.later.clear()
+    world.hours(8)
+    began = [replay.started for replay in world.sent(Replay)]
+    assert began
+    assert min(began) > ahead
+
+
 def test_after_a_switching_on_a_stop_holds_too(world: World) -> None:
     app(generation=3).save()
     entry = switched_on(replay={"states": ["parked"], "rate": 2.5})
