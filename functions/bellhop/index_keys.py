@@ -52,7 +52,8 @@ class Entry(Model):
     """What stands in by_app, under a further key, for a record that does not. In the same table as the records.
 
     A record's own key there is its `app_id`, and whoever reads a record goes by that, 0.1.0 too. So it cannot name
-    a further key. A record with an entry has no `created_at`, and is not in by_app itself.
+    a further key. A record with such an entry has no `created_at`, and is not in by_app itself. One that is resent
+    gets a further entry, under the first key, at the time of the resend.
     """
 
     class Meta:
@@ -97,14 +98,24 @@ def all_keys(app_id: str) -> list[str]:
 
 def enter(key: str, delivery_id: str, created_at: str, expires_at: int) -> None:
     """Write the entry of a record that is about to be opened."""
-    Entry(f"{_ENTRY}{delivery_id}", key=key, created_at=created_at, expires_at=expires_at).save()
+    _write_entry(delivery_id, key, created_at, expires_at)
+
+
+def enter_again(app_id: str, delivery_id: str, at: str, expires_at: int) -> None:
+    """Write a further entry of a record that goes on after a while, so that the log of that time leads to it."""
+    _write_entry(f"{delivery_id}{_SEPARATOR}{expires_at}", app_id, at, expires_at)
+
+
+def _write_entry(name: str, key: str, created_at: str, expires_at: int) -> None:
+    entry = Entry(f"{_ENTRY}{name}")
+    entry.update(actions=[Entry.key.set(key), Entry.created_at.set(created_at), Entry.expires_at.set(expires_at)])
 
 
 def delivery_ids(rows: Iterator[Any]) -> Iterator[str]:
     """The deliveries that rows of by_app are about, records and entries; each once."""
     seen = set[str]()
     for row in rows:
-        delivery_id = row.delivery_id.removeprefix(_ENTRY)
+        delivery_id = row.delivery_id.removeprefix(_ENTRY).partition(_SEPARATOR)[0]
         if delivery_id not in seen:
             seen.add(delivery_id)
             yield delivery_id

@@ -8,7 +8,7 @@ import zlib
 from datetime import datetime
 from typing import Any
 
-from bellhop import attempts
+from bellhop import attempts, index_keys
 from bellhop.attempts import LEASE, RETRYING, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.tables import change
@@ -24,6 +24,9 @@ def make_due(record: DeliveryRecord, now: datetime) -> bool:
     ours = (row.state == RETRYING) & (row.resent_at == now.timestamp())
     unchanged = (row.attempts_made == record.attempts_made) & ((row.state == record.state) | ours)
     possible = unchanged & (row.expires_at > int(now.timestamp())) & LEASE.free(now.timestamp())
+    # First, as for a record that is opened. One that leads to nothing new is passed over.
+    at, expires_at = attempts.moment(now, record.delivery_id), attempts.expiry(now)
+    index_keys.enter_again(record.app_id, record.delivery_id, at, expires_at)
     return change(DeliveryRecord(record.delivery_id), _due(record.app_id, record.delivery_id, now), possible)
 
 

@@ -15,6 +15,7 @@ from pynamodb.models import Model
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, SlowList
+from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
 from bellhop.registry import App, AuditEntry, Installation, Organization
@@ -35,6 +36,7 @@ TABLES: dict[type[Model], str] = {
     SigningSecret: "SecretsTable",
     OutcomeDay: "OutcomesTable",
     DeliveryRecord: "AttemptsTable",
+    Entry: "AttemptsTable",
     Delivered: "DeliveredTable",
     MinutePack: "SuccessesTable",
     Circuit: "CircuitsTable",

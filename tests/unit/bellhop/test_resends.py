@@ -6,6 +6,7 @@ import pytest
 
 from bellhop import attempts, circuits, resends
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, DeliveryRecord, NextState
+from bellhop.index_keys import Entry
 from bellhop.registry import App
 from deliver.dependencies import DeliverDependencies
 from tests.support.endpoint import Clock, Endpoint, packed, record, response, retries, run
@@ -121,3 +122,15 @@ def test_an_event_that_is_published_again_is_no_resend(deps: DeliverDependencies
     later = NOW + timedelta(hours=1)
     assert attempts.reopen(delivery(), record(), NextState(RETRYING, later.timestamp()), later)
     assert record().resent_at is None
+
+
+def test_an_old_delivery_that_is_resent_is_in_the_log_of_that_time_as_long_as_its_record(
+    deps: DeliverDependencies,
+) -> None:
+    record_as(EXHAUSTED)
+    later = NOW + timedelta(days=6)
+    assert resends.make_due(record(), later)
+    assert attempts.newest("pager", later - timedelta(hours=1), later + timedelta(hours=1), 9) == [ID]
+    assert attempts.newest("pager", NOW - timedelta(hours=1), later + timedelta(hours=1), 9) == [ID]
+    [entry] = [row for row in Entry.scan() if row.entry_id.startswith("entry#")]
+    assert entry.expires_at == record().expires_at
