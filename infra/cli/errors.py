@@ -1,6 +1,9 @@
 """What operators read when something cannot be done: a line that ends with what to do about it."""
 
 import re
+import shutil
+import sys
+import textwrap
 from typing import NoReturn
 
 import typer
@@ -61,8 +64,15 @@ def fail(error: Exception) -> NoReturn:
     for line in lines:
         if line is None:
             raise error
-        typer.echo(f"error: {printable(line)}", err=True)
+        say(f"error: {printable(line)}")
     raise typer.Exit(1) from None
+
+
+def say(text: str) -> None:
+    """Tell the operator beside what the command prints; on a terminal no word is broken."""
+    columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    wrapped = textwrap.fill(text, columns, break_long_words=False, break_on_hyphens=False) if columns else text
+    typer.echo(wrapped, err=True)
 
 
 def explain(error: Exception) -> str | None:

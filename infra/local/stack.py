@@ -130,7 +130,8 @@ def _deploy(template: Path, aws: EmbeddedAws, parameters: Mapping[str, str | int
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     run(
         [*command, "--no-confirm-changeset", *capabilities, "--parameter-overrides", *overrides],
-        _without_aws(os.environ) | aws.env | {"SAM_CLI_TELEMETRY": "0"},
+        # SAM leaves an empty folder for each function in the temporary directory.
+        _without_aws(os.environ) | aws.env | {"SAM_CLI_TELEMETRY": "0", "TMPDIR": str(aws.log.parent)},
         aws.log.with_name("deploy.log"),
         template.parent,
     )

@@ -59,7 +59,7 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, as_json: boo
     published = [each.event for each in events]
     outlook = destinations.look(published)
     for warning in destinations.warnings(published, outlook):
-        typer.echo(f"warning: {printable(warning)}", err=True)
+        errors.say(f"warning: {printable(warning)}")
     since = utc_now()
     publisher = Publisher(found.outputs[stack.EVENTS_QUEUE], stack.client("sqs"))
     send(events, publisher, f"bellhop publish {file}", skip)

@@ -58,7 +58,8 @@ def read_asked(functions: Sequence[str], text: str, level: str) -> Asked:
 def run(stack_name: str, asked: Asked, *, since: str, follow: bool, as_json: bool) -> None:
     """Print the lines since then; with `follow` also those that come, until Ctrl-C."""
     begin = terminal.read_moment("--since", since, datetime.now(UTC), LONGEST)
-    log = Log(stack.client("logs"), stack.find(stack_name).outputs)
+    found_stack = stack.find(stack_name)  # first: it decides where the clients go
+    log = Log(stack.client("logs"), found_stack.outputs)
     console, seen = terminal.console(), set[str]()
     try:
         while True:

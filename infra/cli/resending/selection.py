@@ -105,9 +105,10 @@ def successes_by_id(app_id: str, wanted: Collection[str], since: datetime, until
     for page in successes.pages(app_id, since, until + LONGEST):
         if not missing:
             break
-        fresh = [each for each in _of_page(page, app_id, since, until) if each.delivery_id in missing]
-        found += fresh
-        missing -= {each.delivery_id for each in fresh}
+        for each in _of_page(page, app_id, since, until):
+            if each.delivery_id in missing:  # once: an event that was published twice may have succeeded twice
+                found.append(each)
+                missing.discard(each.delivery_id)
     return found
 
 

@@ -1,8 +1,10 @@
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 from botocore.parsers import ResponseParserError
 from pynamodb.exceptions import GetError
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 
 from bellhop.newer import UnknownKindError
 from infra.cli import errors, stack
+from infra.cli.errors import CommandError
 from infra.cli.main import app
 
 
@@ -72,3 +75,15 @@ def test_a_wrong_environment_is_one_sentence_with_the_way_out(
 
 def test_a_bug_of_ours_is_not_explained_away() -> None:
     assert errors.explain(KeyError("x")) is None
+
+
+def test_on_a_terminal_an_error_is_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(written, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.setenv("COLUMNS", "40")
+    with pytest.raises(typer.Exit):
+        errors.fail(CommandError("its endpoint is paused until a trial finds that it responds well again"))
+    lines = written.getvalue().splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 40

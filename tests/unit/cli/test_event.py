@@ -11,6 +11,7 @@ from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, delivery_id
 from bellhop.successes import SuccessLog
 from infra.cli import stack
+from infra.cli.errors import CommandError
 from tests.support.endpoint import log_rows
 from tests.support.fakes import app, installation, organization
 from tests.unit.cli.cli_runner import CloudFormation, refused, succeed
@@ -197,3 +198,16 @@ def test_a_busy_apps_delivery_is_told_though_its_record_stands_under_a_further_k
         read = json.loads(succeed(*command, "--json"))
         story = read["deliveries"][0] if command[0] == "event" else read
         assert (story["app_id"], story["state"], story["attempts"][0]["result"]) == ("pager", RETRYING, "http_503")
+
+
+def test_tail_asked_aws_for_its_clients_before_it_knew_of_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def found(name: str) -> Any:
+        asked.append(f"stack {name}")
+        raise CommandError("no local stack is up")
+
+    monkeypatch.setattr(stack, "client", asked.append)
+    monkeypatch.setattr(stack, "find", found)
+    refused("tail", "--stack", "local")
+    assert asked == ["stack local"]

@@ -170,6 +170,13 @@ def test_a_dry_run_only_counts() -> None:
 # ---- Of an event
 
 
+def test_an_event_that_was_published_twice_was_resent_twice() -> None:
+    for ago in (HOUR, 2 * HOUR):
+        a_success("msg_twice", ago)
+    said = succeed("resend", "msg_twice", "--app", "pager", "--dry-run")
+    assert "1 delivery (1 delivered)" in said
+
+
 def test_the_deliveries_of_an_event_go_to_all_who_got_it_or_to_one() -> None:
     first, second = (deliveries.delivery_id("acme", "ev1", name) for name in ("in-pager", "in-bot"))
     Installation("acme", "in-bot", app_id="bot", events=["issue.created"]).save()
