@@ -54,9 +54,11 @@ def test_a_thousand_events_sent_while_an_app_is_off_arrive_after_enable_oldest_f
     eventually(lambda: set(order) <= set(endpoint.copies), "all of them arrive", DRAIN_SECONDS)
     arrived = [r.webhook_id for r in endpoint.received[before + attempted :] if r.webhook_id in set(order)]
     assert Counter(arrived) == dict.fromkeys(order, 1)
-    displaced = max(abs(arrived.index(webhook) - n) for n, webhook in enumerate(order))
-    note("places by which a delivery arrived out of order, at most", displaced)
-    assert displaced < 3 * PAGE  # two workers take a batch each, and a queue keeps the order only roughly
+    displaced = [abs(arrived.index(webhook) - n) for n, webhook in enumerate(order)]
+    note("places by which a delivery arrived out of order, at most", max(displaced))
+    # Two workers take a batch each, and a queue keeps the order only roughly. What reached a process that took the
+    # app for off was parked again, and the next pass sends it.
+    assert sum(places >= 3 * PAGE for places in displaced) <= PAGE
     eventually(lambda: not replayable_deliveries(hook), "nothing is replayable any more")
     assert mails_by_owner(tenant, hook, "Action required") == dict.fromkeys(tenant.owners, 1)
 
