@@ -236,16 +236,27 @@ def reopen(
 
 
 def claim(
-    delivery_id: str, number: int, lease: str, now: datetime, seconds: float, *, replay: bool = False
+    delivery_id: str,
+    number: int,
+    lease: str,
+    now: datetime,
+    seconds: float,
+    *,
+    replay: bool = False,
+    deferral: int | None = None,
 ) -> DeliveryRecord | None:
     """Take attempt `number` for this worker for `seconds`; None when it is not to be had.
+
+    With a `deferral`, it is not to be had if it was deferred more often.
 
     An expired lease means that its worker died: the attempt may be made a second time, and the webhook may arrive
     twice. A `replay` also takes what is replayable. That stays listed until its attempt has ended, so whatever
     becomes of the message and the worker, another replay finds it.
     """
-    record = DeliveryRecord(delivery_id)
+    row, record = DeliveryRecord, DeliveryRecord(delivery_id)
     due = _due(number, now, replay=replay) & LEASE.free(now.timestamp(), lease)
+    if deferral is not None:
+        due &= row.deferrals.does_not_exist() | (row.deferrals <= deferral)
     return record if change(record, LEASE.take(now.timestamp() + seconds, lease), due) else None
 
 
