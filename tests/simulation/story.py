@@ -128,6 +128,7 @@ def settle(world: World) -> None:
     fleet.faults.rate, fleet.faults.down = 0.0, None
     fleet.versions.mixed = fleet.versions.behind = False
     fleet.endpoints.clear()
+    fleet.sweep_seconds *= 2  # little is left to be found, and half of a story's calls are a sweep's
     for _ in range(4):
         fleet.run(fleet.clock() + timedelta(hours=6))  # for whom a disabling was under way
         for app_id in APPS:
