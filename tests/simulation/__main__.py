@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,7 +84,8 @@ def several(numbers: range, jobs: int) -> Iterator[Sum]:
     """Tell stories by several processes."""
     pool = ProcessPoolExecutor(jobs)
     try:
-        yield from pool.map(one, numbers)
+        for done in as_completed([pool.submit(one, number) for number in numbers]):
+            yield done.result()
     finally:  # perhaps not all are wanted any more
         pool.shutdown(cancel_futures=True)
 
