@@ -38,10 +38,11 @@ def accepted(fleet: FaultyFleet) -> list[tuple[str, str]]:
     return [(p.app_id, p.delivery_id) for p in fleet.posts if isinstance(p.outcome, Response) and p.outcome.ok]
 
 
-def test_every_delivery_is_accounted_for_whatever_failed(number: int) -> None:
+def test_every_delivery_is_accounted_for_whatever_failed(number: int, pytestconfig: pytest.Config) -> None:
     ended = told(tell(number))
     if ended.findings:
-        pytest.fail(shrunk(ended).report(), pytrace=False)
+        shown = ended if pytestconfig.getoption("unshrunk") else shrunk(ended)
+        pytest.fail(shown.report(), pytrace=False)
     assert ended.world
     assert ended.world.fleet.faults.calls.keys() <= set(EFFECTS)
 
