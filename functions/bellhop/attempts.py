@@ -231,7 +231,9 @@ def reopen(
     ]
     if next_state.attempt:
         actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
-    unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made)
+    # The SDK repeats an update whose response was lost. State and number may be the same before and after it.
+    unopened = row.opened_at.does_not_exist() if known.opened_at is None else row.opened_at == known.opened_at
+    unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made) & unopened
     return record if change(record, actions, unchanged & LEASE.free(now.timestamp())) else None
 
 
