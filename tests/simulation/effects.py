@@ -10,7 +10,7 @@ _CALLS = {
         "SendMessageBatch events",
     ),
     "deliver": (
-        "BatchGetItem apps",
+        "BatchGetItem several",
         "BatchWriteItem delivered",
         "CreateSchedule",
         "GetItem apps",
