@@ -139,8 +139,8 @@ sam-local: install ## Each function in a Lambda container by sam local invoke; n
 # Running and deploying ------------------------------------------------------------------------------------------------
 
 run: ## Show it working on an embedded AWS: webhooks out, a broken app switched off, the mail
-	@echo "Bellhop on an embedded AWS: about a minute, the first time about two. Ctrl-C ends it and leaves nothing."
-	@$(MAKE) --no-print-directory install
+	@echo "Bellhop on an embedded AWS: a minute, the first time two. Ctrl-C ends it."
+	@$(MAKE) --no-print-directory -s install
 	@$(PY) -m infra.local.demo
 
 bench: install ## Measure processor time, isolation, AWS cost and cold starts against baselines; some minutes

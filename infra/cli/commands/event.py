@@ -113,9 +113,11 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         for key, name in ids.items()
         if key not in stories and name not in (log.skipped or {})
     }
-    at_once = delivered.find(wanted, begin, end)
+    resent = {key: each.app_id for key, each in stories.items() if each.lacks_success}
+    at_once = delivered.find(wanted | resent, min(begin, since) if resent else begin, end)
     for key, row in at_once.rows.items():
-        stories[key] = story.of_success(row, organization_id, ids[key])
+        told = stories.get(key)
+        stories[key] = told.with_success(row) if told else story.of_success(row, organization_id, ids[key])
     apps, conditions_now = read_conditions({each.app_id for each in installed.values()}, now)
     name = log.name or next((each.event for each in stories.values()), "")
     rest = [each for key, each in ((k, installed[n]) for k, n in ids.items()) if key not in stories]
@@ -255,6 +257,8 @@ def _print_story(each: Story, view: EventView, console: Console) -> None:
     console.print(
         cell(f"{each.app_id}  "), state(each.state), cell(f"  {each.delivery_id}"), sep="", soft_wrap=True
     )
+    if each.lacks_success:
+        line(console, f"    {story.NOT_FOUND}", "yellow", indent=8)
     for row in each.attempts:
         line(console, f"    {story.attempt_text(row)}", indent=8)
     text = story.next_text(each, view.apps.get(each.app_id), view.conditions.get(each.app_id), view.now)

@@ -5,7 +5,7 @@ from typing import Any
 import boto3
 import pytest
 
-from bellhop import attempts
+from bellhop import attempts, resends
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, delivery_id
@@ -198,6 +198,19 @@ def test_a_busy_apps_delivery_is_told_though_its_record_stands_under_a_further_k
         read = json.loads(succeed(*command, "--json"))
         story = read["deliveries"][0] if command[0] == "event" else read
         assert (story["app_id"], story["state"], story["attempts"][0]["result"]) == ("pager", RETRYING, "http_503")
+
+
+@pytest.mark.usefixtures("logs")
+def test_the_success_before_a_resend_was_missing_from_the_story() -> None:
+    now = datetime.now(UTC)
+    deliver_at_once("board", now - timedelta(hours=5))
+    assert resends.open_delivered(delivery("board"), 1, now)
+    for command in (("event", "acme", "e-1"), ("delivery", webhook("board"))):
+        text = succeed(*command)
+        assert "attempt 1" in text
+        assert "http_200  12 ms" in text
+        assert "attempt 2 is due" in text
+        assert "further back with --since" in succeed(*command, "--since", "2h")
 
 
 def test_tail_asked_aws_for_its_clients_before_it_knew_of_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
