@@ -28,12 +28,7 @@ __all__ = [
     "IssueEvent",
     "MalformedEventError",
     "parse",
-    "subscribed_name",
 ]
-
-
-# `archived` is the old name of `ignored`: an app that lists only one of them gets the event under that name.
-_ALIASES = {"issue.ignored": "issue.archived", "issue.archived": "issue.ignored"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +73,6 @@ def parse(text: str) -> IssueEvent:
         if document.get(name):
             texts(f"{name}.", found[name], document)
     return IssueEvent(**document, texts=found)
-
-
-def subscribed_name(event: str, listened: list[str]) -> str | None:
-    """The name under which a hook that lists `listened` gets `event`, or None if it does not want it."""
-    if event in listened:
-        return event
-    alias = _ALIASES.get(event)
-    return alias if alias in listened else None
 
 
 @cache

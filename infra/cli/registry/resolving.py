@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from bellhop.client.contract import did_you_mean
-from bellhop.events import subscribed_name
 from bellhop.registry import INSTALLED, INTERNAL, UNINSTALLED
+from bellhop.subscription import subscribed_name
 from infra.cli.registry import headers
 from infra.cli.registry.document import Path, Problem, RegistryFileError
 from infra.cli.registry.model import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.events import MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA_PATH, MalformedEventError, parse, subscribed_name
+from bellhop.events import MAX_DEPTH, MAX_EVENT_BYTES, SCHEMA_PATH, MalformedEventError, parse
 from tests.support.fakes import issue_event
 
 
@@ -136,13 +136,6 @@ def test_any_json_is_either_an_event_or_malformed_and_the_published_schema_agree
         assert not published or "\\ud" in json.dumps(document)
     else:
         assert published
-
-
-def test_archived_is_an_old_name_of_ignored() -> None:
-    assert subscribed_name("issue.ignored", ["issue.archived"]) == "issue.archived"
-    assert subscribed_name("issue.ignored", ["issue.archived", "issue.ignored"]) == "issue.ignored"
-    assert subscribed_name("issue.archived", ["issue.ignored"]) == "issue.ignored"
-    assert subscribed_name("issue.resolved", ["issue.ignored"]) is None
 
 
 @pytest.mark.parametrize(
