@@ -95,7 +95,12 @@ def resend(
     ] = None,
     outcomes: Annotated[
         list[Outcome] | None,
-        typer.Option("--outcome", help="May be repeated. By default all but retrying, which goes on by itself."),
+        typer.Option(
+            "--outcome",
+            metavar="OUTCOME",
+            help="delivered, exhausted, stopped, parked or retrying. May be repeated. By default all but "
+            "retrying, which goes on by itself.",
+        ),
     ] = None,
     statuses: Annotated[
         list[int] | None,
