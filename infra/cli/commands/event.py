@@ -161,9 +161,7 @@ def document(view: EventView) -> dict[str, Any]:
             for each in view.skipped
         ],
         "unknown": [{"installation_id": each.installation_id, "app_id": each.app_id} for each in view.unknown],
-        "dead_letters": [
-            {"queue": queue, "reason": letter.reason, "about": letter.about} for queue, letter in view.dead
-        ],
+        "dead_letters": [{"queue": queue, **letter.document()} for queue, letter in view.dead],
         "looked_since": view.since.isoformat(timespec="seconds"),
         "complete": view.complete,
     }
@@ -221,7 +219,7 @@ def _dead(deployed: Deployed, event_id: str, delivery_ids: set[str]) -> Iterator
     for depth in queues.read(sqs, urls, {}):
         seen = set[str]()
         for _ in range(min(LOOKS, -(-depth.waiting // queues.LOOKED_AT))):
-            letters = queues.peek(sqs, urls[depth.name], hidden_seconds=HIDDEN_SECONDS)
+            letters = queues.peek(sqs, depth.name, urls[depth.name], hidden_seconds=HIDDEN_SECONDS)
             for letter in letters:
                 about = any(text in letter.body for text in (f'"{event_id}"', *delivery_ids))
                 if about and letter.body not in seen:
@@ -243,7 +241,7 @@ def _print(view: EventView, console: Console) -> None:
         line(console, f"Skipped ({len(rows)}):", "bold")
     table(console, ("installation", "app", "because"), rows)
     for queue, letter in view.dead:
-        line(console, f"Dead letter in {queue}: {letter.reason or letter.about}", "red")
+        line(console, f"Dead letter in {queue}: {letter.content.kind}: {letter.content.reason}", "red")
     for text in _not_known(view):
         line(console, text, "yellow")
     number = len(view.stories)

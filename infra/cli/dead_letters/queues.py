@@ -168,12 +168,11 @@ def find_queues(found: Stack, wanted: str | None) -> list[DeadLetterQueue]:
 
 def _dead_letter(queue: str, message: Any) -> DeadLetter:
     system = message.get("Attributes", {})
-    texts = {name: each.get("StringValue") for name, each in message.get("MessageAttributes", {}).items()}
     return DeadLetter(
         queue,
         message["MessageId"],
         message["Body"],
-        {name: text for name, text in texts.items() if text is not None},
+        content.attributes(message),
         system.get("MessageGroupId"),
         datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC),
         message["ReceiptHandle"],

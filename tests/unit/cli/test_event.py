@@ -129,7 +129,7 @@ def test_an_event_that_is_a_dead_letter_is_found(logs: Logs, cloudformation: Clo
     sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=reason)
     sqs.send_message(QueueUrl=url, MessageBody=body.replace("e-1", "e-2"))
     text = succeed("event", "acme", "e-1")
-    assert text.count("Dead letter in IssueEventsDeadLetters: is missing") == 1
+    assert text.count("Dead letter in IssueEventsDeadLetters: malformed event: is missing") == 1
 
 
 @pytest.mark.usefixtures("logs")
