@@ -8,6 +8,8 @@ from typing import Any
 
 import fastjsonschema
 
+from bellhop.client import contract
+from bellhop.client.contract import Fault
 from bellhop.event_text import (
     MAX_DEPTH,
     MAX_EVENT_BYTES,
@@ -67,7 +69,7 @@ def parse(text: str) -> IssueEvent:
     try:
         _validator()(document)
     except fastjsonschema.JsonSchemaValueException as error:
-        raise _explain(error, names(document)) from None
+        raise _explain(text, error, names(document)) from None
     found = texts("", text, document)
     for name in NESTED:
         if document.get(name):
@@ -80,11 +82,8 @@ def _validator() -> Any:
     return fastjsonschema.compile(json.loads(SCHEMA_PATH.read_text()), use_default=False)
 
 
-def _explain(error: Any, names: dict[str, str]) -> MalformedEventError:
-    # fastjsonschema says "data.project_id must be string", where "data" is the whole event, not the field `data`.
-    place, _, reason = error.message.partition(" ")
-    name = place.removeprefix("data").removeprefix(".") or "body"
-    if error.rule == "additionalProperties":
-        known = ", ".join(error.definition["properties"])
-        reason = f"{reason}; known fields are {known}"
-    return MalformedEventError(name[:200], reason[:500], names)
+def _explain(text: str, error: Any, names: dict[str, str]) -> MalformedEventError:
+    # In the words of `bellhop publish`, but without values: what customers wrote stays out of the log.
+    faults = contract.check(text) or [Fault(contract.BODY, error.message)]
+    others = f" (also wrong: {', '.join(fault.field for fault in faults[1:])})" if len(faults) > 1 else ""
+    return MalformedEventError(faults[0].field[:200], f"{faults[0].rule}{others}"[:500], names)

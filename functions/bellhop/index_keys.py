@@ -18,7 +18,7 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 FURTHER_KEYS = 15  # of an app, in each index; docs/capacity.md has the arithmetic
-FIRST_KEY_RECORDS = 250  # a second, of one app by all processes: each is written there up to three times
+FIRST_KEY_RECORDS = 240  # a second, of one app by all processes: each is written there up to three times
 AHEAD_SECONDS = 0.5  # by which a process may be ahead of its share
 REMEMBERED = 10_000  # apps
 ALL_AT_ONCE = 400  # rows of a page, where all are read

@@ -1,7 +1,7 @@
 """What is wrong with an issue event, in plain words, all of it at once. Pure; needs the standard library only.
 
 The contract is the published JSON Schema, of which this understands the keywords that it has. notify decides by
-`bellhop.events.parse`, which names the first fault only; both agree on which events are valid.
+`bellhop.events.parse`, which asks here what is wrong; both agree on which events are valid.
 """
 
 import json
@@ -46,10 +46,16 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one field: `reason` goes on after its name, shows its value, and says what to do."""
+    """What is wrong with one field: the `rule` that it breaks, with what to do; `value`: what is there now."""
 
     field: str
-    reason: str
+    rule: str
+    value: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """What goes on after the field's name, with its value."""
+        return self.rule if self.value is None else f"is {self.value}, which {self.rule}"
 
     def __str__(self) -> str:
         return f"{self.field}: {self.reason}"
@@ -63,7 +69,7 @@ def check(event: Mapping[str, Any] | str) -> list[Fault]:
     except MalformedEventError as error:
         return [Fault(error.field, error.reason)]
     if not isinstance(document, dict):
-        return [Fault(BODY, f"is {_shown(document)}, which is not an object; write each event as {{...}}")]
+        return [Fault(BODY, "is not an object; write each event as {...}", _shown(document))]
     found: dict[str, Fault] = {}
     for fault in (*_repeated(text), *_faults(document, _schema(), "")):
         found.setdefault(fault.field, fault)  # further ones of a field follow from its first
@@ -117,7 +123,7 @@ def _faults(value: Any, schema: Schema, path: str) -> Iterator[Fault]:
     allowed = [types] if isinstance(types, str) else types
     if allowed and not any(_is(value, name) for name in allowed):
         words = " or ".join(_TYPES[name][0] for name in allowed)
-        yield Fault(path or BODY, f"is {_shown(value)}, which is not {words}{_number_hint(value, allowed)}")
+        yield Fault(path or BODY, f"is not {words}{_number_hint(value, allowed)}", _shown(value))
     elif isinstance(value, dict):
         yield from _object_faults(value, schema, path)
     else:
@@ -147,9 +153,9 @@ def _value_faults(value: Any, schema: Schema, path: str) -> Iterator[Fault]:
     options = [schema["const"]] if "const" in schema else schema.get("enum", [])
     if options and value not in options:
         hint = did_you_mean(value, options) if isinstance(value, str) else ""
-        yield Fault(path, f"is {_shown(value)}, which is none of {', '.join(options)}{hint}")
+        yield Fault(path, f"is none of {', '.join(options)}{hint}", _shown(value))
     if isinstance(value, str):
-        yield from (Fault(path, f"is {_shown(value)}, which {reason}") for reason in _text_faults(value, schema))
+        yield from (Fault(path, rule, _shown(value)) for rule in _text_faults(value, schema))
 
 
 def _text_faults(value: str, schema: Schema) -> Iterator[str]:
@@ -167,7 +173,7 @@ def _is(value: Any, name: str) -> bool:
 
 def _number_hint(value: Any, allowed: Sequence[str]) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f'; write it in quotes: "{value}"' if is_number and "string" in allowed else ""
+    return "; write it in quotes" if is_number and "string" in allowed else ""
 
 
 def _within(path: str, name: str) -> str:

@@ -49,6 +49,6 @@ def test_a_dead_letter_without_a_reason_is_told_as_the_command_of_dead_letters_t
 
 
 def test_the_body_of_a_dead_letter_is_not_in_the_document() -> None:
-    sqs, url = dead_letters('{"secret": 1}')
+    sqs, url = dead_letters('{"data": "secret"}')
     (found,) = queues.read(sqs, {"IssueEventsDeadLetters": url}, {})
     assert "secret" not in json.dumps(found.document())
