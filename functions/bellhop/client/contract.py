@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from bellhop.event_text import NESTED, SCHEMA_PATH, MalformedEventError, decode
@@ -63,17 +64,25 @@ class Fault:
 
 def check(event: Mapping[str, Any] | str) -> list[Fault]:
     """Everything that is wrong with an event, given as a mapping or as JSON; nothing for a valid one."""
+    return list(faults(event))
+
+
+def faults(event: Mapping[str, Any] | str) -> Iterator[Fault]:
+    """The same, found one by one: a hostile event may have tens of thousands."""
     try:
         text = encode(event)
         document = decode(text)
     except MalformedEventError as error:
-        return [Fault(error.field, error.reason)]
+        yield Fault(error.field, error.reason)
+        return
     if not isinstance(document, dict):
-        return [Fault(BODY, "is not an object; write each event as {...}", _shown(document))]
-    found: dict[str, Fault] = {}
-    for fault in (*_repeated(text), *_faults(document, _schema(), "")):
-        found.setdefault(fault.field, fault)  # further ones of a field follow from its first
-    return list(found.values())
+        yield Fault(BODY, "is not an object; write each event as {...}", _shown(document))
+        return
+    found = set[str]()
+    for fault in chain(_repeated(text), _faults(document, _schema(), "")):
+        if fault.field not in found:  # further ones of a field follow from its first
+            found.add(fault.field)
+            yield fault
 
 
 def encode(event: Mapping[str, Any] | str) -> str:

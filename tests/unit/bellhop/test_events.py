@@ -194,3 +194,8 @@ def test_an_id_with_a_fraction_or_an_exponent_is_malformed(identifier: str) -> N
     text = json.dumps(issue_event(issue={"id": 0})).replace('"id": 0', f'"id": {identifier}')
     with pytest.raises(MalformedEventError, match=r"issue\.id"):
         parse(text)
+
+
+def test_of_thousands_of_faults_a_few_are_named() -> None:
+    error = malformed(issue_event(**{f"field_{number}": 1 for number in range(10_000)}))
+    assert error.reason.endswith("(also wrong: field_1, field_2, field_3, field_4)")
