@@ -54,7 +54,8 @@ class Story:
     @property
     def lacks_success(self) -> bool:
         """Whether it succeeded at once and was resent: the record that it has since then lacks that success."""
-        return self.attempts_made > len(self.attempts)
+        first = int(self.attempts[0]["n"]) if self.attempts else 1
+        return self.attempts_made > len(self.attempts) or first > 1
 
     def with_success(self, row: Row) -> "Story":
         """The story with the success before the resend, which the log has."""

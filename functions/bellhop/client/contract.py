@@ -6,6 +6,7 @@ The contract is the published JSON Schema, of which this understands the keyword
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -118,8 +119,8 @@ def _repeated(text: str) -> Iterator[Fault]:
         if member.name in seen:
             yield _twice(member.name)
         elif member.name in NESTED and member.value_text.startswith("{"):
-            names = [inner.name for inner in members(member.value_text)]
-            yield from (_twice(f"{member.name}.{name}") for name in dict.fromkeys(names) if names.count(name) > 1)
+            counts = Counter(inner.name for inner in members(member.value_text))
+            yield from (_twice(f"{member.name}.{name}") for name, count in counts.items() if count > 1)
         seen.add(member.name)
 
 

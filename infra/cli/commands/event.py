@@ -101,9 +101,11 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         raise CommandError(f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps")
     installed = {each.installation_id: each for each in Installation.query(organization_id)}
     ids = {deliveries.delivery_id(organization_id, event_id, name): name for name in installed}
-    stories = story.read([*ids]) if ids else {}
+    stories = _before_resends(story.read([*ids]) if ids else {}, since)
     began = min((each.began for each in stories.values()), default=None)
     begin, end = (began - AROUND, min(began + AROUND, now)) if began else (since, now)
+    if any(each.lacks_success for each in stories.values()):
+        begin = min(begin, since)  # the event came before what is known of it
     log = _read_log(deployed, organization_id, event_id, begin, end)
     if log.at and not began:
         begin, end = log.at - timedelta(minutes=1), min(log.at + AROUND, now)
@@ -113,11 +115,9 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         for key, name in ids.items()
         if key not in stories and name not in (log.skipped or {})
     }
-    resent = {key: each.app_id for key, each in stories.items() if each.lacks_success}
-    at_once = delivered.find(wanted | resent, min(begin, since) if resent else begin, end)
+    at_once = delivered.find(wanted, begin, end)
     for key, row in at_once.rows.items():
-        told = stories.get(key)
-        stories[key] = told.with_success(row) if told else story.of_success(row, organization_id, ids[key])
+        stories[key] = story.of_success(row, organization_id, ids[key])
     apps, conditions_now = read_conditions({each.app_id for each in installed.values()}, now)
     name = log.name or next((each.event for each in stories.values()), "")
     rest = [each for key, each in ((k, installed[n]) for k, n in ids.items()) if key not in stories]
@@ -138,6 +138,17 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         conditions_now,
         now,
     )
+
+
+def _before_resends(stories: Mapping[str, Story], since: datetime) -> dict[str, Story]:
+    """The stories, each with the success before its resend, as far as that was since then."""
+    lacking = {key: each for key, each in stories.items() if each.lacks_success}
+    if not lacking:
+        return dict(stories)
+    until = max(each.began for each in lacking.values())
+    found = delivered.find({key: each.app_id for key, each in lacking.items()}, since, until).rows
+    whole = {key: each.with_success(found[key]) for key, each in lacking.items() if key in found}
+    return {**stories, **whole}
 
 
 def document(view: EventView) -> dict[str, Any]:

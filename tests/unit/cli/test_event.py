@@ -213,6 +213,17 @@ def test_the_success_before_a_resend_was_missing_from_the_story() -> None:
         assert "further back with --since" in succeed(*command, "--since", "2h")
 
 
+def test_after_a_resend_an_event_was_looked_for_around_the_time_of_the_resend(logs: Logs) -> None:
+    now = datetime.now(UTC)
+    for name in ("board", "pager"):
+        deliver_at_once(name, now - timedelta(hours=5))
+    assert resends.open_delivered(delivery("board"), 1, now)
+    assert "pager  delivered" in succeed("event", "acme", "e-1")
+    [asked] = logs.asked
+    begin, end = (asked[name] / 1000 for name in ("startTime", "endTime"))
+    assert begin < (now - timedelta(hours=5)).timestamp() < end
+
+
 def test_tail_asked_aws_for_its_clients_before_it_knew_of_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

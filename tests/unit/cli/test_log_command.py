@@ -1,13 +1,14 @@
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import attempts
+from bellhop import attempts, resends
 from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
+from infra.cli import attempt_log
 from tests.unit.cli.cli_runner import EXAMPLE, bellhop, refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
@@ -95,3 +96,25 @@ def test_log_says_that_the_app_is_paused_until_when() -> None:
     assert "pager is paused since" in shown
     assert "next trial in 16 min" in shown
     assert json.loads(succeed("log", "pager", "--json"))["circuit"]["condition"] == "paused"
+
+
+def test_failures_were_left_out_of_a_log_that_called_itself_complete_after_many_resends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    monkeypatch.setattr(attempt_log, "RECORDS", 12)
+    now = datetime.now(UTC)
+    for number in range(8):
+        delivery = Delivery(f"msg_{number}", f"e-{number}", "issue.created", "pager", "4501", "i", b"{}")
+        failed = Attempt(1, now, 31, "r", "http_500", 500)
+        attempts.open_record(delivery, NextState(EXHAUSTED, attempt=failed), now + timedelta(milliseconds=number))
+    for number in range(5):
+        record = attempts.load(f"msg_{number}")
+        assert record
+        assert resends.make_due(record, now + timedelta(seconds=1))
+    read = json.loads(succeed("log", "pager", "--json"))
+    assert not read["complete"]
+    monkeypatch.setattr(attempt_log, "RECORDS", 14)
+    read = json.loads(succeed("log", "pager", "--json"))
+    assert read["complete"]
+    assert {entry["delivery_id"] for entry in read["attempts"]} == {f"msg_{number}" for number in range(8)}

@@ -11,8 +11,9 @@ from typing import Any, cast
 import boto3
 
 from bellhop import attempts, circuits, deliveries, outcomes, pings, resends
-from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.index_keys import Entry
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import App, AuditEntry
 from bellhop.replays import Replay
@@ -157,6 +158,9 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "entry", _record("entry#msg_further")
     resends.open_delivered(_named("msg_resent"), 1, NOW)
     yield "attempts.resent", _record("msg_resent")
+    assert resends.make_due(attempts.load("msg_exhausted") or DeliveryRecord(), NOW)
+    [entry] = [row for row in Entry.scan() if row.entry_id.startswith("entry#msg_exhausted#")]
+    yield "entry.resent", _record(entry.entry_id)
 
 
 def _opened(delivery_id: str, state: NextState, key: str | None = None) -> dict[str, Any]:
