@@ -16,6 +16,7 @@ def apply(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The registry file. - is standard input.")],
     *,
     yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     allow_http: Annotated[bool, typer.Option("--allow-http", help="Accept http URLs.")] = False,
     allow_private_addresses: Annotated[
         bool, typer.Option("--allow-private-addresses", help="Accept private and loopback addresses.")
@@ -46,6 +47,7 @@ def apply(
         allow_private_addresses=allow_private_addresses,
         any_port=any_port,
         yes=yes,
+        dry_run=dry_run,
         as_json=as_json,
     )
 

@@ -32,6 +32,9 @@ def publish(
     skip: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="Leave out the first events, which are sent already.")
     ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing; check, and show which apps would get something.")
+    ] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
@@ -43,7 +46,9 @@ def publish(
     """
     from infra.cli.commands import publish as command
 
-    command.run(stack, file, wait=wait, skip=skip, as_json=as_json)
+    if dry_run and wait:
+        raise typer.BadParameter("--dry-run sends nothing: there is nothing to --wait for")
+    command.run(stack, file, wait=wait, skip=skip, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
