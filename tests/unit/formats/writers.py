@@ -228,6 +228,8 @@ def _audit() -> Iterator[tuple[str, dict[str, Any]]]:
     update = Update([App.url.set("https://new.example/in")], App.url == pager.url)
     transitions.change_url(pager, "https://new.example/in", "operator", update, deps)
     yield "audit.url_changed", _entry(made)
+    transitions.deletion(App.get("pager"), "operator", NOW).save()
+    yield "audit.deleted", _item("audit", app_id="pager", transition_id=transitions.deleted_id(4))
 
 
 class _Bus:
