@@ -78,15 +78,16 @@ def resend(
         list[str] | None, typer.Argument(metavar="DELIVERY", help="Their webhook-ids, msg_...")
     ] = None,
     *,
-    app_id: Annotated[
-        str | None,
-        typer.Option("--app", metavar="APP", help="The app, by its slug. With --since, its deliveries."),
+    app_ids: Annotated[
+        list[str] | None,
+        typer.Option("--app", metavar="APP", help="Of this app; with --since, its deliveries. May be repeated."),
     ] = None,
     event_id: Annotated[
         str | None, typer.Option("--event", metavar="EVENT", help="Those of this event, to all who got it.")
     ] = None,
     organization_id: Annotated[
-        str | None, typer.Option("--organization", metavar="SLUG", help="The event's organisation.")
+        str | None,
+        typer.Option("--organization", metavar="SLUG", help="The event's; with --since, its deliveries."),
     ] = None,
     installation_id: Annotated[
         str | None, typer.Option("--installation", metavar="ID", help="Of the event only this one's.")
@@ -129,12 +130,15 @@ def resend(
     The webhook-id and the body stay the same. One that succeeded at the first attempt is kept for
     KeepDeliveredDays, and its id needs --app beside it; others are kept for 30 days. If the attempt fails, the
     delivery goes on by its retry schedule. An app that is off gets nothing; of one that is paused, it is parked.
+
+    With --since, several apps take turns, each with its oldest delivery. --organization takes only what is of that
+    organisation, of all apps that are installed there or of those that are named.
     """
     from infra.cli.commands import resend as command
 
     options = command.Options(
         delivery_ids=delivery_ids or [],
-        app_id=app_id,
+        app_ids=list(dict.fromkeys(app_ids or [])),
         event_id=event_id,
         organization_id=organization_id,
         installation_id=installation_id,
