@@ -52,6 +52,31 @@ def publish(
 
 
 @app.command()
+def example(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="EVENT", help="Names, such as issue.resolved, or issue for all of these."),
+    ] = None,
+    *,
+    organization: Annotated[
+        str, typer.Option("--organization", metavar="ID", help="Whose events they are.")
+    ] = "acme",
+    project: Annotated[
+        str, typer.Option("--project", metavar="ID", help="The project of those that have one.")
+    ] = "frontend",
+    as_json: Json = False,
+) -> None:
+    """Print example events, which can be published.
+
+    One is a JSON object, several are JSON lines; with --json an array. Each has a new event_id. Without
+    names it lists which there are. It asks no stack. `bellhop publish -` publishes what it reads.
+    """
+    from infra.cli.commands import example as command
+
+    command.run(names or [], organization=organization, project=project, as_json=as_json)
+
+
+@app.command()
 def ping(
     app_id: AppId,
     *,
