@@ -152,6 +152,8 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attempts.deferred", _record("msg_deferred")
     yield "attempts.parked", _opened("msg_parked", NextState(PARKED))
     yield "attempts.exhausted", _opened("msg_exhausted", NextState(EXHAUSTED, attempt=FAILED))
+    with_headers = replace(FAILED, headers={"Retry-After": "120", "Server": "nginx"})
+    yield "attempts.response_headers", _opened("msg_headers", NextState(EXHAUSTED, attempt=with_headers))
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
     yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
     yield "entry", _record("entry#msg_further")
