@@ -115,7 +115,7 @@ LEASE = Lease(DeliveryRecord.lease_until, DeliveryRecord.lease)
 class Attempt:
     """One ended attempt. `milliseconds` is its whole duration; `response` the first KiB of the body.
 
-    Only a ping keeps the response's `headers`. `resent`: a person asked for it by a resend.
+    `headers` are the response's: all of a ping's, few of a failure's. `resent`: a person asked for it by a resend.
     """
 
     number: int

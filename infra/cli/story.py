@@ -129,7 +129,7 @@ def next_text(story: Story, app: App | None, condition: Condition | None, now: d
         return _why_parked(story, app, condition)
     texts = {
         EXHAUSTED: f"nothing by itself; its retries are used up: bellhop resend {story.delivery_id}",
-        STOPPED: "nothing: the endpoint asked for no more, or its address is not allowed",
+        STOPPED: "nothing: the endpoint asked for no more, its address is not allowed, or its app was deleted",
         WITHDRAWN: "nothing: its installation is gone, or its hook does not want the event any more",
     }
     return texts.get(story.state, "")

@@ -58,7 +58,8 @@ def delivery(name: str) -> Delivery:
 
 def fail(name: str, state: str, due: float = 0.0) -> None:
     now = datetime.now(UTC)
-    failed = Attempt(1, now, 31, "request", "http_503", 503, "[red]down\x1b[0m")
+    headers = {"Retry-After": "120", "Server": "[red]x\x1b[0m"}
+    failed = Attempt(1, now, 31, "request", "http_503", 503, "[red]down\x1b[0m", headers)
     attempts.open_record(delivery(name), NextState(state, due, failed), now)
 
 
@@ -148,6 +149,8 @@ def test_a_delivery_shows_each_request_with_what_is_secret_masked() -> None:
     assert "Sentry-Hook-Signature: ****" in text
     assert "response 503:" in text
     assert "[red]down\\x1b[0m" in text
+    assert "    < Retry-After: 120\n" in text
+    assert "    < Server: [red]x\\x1b[0m\n" in text
     read = json.loads(succeed("delivery", webhook("pager"), "--json"))
     assert read["attempts"][0]["request_headers"]["Sentry-Hook-Signature"] == "****"
 

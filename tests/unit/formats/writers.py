@@ -153,6 +153,8 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attempts.deferred", _record("msg_deferred")
     yield "attempts.parked", _opened("msg_parked", NextState(PARKED))
     yield "attempts.exhausted", _opened("msg_exhausted", NextState(EXHAUSTED, attempt=FAILED))
+    with_headers = replace(FAILED, headers={"Retry-After": "120", "Server": "nginx"})
+    yield "attempts.response_headers", _opened("msg_headers", NextState(EXHAUSTED, attempt=with_headers))
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
     yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
     yield "entry", _record("entry#msg_further")
@@ -232,6 +234,8 @@ def _audit() -> Iterator[tuple[str, dict[str, Any]]]:
     update = Update([App.url.set("https://new.example/in")], App.url == pager.url)
     transitions.change_url(pager, "https://new.example/in", "operator", update, deps)
     yield "audit.url_changed", _entry(made)
+    transitions.deletion(App.get("pager"), "operator", NOW).save()
+    yield "audit.deleted", _item("audit", app_id="pager", transition_id=transitions.deleted_id(4))
 
 
 class _Bus:

@@ -201,12 +201,24 @@ def test_a_replay_ends_when_the_app_is_switched_again_and_keeps_what_is_left(
     assert queues.retries == []
     assert len(attempts.replayable("pager", None, 10)) == 1
     assert queues.telemetry.logged(
-        "replay ended: the app was switched off or on meanwhile, or deleted; the rest stays replayable"
+        "replay ended: the app was switched off or on meanwhile; the rest stays replayable"
     )
 
 
-def test_a_replay_of_an_app_that_was_deleted_ends(queues: Queues) -> None:
+def test_what_is_parked_of_an_app_that_was_deleted_is_sent_to_deliver_which_ends_it(queues: Queues) -> None:
+    for n in range(3):
+        keep(n)
     App("pager").delete()
+    queues.run()
+    assert len(queues.ids()) == 3
+    assert attempts.replayable("pager", None, 10) == []
+    assert queues.telemetry.logged("replay finished")
+
+
+def test_a_stop_by_a_person_also_ends_what_a_deletion_began(queues: Queues) -> None:
+    keep(1)
+    App("pager").delete()
+    circuits.stop_replays("pager", START + 1)
     queues.run()
     assert queues.retries == []
 
