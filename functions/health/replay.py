@@ -45,6 +45,8 @@ def step(message: Replay, deps: HealthDependencies) -> None:
         _note_end(message, deps)
         return
     rate, now = effective_rate(app, message.rate), deps.now().timestamp()
+    if not message.passes and message.after is None:  # whoever sent it may have a clock that is ahead
+        message = replace(message, began=min(message.began, now))
     # Before the page, so that where this fails nothing was sent.
     until = now + MAX_DELAY + deps.overdue_seconds
     circuits.note_replay(message.app_id, until, message.started, message.sent, rate)
@@ -102,7 +104,7 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
 
 def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:
     # Exhausted since the replay began means that the replay itself failed: sending it again would never end.
-    began = datetime.fromtimestamp(message.settles_at, UTC).isoformat(timespec="milliseconds")
+    began = datetime.fromtimestamp(message.began, UTC).isoformat(timespec="milliseconds")
     return record.state in message.states and (record.state == PARKED or attempts.listed_since(record) < began)
 
 

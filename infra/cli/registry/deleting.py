@@ -154,10 +154,10 @@ def _end_parked(remains: AppRemains, rate: float, queue: TransitionsQueue, now: 
 def _waiting(app_id: str, now: datetime) -> Replayable:
     """Count what is parked, and what is retrying among the newest deliveries of its log."""
     replayable = count_replayable(app_id)
-    newest = attempts.newest(app_id, now - KEPT, now + timedelta(minutes=1), COUNTED)
+    newest, all_of_them = attempts.newest(app_id, now - KEPT, now + timedelta(minutes=1), COUNTED)
     retrying = sum(record.state == RETRYING for record in read_records(newest))
     counts = {PARKED: replayable.total([PARKED]), RETRYING: retrying}
-    return Replayable(counts, complete=replayable.complete and len(newest) < COUNTED)
+    return Replayable(counts, complete=replayable.complete and all_of_them)
 
 
 def _installed_in(organization_id: str) -> list[Installation]:

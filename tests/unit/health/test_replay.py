@@ -128,6 +128,22 @@ def test_what_is_exhausted_again_by_its_replay_is_not_replayed_again(queues: Que
     assert queues.telemetry.counts == {"DeliveryReplayed": 1, "ReplayFinished": 1}
 
 
+@pytest.mark.parametrize("began", [START, START + 600])
+def test_what_failed_in_its_replay_was_replayed_until_a_clock_that_is_ahead(queues: Queues, began: float) -> None:
+    failing = keep(1, EXHAUSTED)
+
+    def fail(message: OutgoingMessage) -> None:
+        queues.clock.move(2)
+        record = attempts.claim(failing, 1, "w", queues.clock(), 30, replay=True)
+        assert record
+        record.attempts_made = 0
+        attempts.finish(record, NextState(EXHAUSTED), queues.clock())
+
+    queues.deliver = fail  # type: ignore[method-assign]
+    queues.run(Replay("pager", 3, (PARKED, EXHAUSTED), 10.0, began, began, started_at=START + 600.001))
+    assert queues.ids() == [failing]
+
+
 def test_what_is_parked_while_the_replay_runs_is_sent_too(queues: Queues) -> None:
     first = keep(1)
     step(FIRST, queues.deps())
