@@ -126,7 +126,7 @@ faults: install ## Deliveries accounted for while AWS calls fail and workers die
 simulate: .venv/.ready ## Stories of random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
 	@$(PY) -m tests.simulation --stories $(or $(SCHEDULES),1000)
 
-mutants: .venv/.ready ## Plant 76 defects in copies of the tree; each must be caught; MUTANT="a text" for some of them
+mutants: .venv/.ready ## Plant 77 defects in copies of the tree; each must be caught; MUTANT="a text" for some of them
 	@$(PY) -m tests.mutants $(if $(MUTANT),"$(MUTANT)")
 
 fuzz: .venv/.ready ## Damaged events, messages, items, URLs, responses and TLS, for hours; PROFILE=minutes for CI's budget
@@ -139,8 +139,8 @@ sam-local: install ## Each function in a Lambda container by sam local invoke; n
 # Running and deploying ------------------------------------------------------------------------------------------------
 
 run: ## Show it working on an embedded AWS: webhooks out, a broken app switched off, the mail
-	@echo "Bellhop on an embedded AWS: about a minute, the first time about two. Ctrl-C ends it and leaves nothing."
-	@$(MAKE) --no-print-directory install
+	@echo "Bellhop on an embedded AWS: a minute, the first time two. Ctrl-C ends it."
+	@$(MAKE) --no-print-directory -s install
 	@$(PY) -m infra.local.demo
 
 bench: install ## Measure processor time, isolation, AWS cost and cold starts against baselines; some minutes

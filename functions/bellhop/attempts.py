@@ -115,7 +115,7 @@ LEASE = Lease(DeliveryRecord.lease_until, DeliveryRecord.lease)
 class Attempt:
     """One ended attempt. `milliseconds` is its whole duration; `response` the first KiB of the body.
 
-    Only a ping keeps the response's `headers`. `resent`: a person asked for it by a resend.
+    `headers` are the response's: all of a ping's, few of a failure's. `resent`: a person asked for it by a resend.
     """
 
     number: int
@@ -340,11 +340,15 @@ def replayable(app_id: str, after: str | None, limit: int, *, exhausted: bool = 
     return _listed(app_id, DeliveryRecord.replayable_at > after if after else None, limit)
 
 
-def newest(app_id: str, since: datetime, until: datetime, limit: int) -> list[str]:
-    """The ids of the deliveries of an app whose records were opened between these times, newest first."""
+def newest(app_id: str, since: datetime, until: datetime, limit: int) -> tuple[list[str], bool]:
+    """The deliveries of an app whose records were opened, or resent, between these times, newest first; if all.
+
+    Their ids are of `limit` rows; a delivery that was resent may have several.
+    """
     within = DeliveryRecord.created_at.between(moment(since, ""), moment(until, "~"))
-    rows = index_keys.read(DeliveryRecord.by_app, app_id, within, limit, "created_at", backwards=True)
-    return [*islice(index_keys.delivery_ids(rows), limit)]
+    read = index_keys.read(DeliveryRecord.by_app, app_id, within, limit, "created_at", backwards=True)
+    rows = [*islice(read, limit)]
+    return [*index_keys.delivery_ids(rows)], len(rows) < limit
 
 
 def waiting(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:

@@ -13,6 +13,8 @@ from pynamodb.models import Model
 from bellhop.lease import Lease
 from bellhop.tables import change
 
+AFTER_STOP = 0.001  # seconds from a stop by a clock that is ahead to what begins after it
+
 
 class Circuit(Model):
     """What an app's endpoint allows. All but `tat`, `chain_until` and what is said of replays is true in the app's
@@ -221,9 +223,14 @@ def end_replay(app_id: str, began: float, sent: int, now: float) -> None:
     change(Circuit(app_id), over, this)
 
 
-def stop_replays(app_id: str, now: float) -> None:
-    """Have every replay of the app that began until now end at its next step."""
-    Circuit(app_id).update(actions=[Circuit.replay_stopped.set(now)])
+def stop_replays(app_id: str, at: float) -> None:
+    """Have every replay of the app that began until then end at its next step."""
+    Circuit(app_id).update(actions=[Circuit.replay_stopped.set(at)])
+
+
+def stop_time(circuit: Circuit, now: float) -> float:
+    """When a stop that is made now is taken to be made: after what clocks that are ahead began and stopped."""
+    return max(now, float(circuit.replay_began or 0.0), replays_stopped(circuit) + 2 * AFTER_STOP)
 
 
 def replays_stopped(circuit: Circuit) -> float:
@@ -231,13 +238,19 @@ def replays_stopped(circuit: Circuit) -> float:
     return float(circuit.replay_stopped or 0.0)
 
 
-def start_after_stop(circuit: Circuit, now: float) -> float | None:
+def begin_after_stop(circuit: Circuit, now: float) -> float | None:
     """When a replay that begins now is taken to begin, if a person stopped replays by a clock that is ahead.
 
-    None where it is simply now. A stop ends what began before it, and must not end what comes after it.
+    None where it is simply now. A stop ends what began before it, and must not end what comes after it. It is
+    noted at once: if the replay's first message is lost, the sweep must not take it for stopped.
     """
     stopped = replays_stopped(circuit)
-    return stopped + 0.001 if stopped >= now else None
+    if stopped < now:
+        return None
+    began = stopped + AFTER_STOP
+    noted: list[Any] = [Circuit.replay_began.set(began), Circuit.replay_sent.set(0), Circuit.replay_ended.remove()]
+    Circuit(circuit.app_id).update(actions=noted)
+    return began
 
 
 def advance(row: Circuit | Share, before: float | None, after: float) -> bool:

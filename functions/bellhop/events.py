@@ -4,10 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import fastjsonschema
 
+from bellhop.client import contract
+from bellhop.client.contract import Fault
 from bellhop.event_text import (
     MAX_DEPTH,
     MAX_EVENT_BYTES,
@@ -28,12 +31,10 @@ __all__ = [
     "IssueEvent",
     "MalformedEventError",
     "parse",
-    "subscribed_name",
 ]
 
 
-# `archived` is the old name of `ignored`: an app that lists only one of them gets the event under that name.
-_ALIASES = {"issue.ignored": "issue.archived", "issue.archived": "issue.ignored"}
+NAMED = 5  # fields of a malformed event: a hostile one may have thousands, and its neighbours wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def parse(text: str) -> IssueEvent:
     try:
         _validator()(document)
     except fastjsonschema.JsonSchemaValueException as error:
-        raise _explain(error, names(document)) from None
+        raise _explain(text, error, names(document)) from None
     found = texts("", text, document)
     for name in NESTED:
         if document.get(name):
@@ -80,24 +81,13 @@ def parse(text: str) -> IssueEvent:
     return IssueEvent(**document, texts=found)
 
 
-def subscribed_name(event: str, listened: list[str]) -> str | None:
-    """The name under which a hook that lists `listened` gets `event`, or None if it does not want it."""
-    if event in listened:
-        return event
-    alias = _ALIASES.get(event)
-    return alias if alias in listened else None
-
-
 @cache
 def _validator() -> Any:
     return fastjsonschema.compile(json.loads(SCHEMA_PATH.read_text()), use_default=False)
 
 
-def _explain(error: Any, names: dict[str, str]) -> MalformedEventError:
-    # fastjsonschema says "data.project_id must be string", where "data" is the whole event, not the field `data`.
-    place, _, reason = error.message.partition(" ")
-    name = place.removeprefix("data").removeprefix(".") or "body"
-    if error.rule == "additionalProperties":
-        known = ", ".join(error.definition["properties"])
-        reason = f"{reason}; known fields are {known}"
-    return MalformedEventError(name[:200], reason[:500], names)
+def _explain(text: str, error: Any, names: dict[str, str]) -> MalformedEventError:
+    # In the words of `bellhop publish`, but without values: what customers wrote stays out of the log.
+    first, *others = [*islice(contract.faults(text), NAMED)] or [Fault(contract.BODY, error.message)]
+    also = f" (also wrong: {', '.join(fault.field for fault in others)})" if others else ""
+    return MalformedEventError(first.field[:200], f"{first.rule}{also}"[:500], names)

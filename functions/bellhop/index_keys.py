@@ -7,7 +7,7 @@ Of a busy app, what is more than its first key should take is spread over furthe
 
 import heapq
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -18,7 +18,7 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 FURTHER_KEYS = 15  # of an app, in each index; docs/capacity.md has the arithmetic
-FIRST_KEY_RECORDS = 250  # a second, of one app by all processes: each is written there up to three times
+FIRST_KEY_RECORDS = 240  # a second, of one app by all processes: each is written there up to three times
 AHEAD_SECONDS = 0.5  # by which a process may be ahead of its share
 REMEMBERED = 10_000  # apps
 ALL_AT_ONCE = 400  # rows of a page, where all are read
@@ -53,7 +53,7 @@ class Entry(Model):
 
     A record's own key there is its `app_id`, and whoever reads a record goes by that, 0.1.0 too. So it cannot name
     a further key. A record with such an entry has no `created_at`, and is not in by_app itself. One that is resent
-    gets a further entry, under the first key, at the time of the resend.
+    gets one more entry, at the time of the resend.
     """
 
     class Meta:
@@ -103,7 +103,7 @@ def enter(key: str, delivery_id: str, created_at: str, expires_at: int) -> None:
 
 def enter_again(app_id: str, delivery_id: str, at: str, expires_at: int) -> None:
     """Write a further entry of a record that goes on after a while, so that the log of that time leads to it."""
-    _write_entry(f"{delivery_id}{_SEPARATOR}{expires_at}", app_id, at, expires_at)
+    _write_entry(f"{delivery_id}{_SEPARATOR}{expires_at}", further_key(app_id, delivery_id), at, expires_at)
 
 
 def _write_entry(name: str, key: str, created_at: str, expires_at: int) -> None:
@@ -111,7 +111,7 @@ def _write_entry(name: str, key: str, created_at: str, expires_at: int) -> None:
     entry.update(actions=[Entry.key.set(key), Entry.created_at.set(created_at), Entry.expires_at.set(expires_at)])
 
 
-def delivery_ids(rows: Iterator[Any]) -> Iterator[str]:
+def delivery_ids(rows: Iterable[Any]) -> Iterator[str]:
     """The deliveries that rows of by_app are about, records and entries; each once."""
     seen = set[str]()
     for row in rows:

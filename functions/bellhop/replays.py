@@ -61,7 +61,7 @@ class Releases:
     def start(self, app_id: str, generation: int) -> None:
         """Have what is parked of an app sent, oldest first. To start it twice sends nothing twice."""
         now = self.now()
-        started_at = circuits.start_after_stop(circuits.load(app_id), now)
+        started_at = circuits.begin_after_stop(circuits.load(app_id), now)
         settles_at = now + self.settle_seconds
         replay = Replay(app_id, generation, (PARKED,), self.per_second, settles_at, now, started_at=started_at)
         self.queue.send(OutgoingMessage(encode(replay)))

@@ -1,8 +1,9 @@
 """Whether an installation's hook wants an event: asked when an event is fanned out, and again before a retry."""
 
-from bellhop.events import subscribed_name
 from bellhop.registry import INSTALLED, App, Installation
 
+# `archived` is the old name of `ignored`: an app that lists only one of them gets the event under that name.
+_ALIASES = {"issue.ignored": "issue.archived", "issue.archived": "issue.ignored"}
 ABOUT_INSTALLATIONS = "installation"  # the resource of events that reach an installation whatever its status
 
 
@@ -15,6 +16,14 @@ def refusal(event: str, project_id: str | None, installation: Installation | Non
     if installation.status != INSTALLED and event.partition(".")[0] != ABOUT_INSTALLATIONS:
         return f"installation_{installation.status}"
     return _not_listed(event, installation, app) or _foreign_project(project_id, installation)
+
+
+def subscribed_name(event: str, listened: list[str]) -> str | None:
+    """The name under which a hook that lists `listened` gets `event`, or None if it does not want it."""
+    if event in listened:
+        return event
+    alias = _ALIASES.get(event)
+    return alias if alias in listened else None
 
 
 def _not_listed(event: str, installation: Installation, app: App) -> str | None:

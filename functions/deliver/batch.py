@@ -17,7 +17,7 @@ from bellhop.budget import END_SECONDS
 from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
 from bellhop.successes import Row, Success
-from deliver.attempt import chain, ending, ping, retry, signing, verdict
+from deliver.attempt import chain, ending, kept_headers, ping, retry, signing, verdict
 from deliver.attempt.network import Attempted
 from deliver.attempt.verdict import Judgement, Verdict
 from deliver.circuit import strikes, trial
@@ -288,9 +288,11 @@ def _attempt_row(pending: PendingAttempt, result_name: str, result: PostResult) 
     when = (pending.number, result.at, result.milliseconds, result.request_id, result_name)
     if isinstance(outcome, SendFailure):
         return Attempt(*when, response=outcome.detail, resent=resent)
-    # A success keeps no body. A failure's is hostile: whatever is not UTF-8 is replaced.
-    text = "" if outcome.ok else outcome.body.decode("utf-8", "replace")
-    return Attempt(*when, outcome.status, text, resent=resent)
+    if outcome.ok:
+        return Attempt(*when, outcome.status, resent=resent)
+    text = outcome.body.decode("utf-8", "replace")  # it is hostile
+    headers = kept_headers.of_failure(outcome.headers, pending.keys)
+    return Attempt(*when, outcome.status, text, headers, resent)
 
 
 def _names(delivery: Delivery) -> dict[str, Any]:

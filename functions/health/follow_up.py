@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
 from bellhop import circuits, queues
+from bellhop.attempts import PARKED
 from bellhop.budget import OutOfBudgetError
 from bellhop.bus import BusError
 from bellhop.newer import UnknownKindError
@@ -52,6 +53,7 @@ def steps(action: str) -> dict[str, Step]:
             "recovery_check": _start_recovery_checks,
             "mail": mailer.send_mails,
         },
+        transitions.DELETED: {"event": _publish_event, "parked": _end_what_is_parked},
         transitions.CHANGE_URL.action: {"event": _publish_event, "replay": _start_replay},
         transitions.ENABLE.action: {"event": _publish_event, "replay": _start_replay, "mail": mailer.send_mails},
     }
@@ -155,9 +157,18 @@ def _start_replay(entry: AuditEntry, deps: HealthDependencies) -> None:
         rate = float(wanted.get("rate") or deps.replay_per_second)
         states = tuple(wanted["states"])
         generation, settles_at = _generation(entry) + 1, now + deps.settle_seconds
-        started_at = circuits.start_after_stop(circuits.load(entry.app_id), now)
+        started_at = circuits.begin_after_stop(circuits.load(entry.app_id), now)
         replay = Replay(entry.app_id, generation, states, rate, settles_at, now, started_at=started_at)
         deps.send_later(replay, 0)
+
+
+def _end_what_is_parked(entry: AuditEntry, deps: HealthDependencies) -> None:
+    """Have deliver end what is parked of an app that was deleted, once no process knows the app any more."""
+    began = deps.now().timestamp() + deps.settle_seconds
+    circuit, rate = circuits.load(entry.app_id), deps.replay_per_second
+    started_at = circuits.begin_after_stop(circuit, began)
+    replay = Replay(entry.app_id, _generation(entry) + 1, (PARKED,), rate, began, began, started_at=started_at)
+    deps.send_later(replay, queues.delay(deps.settle_seconds))
 
 
 def _generation(entry: AuditEntry) -> int:

@@ -31,21 +31,25 @@ class ReplayError(Exception):
 def step(message: Replay, deps: HealthDependencies) -> None:
     """Send a page, and the message for the next one; send nothing if the app was switched, or a person stopped it.
 
+    What is parked of an app that is not registered any more is sent too: deliver ends each delivery, with a log
+    line, where it would otherwise expire unseen.
+
     Raises:
         ReplayError: SQS did not take the whole page.
     """
     app = find(App, message.app_id, consistent=True)
     circuit = circuits.load(message.app_id)
     reason = _end(message, app, circuit)
-    if app is None or reason:
+    if reason:
         deps.telemetry.warning(f"replay ended: {reason}", **_names(message))
-        if app:
-            _note_end(message, deps)
+        _note_end(message, deps)
         return
     rate, now = effective_rate(app, message.rate), deps.now().timestamp()
+    if not message.passes and message.after is None:  # whoever sent it may have a clock that is ahead
+        message = replace(message, began=min(message.began, now))
     # Before the page, so that where this fails nothing was sent.
     until = now + MAX_DELAY + deps.overdue_seconds
-    circuits.note_replay(app.app_id, until, message.started, message.sent, rate)
+    circuits.note_replay(message.app_id, until, message.started, message.sent, rate)
     exhausted = EXHAUSTED in message.states and not message.passes
     page = attempts.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)
     chosen = [record for record in page if _is_wanted(record, message)]
@@ -62,11 +66,11 @@ def step(message: Replay, deps: HealthDependencies) -> None:
 
 def _end(message: Replay, app: App | None, circuit: Circuit) -> str | None:
     """Why the replay ends before everything is sent; None where it goes on."""
-    if app is None or app.state != ENABLED or int(app.generation) != message.generation:
-        return "the app was switched off or on meanwhile, or deleted; the rest stays replayable"
+    if app and (app.state != ENABLED or int(app.generation) != message.generation):
+        return "the app was switched off or on meanwhile; the rest stays replayable"
     if message.started <= circuits.replays_stopped(circuit):
         return "a person stopped it; the rest stays replayable"
-    if circuits.paused_since(circuit, int(app.generation)) is not None:
+    if app and circuits.paused_since(circuit, int(app.generation)) is not None:
         return "the app is paused; what is parked is released when its pause ends, the rest stays replayable"
     return None
 
@@ -75,9 +79,9 @@ def _note_end(message: Replay, deps: HealthDependencies) -> None:
     circuits.end_replay(message.app_id, message.started, message.sent, deps.now().timestamp())
 
 
-def effective_rate(app: App, rate: float) -> float:
+def effective_rate(app: App | None, rate: float) -> float:
     """Deliveries per second: `rate`, or the app's own limit if that is lower."""
-    return min(rate, float(app.max_per_second or rate))
+    return min(rate, float(app.max_per_second or rate)) if app else rate
 
 
 def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: float) -> tuple[Replay | None, int]:
@@ -100,7 +104,7 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
 
 def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:
     # Exhausted since the replay began means that the replay itself failed: sending it again would never end.
-    began = datetime.fromtimestamp(message.settles_at, UTC).isoformat(timespec="milliseconds")
+    began = datetime.fromtimestamp(message.began, UTC).isoformat(timespec="milliseconds")
     return record.state in message.states and (record.state == PARKED or attempts.listed_since(record) < began)
 
 

@@ -45,6 +45,7 @@ DISABLE = TransitionKind("app.disabled", ENABLED, DISABLED, "AppDisabled")
 ENABLE = TransitionKind("app.enabled", DISABLED, ENABLED, "AppEnabled")
 CHANGE_URL = TransitionKind("app.url_changed", ENABLED, ENABLED, "AppUrlChanged")
 REGISTERED = "app.registered"  # not a transition: nothing follows it
+DELETED = "app.deleted"  # nor is this one, but what was parked must be ended
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,13 @@ def change_url(app: App, url: str, actor: str, update: Update, deps: TransitionD
 def registration(app: App, actor: str, at: datetime) -> AuditEntry:
     """The entry of a registration, for the transaction that makes it. Sets the app's first generation.
 
-    Policy: an app may have been registered before under its id, and deleted by hand. Its audit entries and
+    Policy: an app may have been registered before under its id, and deleted. Its audit entries and
     counters are still there, and must neither judge the new app nor keep it from its own transitions. So it starts
     above every generation that they can be of. What was parked of the old one is the new one's: no release of it
     has a message, so the sweep begins one.
     """
     newest = AuditEntry.query(app.app_id, scan_index_forward=False, limit=1, consistent_read=True)
-    ended = max((int(entry.transition_id.partition("#")[0]) + 1 for entry in newest), default=0)
+    ended = max((_ended_by(entry) + 1 for entry in newest), default=0)
     app.generation = ended + 1
     moment = at.isoformat(timespec="seconds")
     return AuditEntry(
@@ -156,6 +157,26 @@ def registration(app: App, actor: str, at: datetime) -> AuditEntry:
         announced_at=moment,
         finished_at=moment,
     )
+
+
+def deletion(app: App, actor: str, at: datetime) -> AuditEntry:
+    """The entry of a deletion, for the transaction that makes it; to be announced afterwards."""
+    return AuditEntry(
+        app.app_id,
+        deleted_id(int(app.generation)),
+        organization_id=app.organization_id or "",
+        action=DELETED,
+        actor=actor,
+        at=at.isoformat(timespec="seconds"),
+        evidence={"rule": BY_PERSON, "days": []},
+    )
+
+
+def last_deletion(app_id: str) -> AuditEntry | None:
+    """The entry of the deletion of an app, if that is the last thing that happened to it."""
+    newest = AuditEntry.query(app_id, scan_index_forward=False, limit=1, consistent_read=True)
+    ids = [deleted_id(_ended_by(entry)) for entry in newest]
+    return next(filter(None, (find(AuditEntry, app_id, key, consistent=True) for key in ids)), None)
 
 
 def resume(entry: AuditEntry | None, deps: TransitionDependencies) -> None:
@@ -192,6 +213,11 @@ def registered_id(generation: int) -> str:
     return f"{generation:08d}#registered"
 
 
+def deleted_id(generation: int) -> str:
+    """The id of the deletion that ended `generation`."""
+    return f"{generation:08d}#deleted"
+
+
 def warning_prefix(app: App) -> str:
     """What the ids of the warnings in an app's present generation begin with."""
     return f"{int(app.generation):08d}#warned#"
@@ -216,6 +242,10 @@ def warnings(app: App) -> Iterable[AuditEntry]:
 
 
 _IDS_OF_WHAT_LEAVES_AN_APP_ON = (enabled_id, url_changed_id, registered_id)
+
+
+def _ended_by(entry: AuditEntry) -> int:
+    return int(entry.transition_id.partition("#")[0])
 
 
 def _told(app: App, counted_in: str) -> str:

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from bellhop import deliveries
 from bellhop.deliveries import Delivery
-from bellhop.events import IssueEvent, subscribed_name
+from bellhop.events import IssueEvent
 from bellhop.registry import PAGE, App, Installation, Organization
-from bellhop.subscription import refusal
+from bellhop.subscription import refusal, subscribed_name
 from notify.continuation import Cursor
 from notify.payload import Payload
 

@@ -123,8 +123,8 @@ def read(app_id: str, since: datetime, until: datetime, limit: int, wanted: Want
 
 
 def _records(app_id: str, since: datetime, until: datetime) -> tuple[list[DeliveryRecord], bool]:
-    ids = attempts.newest(app_id, since - CHAIN, until + delivered.AHEAD, RECORDS)
-    return read_records(ids), len(ids) < RECORDS
+    ids, complete = attempts.newest(app_id, since - CHAIN, until + delivered.AHEAD, RECORDS)
+    return read_records(ids), complete
 
 
 def _record_entries(record: DeliveryRecord) -> Iterator[Entry]:

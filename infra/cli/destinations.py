@@ -43,6 +43,11 @@ class Outlook:
         """The apps that are to get something."""
         return sorted({destination.app_id for destination in self.destinations})
 
+    @property
+    def reached(self) -> set[int]:
+        """The events that some app is to get, by their positions."""
+        return {destination.position for destination in self.destinations}
+
 
 def look(events: Sequence[IssueEvent]) -> Outlook:
     """Look the events' destinations up on the stack that the models are bound to."""
@@ -65,7 +70,7 @@ def look(events: Sequence[IssueEvent]) -> Outlook:
 
 def warnings(events: Sequence[IssueEvent], outlook: Outlook) -> Iterator[str]:
     """What will keep events from arriving, as far as it is known."""
-    reached = {destination.position for destination in outlook.destinations}
+    reached = outlook.reached
     lost: dict[tuple[str, str, str], list[str]] = {}
     for position, reasons in outlook.skips.items():
         if position not in reached:

@@ -1,7 +1,7 @@
 """The story of one delivery: its attempts, how it stands, what comes next; from its record or the delivery log."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from infra.cli.registry.headers import MASK
 from infra.cli.text import duration, first_line, iso_time, stored_time, unix_time
 from infra.cli.views import read_records
 
+NOT_FOUND = "It had succeeded before it was resent, earlier than was looked: further back with --since 7d."
 SIGNATURES = ("Sentry-Hook-Signature", "webhook-signature")
 
 
@@ -31,8 +32,9 @@ SIGNATURES = ("Sentry-Hook-Signature", "webhook-signature")
 class Story:
     """A delivery as far as it is known. `began`: when its record was written, or its one attempt was made.
 
-    `attempts` are rows as the log keeps them, the oldest first. `at_once`: it was delivered by its first attempt,
-    and the log has that alone. `next_attempt_at` and `expires_at` are Unix seconds, 0 where there is none.
+    `attempts` are rows as the log keeps them, the oldest first; `attempts_made` also counts what is not known.
+    `at_once`: it was delivered by its first attempt, and the log has that alone. `next_attempt_at` and
+    `expires_at` are Unix seconds, 0 where there is none.
     """
 
     delivery_id: str
@@ -44,9 +46,21 @@ class Story:
     state: str
     began: datetime
     attempts: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    attempts_made: int = 0
     next_attempt_at: float = 0.0
     expires_at: float = 0.0
     at_once: bool = False
+
+    @property
+    def lacks_success(self) -> bool:
+        """Whether it succeeded at once and was resent: the record that it has since then lacks that success."""
+        first = int(self.attempts[0]["n"]) if self.attempts else 1
+        return self.attempts_made > len(self.attempts) or first > 1
+
+    def with_success(self, row: Row) -> "Story":
+        """The story with the success before the resend, which the log has."""
+        began = datetime.fromisoformat(row["at"])
+        return replace(self, began=began, attempts=[_attempt_of(row), *self.attempts])
 
     def document(self, app: App | None, condition: Condition | None, now: datetime) -> dict[str, Any]:
         """As JSON."""
@@ -74,6 +88,7 @@ def of_record(record: DeliveryRecord) -> Story:
         **{name: getattr(record, name) for name in names},
         began=record.created,
         attempts=[dict(row) for row in record.attempts],
+        attempts_made=int(record.attempts_made),
         next_attempt_at=float(record.next_attempt_at),
         expires_at=float(record.expires_at),
     )
@@ -90,18 +105,21 @@ def of_success(row: Row, organization_id: str = "", installation_id: str = "") -
         event_id=row["event_id"],
         state=DELIVERED,
         began=datetime.fromisoformat(row["at"]),
-        attempts=[
-            {name: value for name, value in row.items() if name not in {"app", "delivery_id", "event", "event_id"}}
-        ],
+        attempts=[_attempt_of(row)],
+        attempts_made=1,
         at_once=True,
     )
+
+
+def _attempt_of(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in {"app", "delivery_id", "event", "event_id"}}
 
 
 def next_text(story: Story, app: App | None, condition: Condition | None, now: datetime) -> str:
     """What comes next, and why it waits; empty where nothing does."""
     if story.state == RETRYING:
         wait = story.next_attempt_at - now.timestamp()
-        number = len(story.attempts) + 1
+        number = story.attempts_made + 1
         return (
             f"attempt {number} in {duration(wait)}"
             if wait > 0
@@ -111,7 +129,7 @@ def next_text(story: Story, app: App | None, condition: Condition | None, now: d
         return _why_parked(story, app, condition)
     texts = {
         EXHAUSTED: f"nothing by itself; its retries are used up: bellhop resend {story.delivery_id}",
-        STOPPED: "nothing: the endpoint asked for no more, or its address is not allowed",
+        STOPPED: "nothing: the endpoint asked for no more, its address is not allowed, or its app was deleted",
         WITHDRAWN: "nothing: its installation is gone, or its hook does not want the event any more",
     }
     return texts.get(story.state, "")
@@ -120,7 +138,8 @@ def next_text(story: Story, app: App | None, condition: Condition | None, now: d
 def attempt_text(row: Mapping[str, Any]) -> str:
     """An attempt on a line."""
     response = first_line(str(row.get("response", "")))
-    return f"attempt {int(row['n'])}  {stored_time(row['at'])}  {row['result']}  {int(row['ms'])} ms" + (
+    number = f"{int(row['n'])}, resent" if row.get("resent") else int(row["n"])
+    return f"attempt {number}  {stored_time(row['at'])}  {row['result']}  {int(row['ms'])} ms" + (
         f"  {response}" if response else ""
     )
 

@@ -74,7 +74,7 @@ def serving(server: "WebhookServer") -> Iterator["WebhookServer"]:
 
 
 class WebhookServer(ThreadingHTTPServer):
-    """An endpoint that verifies by `secret`. Port 0 is any free one.
+    """An endpoint that verifies by `secret`, or by the `previous` one if there is one. Port 0 is any free one.
 
     Threads that are `waited_for` are gone when the server has ended; others may still be busy with a response.
     """
@@ -82,7 +82,14 @@ class WebhookServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(
-        self, responder: Responder, secret: str, host: str, port: int = 0, *, waited_for: bool = True
+        self,
+        responder: Responder,
+        secret: str,
+        host: str,
+        port: int = 0,
+        *,
+        previous: str | None = None,
+        waited_for: bool = True,
     ) -> None:
         super().__init__((host, port), _Handler)
         self.daemon_threads = not waited_for
@@ -91,12 +98,13 @@ class WebhookServer(ThreadingHTTPServer):
         self.closing = threading.Event()
         self._connections: set[Any] = set()
         self._lock = threading.Lock()
-        key = base64.b64encode(secret.encode()).decode()
-        self._webhook = Webhook(f"whsec_{key}")
+        self._keys = [each.encode() for each in (secret, previous) if each]
+        self._webhooks = [Webhook(f"whsec_{base64.b64encode(key).decode()}") for key in self._keys]
 
     def receive(self, headers: dict[str, str], body: bytes) -> PlannedResponse:
         """Verify a request and return the response to send."""
-        standard, classic = self._standard(headers, body), self._classic(headers, body)
+        standard = any(_is_standard(webhook, headers, body) for webhook in self._webhooks)
+        classic = any(_is_classic(key, headers, body) for key in self._keys)
         return self.responder.respond(Request(time.time(), headers, body, standard, classic))
 
     def end(self) -> None:
@@ -123,16 +131,18 @@ class WebhookServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing: that clients give up on a hanging endpoint is expected."""
 
-    def _standard(self, headers: dict[str, str], body: bytes) -> bool:
-        try:
-            self._webhook.verify(body, headers)
-        except (WebhookVerificationError, ValueError):  # a signature may be anything but base64
-            return False
-        return True
 
-    def _classic(self, headers: dict[str, str], body: bytes) -> bool:
-        expected = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(expected.encode(), headers.get("sentry-hook-signature", "").encode())
+def _is_standard(webhook: Webhook, headers: dict[str, str], body: bytes) -> bool:
+    try:
+        webhook.verify(body, headers)
+    except (WebhookVerificationError, ValueError):  # a signature may be anything but base64
+        return False
+    return True
+
+
+def _is_classic(key: bytes, headers: dict[str, str], body: bytes) -> bool:
+    expected = hmac.new(key, body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), headers.get("sentry-hook-signature", "").encode())
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,13 +1,15 @@
 """make bench; and its parts on their own: python -m tests.bench PART...
 
-Parts of make bench are hostile, cpu, units, cold, isolation: their figures are stored. Besides, there are fanout,
-hard, pressure and waiting.
+Parts of make bench are hostile, cpu, units, cold, isolation: their figures are stored. Besides, there are
+commands, fanout, hard, pressure and waiting.
 """
 
 import sys
 
 if __name__ == "__main__":  # and the imports not before: the measured processes import this module
     match sys.argv[1:]:
+        case ["commands"]:
+            from tests.bench.commands import main
         case ["fanout"]:
             from tests.bench.fanout import main
         case ["hard", *_]:

@@ -71,7 +71,7 @@ def _isolation(results: Results) -> list[Table]:
     caption = (
         f"{isolation.WORKERS} workers, batches of up to {isolation.BATCH}, a deadline of "
         f"{isolation.DEADLINE_SECONDS} s; healthy endpoints take {isolation.HEALTHY_MS} ms and get 20 deliveries "
-        f"a second (6 beside the app that sends 95 %, whose endpoint takes {isolation.LOADED_MS} ms: more than "
+        f"a second (12 beside the app that sends 95 %, whose endpoint takes {isolation.LOADED_MS} ms: more than "
         f"the workers can do). Measured from second {isolation.SETTLE_SECONDS:.0f} on, with the pause from second "
         f"{isolation.LONG_SETTLE_SECONDS:.0f}. The queue and its fairness are modelled."
     )

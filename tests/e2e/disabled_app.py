@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from bellhop import attempts
+from bellhop.deliveries import delivery_id
 from bellhop.registry import App, AuditEntry, find
 from bellhop.text import unlinked
 from health import messages
@@ -61,6 +63,15 @@ def disable_app(tenant: Tenant) -> tuple[Hook, Receiver, RepairableEndpoint]:
     tenant.publish(tenant.event("last"))
     eventually(lambda: finished_entry(hook, "app.disabled"), "the app is switched off and its owners know")
     return hook, endpoint, behaviour
+
+
+def is_parking(tenant: Tenant, hook: Hook) -> bool:
+    """Whether an event that is published now is parked: deliver may still have cached the app's old state."""
+    event = f"early-{time.monotonic_ns()}"
+    webhook = delivery_id(tenant.organization, event, f"installation-{hook.app_id}")
+    tenant.publish(tenant.event(event))
+    record = eventually(lambda: attempts.load(webhook), "it was parked, or attempted and stopped")
+    return bool(record.state == attempts.PARKED)
 
 
 def replayable_deliveries(hook: Hook) -> list[str]:

@@ -23,7 +23,8 @@ from tests.unit.cli.cli_runner import bellhop
 pytestmark = pytest.mark.stack
 
 PREFIXES = {"sesv2": "ses", "service-quotas": "servicequotas"}
-TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
+TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+TRANSACTION |= {"ConditionCheck": "ConditionCheckItem"}
 ALWAYS_ALLOWED = {"sts:GetCallerIdentity"}
 ONLY_WITH_A_TOPIC = {
     "sns:ListSubscriptionsByTopic",
@@ -130,6 +131,8 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
         succeed("replay", later.app_id, "--stop")
         assert dead in succeed("dead-letters", "list", "--queue", "Retries")
         succeed("dead-letters", "redrive", dead)
+        succeed("delete", "app", f"{hook.app_id}-new", "--yes")
+        succeed("delete", "organization", f"{tenant.organization}-new", "--yes")
         findings = json.loads(bellhop("doctor", "--json").stdout)["findings"]
 
     assert [finding["text"] for finding in findings if "you may not" in finding["text"]] == []

@@ -19,7 +19,9 @@ from tests.unit.cli.cli_runner import bellhop
 
 pytestmark = pytest.mark.stack
 
-NAMES_ALONE = {"bellhop enable", "bellhop log", "bellhop apply", "bellhop rotate-secret"}  # not how to type them
+# Not how to type them:
+NAMES_ALONE = {"bellhop enable", "bellhop log", "bellhop apply", "bellhop rotate-secret"}
+NAMES_ALONE |= {"bellhop delete organization"}
 LOCAL = ["--yes", "--allow-http", "--allow-private-addresses", "--any-port"]
 ALSO = {  # what a person types on a terminal, or what only a local stack needs
     "apply": LOCAL,

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts, outcomes
-from bellhop.deliveries import delivery_id
+from bellhop import outcomes
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import DISABLED, ENABLED, App
 from health.messages import FollowUp, RecoveryCheck
@@ -24,6 +23,7 @@ from tests.e2e.disabled_app import (
     bellhop,
     disable_app,
     finished_entry,
+    is_parking,
     mails_by_owner,
     replayable_deliveries,
     send_to_health,
@@ -61,15 +61,6 @@ def test_a_thousand_events_sent_while_an_app_is_off_arrive_after_enable_oldest_f
     assert sum(places >= 3 * PAGE for places in displaced) <= PAGE
     eventually(lambda: not replayable_deliveries(hook), "nothing is replayable any more")
     assert mails_by_owner(tenant, hook, "Action required") == dict.fromkeys(tenant.owners, 1)
-
-
-def is_parking(tenant: Tenant, hook: Hook) -> bool:
-    """Whether an event that is published now is parked: deliver may still have cached the app's old state."""
-    event = f"early-{time.monotonic_ns()}"
-    webhook = delivery_id(tenant.organization, event, f"installation-{hook.app_id}")
-    tenant.publish(tenant.event(event))
-    record = eventually(lambda: attempts.load(webhook), "it was parked, or attempted and stopped")
-    return bool(record.state == attempts.PARKED)
 
 
 def test_owners_are_warned_once_before_their_app_is_switched_off(tenant: Tenant) -> None:

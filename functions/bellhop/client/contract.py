@@ -1,15 +1,17 @@
 """What is wrong with an issue event, in plain words, all of it at once. Pure; needs the standard library only.
 
 The contract is the published JSON Schema, of which this understands the keywords that it has. notify decides by
-`bellhop.events.parse`, which names the first fault only; both agree on which events are valid.
+`bellhop.events.parse`, which asks here what is wrong; both agree on which events are valid.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from bellhop.event_text import NESTED, SCHEMA_PATH, MalformedEventError, decode
@@ -46,10 +48,16 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one field: `reason` goes on after its name, shows its value, and says what to do."""
+    """What is wrong with one field: the `rule` that it breaks, with what to do; `value`: what is there now."""
 
     field: str
-    reason: str
+    rule: str
+    value: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """What goes on after the field's name, with its value."""
+        return self.rule if self.value is None else f"is {self.value}, which {self.rule}"
 
     def __str__(self) -> str:
         return f"{self.field}: {self.reason}"
@@ -57,17 +65,25 @@ class Fault:
 
 def check(event: Mapping[str, Any] | str) -> list[Fault]:
     """Everything that is wrong with an event, given as a mapping or as JSON; nothing for a valid one."""
+    return list(faults(event))
+
+
+def faults(event: Mapping[str, Any] | str) -> Iterator[Fault]:
+    """The same, found one by one: a hostile event may have tens of thousands."""
     try:
         text = encode(event)
         document = decode(text)
     except MalformedEventError as error:
-        return [Fault(error.field, error.reason)]
+        yield Fault(error.field, error.reason)
+        return
     if not isinstance(document, dict):
-        return [Fault(BODY, f"is {_shown(document)}, which is not an object; write each event as {{...}}")]
-    found: dict[str, Fault] = {}
-    for fault in (*_repeated(text), *_faults(document, _schema(), "")):
-        found.setdefault(fault.field, fault)  # further ones of a field follow from its first
-    return list(found.values())
+        yield Fault(BODY, "is not an object; write each event as {...}", _shown(document))
+        return
+    found = set[str]()
+    for fault in chain(_repeated(text), _faults(document, _schema(), "")):
+        if fault.field not in found:  # further ones of a field follow from its first
+            found.add(fault.field)
+            yield fault
 
 
 def encode(event: Mapping[str, Any] | str) -> str:
@@ -103,8 +119,8 @@ def _repeated(text: str) -> Iterator[Fault]:
         if member.name in seen:
             yield _twice(member.name)
         elif member.name in NESTED and member.value_text.startswith("{"):
-            names = [inner.name for inner in members(member.value_text)]
-            yield from (_twice(f"{member.name}.{name}") for name in dict.fromkeys(names) if names.count(name) > 1)
+            counts = Counter(inner.name for inner in members(member.value_text))
+            yield from (_twice(f"{member.name}.{name}") for name, count in counts.items() if count > 1)
         seen.add(member.name)
 
 
@@ -117,7 +133,7 @@ def _faults(value: Any, schema: Schema, path: str) -> Iterator[Fault]:
     allowed = [types] if isinstance(types, str) else types
     if allowed and not any(_is(value, name) for name in allowed):
         words = " or ".join(_TYPES[name][0] for name in allowed)
-        yield Fault(path or BODY, f"is {_shown(value)}, which is not {words}{_number_hint(value, allowed)}")
+        yield Fault(path or BODY, f"is not {words}{_number_hint(value, allowed)}", _shown(value))
     elif isinstance(value, dict):
         yield from _object_faults(value, schema, path)
     else:
@@ -147,9 +163,9 @@ def _value_faults(value: Any, schema: Schema, path: str) -> Iterator[Fault]:
     options = [schema["const"]] if "const" in schema else schema.get("enum", [])
     if options and value not in options:
         hint = did_you_mean(value, options) if isinstance(value, str) else ""
-        yield Fault(path, f"is {_shown(value)}, which is none of {', '.join(options)}{hint}")
+        yield Fault(path, f"is none of {', '.join(options)}{hint}", _shown(value))
     if isinstance(value, str):
-        yield from (Fault(path, f"is {_shown(value)}, which {reason}") for reason in _text_faults(value, schema))
+        yield from (Fault(path, rule, _shown(value)) for rule in _text_faults(value, schema))
 
 
 def _text_faults(value: str, schema: Schema) -> Iterator[str]:
@@ -167,7 +183,7 @@ def _is(value: Any, name: str) -> bool:
 
 def _number_hint(value: Any, allowed: Sequence[str]) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f'; write it in quotes: "{value}"' if is_number and "string" in allowed else ""
+    return "; write it in quotes" if is_number and "string" in allowed else ""
 
 
 def _within(path: str, name: str) -> str:

@@ -5,21 +5,17 @@ its result changes nothing about the app, and it always leaves a record, for whi
 waits.
 """
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 from bellhop import attempts
 from bellhop.attempts import DELIVERED, STOPPED, Attempt, NextState
 from bellhop.deliveries import Delivery
-from deliver.attempt import chain, verdict
+from deliver.attempt import chain, kept_headers, verdict
 from deliver.attempt.verdict import Verdict
 from deliver.dependencies import DeliverDependencies, PendingAttempt, PostResult, names
 from deliver.http.response import SendFailure
 
 KEPT = timedelta(days=1)
-KEPT_HEADER_BYTES = 4096  # names and values, of all headers of the response
-
-_CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 
 
 def begin(ping: Delivery, deps: DeliverDependencies) -> PendingAttempt | None:
@@ -51,23 +47,4 @@ def _attempt(result: PostResult) -> Attempt:
     if isinstance(outcome, SendFailure):
         return Attempt(*when, outcome.kind, response=outcome.detail)
     text = outcome.body.decode("utf-8", "replace")
-    return Attempt(*when, f"http_{outcome.status}", outcome.status, text, bounded(outcome.headers))
-
-
-def bounded(headers: Mapping[str, str]) -> dict[str, str]:
-    """A response's headers as text that is safe to keep and show, cut off after `KEPT_HEADER_BYTES`."""
-    kept: dict[str, str] = {}
-    room = KEPT_HEADER_BYTES
-    for name, value in headers.items():
-        safe_name = _harmless(name)
-        safe_value = _harmless(value)[: max(0, room - len(safe_name))]
-        room -= len(safe_name) + len(safe_value)
-        if room < 0:
-            break
-        kept[safe_name.decode()] = safe_value.decode("utf-8", "ignore")
-    return kept
-
-
-def _harmless(text: str) -> bytes:
-    # What was read as bytes may hold anything, also what UTF-8 cannot encode.
-    return text.translate(_CONTROL).encode("utf-8", "replace")
+    return Attempt(*when, f"http_{outcome.status}", outcome.status, text, kept_headers.of_ping(outcome.headers))

@@ -118,7 +118,7 @@ def _release_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None
     if rate is None or not _chain_is_lost(app, circuit, deps):
         return
     now = deps.now().timestamp()
-    started_at, settles_at = circuits.start_after_stop(circuit, now), now + deps.settle_seconds
+    started_at, settles_at = circuits.begin_after_stop(circuit, now), now + deps.settle_seconds
     replay = Replay(app.app_id, int(app.generation), (PARKED,), rate, settles_at, now, started_at=started_at)
     deps.send_later(replay, 0)
     circuits.note_chain(app.app_id, now + deps.overdue_seconds)

@@ -27,9 +27,10 @@ def run(
     allow_private_addresses: bool,
     any_port: bool,
     yes: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Plan, show, ask, show the new secrets, write."""
+    """Plan, show, ask, show the new secrets, write; with `dry_run` only plan and show."""
     content = files.read_text(file)
     found = stack.find(stack_name)
     connection = stack.bind(found)
@@ -38,10 +39,12 @@ def run(
     plan = _plan(file, content, widen(found.endpoint_policy, accepted))
     console = terminal.console()
     if as_json:
-        terminal.print_json({"stack": found.name} | document(plan, with_secrets=yes))
+        terminal.print_json({"stack": found.name} | document(plan, with_secrets=yes and not dry_run))
     else:
         print_plan(plan, console)
-    if plan.empty:
+    if dry_run and not as_json:
+        line(console, "Nothing was written.")
+    if plan.empty or dry_run:
         return
     if not yes:
         refusal = "nothing is written yet: add --yes to apply these changes"

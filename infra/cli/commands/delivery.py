@@ -55,6 +55,9 @@ def read(found: Stack, delivery_id: str, app_id: str | None, since: datetime, no
         CommandError: neither has it.
     """
     told = story.read([delivery_id]).get(delivery_id) or _delivered(found, delivery_id, app_id, since, now)
+    if told.lacks_success:
+        rows = delivered.find({delivery_id: told.app_id}, since, told.began).rows
+        told = told.with_success(rows[delivery_id]) if rows else told
     apps, standing = read_conditions([told.app_id], now)
     app = apps.get(told.app_id)
     return DeliveryView(told, app, standing.get(told.app_id), _own_headers(app), now)
@@ -124,14 +127,16 @@ def _print(view: DeliveryView, console: Console) -> None:
         labelled(console, "next", text)
     if story.kept_text(told):
         labelled(console, "record", story.kept_text(told))
+    if told.lacks_success:
+        line(console, story.NOT_FOUND, "yellow")
     for row in told.attempts:
         _print_attempt(view, row, console)
     if told.attempts:
         line(console, "The headers are composed anew; the URL and the app's own headers are those of now.", "dim")
     else:
         line(console, "No attempt was made yet.")
-    organization = told.organization_id or "ORGANISATION"
-    line(console, f"Next: bellhop event {organization} {told.event_id}, bellhop explain {told.app_id}")
+    event = f"bellhop event {told.organization_id} {told.event_id}, " if told.organization_id else ""
+    line(console, f"Next: {event}bellhop explain {told.app_id}")
 
 
 def _print_attempt(view: DeliveryView, row: Mapping[str, Any], console: Console) -> None:

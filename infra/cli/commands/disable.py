@@ -27,7 +27,7 @@ def run(stack_name: str, app_id: str, *, reason: str, yes: bool, as_json: bool) 
         leave_as_it_is(app, deps, as_json=as_json)
         return
     if not yes:
-        question = f"Switch {app_id} off? Its deliveries are parked, and the owners of the app get mail."
+        question = f"Switch {app_id} off? Its deliveries are parked, and its owners get mail."
         terminal.confirm(question, f"nothing is done yet: add --yes to switch {app_id} off", as_json=as_json)
     entry = disable(app, identity.operator(), reason, found.thresholds, deps)
     if as_json:

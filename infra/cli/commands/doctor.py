@@ -48,10 +48,10 @@ def run(stack_name: str, *, ring: bool, as_json: bool) -> None:
 
 def _print(results: Found, console: Console) -> None:
     for name, finding in results:
-        start = f"{finding.state:<{_STATE_WIDTH}}  {name:<{_NAME_WIDTH}}"
-        line(console, f"{start}  {finding.text}", _STYLES[finding.state])
+        start = f"{finding.state:<{_STATE_WIDTH}}  {name:<{_NAME_WIDTH}}  "
+        line(console, f"{start}{finding.text}", _STYLES[finding.state], indent=len(start))
         if finding.remedy:
-            line(console, f"{'':<{_STATE_WIDTH}}  {'':<{_NAME_WIDTH}}  {finding.remedy}")
+            line(console, f"{'':<{len(start)}}{finding.remedy}")
     counted = Counter(finding.state for _, finding in results)
     summary = f"{counted[OK]} ok, {counted[PROBLEM]} problems, {counted[UNSEEN]} could not be looked at"
     line(console, summary, "bold")

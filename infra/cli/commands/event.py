@@ -101,9 +101,11 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         raise CommandError(f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps")
     installed = {each.installation_id: each for each in Installation.query(organization_id)}
     ids = {deliveries.delivery_id(organization_id, event_id, name): name for name in installed}
-    stories = story.read([*ids]) if ids else {}
+    stories = _before_resends(story.read([*ids]) if ids else {}, since)
     began = min((each.began for each in stories.values()), default=None)
     begin, end = (began - AROUND, min(began + AROUND, now)) if began else (since, now)
+    if any(each.lacks_success for each in stories.values()):
+        begin = min(begin, since)  # the event came before what is known of it
     log = _read_log(deployed, organization_id, event_id, begin, end)
     if log.at and not began:
         begin, end = log.at - timedelta(minutes=1), min(log.at + AROUND, now)
@@ -138,6 +140,17 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
     )
 
 
+def _before_resends(stories: Mapping[str, Story], since: datetime) -> dict[str, Story]:
+    """The stories, each with the success before its resend, as far as that was since then."""
+    lacking = {key: each for key, each in stories.items() if each.lacks_success}
+    if not lacking:
+        return dict(stories)
+    until = max(each.began for each in lacking.values())
+    found = delivered.find({key: each.app_id for key, each in lacking.items()}, since, until).rows
+    whole = {key: each.with_success(found[key]) for key, each in lacking.items() if key in found}
+    return {**stories, **whole}
+
+
 def document(view: EventView) -> dict[str, Any]:
     """The event as JSON."""
     return {
@@ -159,9 +172,7 @@ def document(view: EventView) -> dict[str, Any]:
             for each in view.skipped
         ],
         "unknown": [{"installation_id": each.installation_id, "app_id": each.app_id} for each in view.unknown],
-        "dead_letters": [
-            {"queue": queue, "reason": letter.reason, "about": letter.about} for queue, letter in view.dead
-        ],
+        "dead_letters": [{"queue": queue, **letter.document()} for queue, letter in view.dead],
         "looked_since": view.since.isoformat(timespec="seconds"),
         "complete": view.complete,
     }
@@ -219,7 +230,7 @@ def _dead(deployed: Deployed, event_id: str, delivery_ids: set[str]) -> Iterator
     for depth in queues.read(sqs, urls, {}):
         seen = set[str]()
         for _ in range(min(LOOKS, -(-depth.waiting // queues.LOOKED_AT))):
-            letters = queues.peek(sqs, urls[depth.name], hidden_seconds=HIDDEN_SECONDS)
+            letters = queues.peek(sqs, depth.name, urls[depth.name], hidden_seconds=HIDDEN_SECONDS)
             for letter in letters:
                 about = any(text in letter.body for text in (f'"{event_id}"', *delivery_ids))
                 if about and letter.body not in seen:
@@ -241,7 +252,7 @@ def _print(view: EventView, console: Console) -> None:
         line(console, f"Skipped ({len(rows)}):", "bold")
     table(console, ("installation", "app", "because"), rows)
     for queue, letter in view.dead:
-        line(console, f"Dead letter in {queue}: {letter.reason or letter.about}", "red")
+        line(console, f"Dead letter in {queue}: {letter.content.kind}: {letter.content.reason}", "red")
     for text in _not_known(view):
         line(console, text, "yellow")
     number = len(view.stories)
@@ -255,6 +266,8 @@ def _print_story(each: Story, view: EventView, console: Console) -> None:
     console.print(
         cell(f"{each.app_id}  "), state(each.state), cell(f"  {each.delivery_id}"), sep="", soft_wrap=True
     )
+    if each.lacks_success:
+        line(console, f"    {story.NOT_FOUND}", "yellow", indent=8)
     for row in each.attempts:
         line(console, f"    {story.attempt_text(row)}", indent=8)
     text = story.next_text(each, view.apps.get(each.app_id), view.conditions.get(each.app_id), view.now)

@@ -90,14 +90,10 @@ def print_log(log: Log, asked: Asked, console: Console) -> None:
         _print_rows(log.entries, now, console)
     else:
         _print_paragraphs(log.entries, now, console)
-    extent = "all" if log.complete else "the newest"
     number = len(log.entries)
     until = f" until {asked.until}" if asked.until else ""
-    line(
-        console,
-        f"{number} attempt{'' if number == 1 else 's'}, {extent} since {utc(log.since)} UTC{until}.",
-        "bold",
-    )
+    attempts = f"{number} attempt{'' if number == 1 else 's'} since {utc(log.since)} UTC{until}"
+    line(console, f"{attempts}." if log.complete else f"The newest {attempts}; there are more.", "bold")
     if not log.complete:
         more = min(max(10 * number, _MORE), LIMIT)
         times = f"{_option('since', asked.since)}{_option('until', asked.until)}"
@@ -174,7 +170,7 @@ def _cells(entry: Entry, now: datetime) -> tuple[Text, ...]:
     return (
         cell(utc(entry.at)),
         cell(entry.event),
-        cell(entry.number),
+        cell(f"{entry.number}, resent" if entry.resent else entry.number),
         Text(printable(entry.result), "red" if entry.failed else "green"),
         cell("" if entry.milliseconds is None else entry.milliseconds),
         state(entry.state or ""),

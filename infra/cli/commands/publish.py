@@ -1,6 +1,7 @@
 """bellhop publish: put issue events on the queue. All are valid, or none is sent."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -47,7 +48,7 @@ class Sent:
         return next(unsent, self.total)
 
 
-def run(stack_name: str, file: str, *, wait: str | None, skip: int, as_json: bool) -> None:
+def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: bool, as_json: bool) -> None:
     """Check every event, warn of those that reach nobody, send them all, and watch them if asked to."""
     longest = terminal.read_duration("--wait", wait, LONGEST_WAIT) if wait else None
     every = events_file.read(files.read_text(file))
@@ -60,6 +61,12 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, as_json: boo
     outlook = destinations.look(published)
     for warning in destinations.warnings(published, outlook):
         errors.say(f"warning: {printable(warning)}")
+    if dry_run:
+        if as_json:
+            terminal.print_json(_documents(published, outlook, {}))
+        else:
+            _print_outlook(published, outlook, terminal.console())
+        return
     since = utc_now()
     publisher = Publisher(found.outputs[stack.EVENTS_QUEUE], stack.client("sqs"))
     send(events, publisher, f"bellhop publish {file}", skip)
@@ -145,6 +152,19 @@ def _print(events: Sequence[IssueEvent], console: Console) -> None:
     table(console, ("event id", "event", "organisation"), rows)
     if len(events) > ROWS:
         line(console, f"... and {len(events) - ROWS:,} more")
+
+
+def _print_outlook(events: Sequence[IssueEvent], outlook: Outlook, console: Console) -> None:
+    each_once = Counter(app_id for app_id, _ in {(one.app_id, one.position) for one in outlook.destinations})
+    deliveries = Counter(one.app_id for one in outlook.destinations)
+    rows = [(app_id, f"{each_once[app_id]:,}", f"{deliveries[app_id]:,}") for app_id in outlook.apps]
+    table(console, ("app", "events", "deliveries"), rows)
+    least = "At least " if outlook.unknown else ""
+    line(
+        console,
+        f"{least}{len(outlook.reached):,} of {len(events):,} events reach an app. Nothing was sent.",
+        "bold",
+    )
 
 
 def _print_arrivals(

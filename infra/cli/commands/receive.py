@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,13 +47,14 @@ def run(
     """Serve until Ctrl-C."""
     inbox = Inbox(_responses(statuses, delay, forward), terminal.console(), as_json)
     if secret_env is not None:
-        secret, found = _imported(secret_env, os.environ), None
+        secret, previous, found = _imported(secret_env, os.environ), None, None
     else:
         found = _local(stack_name)
         connection = stack.bind(found)
         stored = find(SigningSecret, app_id, consistent=True)
         secret = stored.secret if stored else signing_secrets.generate()
-    server = _server(inbox, secret, port)
+        previous = stored.live_previous(time.time()) if stored else None
+    server = _server(inbox, secret, previous, port)
     url = f"http://{HOST}:{server.server_port}/"
     with serving(server):
         if found:
@@ -114,9 +116,9 @@ def _local(stack_name: str) -> Stack:
     return stack.find(stack_name)
 
 
-def _server(inbox: Inbox, secret: str, port: int) -> WebhookServer:
+def _server(inbox: Inbox, secret: str, previous: str | None, port: int) -> WebhookServer:
     try:
-        return WebhookServer(inbox, secret, HOST, port, waited_for=False)
+        return WebhookServer(inbox, secret, HOST, port, previous=previous, waited_for=False)
     except OSError as error:
         raise CommandError(f"port {port}: {error.strerror}: name another with --port") from None
 

@@ -94,8 +94,8 @@ def start(app: App, rate: float, queue: TransitionsQueue, now: datetime, *, exha
     if not replayable.total(states) and replayable.complete:
         return ReplayStart(app.app_id, states, replayable, None)
     seconds = now.timestamp()
-    moment = circuits.start_after_stop(circuits.load(app.app_id), seconds) or seconds
-    queue.send(Replay(app.app_id, int(app.generation), states, rate, settles_at=moment, began=moment))
+    started_at = circuits.begin_after_stop(circuits.load(app.app_id), seconds)
+    queue.send(Replay(app.app_id, int(app.generation), states, rate, seconds, seconds, started_at=started_at))
     return ReplayStart(app.app_id, states, replayable, effective_rate(app, rate))
 
 
@@ -156,8 +156,7 @@ def stop(stack_name: str, app_id: str, *, as_json: bool) -> None:
     """Stop the app's replays."""
     stack.bind(stack.find(stack_name))
     app, now = load_app(app_id), utc_now()
-    # Also one that a clock that is ahead began.
-    circuits.stop_replays(app_id, max(now.timestamp(), read_progress(app, now).began or 0.0))
+    circuits.stop_replays(app_id, circuits.stop_time(circuits.load(app_id), now.timestamp()))
     progress = read_progress(app, now)
     if as_json:
         terminal.print_json(asdict(progress))

@@ -13,24 +13,27 @@ from rich.console import Console
 from bellhop import pings
 from bellhop.attempts import KEPT
 from bellhop.clock import utc_now
+from bellhop.registry import Installation
 from infra.cli import stack, terminal
 from infra.cli.errors import INTERRUPTED, CommandError
 from infra.cli.resending import selection
-from infra.cli.resending.selection import Candidate, Choice
+from infra.cli.resending.selection import Candidate, Choice, Within
 from infra.cli.resending.sending import RESENT, SKIPPED, Resend, Result
-from infra.cli.terminal import line
+from infra.cli.terminal import line, table
 from infra.cli.text import duration
 from infra.cli.views import load_app
 
 PROGRESS_SECONDS = 5.0  # between two lines about a resend that goes on
 
+Counts = dict[str, Counter[str]]  # by app, how many deliveries of each outcome
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was typed. `app_id` with times is a choice of its deliveries; with ids it says where they are."""
+    """What was typed. `app_ids` with times is a choice of their deliveries; with ids it says where these are."""
 
     delivery_ids: Sequence[str]
-    app_id: str | None
+    app_ids: Sequence[str]
     event_id: str | None
     organization_id: str | None
     installation_id: str | None
@@ -57,7 +60,7 @@ def run(stack_name: str, options: Options, *, as_json: bool) -> None:
     elif options.event_id:
         _send_few(_of_event(options, now, kept), options, found, now, as_json=as_json)
     else:
-        _send_many(_choice(options, now), options, found, now, kept, as_json=as_json)
+        _send_many(_choices(options, now), options, found, now, kept, as_json=as_json)
 
 
 # ---- What is meant
@@ -68,35 +71,55 @@ def _check(options: Options) -> None:
     narrowed = options.since or options.until or options.outcomes or options.statuses or options.events
     if chosen > 1 or (chosen and narrowed):
         raise CommandError(
-            "one of these at a time: deliveries by their ids, those of an --event, or an app's by --since, "
+            "one of these at a time: deliveries by their ids, those of an --event, or those of apps by --since, "
             "--until, --outcome, --status and --name"
         )
     if options.event_id and not options.organization_id:
         raise CommandError("--event needs --organization: an event's id is unique within its organisation only")
-    if not chosen and not (options.app_id and options.since):
-        raise CommandError("name deliveries by their ids, an --event, or an --app and --since")
+    if options.installation_id and not options.event_id:
+        raise CommandError("--installation needs --event: it chooses among those who got an event")
+    if not chosen and not ((options.app_ids or options.organization_id) and options.since):
+        raise CommandError("name deliveries by their ids, an --event, or --app or --organization with --since")
 
 
-def _choice(options: Options, now: datetime) -> Choice:
-    app = load_app(str(options.app_id))
+def _choices(options: Options, now: datetime) -> list[Choice]:
+    """What is asked for of each app."""
     since = terminal.read_moment("--since", str(options.since), now, KEPT)
     until = terminal.read_moment("--until", options.until, now, KEPT) if options.until else now
     if since >= until:
         raise CommandError("--since is not before --until: there is no time between them")
     outcomes = options.outcomes or sorted(selection.BY_DEFAULT)
     begun = _begun(options, now)
-    return Choice(app.app_id, since, until, outcomes, options.statuses, options.events, begun)
+    return [
+        Choice(app_id, since, until, outcomes, options.statuses, options.events, begun, within)
+        for app_id, within in _apps(options).items()
+    ]
+
+
+def _apps(options: Options) -> dict[str, Within | None]:
+    """The apps that are meant, each with the organisation to which that is confined."""
+    named = [load_app(app_id).app_id for app_id in options.app_ids]
+    if not options.organization_id:
+        return dict.fromkeys(named)
+    installed: dict[str, list[str]] = {}
+    for each in Installation.query(options.organization_id):
+        installed.setdefault(each.app_id, []).append(each.installation_id)
+    elsewhere = [app_id for app_id in named if app_id not in installed]
+    if elsewhere or not installed:
+        what = f"{', '.join(elsewhere)} not" if elsewhere else "nothing"
+        raise CommandError(f"{what} installed in {options.organization_id!r}: bellhop app APP")
+    return {app_id: Within(options.organization_id, installed[app_id]) for app_id in named or sorted(installed)}
 
 
 def _by_ids(options: Options, now: datetime, kept: timedelta) -> list[Candidate]:
     wanted = list(dict.fromkeys(options.delivery_ids))
     found = selection.by_id(wanted)
     missing = set(wanted) - {each.delivery_id for each in found}
-    if missing and options.app_id:
-        found += selection.successes_by_id(load_app(options.app_id).app_id, missing, now - kept, now)
+    for app_id in options.app_ids if missing else ():
+        found += selection.successes_by_id(load_app(app_id).app_id, missing, now - kept, now)
         missing -= {each.delivery_id for each in found}
     if missing:
-        where = "" if options.app_id else "; if it succeeded at once, name its app with --app"
+        where = "" if options.app_ids else "; if it succeeded at once, name its app with --app"
         raise CommandError(
             *(f"no delivery {each!r} is kept{where}: bellhop log APP" for each in sorted(missing)),
             "nothing was sent",
@@ -110,7 +133,7 @@ def _by_ids(options: Options, now: datetime, kept: timedelta) -> list[Candidate]
 def _of_event(options: Options, now: datetime, kept: timedelta) -> list[Candidate]:
     event_id, organization_id = str(options.event_id), str(options.organization_id)
     apps = selection.of_event(organization_id, event_id, options.installation_id)
-    wanted = {each: app_id for each, app_id in apps.items() if options.app_id in {None, app_id}}
+    wanted = {each: app_id for each, app_id in apps.items() if not options.app_ids or app_id in options.app_ids}
     found = selection.by_id([*wanted])
     missing = set(wanted) - {each.delivery_id for each in found}
     for app_id in sorted({wanted[each] for each in missing}):
@@ -130,7 +153,10 @@ def _send_few(
     chosen: Sequence[Candidate], options: Options, found: stack.Stack, now: datetime, *, as_json: bool
 ) -> None:
     if options.dry_run:
-        _print_counts(Counter(each.outcome for each in chosen), 0, as_json=as_json)
+        counts = Counts()
+        for each in chosen:
+            counts.setdefault(each.app_id, Counter())[each.outcome] += 1
+        _print_counts(counts, 0, as_json=as_json)
         return
     resend = _resend(options, found, now)
     results = [result for group in resend.run(chosen) for result in group]
@@ -142,35 +168,49 @@ def _send_few(
 
 
 def _send_many(
-    choice: Choice, options: Options, found: stack.Stack, now: datetime, kept: timedelta, *, as_json: bool
+    choices: Sequence[Choice],
+    options: Options,
+    found: stack.Stack,
+    now: datetime,
+    kept: timedelta,
+    *,
+    as_json: bool,
 ) -> None:
-    counts: Counter[str] = Counter()
-    without_body = 0
-    for each in selection.by_choice(choice):
-        gone = each.kept is not None and each.at + kept < now
-        counts.update([] if gone else [each.outcome])
-        without_body += gone
+    counts, not_kept = _count(choices, now, kept)
     if options.dry_run or not counts:
-        _print_counts(counts, without_body, as_json=as_json)
+        _print_counts(counts, not_kept, as_json=as_json)
         return
-    resend, total = _resend(options, found, now), counts.total()
-    again = _command(choice, options, now)
+    resend, total = _resend(options, found, now), _sum(counts).total()
+    again = _command(choices, options, now)
+    what = f"{_summary(_sum(counts))} of {_apps_text(counts)}"
     if not options.yes:
-        question = f"Resend {_summary(counts)} of {choice.app_id}, {resend.rate:g} a second?"
-        refusal = f"to resend {_summary(counts)} of {choice.app_id} here, add --yes; --dry-run only counts"
+        question = f"Resend {what}, {resend.rate:g} a second?"
+        refusal = f"to resend {what} here, add --yes; --dry-run only counts"
         terminal.confirm(question, refusal, as_json=as_json)
     typer.echo(f"If this is interrupted, go on with: {again}", err=True)
     try:
-        _follow(resend, choice, total)
+        _follow(resend, choices, total)
     except KeyboardInterrupt:
         typer.echo(f"{resend.counts[RESENT]:,} of {total:,} resent. Go on with: {again}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        terminal.print_json({"app_id": choice.app_id, "counts": dict(resend.counts)})
+        terminal.print_json({"app_ids": list(counts), "counts": dict(resend.counts)})
     else:
         _print_outcomes(resend.counts, terminal.console())
-        line(terminal.console(), f"Next: bellhop log {choice.app_id}")
+        line(terminal.console(), f"Next: bellhop log {next(iter(counts))}")
     _exit(resend)
+
+
+def _count(choices: Sequence[Choice], now: datetime, kept: timedelta) -> tuple[Counts, int]:
+    """How many deliveries are asked for, and of how many more the body is not kept any more."""
+    counts, not_kept = Counts(), 0
+    for choice in choices:
+        for each in selection.by_choice(choice):
+            if each.kept is not None and each.at + kept < now:
+                not_kept += 1
+            else:
+                counts.setdefault(choice.app_id, Counter())[each.outcome] += 1
+    return counts, not_kept
 
 
 def _resend(options: Options, found: stack.Stack, now: datetime) -> Resend:
@@ -184,29 +224,25 @@ def _begun(options: Options, now: datetime) -> datetime | None:
     return terminal.read_moment("--unless-resent-since", given, now, KEPT) if given else None
 
 
-def _follow(resend: Resend, choice: Choice, total: int) -> None:
+def _follow(resend: Resend, choices: Sequence[Choice], total: int) -> None:
     """Send them, and say now and then how far it is."""
     told = utc_now()
-    for _ in resend.run(selection.by_choice(choice)):
+    for _ in resend.run(selection.in_turn(choices)):
         if (utc_now() - told).total_seconds() >= PROGRESS_SECONDS:
             told, done = utc_now(), resend.counts.total()
             left = duration(max(1.0, (total - done) / resend.rate))
             typer.echo(f"{done:,} of {total:,}, about {left} left", err=True)
 
 
-def _command(choice: Choice, options: Options, now: datetime) -> str:
+def _command(choices: Sequence[Choice], options: Options, now: datetime) -> str:
     """What goes on with this resend after an interruption; its times are absolute."""
-    words = [
-        "bellhop",
-        "resend",
-        "--app",
-        choice.app_id,
-        "--since",
-        _iso(choice.since),
-        "--until",
-        _iso(choice.until),
-    ]
+    choice = choices[0]  # all of them differ in their apps only
+    words = ["bellhop", "resend"]
     for option, values in (
+        ("--app", options.app_ids),
+        ("--organization", [options.organization_id] if options.organization_id else ()),
+        ("--since", [_iso(choice.since)]),
+        ("--until", [_iso(choice.until)]),
         ("--outcome", options.outcomes),
         ("--status", choice.statuses),
         ("--name", choice.events),
@@ -252,14 +288,18 @@ def _print_results(results: Iterable[Result], console: Console) -> None:
     line(console, f"Next: {', '.join(f'bellhop log {app_id}' for app_id in apps)}")
 
 
-def _print_counts(counts: Counter[str], without_body: int, *, as_json: bool) -> None:
+def _print_counts(counts: Counts, not_kept: int, *, as_json: bool) -> None:
+    total = _sum(counts)
     if as_json:
-        terminal.print_json({"counts": dict(counts), "not_kept": without_body})
+        apps = {app_id: dict(of_app) for app_id, of_app in counts.items()}
+        terminal.print_json({"counts": dict(total), "apps": apps, "not_kept": not_kept})
         return
     console = terminal.console()
-    line(console, f"{_summary(counts)} would be resent.", "bold")
-    if without_body:
-        line(console, f"{without_body:,} more were delivered so long ago that their bodies are not kept any more.")
+    if len(counts) > 1:
+        table(console, ("app", "deliveries"), [(app_id, _summary(of_app)) for app_id, of_app in counts.items()])
+    line(console, f"{_summary(total)} would be resent.", "bold")
+    if not_kept:
+        line(console, f"{not_kept:,} more were delivered so long ago that their bodies are not kept any more.")
 
 
 def _print_outcomes(counts: Counter[str], console: Console) -> None:
@@ -267,6 +307,14 @@ def _print_outcomes(counts: Counter[str], console: Console) -> None:
         if outcome != RESENT:
             line(console, f"{number:,} not resent: {outcome}", "" if outcome == SKIPPED else "yellow")
     line(console, f"{counts[RESENT]:,} resent.", "bold")
+
+
+def _sum(counts: Counts) -> Counter[str]:
+    return sum(counts.values(), Counter[str]())
+
+
+def _apps_text(counts: Counts) -> str:
+    return f"{len(counts)} apps" if len(counts) > 1 else next(iter(counts))
 
 
 def _summary(counts: Counter[str]) -> str:

@@ -1,5 +1,6 @@
 """bellhop status: the whole stack on one screen."""
 
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,11 +102,11 @@ def document(status: Status) -> dict[str, Any]:
 def screen(status: Status, width: int, height: int) -> list[Text | Table]:
     """The status on so many columns and lines; of the apps, as many as fit."""
     above: list[Text | Table] = [
-        Text(f"{status.stack_name}  {status.state}  {utc(status.now)} UTC", "bold"),
-        _line(status.traffic.text(), width),
+        _line(f"{status.stack_name}  {status.state}  seen at {utc(status.now)} UTC", width, "bold"),
+        *_traffic_lines(status.traffic, width),
         _queue_table(status.queues),
     ]
-    lines = 2 + 1 + len(queues.NAMES)
+    lines = len(above) + len(queues.NAMES)
     dead = [_line(text, width, "red") for text in _dead_letters(status.queues)]
     below = [_line(_waiting_text(status), width), *_mail_lines(status.fleet, width), _next_line(status, width)]
     room = height - lines - len(dead) - len(below) - 2  # the line of counts, and the shell's own
@@ -137,6 +138,10 @@ def _again_and_again(deployed: Deployed) -> Iterator[Status]:
     while True:
         yield read(deployed, datetime.now(UTC))
         time.sleep(EVERY)
+
+
+def _traffic_lines(seen: Traffic, width: int) -> list[Text]:
+    return [_line(text, width) for text in textwrap.wrap(seen.text(), width, subsequent_indent="  ")]
 
 
 def _queue_table(depths: Sequence[QueueDepth]) -> Table:

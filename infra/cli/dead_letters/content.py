@@ -12,6 +12,7 @@ from bellhop.events import MalformedEventError
 from bellhop.newer import UnknownKindError
 from health import messages
 from notify import continuation
+from notify.continuation import Cursor
 
 ISSUE_EVENTS, DELIVERIES, RETRIES = "IssueEvents", "Deliveries", "Retries"
 SCHEDULES, TRANSITIONS = "Schedules", "Transitions"
@@ -40,12 +41,12 @@ class Content:
     body: str | None = None
 
 
-def describe(queue: str, body: str, attributes: Mapping[str, str]) -> Content:
-    """Describe a message of the dead-letter queue of `queue`, such as RETRIES."""
-    reason = _reason(queue, attributes)
+def describe(queue: str, body: str, given: Mapping[str, str]) -> Content:
+    """Describe a message of the dead-letter queue of `queue`, such as RETRIES; `given`: its attributes."""
+    reason = _reason(queue, given)
     try:
         if queue == ISSUE_EVENTS:
-            return _event(body, attributes, reason)
+            return _event(body, given, reason)
         return _transition(body, reason) if queue == TRANSITIONS else _delivery(body, reason)
     except UnknownKindError as unknown:
         return Content("message of a newer version", f"{unknown}; {reason}")
@@ -53,27 +54,40 @@ def describe(queue: str, body: str, attributes: Mapping[str, str]) -> Content:
         return Content("unreadable", reason, obstacle="nothing can read it, so it would come straight back")
 
 
-def outgoing_attributes(queue: str, attributes: Mapping[str, str]) -> dict[str, str]:
-    """The attributes with which a message goes back: those of events, without what only a dead letter has."""
-    own = attributes if queue == ISSUE_EVENTS else {}
-    return {name: text for name, text in own.items() if name not in {FIELD, REASON}}
+def attributes(message: Mapping[str, Any]) -> dict[str, str]:
+    """The attributes of a message that are text, as SQS hands it out."""
+    given = message.get("MessageAttributes", {})
+    return {name: value["StringValue"] for name, value in given.items() if "StringValue" in value}
 
 
-def _reason(queue: str, attributes: Mapping[str, str]) -> str:
-    if REASON in attributes:
-        return f"{attributes.get(FIELD, '')}: {attributes[REASON]}"
-    told = [attributes[name] for name in (ERROR_CODE, ERROR_MESSAGE) if name in attributes]
+def outgoing_attributes(queue: str, given: Mapping[str, str], sent_at: float) -> dict[str, str]:
+    """The attributes with which a message goes back: those of events, without what only a dead letter has.
+
+    An event takes with it when it was published, `sent_at` in Unix seconds: the webhook's body may have that time,
+    and some installations may have got the webhook already.
+    """
+    if queue != ISSUE_EVENTS:
+        return {}
+    own = {name: text for name, text in given.items() if name not in {FIELD, REASON}}
+    return continuation.encode(Cursor(published_at=sent_at)) | own
+
+
+def _reason(queue: str, given: Mapping[str, str]) -> str:
+    if REASON in given:
+        return f"{given.get(FIELD, '')}: {given[REASON]}".removeprefix(": ")
+    told = [given[name] for name in (ERROR_CODE, ERROR_MESSAGE) if name in given]
     return ": ".join(told) or f"it failed ten times; {_FUNCTIONS.get(queue, 'deliver')}'s log says why"
 
 
-def _event(body: str, attributes: Mapping[str, str], reason: str) -> Content:
+def _event(body: str, given: Mapping[str, str], reason: str) -> Content:
     try:
         event = events.parse(body)
     except MalformedEventError as malformed:
         obstacle = "it is malformed, so it would come straight back: publish it corrected"
-        told = reason if REASON in attributes else f"{malformed.field}: {malformed.reason}"
+        told = reason if REASON in given else f"{malformed.field}: {malformed.reason}"
         return Content("malformed event", told, _names(malformed.names), obstacle)
-    kind = "rest of an event" if continuation.ATTRIBUTE in attributes else "event"
+    cursor = continuation.decode({name: {"stringValue": text} for name, text in given.items()})
+    kind = "rest of an event" if cursor and (cursor.after or cursor.finished) else "event"
     names = {"organization_id": event.organization_id, "event_id": event.event_id, "event": event.name}
     return Content(kind, reason, names)
 

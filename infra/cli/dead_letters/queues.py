@@ -79,7 +79,12 @@ class DeadLetterQueue:
     def send_back(self, messages: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Send messages to the queue that they came from; returns those that it took."""
         copies = [
-            OutgoingMessage(each.body, each.group, 0, content.outgoing_attributes(self.name, each.attributes))
+            OutgoingMessage(
+                each.body,
+                each.group,
+                0,
+                content.outgoing_attributes(self.name, each.attributes, each.sent_at.timestamp()),
+            )
             for each in messages
         ]
         refused = self.origin.send_all(copies, Backoff(_BACKOFF_SECONDS))
@@ -168,12 +173,11 @@ def find_queues(found: Stack, wanted: str | None) -> list[DeadLetterQueue]:
 
 def _dead_letter(queue: str, message: Any) -> DeadLetter:
     system = message.get("Attributes", {})
-    texts = {name: each.get("StringValue") for name, each in message.get("MessageAttributes", {}).items()}
     return DeadLetter(
         queue,
         message["MessageId"],
         message["Body"],
-        {name: text for name, text in texts.items() if text is not None},
+        content.attributes(message),
         system.get("MessageGroupId"),
         datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC),
         message["ReceiptHandle"],

@@ -144,8 +144,10 @@ def read_scheduling(deployed: Deployed) -> Scheduling:
     """Read the quotas.
 
     Raises:
-        UnseenError: Service Quotas does not name them.
+        UnseenError: Service Quotas does not name them, or there is none, as on the embedded AWS.
     """
+    if deployed.is_local:
+        raise UnseenError("the embedded AWS has no Service Quotas")
     paginator = deployed.client("service-quotas").get_paginator("list_service_quotas")
     pages = paginator.paginate(ServiceCode="scheduler")
     values = {quota["QuotaName"]: quota["Value"] for page in pages for quota in page["Quotas"]}

@@ -34,7 +34,9 @@ Every = Annotated[bool, typer.Option("--all", help="Those of every queue.")]
 def show_all(
     queue: QueueName = None,
     *,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of each queue at most.")] = 1000,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, metavar="NUMBER", help="How many of each queue at most.")
+    ] = 1000,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
-_TYPE = re.compile(r"^(  [A-Z]+)( <\w+>)", re.MULTILINE)
+_TYPE = re.compile(r"^(  [A-Z]+)( <[\w\[\]]+>)", re.MULTILINE)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -16,6 +16,7 @@ def apply(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The registry file. - is standard input.")],
     *,
     yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     allow_http: Annotated[bool, typer.Option("--allow-http", help="Accept http URLs.")] = False,
     allow_private_addresses: Annotated[
         bool, typer.Option("--allow-private-addresses", help="Accept private and loopback addresses.")
@@ -46,6 +47,7 @@ def apply(
         allow_private_addresses=allow_private_addresses,
         any_port=any_port,
         yes=yes,
+        dry_run=dry_run,
         as_json=as_json,
     )
 
@@ -89,3 +91,52 @@ def rotate_secret(
     from infra.cli.commands import rotate_secret as command
 
     command.run(stack, app_id, overlap=overlap, secret_env=secret_env, force=force, as_json=as_json)
+
+
+delete = Menu(help="Delete an app or an organisation, for good.", no_args_is_help=True)
+app.add_typer(delete, name="delete")
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")]
+
+
+@delete.command("app")
+def delete_app(
+    app_id: AppId,
+    *,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Give up the deliveries that wait; otherwise nothing is deleted.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Delete an app, its signing secret, its own headers and its installations.
+
+    Shows what there is and asks first. Deliveries that wait are never sent; each ends with a log line. Owners'
+    addresses are taken out of its audit entries. Nobody gets its slug until what is kept under it has expired. An
+    interrupted run is completed by running it again. To switch an app off and keep it: `bellhop disable`.
+    """
+    from infra.cli.commands import delete as command
+
+    command.app(stack, app_id, discard=discard, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@delete.command("organization")
+def delete_organization(
+    organization_id: Annotated[
+        str, typer.Argument(metavar="ORGANISATION", help="Its organization_id, as in events.")
+    ],
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Delete an organisation with its owners' addresses, and what is installed in it.
+
+    Shows what there is and asks first. Apps that belong to it are deleted before, by `bellhop delete app`. What
+    waits for its installations is withdrawn. An interrupted run is completed by running it again.
+    """
+    from infra.cli.commands import delete as command
+
+    command.organization(stack, organization_id, dry_run=dry_run, yes=yes, as_json=as_json)

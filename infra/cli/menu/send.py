@@ -32,6 +32,9 @@ def publish(
     skip: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="Leave out the first events, which are sent already.")
     ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing; check, and show which apps would get something.")
+    ] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
@@ -43,7 +46,34 @@ def publish(
     """
     from infra.cli.commands import publish as command
 
-    command.run(stack, file, wait=wait, skip=skip, as_json=as_json)
+    if dry_run and wait:
+        raise typer.BadParameter("--dry-run sends nothing: there is nothing to --wait for")
+    command.run(stack, file, wait=wait, skip=skip, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def example(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="EVENT", help="Names, such as issue.resolved, or issue for all of these."),
+    ] = None,
+    *,
+    organization: Annotated[
+        str, typer.Option("--organization", metavar="ID", help="Whose events they are.")
+    ] = "acme",
+    project: Annotated[
+        str, typer.Option("--project", metavar="ID", help="The project of those that have one.")
+    ] = "frontend",
+    as_json: Json = False,
+) -> None:
+    """Print example events, which can be published.
+
+    One is a JSON object, several are JSON lines; with --json an array. Each has a new event_id. Without
+    names it lists which there are. It asks no stack. `bellhop publish -` publishes what it reads.
+    """
+    from infra.cli.commands import example as command
+
+    command.run(names or [], organization=organization, project=project, as_json=as_json)
 
 
 @app.command()
@@ -73,15 +103,16 @@ def resend(
         list[str] | None, typer.Argument(metavar="DELIVERY", help="Their webhook-ids, msg_...")
     ] = None,
     *,
-    app_id: Annotated[
-        str | None,
-        typer.Option("--app", metavar="APP", help="The app, by its slug. With --since, its deliveries."),
+    app_ids: Annotated[
+        list[str] | None,
+        typer.Option("--app", metavar="APP", help="Of this app; with --since, its deliveries. May be repeated."),
     ] = None,
     event_id: Annotated[
         str | None, typer.Option("--event", metavar="EVENT", help="Those of this event, to all who got it.")
     ] = None,
     organization_id: Annotated[
-        str | None, typer.Option("--organization", metavar="SLUG", help="The event's organisation.")
+        str | None,
+        typer.Option("--organization", metavar="SLUG", help="The event's; with --since, its deliveries."),
     ] = None,
     installation_id: Annotated[
         str | None, typer.Option("--installation", metavar="ID", help="Of the event only this one's.")
@@ -95,7 +126,12 @@ def resend(
     ] = None,
     outcomes: Annotated[
         list[Outcome] | None,
-        typer.Option("--outcome", help="May be repeated. By default all but retrying, which goes on by itself."),
+        typer.Option(
+            "--outcome",
+            metavar="OUTCOME",
+            help="delivered, exhausted, stopped, parked or retrying. May be repeated. By default all but "
+            "retrying, which goes on by itself.",
+        ),
     ] = None,
     statuses: Annotated[
         list[int] | None,
@@ -124,12 +160,15 @@ def resend(
     The webhook-id and the body stay the same. One that succeeded at the first attempt is kept for
     KeepDeliveredDays, and its id needs --app beside it; others are kept for 30 days. If the attempt fails, the
     delivery goes on by its retry schedule. An app that is off gets nothing; of one that is paused, it is parked.
+
+    With --since, several apps take turns, each with its oldest delivery. --organization takes only what is of that
+    organisation, of all apps that are installed there or of those that are named.
     """
     from infra.cli.commands import resend as command
 
     options = command.Options(
         delivery_ids=delivery_ids or [],
-        app_id=app_id,
+        app_ids=list(dict.fromkeys(app_ids or [])),
         event_id=event_id,
         organization_id=organization_id,
         installation_id=installation_id,

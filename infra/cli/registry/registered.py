@@ -1,13 +1,17 @@
 """What is registered on the stack that the models are bound to, as specs. Only reads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from pynamodb.models import Model
 
-from bellhop.registry import App, Installation, Organization
+from bellhop import attempts, outcomes
+from bellhop.clock import utc_now
+from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret, headers_of
+from health import transitions
 from infra.cli.registry.model import AppSpec, InstallationSpec, Key, OrganizationSpec, Spec, key
 from infra.cli.registry.plan import spec_of
 
@@ -16,6 +20,9 @@ MODELS: dict[type[Spec], type[Model]] = {
     AppSpec: App,
     InstallationSpec: Installation,
 }
+# For so long the id of a deleted app is not given to another: then what is kept under it has expired. DynamoDB
+# deletes it up to two days late.
+NAME_RESTS = max(outcomes.KEPT, attempts.KEPT) + timedelta(days=3)
 _KINDS = {kind.__name__: model for kind, model in MODELS.items()}
 
 
@@ -23,6 +30,7 @@ _KINDS = {kind.__name__: model for kind, model in MODELS.items()}
 class RegisteredTables:
     """What resolving reads, and which of the apps that it read are `unmoved`: see `plan.make`."""
 
+    now: Callable[[], datetime] = utc_now
     unmoved: set[str] = field(default_factory=set)
     _rows: dict[str, SigningSecret] = field(default_factory=dict, repr=False)
 
@@ -57,11 +65,22 @@ class RegisteredTables:
         found = (spec_of(row) for row in Installation.by_app.query(app_id, there))
         return [spec for spec in found if isinstance(spec, InstallationSpec)]
 
+    def resting(self, app_ids: Iterable[str]) -> dict[str, datetime]:
+        """Those of these ids that are not given to another app yet, as theirs was deleted, and until when."""
+        deletions = {app_id: transitions.last_deletion(app_id) for app_id in app_ids}
+        until = {app_id: rests_until(entry) for app_id, entry in deletions.items() if entry}
+        return {app_id: moment for app_id, moment in until.items() if moment > self.now()}
+
     def secrets(self, app_ids: Iterable[str]) -> dict[str, str]:
         """The signing secrets of those of these apps that have one, also of apps that are not registered."""
         wanted = list(app_ids)
         self._rows |= secret_rows(app for app in wanted if app not in self._rows)
         return {app: self._rows[app].secret for app in wanted if app in self._rows}
+
+
+def rests_until(deletion: AuditEntry) -> datetime:
+    """When the id of the app that was deleted may be given to another."""
+    return datetime.fromisoformat(deletion.at) + NAME_RESTS
 
 
 def load(keys: Iterable[Key]) -> list[Any]:

@@ -7,11 +7,12 @@ registered makes it, from defaults. What would contradict itself is a problem of
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol, cast
 
 from bellhop.client.contract import did_you_mean
-from bellhop.events import subscribed_name
 from bellhop.registry import INSTALLED, INTERNAL, UNINSTALLED
+from bellhop.subscription import subscribed_name
 from infra.cli.registry import headers
 from infra.cli.registry.document import Path, Problem, RegistryFileError
 from infra.cli.registry.model import (
@@ -48,6 +49,10 @@ class Registered(Protocol):
 
     def installations(self, app_id: str, organization_id: str | None = None) -> Sequence[InstallationSpec]:
         """An app's installations, all or those in one organisation."""
+        ...
+
+    def resting(self, app_ids: Iterable[str]) -> Mapping[str, datetime]:
+        """Those of these ids that are not given to another app yet, as theirs was deleted, and until when."""
         ...
 
     def secrets(self, app_ids: Iterable[str]) -> Mapping[str, str]:
@@ -104,6 +109,7 @@ class _Resolver:
         organizations = [self._organization(slug, self.file.organizations[slug], ids[slug]) for slug in ids]
         for slug, entry in self.file.apps.items():
             self._app(slug, entry)
+        self._refuse_names_that_rest()
         installations = self._installations()
         self._compare(installations)
         keyed = self.registered.secrets(self.file.apps)
@@ -152,6 +158,14 @@ class _Resolver:
                 entry.path, "is internal and has no `organization`; name its owner, or set another `kind`"
             )
         self.apps[slug] = spec
+
+    def _refuse_names_that_rest(self) -> None:
+        new = [slug for slug in self.file.apps if self._stored_app(slug) is None]
+        for slug, until in self.registered.resting(new).items():
+            # Another app under its name would inherit what is kept under it: retries, a log, counters.
+            self._report(
+                ("apps", slug), f"was deleted; nobody gets its slug before {until:%Y-%m-%d}: choose another one"
+            )
 
     def _stored_app(self, slug: str) -> AppSpec | None:
         return cast("AppSpec | None", self.stored.get(app_key(slug)))

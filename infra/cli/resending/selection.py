@@ -1,10 +1,11 @@
 """Which deliveries a resend is to send: of an app by time and outcome, by their ids, or those of an event."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
-from itertools import groupby
+from itertools import groupby, islice
 
 from bellhop import attempts, index_keys, pings, resends, successes
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, DeliveryRecord
@@ -53,6 +54,22 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """An organisation, with the ids of an app's installations there: only its deliveries are meant."""
+
+    organization_id: str
+    installation_ids: Collection[str]
+
+    def has(self, found: Candidate) -> bool:
+        """Whether a delivery of the app is one of the organisation's. A success has no name of it, but the id."""
+        if found.record:
+            return bool(found.record.organization_id == self.organization_id)
+        event_id = found.kept.row["event_id"] if found.kept else ""
+        ids = (delivery_id(self.organization_id, event_id, name) for name in self.installation_ids)
+        return found.delivery_id in ids
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What an operator asks for of an app's deliveries: those from `since` on and before `until`.
 
@@ -66,6 +83,7 @@ class Choice:
     statuses: Collection[int] = ()
     events: Collection[str] = ()
     begun: datetime | None = None
+    within: Within | None = None
 
     def wants(self, found: Candidate) -> bool:
         """Whether a delivery of the app is one of them."""
@@ -75,7 +93,18 @@ class Choice:
             and (not self.statuses or found.status in self.statuses)
             and (not self.events or found.event in self.events)
             and found.event != pings.EVENT
+            and (self.within is None or self.within.has(found))
         )
+
+
+def in_turn(choices: Iterable[Choice]) -> Iterator[Candidate]:
+    """The deliveries that are asked for of several apps: one of each in turn, so that none waits for another."""
+    waiting = deque(map(by_choice, choices))
+    while waiting:
+        of_app = waiting.popleft()
+        for found in islice(of_app, 1):
+            yield found
+            waiting.append(of_app)
 
 
 def by_choice(choice: Choice) -> Iterator[Candidate]:

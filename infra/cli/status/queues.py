@@ -1,17 +1,13 @@
 """The queues of a stack: how deep they are, how old their oldest message is, and why dead letters are there."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from bellhop import deliveries
-from bellhop.deliveries import Delivery, Trial
-from bellhop.newer import UnknownKindError
-from health import messages
+from infra.cli.dead_letters import content
+from infra.cli.dead_letters.content import Content
 from infra.cli.text import first_line
 
 DEAD_LETTERS = "DeadLetters"  # ends the name of such a queue
@@ -27,26 +23,14 @@ _DEPTHS = {
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that nothing handles: when it was sent to the dead letters, why, and what it is about."""
+    """A message that nothing handles, and what it is."""
 
     body: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    sent_at: float = 0.0  # Unix seconds
+    content: Content
 
-    @property
-    def reason(self) -> str:
-        """Why it is there, as whoever put it there wrote; empty where SQS did, after too many tries."""
-        named = self.attributes
-        if "reason" in named:
-            return f"{named.get('field', '')}: {named['reason']}".removeprefix(": ")
-        return named.get("ERROR_MESSAGE") or named.get("ERROR_CODE", "")
-
-    @property
-    def about(self) -> str:
-        """What it is about: an event, a delivery or an app, as far as it can be read."""
-        with suppress(ValueError, KeyError, TypeError, UnknownKindError):
-            return _about(self.body)
-        return "unreadable"
+    def document(self) -> dict[str, Any]:
+        """As JSON, without what it carries."""
+        return {"kind": self.content.kind, "reason": self.content.reason, **self.content.names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +60,12 @@ class QueueDepth:
     @property
     def reasons(self) -> Mapping[str, int]:
         """The reasons of the dead letters that were looked at, the most frequent first."""
-        known = (letter.reason or f"tried too often: {letter.about}" for letter in self.dead_letters)
-        return dict(Counter(map(first_line, known)).most_common())
+        return dict(Counter(first_line(letter.content.reason) for letter in self.dead_letters).most_common())
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
         numbers = {name: getattr(self, name) for name in ("waiting", "in_work", "delayed", "oldest_seconds")}
-        letters = [{"reason": each.reason, "about": each.about} for each in self.dead_letters]
+        letters = [each.document() for each in self.dead_letters]
         return {"queue": self.name} | numbers | ({"looked_at": letters} if self.is_dead else {})
 
 
@@ -93,24 +76,27 @@ def read(sqs: Any, urls: Mapping[str, str], ages: Mapping[str, float]) -> list[Q
         url = urls[name]
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(_DEPTHS))["Attributes"]
         numbers = {_DEPTHS[key]: int(value) for key, value in found.items() if key in _DEPTHS}
-        letters = tuple(peek(sqs, url)) if name.endswith(DEAD_LETTERS) and numbers["waiting"] else ()
+        letters = tuple(peek(sqs, name, url)) if name.endswith(DEAD_LETTERS) and numbers["waiting"] else ()
         return QueueDepth(name, **numbers, oldest_seconds=ages.get(physical_name(url)), dead_letters=letters)
 
     with ThreadPoolExecutor(len(urls) or 1) as pool:
         return list(pool.map(depth, sorted(urls, key=_place)))
 
 
-def peek(sqs: Any, url: str, *, hidden_seconds: int = 0) -> list[DeadLetter]:
-    """Up to `LOOKED_AT` messages of a dead-letter queue, which stay there; hidden from others for so long."""
+def peek(sqs: Any, name: str, url: str, *, hidden_seconds: int = 0) -> list[DeadLetter]:
+    """Up to `LOOKED_AT` messages of a queue of dead letters, which stay there; hidden from others for so long."""
     found = sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=LOOKED_AT,
         VisibilityTimeout=hidden_seconds,
         WaitTimeSeconds=0,
         MessageAttributeNames=["All"],
-        MessageSystemAttributeNames=["SentTimestamp"],
     )
-    return [_dead_letter(message) for message in found.get("Messages", [])]
+    origin = name.removesuffix(DEAD_LETTERS)
+    return [
+        DeadLetter(each["Body"], content.describe(origin, each["Body"], content.attributes(each)))
+        for each in found.get("Messages", [])
+    ]
 
 
 def age_queries(urls: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -140,24 +126,3 @@ def physical_name(url: str) -> str:
 
 def _place(name: str) -> tuple[bool, int, str]:
     return name.endswith(DEAD_LETTERS), NAMES.index(name) if name in NAMES else len(NAMES), name
-
-
-def _dead_letter(message: Mapping[str, Any]) -> DeadLetter:
-    given = message.get("MessageAttributes", {})
-    attributes = {name: value["StringValue"] for name, value in given.items() if "StringValue" in value}
-    sent = message.get("Attributes", {}).get("SentTimestamp", 0)
-    return DeadLetter(message["Body"], attributes, int(sent) / 1000)
-
-
-def _about(body: str) -> str:
-    document = dict(json.loads(body))
-    if "event_id" in document and "organization_id" in document and "v" not in document:
-        return f"event {document['event_id']} of {document['organization_id']}"
-    if "v" in document:
-        content = deliveries.decode(body)
-        if isinstance(content, Trial):
-            return f"trial of {content.app_id}"
-        kind = "delivery" if isinstance(content, Delivery) else "retry of"
-        return f"{kind} {content.delivery_id} to {content.app_id}"
-    app_id = getattr(messages.decode(body), "app_id", "")
-    return f"{document['kind']} of {app_id}" if app_id else str(document["kind"])

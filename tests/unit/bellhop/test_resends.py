@@ -130,7 +130,7 @@ def test_an_old_delivery_that_is_resent_is_in_the_log_of_that_time_as_long_as_it
     record_as(EXHAUSTED)
     later = NOW + timedelta(days=6)
     assert resends.make_due(record(), later)
-    assert attempts.newest("pager", later - timedelta(hours=1), later + timedelta(hours=1), 9) == [ID]
-    assert attempts.newest("pager", NOW - timedelta(hours=1), later + timedelta(hours=1), 9) == [ID]
+    assert attempts.newest("pager", later - timedelta(hours=1), later + timedelta(hours=1), 9) == ([ID], True)
+    assert attempts.newest("pager", NOW - timedelta(hours=1), later + timedelta(hours=1), 9) == ([ID], True)
     [entry] = [row for row in Entry.scan() if row.entry_id.startswith("entry#")]
     assert entry.expires_at == record().expires_at

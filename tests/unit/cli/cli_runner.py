@@ -32,6 +32,7 @@ class CloudFormation:
             "BrokenErrorDays": "7",
             "BrokenPauseHours": "72",
             "ReplayPerSecond": "10",
+            "KeepDeliveredDays": "3",
             "DashboardUrl": "https://tracker.example/settings/{organization}/{app}/",
             "UnsubscribeUrl": "",
         }

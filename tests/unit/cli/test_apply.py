@@ -56,6 +56,26 @@ def test_apply_as_json_with_yes_gives_the_secrets_to_the_caller() -> None:
     assert json.loads(succeed("apply", EXAMPLE, "--json"))["changes"] == []
 
 
+def test_a_dry_run_of_apply_shows_the_plan_and_neither_asks_nor_writes() -> None:
+    shown = succeed("apply", EXAMPLE, "--dry-run")
+    assert "7 to create, 0 to update, 0 unchanged.\nNothing was written.\n" in shown
+    assert "whsec_" not in shown
+    with pytest.raises(App.DoesNotExist):
+        App.get("deploy-bot")
+
+
+def test_a_dry_run_of_apply_stays_one_beside_yes_and_shows_no_secret() -> None:
+    plan = json.loads(succeed("apply", EXAMPLE, "--dry-run", "--yes", "--json"))
+    assert len(plan["changes"]) == 7
+    assert plan["new_secrets"] == {}
+    with pytest.raises(App.DoesNotExist):
+        App.get("deploy-bot")
+
+
+def test_a_dry_run_of_apply_fails_where_the_file_is_wrong() -> None:
+    assert "is not known here" in refused("apply", "-", "--dry-run", stdin="app: {}\n")
+
+
 def test_apply_shows_an_update_as_old_and_new() -> None:
     succeed("apply", EXAMPLE, "--yes")
     text = EXAMPLE.read_text().replace("hooks.pager", "new.pager").replace(", event_alert", "")

@@ -5,7 +5,7 @@ from typing import Any
 import boto3
 import pytest
 
-from bellhop import attempts
+from bellhop import attempts, resends
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, delivery_id
@@ -58,7 +58,8 @@ def delivery(name: str) -> Delivery:
 
 def fail(name: str, state: str, due: float = 0.0) -> None:
     now = datetime.now(UTC)
-    failed = Attempt(1, now, 31, "request", "http_503", 503, "[red]down\x1b[0m")
+    headers = {"Retry-After": "120", "Server": "[red]x\x1b[0m"}
+    failed = Attempt(1, now, 31, "request", "http_503", 503, "[red]down\x1b[0m", headers)
     attempts.open_record(delivery(name), NextState(state, due, failed), now)
 
 
@@ -129,7 +130,7 @@ def test_an_event_that_is_a_dead_letter_is_found(logs: Logs, cloudformation: Clo
     sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=reason)
     sqs.send_message(QueueUrl=url, MessageBody=body.replace("e-1", "e-2"))
     text = succeed("event", "acme", "e-1")
-    assert text.count("Dead letter in IssueEventsDeadLetters: is missing") == 1
+    assert text.count("Dead letter in IssueEventsDeadLetters: malformed event: is missing") == 1
 
 
 @pytest.mark.usefixtures("logs")
@@ -148,6 +149,8 @@ def test_a_delivery_shows_each_request_with_what_is_secret_masked() -> None:
     assert "Sentry-Hook-Signature: ****" in text
     assert "response 503:" in text
     assert "[red]down\\x1b[0m" in text
+    assert "    < Retry-After: 120\n" in text
+    assert "    < Server: [red]x\\x1b[0m\n" in text
     read = json.loads(succeed("delivery", webhook("pager"), "--json"))
     assert read["attempts"][0]["request_headers"]["Sentry-Hook-Signature"] == "****"
 
@@ -198,6 +201,30 @@ def test_a_busy_apps_delivery_is_told_though_its_record_stands_under_a_further_k
         read = json.loads(succeed(*command, "--json"))
         story = read["deliveries"][0] if command[0] == "event" else read
         assert (story["app_id"], story["state"], story["attempts"][0]["result"]) == ("pager", RETRYING, "http_503")
+
+
+@pytest.mark.usefixtures("logs")
+def test_the_success_before_a_resend_was_missing_from_the_story() -> None:
+    now = datetime.now(UTC)
+    deliver_at_once("board", now - timedelta(hours=5))
+    assert resends.open_delivered(delivery("board"), 1, now)
+    for command in (("event", "acme", "e-1"), ("delivery", webhook("board"))):
+        text = succeed(*command)
+        assert "attempt 1" in text
+        assert "http_200  12 ms" in text
+        assert "attempt 2 is due" in text
+        assert "further back with --since" in succeed(*command, "--since", "2h")
+
+
+def test_after_a_resend_an_event_was_looked_for_around_the_time_of_the_resend(logs: Logs) -> None:
+    now = datetime.now(UTC)
+    for name in ("board", "pager"):
+        deliver_at_once(name, now - timedelta(hours=5))
+    assert resends.open_delivered(delivery("board"), 1, now)
+    assert "pager  delivered" in succeed("event", "acme", "e-1")
+    [asked] = logs.asked
+    begin, end = (asked[name] / 1000 for name in ("startTime", "endTime"))
+    assert begin < (now - timedelta(hours=5)).timestamp() < end
 
 
 def test_tail_asked_aws_for_its_clients_before_it_knew_of_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:

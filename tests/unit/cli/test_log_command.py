@@ -1,13 +1,14 @@
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import attempts
+from bellhop import attempts, resends
 from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
+from infra.cli import attempt_log
 from tests.unit.cli.cli_runner import EXAMPLE, bellhop, refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
@@ -22,12 +23,12 @@ def test_log_shows_hostile_responses_as_they_are_written_and_says_how_far_it_loo
     shown = succeed("log", "pager")
     assert "[red]boom[/red]\\x1b]0;owned\\x07" in shown
     assert "exhausted" in shown
-    assert "1 attempt, all since " in shown
+    assert "\n1 attempt since " in shown
     read = json.loads(succeed("log", "pager", "--failures", "--since", "2h", "--json"))
     assert [entry["result"] for entry in read["attempts"]] == ["http_500"]
-    assert "Others: bellhop log pager --failures --since 2h --limit 500" in succeed(
-        "log", "pager", "--limit", "1", "--failures", "--since", "2h"
-    )
+    cut = succeed("log", "pager", "--limit", "1", "--failures", "--since", "2h")
+    assert "The newest 1 attempt since " in cut
+    assert "Others: bellhop log pager --failures --since 2h --limit 500" in cut
     assert "Further back: bellhop log deploy-bot --since 1d" in succeed("log", "deploy-bot")
     assert "Further back: bellhop log deploy-bot --since 7d" in succeed("log", "deploy-bot", "--since", "25h")
     assert "Further back" not in succeed("log", "deploy-bot", "--failures", "--since", "30d")
@@ -45,6 +46,16 @@ def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> No
     assert second[-3:] == ["retrying", "due", "msg_2"]
     entries = json.loads(succeed("log", "pager", "--json"))["attempts"]
     assert datetime.fromisoformat(entries[1]["due"]).timestamp() == pytest.approx(now.timestamp() + 7_230, abs=1)
+
+
+def test_what_was_attempted_after_a_resend_is_marked_so() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    now = datetime.now(UTC)
+    delivery = Delivery("msg_1", "e-1", "issue.created", "pager", "4501", "i", b"{}")
+    failed = Attempt(2, now, 31, "r", "http_500", 500, resent=True)
+    attempts.open_record(delivery, NextState(EXHAUSTED, attempt=failed), now)
+    assert "2, resent  http_500" in succeed("log", "pager")
+    assert "attempt 2, resent  " in succeed("delivery", "msg_1")
 
 
 def test_log_of_an_unknown_app_suggests_the_one_that_was_meant() -> None:
@@ -85,3 +96,25 @@ def test_log_says_that_the_app_is_paused_until_when() -> None:
     assert "pager is paused since" in shown
     assert "next trial in 16 min" in shown
     assert json.loads(succeed("log", "pager", "--json"))["circuit"]["condition"] == "paused"
+
+
+def test_failures_were_left_out_of_a_log_that_called_itself_complete_after_many_resends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    monkeypatch.setattr(attempt_log, "RECORDS", 12)
+    now = datetime.now(UTC)
+    for number in range(8):
+        delivery = Delivery(f"msg_{number}", f"e-{number}", "issue.created", "pager", "4501", "i", b"{}")
+        failed = Attempt(1, now, 31, "r", "http_500", 500)
+        attempts.open_record(delivery, NextState(EXHAUSTED, attempt=failed), now + timedelta(milliseconds=number))
+    for number in range(5):
+        record = attempts.load(f"msg_{number}")
+        assert record
+        assert resends.make_due(record, now + timedelta(seconds=1))
+    read = json.loads(succeed("log", "pager", "--json"))
+    assert not read["complete"]
+    monkeypatch.setattr(attempt_log, "RECORDS", 14)
+    read = json.loads(succeed("log", "pager", "--json"))
+    assert read["complete"]
+    assert {entry["delivery_id"] for entry in read["attempts"]} == {f"msg_{number}" for number in range(8)}

@@ -151,3 +151,48 @@ def test_publish_refuses_all_when_one_is_malformed(queue: str) -> None:
     assert 'event [1], line 1: event_id: is "a b", which is no event id' in said
     messages = boto3.client("sqs").receive_message(QueueUrl=queue)
     assert "Messages" not in messages
+
+
+@REGISTERED
+def test_a_dry_run_says_which_apps_would_get_how_many_events_and_sends_nothing(queue: str) -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    many = json.dumps([event(1), event(2), event(3, type="resolved"), event(4, organization_id="nowhere")])
+    result = bellhop("publish", "-", "--dry-run", stdin=many)
+    assert result.exit_code == 0
+    assert [each.split() for each in result.stdout.splitlines()[:3]] == [
+        ["app", "events", "deliveries"],
+        ["deploy-bot", "3", "3"],
+        ["pager", "2", "2"],
+    ]
+    assert result.stdout.endswith("3 of 4 events reach an app. Nothing was sent.\n")
+    assert "nowhere is not registered: nobody gets issue.created (event e-4)" in result.stderr
+    assert "Messages" not in boto3.client("sqs").receive_message(QueueUrl=queue)
+
+
+@REGISTERED
+def test_a_dry_run_as_json_has_the_deliveries_of_each_event() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    [document] = json.loads(
+        succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(event(type="resolved")))
+    )
+    assert [(each["app_id"], each["state"]) for each in document["deliveries"]] == [("deploy-bot", None)]
+    assert document["skipped"] == {"event_not_in_hook": 1}
+
+
+@REGISTERED
+def test_a_dry_run_of_malformed_events_names_every_fault() -> None:
+    said = refused("publish", "-", "--dry-run", stdin=json.dumps([event(1, event_id="a b"), event(2, type="x")]))
+    assert 'event [0], line 1: event_id: is "a b"' in said
+    assert "event [1], line 1: type" in said
+
+
+@REGISTERED
+def test_a_dry_run_says_that_some_organisations_were_not_looked_up() -> None:
+    many = json.dumps([event(n, organization_id=f"o-{n}") for n in range(21)])
+    assert "At least 0 of 21 events reach an app." in bellhop("publish", "-", "--dry-run", stdin=many).stdout
+
+
+def test_a_dry_run_has_nothing_to_wait_for() -> None:
+    result = bellhop("publish", "-", "--dry-run", "--wait", "30s")
+    assert result.exit_code == 2
+    assert "nothing to --wait for" in result.stderr

@@ -34,8 +34,10 @@ def headers(webhook: Delivery = WEBHOOK, age: int = 0) -> dict[str, str]:
     return signing.headers(webhook, Keys(SECRET), "request-1", int(time.time()) - age)
 
 
-def post(inbox: Inbox, headers: dict[str, str], body: bytes = BODY) -> requests.Response:
-    with serving(WebhookServer(inbox, SECRET, "127.0.0.1")) as server:
+def post(
+    inbox: Inbox, headers: dict[str, str], body: bytes = BODY, *, secret: str = SECRET, previous: str | None = None
+) -> requests.Response:
+    with serving(WebhookServer(inbox, secret, "127.0.0.1", previous=previous)) as server:
         return requests.post(f"http://127.0.0.1:{server.server_port}/", body, headers=headers, timeout=10)
 
 
@@ -90,6 +92,13 @@ def test_what_does_not_verify_gets_401_and_the_reason_is_printed(
     made = inbox()
     assert post(made, sent, body).status_code == 401
     assert wrong in printed(made)
+
+
+def test_the_classic_signature_did_not_verify_while_two_secrets_overlapped(inbox: Callable[..., Inbox]) -> None:
+    new = "cd" * 32
+    both = signing.headers(WEBHOOK, Keys(new, previous=SECRET), "request-1", int(time.time()))
+    assert post(inbox(), both, secret=new).status_code == 401
+    assert post(inbox(), both, secret=new, previous=SECRET).status_code == 200
 
 
 def test_statuses_come_in_turn() -> None:

@@ -13,14 +13,10 @@ from bellhop.attempts import (
     RETRYING,
     STOPPED,
     WITHDRAWN,
-    Attempt,
     DeliveryRecord,
-    NextState,
 )
-from bellhop.deliveries import Retry
 from bellhop.queues import Queue
 from bellhop.registry import DISABLED, App, Installation
-from bellhop.successes import Success, SuccessLog
 from infra.cli import stack
 from infra.cli.resending import sending
 from infra.cli.resending.selection import Choice, by_choice, of_record
@@ -28,8 +24,7 @@ from infra.cli.resending.sending import Resend
 from tests.support.fakes import delivery
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
 from tests.unit.cli.failing_app import register
-
-HOUR = timedelta(hours=1)
+from tests.unit.cli.resendable import HOUR, DiedError, a_record, a_success, attempted, go_on, now, sent
 
 
 @pytest.fixture(autouse=True)
@@ -38,54 +33,6 @@ def app(cloudformation: CloudFormation) -> None:
     cloudformation.parameters["KeepDeliveredDays"] = "3"
     cloudformation.parameters["ReplayPerSecond"] = "1000"
     cloudformation.outputs[stack.RETRIES_QUEUE] = boto3.client("sqs").create_queue(QueueName="retries")["QueueUrl"]
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def a_record(name: str, state: str, ago: timedelta = HOUR, status: int = 500, **fields: Any) -> str:
-    """A delivery in that state after three attempts, first attempted so long ago."""
-    at = now() - ago
-    failed = Attempt(3, at, 12, "request", f"http_{status}", status, "boom")
-    made = delivery(delivery_id=name, **fields)
-    assert attempts.open_record(made, NextState(state, at.timestamp() + 60, failed), at)
-    DeliveryRecord(name).update(actions=[DeliveryRecord.attempts_made.set(3)])
-    return name
-
-
-def a_success(name: str, ago: timedelta = HOUR, **fields: Any) -> str:
-    """A delivery that succeeded at once, so long ago."""
-    at, made = now() - ago, delivery(delivery_id=name, **fields)
-    names = {"app": made.app_id, "event_id": made.event_id, "event": made.event, "delivery_id": name}
-    row = Attempt(1, at, 12, "request", "http_200", 200).row() | names
-    SuccessLog(name, timedelta(days=3)).write([Success(made, row)], at)
-    return name
-
-
-def sent() -> list[tuple[str, int]]:
-    """The attempts that deliver was asked for since the last call."""
-    sqs, found = boto3.client("sqs"), list[tuple[str, int]]()
-    url = sqs.get_queue_url(QueueName="retries")["QueueUrl"]
-    while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in received:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            retry = deliveries.decode(message["Body"])
-            assert isinstance(retry, Retry)
-            assert retry.organization_id == "acme"
-            found.append((retry.delivery_id, retry.next_attempt))
-    return found
-
-
-def attempted(name: str, state: str = DELIVERED) -> None:
-    """As deliver does with what it gets."""
-    record = attempts.load(name)
-    assert record
-    number = int(record.attempts_made) + 1
-    claimed = attempts.claim(name, number, "worker", now(), 30)
-    assert claimed
-    row = Attempt(number, now(), 1, "request-2", "http_200", 200, resent=True)
-    assert attempts.finish(claimed, NextState(state, attempt=row), now())
 
 
 # ---- By their ids
@@ -261,7 +208,14 @@ def test_what_is_not_kept_any_more_is_counted_and_not_sent() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([], "name deliveries by their ids, an --event, or an --app and --since"),
+        ([], "name deliveries by their ids, an --event, or --app or --organization with --since"),
+        (["--organization", "acme"], "name deliveries by their ids"),
+        (
+            ["--organization", "acme", "--since", "1h", "--installation", "in-pager"],
+            "--installation needs --event",
+        ),
+        (["--organization", "globex", "--since", "1h"], "nothing installed in 'globex'"),
+        (["--app", "pager", "--organization", "globex", "--since", "1h"], "pager not installed in 'globex'"),
         (["--app", "pager"], "name deliveries by their ids"),
         (["msg_1", "--event", "ev1"], "one of these at a time"),
         (["msg_1", "--since", "1h"], "one of these at a time"),
@@ -278,10 +232,6 @@ def test_what_is_not_clear_is_refused_with_the_way_out(arguments: list[str], err
 # ---- Interrupted
 
 
-class DiedError(Exception):
-    """As if the command had been killed."""
-
-
 def interrupted(monkeypatch: pytest.MonkeyPatch, groups: int, kind: type[BaseException] = DiedError) -> str:
     """Resend everything until that many groups were sent; returns what the command said."""
     real, calls = Queue.send_all, iter(range(100))
@@ -294,11 +244,6 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, groups: int, kind: type[BaseExc
     with monkeypatch.context() as patch:
         patch.setattr(Queue, "send_all", send_all)
         return bellhop("resend", "--app", "pager", "--since", "1d", "--yes", "--rate", "1000").stderr
-
-
-def go_on(said: str) -> list[str]:
-    text = next(line for line in said.splitlines() if line.startswith("If this is interrupted"))
-    return text.partition("bellhop ")[2].split()
 
 
 def test_one_that_was_killed_is_gone_on_with_and_nothing_is_sent_twice_or_left_out(

@@ -12,6 +12,7 @@ from bellhop.circuits import Circuit
 from infra.cli import stack
 from infra.cli.commands import status
 from infra.cli.condition import condition
+from infra.cli.dead_letters.content import Content
 from infra.cli.status.fleet import AppStatus, Fleet
 from infra.cli.status.queues import DeadLetter, QueueDepth
 from infra.cli.status.traffic import Traffic
@@ -48,7 +49,7 @@ def crowd(paused: int, well: int) -> Fleet:
 
 
 def shown(width: int, height: int, fleet: Fleet) -> list[str]:
-    letter = DeadLetter("{}", {"field": "type", "reason": "must be one of " + "created, " * 40})
+    letter = DeadLetter("{}", Content("malformed event", "type: must be one of " + "created, " * 40))
     queues = [
         QueueDepth(name, 12_345, 10, 999) for name in ("IssueEvents", "Deliveries", "Retries", "Transitions")
     ]
@@ -117,3 +118,10 @@ def test_what_the_credentials_may_not_read_is_named(monkeypatch: pytest.MonkeyPa
     result = bellhop("status")
     assert result.exit_code == 1
     assert "cloudwatch:GetMetricData" in result.stderr
+
+
+def test_the_line_of_the_last_minutes_was_cut_at_80_columns() -> None:
+    whole = shown(200, 24, crowd(1, 1))
+    assert whole[1].endswith("(99 %)")
+    narrow = shown(80, 24, crowd(1, 1))
+    assert " ".join(each.strip() for each in narrow[1:3]) == whole[1]

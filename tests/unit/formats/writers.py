@@ -11,8 +11,9 @@ from typing import Any, cast
 import boto3
 
 from bellhop import attempts, circuits, deliveries, outcomes, pings, resends
-from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.index_keys import Entry
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import App, AuditEntry
 from bellhop.replays import Replay
@@ -152,11 +153,16 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attempts.deferred", _record("msg_deferred")
     yield "attempts.parked", _opened("msg_parked", NextState(PARKED))
     yield "attempts.exhausted", _opened("msg_exhausted", NextState(EXHAUSTED, attempt=FAILED))
+    with_headers = replace(FAILED, headers={"Retry-After": "120", "Server": "nginx"})
+    yield "attempts.response_headers", _opened("msg_headers", NextState(EXHAUSTED, attempt=with_headers))
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
     yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
     yield "entry", _record("entry#msg_further")
     resends.open_delivered(_named("msg_resent"), 1, NOW)
     yield "attempts.resent", _record("msg_resent")
+    assert resends.make_due(attempts.load("msg_exhausted") or DeliveryRecord(), NOW)
+    [entry] = [row for row in Entry.scan() if row.entry_id.startswith("entry#msg_exhausted#")]
+    yield "entry.resent", _record(entry.entry_id)
 
 
 def _opened(delivery_id: str, state: NextState, key: str | None = None) -> dict[str, Any]:
@@ -228,6 +234,8 @@ def _audit() -> Iterator[tuple[str, dict[str, Any]]]:
     update = Update([App.url.set("https://new.example/in")], App.url == pager.url)
     transitions.change_url(pager, "https://new.example/in", "operator", update, deps)
     yield "audit.url_changed", _entry(made)
+    transitions.deletion(App.get("pager"), "operator", NOW).save()
+    yield "audit.deleted", _item("audit", app_id="pager", transition_id=transitions.deleted_id(4))
 
 
 class _Bus:

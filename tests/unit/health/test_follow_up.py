@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from pynamodb.exceptions import GetError
 
+from bellhop import circuits
 from bellhop.budget import OutOfBudgetError
 from bellhop.bus import Bus
 from bellhop.newer import UnknownKindError
@@ -19,7 +20,7 @@ from health import follow_up, recovery
 from health.dependencies import HealthDependencies
 from health.follow_up import FollowUpError
 from health.messages import FollowUp, RecoveryCheck
-from health.transitions import enabled_id
+from health.transitions import deletion, enabled_id
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, organization
 from tests.support.health import health_dependencies
@@ -319,3 +320,21 @@ def test_an_app_that_was_deleted_meanwhile_ends_the_follow_up(world: World) -> N
     world.work()
     assert world.ses.sent == []
     assert entry().finished_at
+
+
+def test_what_is_parked_of_a_deleted_app_is_ended_once_no_process_knows_the_app(world: World) -> None:
+    App("pager").delete()
+    deletion(app(generation=1), "operator:ann", NOW).save()
+    world.work(FollowUp("pager", "00000001#deleted"))
+    then = NOW.timestamp() + 90
+    assert world.sent == [(Replay("pager", 2, ("parked",), 10.0, then, then), 90)]
+    assert (world.kinds(), world.ses.sent) == (["bellhop.app.deleted"], [])
+    assert entry("00000001#deleted").finished_at
+
+
+def test_a_stop_by_a_clock_that_is_ahead_does_not_end_what_a_deletion_begins(world: World) -> None:
+    App("pager").delete()
+    deletion(app(generation=1), "operator:ann", NOW).save()
+    circuits.stop_replays("pager", NOW.timestamp() + 200)
+    world.work(FollowUp("pager", "00000001#deleted"))
+    assert [replay.started for replay in world.replays()] == [NOW.timestamp() + 200.001]

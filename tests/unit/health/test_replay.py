@@ -128,6 +128,22 @@ def test_what_is_exhausted_again_by_its_replay_is_not_replayed_again(queues: Que
     assert queues.telemetry.counts == {"DeliveryReplayed": 1, "ReplayFinished": 1}
 
 
+@pytest.mark.parametrize("began", [START, START + 600])
+def test_what_failed_in_its_replay_was_replayed_until_a_clock_that_is_ahead(queues: Queues, began: float) -> None:
+    failing = keep(1, EXHAUSTED)
+
+    def fail(message: OutgoingMessage) -> None:
+        queues.clock.move(2)
+        record = attempts.claim(failing, 1, "w", queues.clock(), 30, replay=True)
+        assert record
+        record.attempts_made = 0
+        attempts.finish(record, NextState(EXHAUSTED), queues.clock())
+
+    queues.deliver = fail  # type: ignore[method-assign]
+    queues.run(Replay("pager", 3, (PARKED, EXHAUSTED), 10.0, began, began, started_at=START + 600.001))
+    assert queues.ids() == [failing]
+
+
 def test_what_is_parked_while_the_replay_runs_is_sent_too(queues: Queues) -> None:
     first = keep(1)
     step(FIRST, queues.deps())
@@ -201,12 +217,24 @@ def test_a_replay_ends_when_the_app_is_switched_again_and_keeps_what_is_left(
     assert queues.retries == []
     assert len(attempts.replayable("pager", None, 10)) == 1
     assert queues.telemetry.logged(
-        "replay ended: the app was switched off or on meanwhile, or deleted; the rest stays replayable"
+        "replay ended: the app was switched off or on meanwhile; the rest stays replayable"
     )
 
 
-def test_a_replay_of_an_app_that_was_deleted_ends(queues: Queues) -> None:
+def test_what_is_parked_of_an_app_that_was_deleted_is_sent_to_deliver_which_ends_it(queues: Queues) -> None:
+    for n in range(3):
+        keep(n)
     App("pager").delete()
+    queues.run()
+    assert len(queues.ids()) == 3
+    assert attempts.replayable("pager", None, 10) == []
+    assert queues.telemetry.logged("replay finished")
+
+
+def test_a_stop_by_a_person_also_ends_what_a_deletion_began(queues: Queues) -> None:
+    keep(1)
+    App("pager").delete()
+    circuits.stop_replays("pager", START + 1)
     queues.run()
     assert queues.retries == []
 

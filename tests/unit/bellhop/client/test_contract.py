@@ -1,12 +1,15 @@
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.client import check
+from bellhop.client import check, contract
 from bellhop.events import MalformedEventError, parse
+from bellhop.json_text import Member, members
 from tests.support.fakes import issue_event
 
 KNOWN = "event_id, resource, type, organization_id, installation_id, project_id, user, issue, data, occurred_at"
@@ -46,14 +49,14 @@ def test_a_valid_event_has_no_fault_as_a_mapping_or_as_json() -> None:
             {"event_id": "a b"},
             'event_id: is "a b", which is no event id; use 1 to 64 of A-Z, a-z, 0-9, - and _',
         ),
-        ({"project_id": 17}, 'project_id: is 17, which is not a text or null; write it in quotes: "17"'),
+        ({"project_id": 17}, "project_id: is 17, which is not a text or null; write it in quotes"),
         ({"project_id": ""}, 'project_id: is "", which has 0 characters; use 1 to 64'),
         ({"issue": None}, "issue: is null, which is not an object ({...})"),
         ({"issue": ...}, "issue: is missing; add the issue, with its id"),
         ({"issue": {"title": "x"}}, "issue.id: is missing; add it"),
         (
             {"issue": {"id": 4.0}},
-            'issue.id: is 4.0, which is not a text or a whole number; write it in quotes: "4.0"',
+            "issue.id: is 4.0, which is not a text or a whole number; write it in quotes",
         ),
         ({"user": {"id": 7}}, "user.name: is missing; add it"),
         (
@@ -144,3 +147,28 @@ def test_the_client_and_notify_agree_on_what_is_valid(event: Any) -> None:
     else:
         valid = True
     assert (check(text) == []) == valid
+
+
+class Counting(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counting.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_the_search_for_repeated_names_took_the_square_of_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counting(text: str) -> Iterator[Member]:
+        return (replace(member, name=Counting(member.name)) for member in members(text))
+
+    def compared(number: int) -> int:
+        Counting.compared = 0
+        check(issue_event(event_id="a b", data={f"name_{n}": 1 for n in range(number)}))
+        return Counting.compared
+
+    monkeypatch.setattr(contract, "members", counting)
+    assert compared(400) <= 3 * compared(200) + 400

@@ -81,6 +81,13 @@ def test_the_quotas_of_schedules_are_shown_with_what_they_suffice_for() -> None:
     )  # of four retries, two are scheduled
 
 
+def test_doctor_waited_for_the_service_quotas_of_the_embedded_aws() -> None:
+    service = quotas(create=250, send=500, all=1_000_000)
+    stack = deployed({"AwsEndpointUrl": "http://127.0.0.1"}, **{"service-quotas": service})
+    assert found(SCHEDULES, stack) == [(UNSEEN, "the embedded AWS has no Service Quotas")]
+    assert service.calls == []
+
+
 def test_with_quick_retries_nothing_is_scheduled() -> None:
     service = quotas(create=250, send=500, all=1_000_000)
     stack = deployed({"RetryDelaysSeconds": "5,60"}, **{"service-quotas": service})

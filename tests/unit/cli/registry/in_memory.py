@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from deliver.http.guard import EndpointPolicy
 from infra.cli.registry import plan
@@ -17,6 +18,7 @@ class InMemory:
 
     items: Iterable[Spec] = ()
     stored_secrets: Mapping[str, str] = field(default_factory=dict)
+    names_resting: Mapping[str, datetime] = field(default_factory=dict)
 
     def slugs(self) -> Mapping[str, str]:
         return {spec.organization_id: spec.slug for spec in self.items if isinstance(spec, OrganizationSpec)}
@@ -28,6 +30,9 @@ class InMemory:
     def installations(self, app_id: str, organization_id: str | None = None) -> list[InstallationSpec]:
         found = [spec for spec in self.items if isinstance(spec, InstallationSpec) and spec.app_id == app_id]
         return [spec for spec in found if organization_id in {None, spec.organization_id}]
+
+    def resting(self, app_ids: Iterable[str]) -> Mapping[str, datetime]:
+        return {app: self.names_resting[app] for app in app_ids if app in self.names_resting}
 
     def secrets(self, app_ids: Iterable[str]) -> Mapping[str, str]:
         return {app: self.stored_secrets[app] for app in app_ids if app in self.stored_secrets}

@@ -5,12 +5,8 @@ import boto3
 import pytest
 
 from bellhop import deliveries
-from bellhop.deliveries import Retry, Trial
-from health import messages
-from health.messages import FollowUp
+from bellhop.deliveries import Retry
 from infra.cli.status import queues
-from infra.cli.status.queues import DeadLetter
-from tests.support.fakes import delivery
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -44,29 +40,15 @@ def test_queues_come_in_the_order_of_an_events_way_and_dead_letters_last() -> No
     assert found == ["IssueEvents", "Deliveries", "Retries", "Transitions", "DeliveriesDeadLetters"]
 
 
-@pytest.mark.parametrize(
-    ("body", "about"),
-    [
-        (deliveries.encode(delivery(delivery_id="msg_1")), "delivery msg_1 to pager"),
-        (deliveries.encode(Retry("msg_1", "pager", 2)), "retry of msg_1 to pager"),
-        (deliveries.encode(Trial("pager", 1, 0)), "trial of pager"),
-        (messages.encode(FollowUp("pager", "00000001#disabled")), "follow_up of pager"),
-        (json.dumps({"event_id": "e-1", "organization_id": "acme"}), "event e-1 of acme"),
-        ("not json", "unreadable"),
-        ("[1]", "unreadable"),
-        ('{"v": 99}', "unreadable"),
-    ],
-)
-def test_a_dead_letter_without_a_reason_says_what_it_is_about(body: str, about: str) -> None:
-    assert DeadLetter(body).about == about
-    assert DeadLetter(body).reason == ""
+def test_a_dead_letter_without_a_reason_is_told_as_the_command_of_dead_letters_tells_it() -> None:
+    sqs, url = dead_letters(deliveries.encode(Retry("msg_1", "pager", 2)))
+    (found,) = queues.read(sqs, {"RetriesDeadLetters": url}, {})
+    assert found.reasons == {"it failed ten times; deliver's log says why": 1}
+    [letter] = found.document()["looked_at"]
+    assert (letter["kind"], letter["delivery_id"], letter["app_id"]) == ("retry", "msg_1", "pager")
 
 
 def test_the_body_of_a_dead_letter_is_not_in_the_document() -> None:
-    sqs, url = dead_letters('{"secret": 1}')
+    sqs, url = dead_letters('{"data": "secret"}')
     (found,) = queues.read(sqs, {"IssueEventsDeadLetters": url}, {})
     assert "secret" not in json.dumps(found.document())
-
-
-def test_the_scheduler_says_why_it_could_not_send() -> None:
-    assert DeadLetter("{}", {"ERROR_CODE": "X", "ERROR_MESSAGE": "no rights"}).reason == "no rights"

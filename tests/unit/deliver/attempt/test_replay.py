@@ -21,6 +21,7 @@ from bellhop.registry import App
 from deliver.dependencies import DeliverDependencies, RetryPolicy
 from tests.support.endpoint import (
     TIMEOUT,
+    Apps,
     Clock,
     Endpoint,
     FakeBus,
@@ -269,3 +270,15 @@ def test_neither_a_delivery_nor_a_stop_is_announced(deps: DeliverDependencies, q
     run(deps, Endpoint(response(410)), last)
     run(deps, Endpoint(response(200)), queue_message(delivery(delivery_id="msg_well")))
     assert bus.events == []
+
+
+@pytest.mark.parametrize("state", [PARKED, RETRYING])
+def test_what_waits_for_an_app_that_was_deleted_ends_with_a_log_line(
+    deps: DeliverDependencies, state: str
+) -> None:
+    record_as(state)
+    endpoint, deps = Endpoint(response(200)), dataclasses.replace(deps, registry=Apps({}))
+    assert run(deps, endpoint, replay()) == []
+    assert (endpoint.posted, record().state, listed()) == ([], STOPPED, [])
+    assert recorded(deps).logged("delivery skipped: its app is not registered any more")
+    assert recorded(deps).counts["Skipped_missing_app"] == 1

@@ -1,0 +1,54 @@
+"""What the log keeps of a response's headers: all of a ping's, and of a failure a few.
+
+Those say who responded, and when to come again. What is kept is an endpoint's, and so hostile: it is made text
+without control characters, within a bound.
+"""
+
+from collections.abc import Mapping
+
+from deliver.attempt.signing import Keys
+
+PING_BYTES = 4096  # names and values together
+FAILURE_BYTES = 512
+OF_FAILURES = (
+    *("Retry-After", "Content-Type", "Server"),
+    *("X-Request-Id", "Request-Id", "X-Correlation-Id", "X-Amzn-RequestId", "X-Amzn-Trace-Id", "CF-Ray"),
+)
+MASK = "****"
+SECRET_LENGTH = 8  # characters from which on a value of the app's own headers may be a secret
+
+_CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
+
+
+def of_ping(headers: Mapping[str, str]) -> dict[str, str]:
+    """All of a ping's, cut off after `PING_BYTES`."""
+    return _bounded(headers, PING_BYTES)
+
+
+def of_failure(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
+    """Those of a failure that are harmless, cut off after `FAILURE_BYTES`.
+
+    One that repeats what the app keeps secret, which its endpoint knows, is masked.
+    """
+    named = {name: headers[name] for name in OF_FAILURES if name in headers}
+    secrets = [keys.current, keys.previous or "", *(keys.headers or {}).values()]
+    hidden = [secret for secret in secrets if len(secret) >= SECRET_LENGTH]
+    masked = {n: MASK if any(secret in value for secret in hidden) else value for n, value in named.items()}
+    return _bounded(masked, FAILURE_BYTES)
+
+
+def _bounded(headers: Mapping[str, str], room: int) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        safe_name = _harmless(name)
+        safe_value = _harmless(value)[: max(0, room - len(safe_name))]
+        room -= len(safe_name) + len(safe_value)
+        if room < 0:
+            break
+        kept[safe_name.decode()] = safe_value.decode("utf-8", "ignore")
+    return kept
+
+
+def _harmless(text: str) -> bytes:
+    # What was read as bytes may hold anything, also what UTF-8 cannot encode.
+    return text.translate(_CONTROL).encode("utf-8", "replace")
