@@ -18,7 +18,7 @@ from tests.mutants.defect import ROOT, Defect, load
 from tests.mutants.run import failure
 
 SURVIVED = "survived"
-SCHEDULES = 60  # of the simulation, as in make test
+SCHEDULES = 60  # of the simulation
 SIMULATION = "tests/simulation/test_accounting.py"
 PAGE = ROOT / "docs" / "proof.md"
 RESULTS = ROOT / "tests" / "mutants" / "results.json"
