@@ -12,6 +12,7 @@ from bellhop.events import MalformedEventError
 from bellhop.newer import UnknownKindError
 from health import messages
 from notify import continuation
+from notify.continuation import Cursor
 
 ISSUE_EVENTS, DELIVERIES, RETRIES = "IssueEvents", "Deliveries", "Retries"
 SCHEDULES, TRANSITIONS = "Schedules", "Transitions"
@@ -59,10 +60,16 @@ def attributes(message: Mapping[str, Any]) -> dict[str, str]:
     return {name: value["StringValue"] for name, value in given.items() if "StringValue" in value}
 
 
-def outgoing_attributes(queue: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The attributes with which a message goes back: those of events, without what only a dead letter has."""
-    own = given if queue == ISSUE_EVENTS else {}
-    return {name: text for name, text in own.items() if name not in {FIELD, REASON}}
+def outgoing_attributes(queue: str, given: Mapping[str, str], sent_at: float) -> dict[str, str]:
+    """The attributes with which a message goes back: those of events, without what only a dead letter has.
+
+    An event takes with it when it was published, `sent_at` in Unix seconds: the webhook's body may have that time,
+    and some installations may have got the webhook already.
+    """
+    if queue != ISSUE_EVENTS:
+        return {}
+    own = {name: text for name, text in given.items() if name not in {FIELD, REASON}}
+    return continuation.encode(Cursor(published_at=sent_at)) | own
 
 
 def _reason(queue: str, given: Mapping[str, str]) -> str:
@@ -79,7 +86,8 @@ def _event(body: str, given: Mapping[str, str], reason: str) -> Content:
         obstacle = "it is malformed, so it would come straight back: publish it corrected"
         told = reason if REASON in given else f"{malformed.field}: {malformed.reason}"
         return Content("malformed event", told, _names(malformed.names), obstacle)
-    kind = "rest of an event" if continuation.ATTRIBUTE in given else "event"
+    cursor = continuation.decode({name: {"stringValue": text} for name, text in given.items()})
+    kind = "rest of an event" if cursor and (cursor.after or cursor.finished) else "event"
     names = {"organization_id": event.organization_id, "event_id": event.event_id, "event": event.name}
     return Content(kind, reason, names)
 

@@ -79,7 +79,12 @@ class DeadLetterQueue:
     def send_back(self, messages: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Send messages to the queue that they came from; returns those that it took."""
         copies = [
-            OutgoingMessage(each.body, each.group, 0, content.outgoing_attributes(self.name, each.attributes))
+            OutgoingMessage(
+                each.body,
+                each.group,
+                0,
+                content.outgoing_attributes(self.name, each.attributes, each.sent_at.timestamp()),
+            )
             for each in messages
         ]
         refused = self.origin.send_all(copies, Backoff(_BACKOFF_SECONDS))

@@ -46,14 +46,23 @@ def test_an_event_that_fits_the_contract_by_now_may_go_back_without_what_was_sai
     told = {"field": "type", "reason": "is missing", "trace": "t1"}
     content = describe(ISSUE_EVENTS, json.dumps(issue_event()), told)
     assert (content.kind, content.obstacle, content.names["event_id"]) == ("event", None, "ev1")
-    assert outgoing_attributes(ISSUE_EVENTS, told) == {"trace": "t1"}
+    gone_back = outgoing_attributes(ISSUE_EVENTS, told, 0.0)
+    assert gone_back.keys() == {"trace", continuation.ATTRIBUTE}
+
+
+def test_an_event_that_was_redriven_got_another_body_under_the_same_webhook_id() -> None:
+    gone_back = outgoing_attributes(ISSUE_EVENTS, {}, 1_800_000_000.25)
+    cursor = continuation.decode({name: {"stringValue": text} for name, text in gone_back.items()})
+    assert cursor == Cursor(published_at=1_800_000_000.25)
+    again = describe(ISSUE_EVENTS, json.dumps(issue_event()), gone_back)
+    assert again.kind == "event"
 
 
 def test_the_rest_of_an_event_goes_back_with_its_cursor() -> None:
     attributes = continuation.encode(Cursor("in-a"))
     content = describe(ISSUE_EVENTS, json.dumps(issue_event()), attributes)
     assert (content.kind, content.obstacle) == ("rest of an event", None)
-    assert outgoing_attributes(ISSUE_EVENTS, attributes) == attributes
+    assert outgoing_attributes(ISSUE_EVENTS, attributes, 1.0) == attributes
 
 
 @pytest.mark.parametrize(
@@ -99,4 +108,4 @@ def test_what_the_scheduler_says_is_the_reason() -> None:
     told = {"ERROR_CODE": "AWS.SQS.NonExistentQueue", "ERROR_MESSAGE": "no such queue", "RULE_ARN": "arn"}
     content = describe(SCHEDULES, RETRY, told)
     assert content.reason == "AWS.SQS.NonExistentQueue: no such queue"
-    assert outgoing_attributes(SCHEDULES, told) == {}
+    assert outgoing_attributes(SCHEDULES, told, 1.0) == {}
