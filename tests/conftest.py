@@ -50,7 +50,8 @@ NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--schedules", type=int, default=40, help="random schedules of faults that are simulated")
+    parser.addoption("--schedules", type=int, default=60, help="random schedules of faults that are simulated")
+    parser.addoption("--unshrunk", action="store_true", help="a simulated story that fails is not made shorter")
     parser.addoption("--write-samples", action="store_true", help="write the unreleased samples of formats anew")
     parser.addoption(
         "--tables",

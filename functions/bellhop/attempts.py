@@ -231,21 +231,34 @@ def reopen(
     ]
     if next_state.attempt:
         actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
-    unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made)
+    # The SDK repeats an update whose response was lost. State and number may be the same before and after it.
+    unopened = row.opened_at.does_not_exist() if known.opened_at is None else row.opened_at == known.opened_at
+    unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made) & unopened
     return record if change(record, actions, unchanged & LEASE.free(now.timestamp())) else None
 
 
 def claim(
-    delivery_id: str, number: int, lease: str, now: datetime, seconds: float, *, replay: bool = False
+    delivery_id: str,
+    number: int,
+    lease: str,
+    now: datetime,
+    seconds: float,
+    *,
+    replay: bool = False,
+    deferral: int | None = None,
 ) -> DeliveryRecord | None:
     """Take attempt `number` for this worker for `seconds`; None when it is not to be had.
+
+    With a `deferral`, it is not to be had if it was deferred more often.
 
     An expired lease means that its worker died: the attempt may be made a second time, and the webhook may arrive
     twice. A `replay` also takes what is replayable. That stays listed until its attempt has ended, so whatever
     becomes of the message and the worker, another replay finds it.
     """
-    record = DeliveryRecord(delivery_id)
+    row, record = DeliveryRecord, DeliveryRecord(delivery_id)
     due = _due(number, now, replay=replay) & LEASE.free(now.timestamp(), lease)
+    if deferral is not None:
+        due &= row.deferrals.does_not_exist() | (row.deferrals <= deferral)
     return record if change(record, LEASE.take(now.timestamp() + seconds, lease), due) else None
 
 

@@ -6,6 +6,7 @@ which sends nothing twice; a mail is never sent twice.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
@@ -144,8 +145,8 @@ def _start_recovery_checks(entry: AuditEntry, deps: HealthDependencies) -> None:
     app = find(App, entry.app_id, consistent=True)
     by_person = entry.evidence["rule"] == transitions.BY_PERSON  # then a person switches it on again too
     if app and app.auto_enable and not by_person:
-        now = deps.now().timestamp()
-        check = recovery.first_check(entry.app_id, _generation(entry) + 1, now)
+        since, now = datetime.fromisoformat(entry.at).timestamp(), deps.now().timestamp()
+        check = recovery.first_check(entry.app_id, _generation(entry) + 1, since, now)
         deps.send_later(check, queues.delay(check.due - now))
 
 

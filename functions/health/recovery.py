@@ -6,7 +6,7 @@ twice.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from bellhop import attempts, circuits, pings, queues
@@ -25,17 +25,17 @@ PING_OVERDUE = 900.0  # seconds after which a ping that has no result counts as 
 BY_RECOVERY_CHECK = "recovery_check"  # the rule and the actor of a transition that a check made
 
 
-def first_check(app_id: str, generation: int, now: float) -> RecoveryCheck:
-    """The first check of an app that was switched off just now, which began `generation`.
+def first_check(app_id: str, generation: int, since: float, now: float) -> RecoveryCheck:
+    """The first check of an app that was switched off at `since`, which began `generation`.
 
     Policy: an endpoint that accepts pings and refuses webhooks must not be switched on and off four times an hour.
     Where a check switched the app on and that did not last, the intervals go on growing.
     """
     before = find(AuditEntry, app_id, transitions.enabled_id(generation - 2), consistent=True)
     number = 1
-    if before and before.evidence["rule"] == BY_RECOVERY_CHECK and now - _unix(before.at) < STABLE_AFTER:
+    if before and before.evidence["rule"] == BY_RECOVERY_CHECK and since - _unix(before.at) < STABLE_AFTER:
         number = int(before.evidence["recovery_check"]) + 1
-    return RecoveryCheck(app_id, generation, now, now + interval(number), number)
+    return RecoveryCheck(app_id, generation, since, now + interval(number), number)
 
 
 def resumed(app_id: str, generation: int, since: float, now: float) -> RecoveryCheck | None:
@@ -81,7 +81,8 @@ def _end_chain(check: RecoveryCheck, deps: HealthDependencies) -> None:
 
 
 def _send_ping(app: App, check: RecoveryCheck, deps: HealthDependencies) -> None:
-    ping = pings.make(app, f"{check.generation}-{check.number}", deps.now())
+    # Of all that copies of this check may know, only since when the app is off is the same: so are a ping's bytes.
+    ping = pings.make(app, f"{check.generation}-{check.number}", datetime.fromtimestamp(check.since, UTC))
     deps.ping(ping)
     _send_when_due(replace(check, ping=ping.delivery_id, due=deps.now().timestamp() + deps.ping_seconds), deps)
 

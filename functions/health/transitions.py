@@ -139,7 +139,8 @@ def registration(app: App, actor: str, at: datetime) -> AuditEntry:
 
     Policy: an app may have been registered before under its id, and deleted. Its audit entries and
     counters are still there, and must neither judge the new app nor keep it from its own transitions. So it starts
-    above every generation that they can be of.
+    above every generation that they can be of. What was parked of the old one is the new one's: no release of it
+    has a message, so the sweep begins one.
     """
     newest = AuditEntry.query(app.app_id, scan_index_forward=False, limit=1, consistent_read=True)
     ended = max((_ended_by(entry) + 1 for entry in newest), default=0)
@@ -152,7 +153,7 @@ def registration(app: App, actor: str, at: datetime) -> AuditEntry:
         action=REGISTERED,
         actor=actor,
         at=moment,
-        evidence={"rule": BY_PERSON, "url": app.url, "days": []},
+        evidence={"rule": BY_PERSON, "url": app.url, "days": [], "replay": {"states": [PARKED]}},
         announced_at=moment,
         finished_at=moment,
     )

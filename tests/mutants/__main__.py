@@ -18,7 +18,7 @@ from tests.mutants.defect import ROOT, Defect, load
 from tests.mutants.run import failure
 
 SURVIVED = "survived"
-SCHEDULES = 40  # of the simulation, as in make test
+SCHEDULES = 60  # of the simulation, as in make test
 SIMULATION = "tests/simulation/test_accounting.py"
 PAGE = ROOT / "docs" / "proof.md"
 RESULTS = ROOT / "tests" / "mutants" / "results.json"
@@ -28,7 +28,7 @@ FILES = ("pyproject.toml", "template.yaml", "Makefile")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which of the nearest tests failed, and which of the simulation; None where none did, or it was not tried."""
+    """Which of the nearest tests failed, None where none did; and of the simulation, None if that was not run."""
 
     unit: str | None
     simulation: str | None
@@ -37,9 +37,17 @@ class Verdict:
         """Whether everything that is expected to notice the defect did."""
         return self.unit is not None and (self.simulation not in {None, SURVIVED} or not defect.simulated)
 
+    def has(self, only: str | None) -> bool:
+        """Whether what is asked for is known: the one, or both."""
+        return bool((self.unit or only == "simulation") and (self.simulation or only == "unit"))
 
-def judge(defect: Defect, known: Verdict | None, *, simulate: bool) -> Verdict:
+
+UNKNOWN = Verdict(None, None)
+
+
+def judge(defect: Defect, known: Verdict, only: str | None) -> Verdict:
     """Plant a defect in a copy of the tree and run its tests; what is not run keeps its verdict."""
+    unit, simulation = known.unit, known.simulation
     with tempfile.TemporaryDirectory(prefix="bellhop-mutant-") as name:
         tree = Path(name)
         for folder in COPIED:
@@ -47,10 +55,10 @@ def judge(defect: Defect, known: Verdict | None, *, simulate: bool) -> Verdict:
         for file in FILES:
             shutil.copy2(ROOT / file, tree / file)
         defect.plant(tree)
-        unit = next(filter(None, (failure(tree, [file]) for file in defect.caught_by)), None)
-        simulation = known.simulation if known else None
-        if simulate and defect.simulated:
-            simulation = failure(tree, [SIMULATION, f"--schedules={SCHEDULES}"]) or SURVIVED
+        if only != "simulation":
+            unit = next(filter(None, (failure(tree, [file]) for file in defect.caught_by)), None)
+        if only != "unit":
+            simulation = failure(tree, [SIMULATION, f"--schedules={SCHEDULES}", "--unshrunk"]) or SURVIVED
     return Verdict(unit, simulation)
 
 
@@ -58,17 +66,17 @@ def table(defects: Sequence[Defect], verdicts: Mapping[str, Verdict]) -> str:
     """The report: each defect, its file, and what caught it."""
     rows = ["| planted defect | in | caught by | and by the simulation |", "|---|---|---|---|"]
     for defect in defects:
-        verdict = verdicts.get(defect.name, Verdict(None, None))
+        verdict = verdicts.get(defect.name, UNKNOWN)
         unit = _shown(verdict.unit) if verdict.unit else "**nothing**"
-        simulation = (
-            _shown(verdict.simulation) if verdict.simulation else ("not tried" if defect.simulated else "")
-        )
+        simulation = _shown(verdict.simulation) if verdict.simulation else "not tried"
         place = defect.file.removeprefix("functions/")
         rows.append(f"| {defect.name} | `{place}` | {unit} | {simulation} |")
     return "\n".join(rows)
 
 
 def _shown(test: str) -> str:
+    if test == SURVIVED:
+        return ""
     file, _, name = test.partition("::")
     plain = name.partition("[")[0].removeprefix("test_").replace("_", " ")
     seed = name.partition("[")[2].rstrip("]")
@@ -95,23 +103,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("text", nargs="?", default="", help="only defects whose name contains this")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--without-simulation", action="store_true")
-    parser.add_argument("--missing", action="store_true", help="only those that no test is known to catch")
+    parser.add_argument("--only", choices=("unit", "simulation"), help="the one, without the other")
+    parser.add_argument("--missing", action="store_true", help="only defects of which that is not known yet")
     chosen = parser.parse_args()
     verdicts, survived = _read(), 0
     defects = [each for each in load() if chosen.text in each.name]
     if chosen.missing:
-        known = {name for name, verdict in verdicts.items() if verdict.unit}
+        known = {name for name, verdict in verdicts.items() if verdict.has(chosen.only)}
         defects = [each for each in defects if each.name not in known]
+    defects.sort(key=lambda defect: not defect.simulated)  # first what both must catch
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        simulate = not chosen.without_simulation
-        running = {pool.submit(judge, each, verdicts.get(each.name), simulate=simulate): each for each in defects}
+        running = {
+            pool.submit(judge, each, verdicts.get(each.name, UNKNOWN), chosen.only): each for each in defects
+        }
         for number, done in enumerate(as_completed(running), 1):
             defect, verdict = running[done], done.result()
             verdicts[defect.name] = verdict
             survived += not verdict.caught(defect)
-            simulation = f", {verdict.simulation or 'simulation not tried'}" if defect.simulated else ""
-            print(f"{number}/{len(defects)} {defect.name}: {verdict.unit or 'NOTHING'}{simulation}", flush=True)
+            simulation = verdict.simulation or "simulation not tried"
+            print(f"{number}/{len(defects)} {defect.name}: {verdict.unit or 'NOTHING'}, {simulation}", flush=True)
             _write(verdicts)
     print(f"{len(defects) - survived} of {len(defects)} defects were caught")
     return 1 if survived else 0

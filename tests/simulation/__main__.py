@@ -6,19 +6,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.docs.pages import replace_section
-from tests.simulation.faults import DIED_AFTER, DIED_BEFORE, FROZE_AFTER, FROZE_BEFORE
+from tests.simulation.effects import EFFECTS
+from tests.simulation.faults import BOUNDARIES
 from tests.simulation.story import tell
 from tests.simulation.telling import shrunk, told
 
 PAGE = Path(__file__).parents[2] / "docs" / "proof.md"
 SHOWN_SECONDS = 10.0  # between two lines of progress
-BOUNDARIES = (DIED_BEFORE, DIED_AFTER, FROZE_BEFORE, FROZE_AFTER)
-FEW = 20  # calls of an effect, below which nothing may have happened at it
 
 
 @dataclass
@@ -57,17 +56,19 @@ class Sum:
         """Which boundaries of which effects a process died or froze at."""
         head = "| effect | calls | " + " | ".join(BOUNDARIES) + " |"
         rows = [head, "|---" * (2 + len(BOUNDARIES)) + "|"]
-        for effect, calls in sorted(self.calls.items()):
+        for effect in self.effects:
             counts = " | ".join(f"{self.met[effect, kind]:,}" for kind in BOUNDARIES)
-            rows.append(f"| {effect} | {calls:,} | {counts} |")
+            rows.append(f"| {effect} | {self.calls[effect]:,} | {counts} |")
         return "\n".join(rows)
 
+    @property
+    def effects(self) -> list[str]:
+        """Every effect, also one that no call was made to."""
+        return sorted({*EFFECTS, *self.calls})
+
     def missed(self) -> list[str]:
-        """The boundaries of what was called often at which no process died."""
-        often = [effect for effect, calls in self.calls.items() if calls >= FEW]
-        return [
-            f"{e} {kind}" for e in sorted(often) for kind in (DIED_BEFORE, DIED_AFTER) if not self.met[e, kind]
-        ]
+        """The boundaries at which no process died, or froze."""
+        return [f"{effect} {kind}" for effect in self.effects for kind in BOUNDARIES if not self.met[effect, kind]]
 
 
 def one(number: int) -> Sum:
@@ -83,7 +84,8 @@ def several(numbers: range, jobs: int) -> Iterator[Sum]:
     """Tell stories by several processes."""
     pool = ProcessPoolExecutor(jobs)
     try:
-        yield from pool.map(one, numbers)
+        for done in as_completed([pool.submit(one, number) for number in numbers]):
+            yield done.result()
     finally:  # perhaps not all are wanted any more
         pool.shutdown(cancel_futures=True)
 
@@ -118,11 +120,8 @@ def main() -> int:
 def report(whole: Sum, command: str, *, write: bool) -> None:
     """Print the sums and the table, and write them into the documents if that is wanted."""
     missed = whole.missed()
-    said = (
-        f"At which no process died: {', '.join(missed)}."
-        if missed
-        else "At each, processes died before and after."
-    )
+    everywhere = f"Before and after each of the {len(whole.effects)} effects, processes died and froze."
+    said = f"Nothing of this happened: {', '.join(missed)}." if missed else everywhere
     print(whole.table(), whole.line(), said, sep="\n")
     if write:
         text = f"`{command}`: {whole.line()}. {said}\n\n{whole.table()}"

@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 DIED_BEFORE, DIED_AFTER, FROZE_BEFORE, FROZE_AFTER = "died before", "died after", "froze before", "froze after"
 REFUSED, THROTTLED, LOST, TWICE = "refused", "throttled", "response lost", "done twice"
-KINDS = (DIED_BEFORE, DIED_AFTER, FROZE_BEFORE, FROZE_AFTER, REFUSED, THROTTLED, LOST, TWICE)
+BOUNDARIES = (DIED_BEFORE, DIED_AFTER, FROZE_BEFORE, FROZE_AFTER)
+KINDS = (*BOUNDARIES, REFUSED, THROTTLED, LOST, TWICE)
 FREEZES = (2.0, 45.0, 250.0)  # seconds: less than a lease, more than one, more than a visibility timeout
 FIRST_CALLS, FIRST_RATE = 2, 0.15  # of each effect in a story, so that also what happens rarely is met
 
@@ -30,12 +31,14 @@ class DeathError(BaseException):
 class Faults:
     """What goes wrong: `rate` of all calls, and every call to the service or table that is `down`.
 
-    `freeze` lets others go on for so many seconds. `calls` counts each kind of call, `met` what happened at it.
+    `strikes` are effects and what befalls the next call of each. `freeze` lets others go on for so many seconds.
+    `calls` counts each kind of call, `met` what happened at it.
     """
 
     chance: random.Random
     rate: float = 0.0
     down: str | None = None
+    strikes: list[tuple[str, str]] = field(default_factory=list)
     freeze: Callable[[float], None] = lambda seconds: None
     calls: Counter[str] = field(default_factory=Counter)
     met: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -49,12 +52,24 @@ class Faults:
         self.calls[effect] += 1
         if self.down and name.endswith(self.down):
             refuse(name)
-        rare = self.rate and self.calls[effect] <= FIRST_CALLS
-        if self.chance.random() >= (max(self.rate, FIRST_RATE) if rare else self.rate):
+        kind = self._struck(effect) or self._by_chance(effect, name)
+        if kind is None:
             return act()
-        kind = self.chance.choice([each for each in KINDS if each != TWICE or name not in _NEVER_TWICE])
         self.met[effect, kind] += 1
         return self._fail(kind, name, act)
+
+    def _struck(self, effect: str) -> str | None:
+        strike = next((each for each in self.strikes if each[0] == effect), None)
+        if strike is None:
+            return None
+        self.strikes.remove(strike)
+        return strike[1]
+
+    def _by_chance(self, effect: str, name: str) -> str | None:
+        rare = self.rate and self.calls[effect] <= FIRST_CALLS
+        if self.chance.random() >= (max(self.rate, FIRST_RATE) if rare else self.rate):
+            return None
+        return self.chance.choice([each for each in KINDS if each != TWICE or name not in _NEVER_TWICE])
 
     def _fail(self, kind: str, name: str, act: Callable[[], Any]) -> Any:
         match kind:

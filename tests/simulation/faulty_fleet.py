@@ -134,6 +134,7 @@ class FaultyFleet(Fleet):
     versions: Versions = field(default_factory=Versions)
     batches: int = 0
     purged: int = 0  # messages
+    sweep_seconds: float = SWEEP_SECONDS
     _due: list[tuple[float, int, Message | Job]] = field(default_factory=list)
     _tokens: Iterator[int] = field(default_factory=itertools.count)
 
@@ -142,11 +143,8 @@ class FaultyFleet(Fleet):
         self.ses.fleet = self
         super().__post_init__()
         self.faults.freeze = self.freeze
-        self._processes = {
-            "notify": [self._process("notify", self._notify_dependencies, skew) for skew in SKEWS],
-            "deliver": [self._process("deliver", self._deliver_dependencies, skew) for skew in SKEWS],
-            "health": [self._process("health", self._health_dependencies, skew) for skew in SKEWS],
-        }
+        functions = ("notify", "deliver", "health")
+        self._processes = {name: [self._process(name, skew) for skew in SKEWS] for name in functions}
         self._plan(Message(RULE, ""), SWEEP_SECONDS)
 
     # What the functions call.
@@ -311,7 +309,7 @@ class FaultyFleet(Fleet):
         if queue == RULE:
             for sweep in (RetrySweep(), AppSweep()):
                 self.put(TRANSITIONS, encode(sweep), 0)
-            self._plan(Message(RULE, ""), SWEEP_SECONDS)
+            self._plan(Message(RULE, ""), self.sweep_seconds)
             return
         self.batches += 1
         assert self.batches < MOST_BATCHES, "messages multiply, or go round for ever"
@@ -341,7 +339,7 @@ class FaultyFleet(Fleet):
             returned = self._handle(process, messages)
         except DeathError:
             returned = {str(number) for number in range(len(messages))}
-            process.deps = self._fresh(process)
+            process.deps = self._fresh(process.function, process.clock)
         finally:
             process.busy = False
         for number, (message, count) in enumerate(zip(messages, counts, strict=True)):
@@ -376,17 +374,18 @@ class FaultyFleet(Fleet):
 
     # The processes.
 
-    def _process(self, function: str, build: Callable[[Clock], Any], skew: float) -> Process:
+    def _process(self, function: str, skew: float) -> Process:
         clock = SkewedClock(self.clock, skew)
-        return Process(function, clock, build(clock))
+        return Process(function, clock, self._fresh(function, clock))
 
-    def _fresh(self, process: Process) -> Any:
+    def _fresh(self, function: str, clock: Clock) -> Any:
+        """What a process that has just begun knows and works with."""
         build: dict[str, Callable[[Clock], Any]] = {
             "notify": self._notify_dependencies,
             "deliver": self._deliver_dependencies,
             "health": self._health_dependencies,
         }
-        return build[process.function](process.clock)
+        return build[function](clock)
 
     def _token(self) -> str:
         return f"t{next(self._tokens)}"

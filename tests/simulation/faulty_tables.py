@@ -32,7 +32,8 @@ class FaultyTables(MemoryDynamoDB):
             return super()._make_api_call(operation, request)
         if operation == "BatchGetItem" and self.down() in request["RequestItems"]:
             return self._without(str(self.down()), request)
-        table = str(request.get("TableName") or next(iter(request.get("RequestItems", {})), "several"))
+        asked = [*request.get("RequestItems", ())] if operation == "BatchWriteItem" else ["several"]
+        table = str(request.get("TableName") or asked[0])
         taken: dict[str, Any] = self.fault(f"{operation} {table}", lambda: self._made(operation, table, request))
         return taken
 

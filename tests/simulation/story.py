@@ -2,6 +2,9 @@
 
 Each step has a seed of its own, for what fails by chance while it lasts. So a story that fails can be shrunk:
 steps that are left out do not change what the others meet.
+
+Where calls fail, four of the steps are strikes: at the next call of one effect, which the number decides, a
+process dies or freezes, before or after it. So what is seldom called is struck as often as what is called always.
 """
 
 import random
@@ -15,22 +18,25 @@ from pynamodb.exceptions import PynamoDBException
 from bellhop.registry import DISABLED
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
-from tests.simulation.faults import DeathError
+from tests.simulation.effects import EFFECTS
+from tests.simulation.faults import BOUNDARIES, DeathError
 from tests.simulation.operators import AGAIN, Operator, find
 from tests.simulation.world import APPS, World
 from tests.support.endpoint import TIMEOUT, response
 from tests.support.fakes import issue_event
 
 STEPS = 30
+STRIKE = "strike: "  # before the effect and the boundary
 RATES = (0.0, 0.01, 0.05)  # of calls at which something goes wrong
 PAUSES = (5, 60, 300, 1800)  # seconds after a step
+GONE = response(410)  # switches an internal app off
 ENDPOINTS: tuple[Response | SendFailure | OurFaultError, ...] = (
     *[response(200)] * 4,
     response(500),
     response(503, headers={"retry-after": "120"}),
     response(429, headers={"retry-after": "40"}),
     response(404),
-    response(410),
+    GONE,
     TIMEOUT,
     OurFaultError("no descriptor is left"),
 )
@@ -55,7 +61,16 @@ ONCE = (
         "rotate",
     ),
     *("uninstall", "install", "narrow", "widen", "leave", "come", "move", "deploy", "roll back", "kind"),
+    "gone",
 )
+LEADING = {  # to what is seldom called: drawn often where it is struck
+    "health: SendMessage deliveries": ("gone", "events"),
+    "health: TransactWriteItems several": ("gone", "events"),
+    "health: UpdateItem attempts": ("endpoint", "purge"),
+    "operator: DeleteItem apps": ("leave", "come"),
+    "operator: Query audit": ("leave", "come"),
+    "operator: SendMessage retries": ("retry",),
+}
 TROUBLE = (ClientError, BotoCoreError, PynamoDBException)
 
 
@@ -85,10 +100,13 @@ def tell(number: int) -> Story:
     """The story of that number."""
     chance = random.Random(number)
     rate = RATES[number % len(RATES)]
-    steps = [
-        Step(chance.choice(OFTEN + ONCE), chance.choice(APPS), chance.choice(PAUSES), chance.randrange(1 << 30))
-        for _ in range(STEPS)
-    ]
+    struck = EFFECTS[number // len(RATES) % len(EFFECTS)]
+    kinds = OFTEN + ONCE + 8 * LEADING.get(struck, ())
+    what = [chance.choice(kinds) for _ in range(STEPS)]
+    if rate:
+        for boundary in BOUNDARIES:
+            what.insert(chance.randrange(STEPS), f"{STRIKE}{struck}, {boundary}")
+    steps = [Step(each, chance.choice(APPS), chance.choice(PAUSES), chance.randrange(1 << 30)) for each in what]
     return Story(number, rate, tuple(steps))
 
 
@@ -102,19 +120,24 @@ def live(world: World, story: Story) -> None:
 
 
 def settle(world: World) -> None:
-    """All is well again: endpoints, services; what is off is switched on, dead letters are redriven."""
+    """All is well again: endpoints, services; what is off is switched on, dead letters are redriven.
+
+    A strike that has met no call yet may still meet one in the first quarter of that time.
+    """
     fleet = world.fleet
     fleet.faults.rate, fleet.faults.down = 0.0, None
     fleet.versions.mixed = fleet.versions.behind = False
     fleet.endpoints.clear()
+    fleet.sweep_seconds *= 2  # little is left to be found, and half of a story's calls are a sweep's
     for _ in range(4):
         fleet.run(fleet.clock() + timedelta(hours=6))  # for whom a disabling was under way
         for app_id in APPS:
             found = find(app_id)
             if found and found.state == DISABLED:
-                Operator(fleet, app_id, fleet.faults.chance).switch(found)
+                _command(world, app_id, "switch")
         fleet.redrive()
         fleet.run(fleet.clock() + timedelta(hours=36))
+        fleet.faults.strikes.clear()
 
 
 def _happen(world: World, step: Step) -> None:
@@ -125,17 +148,19 @@ def _happen(world: World, step: Step) -> None:
         case "again" if world.published:
             world.again = True
             fleet.publish(issue_event(event_id=world.published[-1][0]))
-        case "endpoint":
-            fleet.endpoints[step.app_id] = chance.choice(ENDPOINTS)
+        case "endpoint" | "gone":
+            fleet.endpoints[step.app_id] = GONE if step.what == "gone" else chance.choice(ENDPOINTS)
         case "outage" | "calm":
             fleet.faults.down = chance.choice(SERVICES) if step.what == "outage" else None
         case "deploy" | "roll back":
             _deploy(world, step.what)
         case "redrive" | "purge":
             (fleet.redrive if step.what == "redrive" else fleet.purge)()
+        case strike if strike.startswith(STRIKE):
+            effect, _, boundary = strike.removeprefix(STRIKE).rpartition(", ")
+            fleet.faults.strikes.append((effect, boundary))
         case _:
-            world.again |= step.what in AGAIN
-            fleet.start("operator", lambda: _operate(Operator(fleet, step.app_id, chance), step.what))
+            _command(world, step.app_id, step.what)
 
 
 def _publish(world: World, chance: random.Random) -> None:
@@ -153,7 +178,13 @@ def _deploy(world: World, what: str) -> None:
         versions.behind = not versions.behind
 
 
-def _operate(operator: Operator, what: str) -> None:
+def _command(world: World, app_id: str, what: str) -> None:
     """Have a person do something; the command may fail or die."""
-    with suppress(DeathError, *TROUBLE):
-        operator.do(what)
+    fleet = world.fleet
+    world.again |= what in AGAIN
+
+    def work() -> None:
+        with suppress(DeathError, *TROUBLE):
+            Operator(fleet, app_id, fleet.faults.chance).do(what)
+
+    fleet.start("operator", work)

@@ -28,7 +28,7 @@ class Told:
     def report(self) -> str:
         """The story in words, with what was broken."""
         steps = [f"  {number}. {step}" for number, step in enumerate(self.story.steps, 1)]
-        head = f"story {self.story.number}, at a rate of {self.story.rate}, was shrunk to {len(steps)} steps:"
+        head = f"story {self.story.number}, at a rate of {self.story.rate}, in {len(steps)} steps:"
         again = f"to tell it again: .venv/bin/python -m tests.simulation --story {self.story.number}"
         return "\n".join([head, *steps, "what is broken:", *(f"  {each}" for each in self.findings[:10]), again])
 

@@ -11,9 +11,11 @@ from bellhop.deliveries import delivery_id
 from bellhop.secrets import SigningSecret
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response
+from tests.simulation.effects import EFFECTS
+from tests.simulation.faults import BOUNDARIES, DIED_AFTER, DeathError, Faults
 from tests.simulation.faulty_fleet import FaultyFleet
 from tests.simulation.faulty_tables import FaultyTables
-from tests.simulation.story import ENDPOINTS, Step, Story, tell
+from tests.simulation.story import ENDPOINTS, RATES, STRIKE, Step, Story, tell
 from tests.simulation.telling import Told, shrunk, tables_in_memory, told
 from tests.simulation.world import APPS, begin
 from tests.support.endpoint import response
@@ -36,10 +38,30 @@ def accepted(fleet: FaultyFleet) -> list[tuple[str, str]]:
     return [(p.app_id, p.delivery_id) for p in fleet.posts if isinstance(p.outcome, Response) and p.outcome.ok]
 
 
-def test_every_delivery_is_accounted_for_whatever_failed(number: int) -> None:
+def test_every_delivery_is_accounted_for_whatever_failed(number: int, pytestconfig: pytest.Config) -> None:
     ended = told(tell(number))
     if ended.findings:
-        pytest.fail(shrunk(ended).report(), pytrace=False)
+        shown = ended if pytestconfig.getoption("unshrunk") else shrunk(ended)
+        pytest.fail(shown.report(), pytrace=False)
+    assert ended.world
+    assert ended.world.fleet.faults.calls.keys() <= set(EFFECTS)
+
+
+def test_every_boundary_of_every_effect_is_struck_by_some_story() -> None:
+    steps = [step.what for number in range(len(RATES) * len(EFFECTS)) for step in tell(number).steps]
+    strikes = {what for what in steps if what.startswith(STRIKE)}
+    assert strikes == {f"{STRIKE}{effect}, {boundary}" for effect in EFFECTS for boundary in BOUNDARIES}
+
+
+def test_a_strike_befalls_the_next_call_of_its_effect_and_no_other() -> None:
+    struck, made = ("deliver: POST", DIED_AFTER), list[str]()
+    faults = Faults(random.Random(0), strikes=[struck])
+    faults.call("notify", "POST", lambda: made.append("another's"))
+    with pytest.raises(DeathError):
+        faults.call("deliver", "POST", lambda: made.append("the next"))
+    faults.call("deliver", "POST", lambda: made.append("the one after it"))
+    assert made == ["another's", "the next", "the one after it"]
+    assert faults.met == {struck: 1}
 
 
 def test_a_story_that_fails_is_shrunk_to_the_steps_that_matter_and_can_be_told_again() -> None:

@@ -41,6 +41,22 @@ def _tokens(expression: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def equal(left: Value | None, right: Value | None) -> bool:
+    """Whether both are there, and the same; a number may be written in several ways."""
+    return left is not None and (left == right or ("N" in left and _compare("=", left, right)))
+
+
+def required(hash_key: str, request: dict[str, Any]) -> Value | None:
+    """The value that a query's key condition has for the hash key."""
+    tokens = _tokens(request["KeyConditionExpression"])
+    names = request.get("ExpressionAttributeNames", {})
+    values: dict[str, Value] = request["ExpressionAttributeValues"]
+    for name, sign, value in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if sign == "=" and names.get(name, name) == hash_key:
+            return values[value]
+    return None
+
+
 def holds(expression: str | None, request: dict[str, Any], item: Item) -> bool:
     if not expression:
         return True

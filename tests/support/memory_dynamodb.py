@@ -6,7 +6,6 @@ and dynalite: tests/unit/support does so on random requests, `pytest --tables mo
 that the tests ask for. What it does not know, it refuses.
 """
 
-import copy
 import operator
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from botocore.exceptions import ClientError
 from pynamodb.models import Model
 
 from bellhop.tables import _Connection
-from tests.support.expressions import Item, apply, holds, plain
+from tests.support.expressions import Item, apply, equal, holds, plain, required
 from tests.support.item_size import item_bytes
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
@@ -60,7 +59,7 @@ class MemoryDynamoDB:
         def taken_call(client: Any, operation: str, request: dict[str, Any]) -> Any:
             # As moto does, it leaves alone what goes to an endpoint of the test's own.
             if client.meta.service_model.service_name == "dynamodb" and "amazonaws" in client.meta.endpoint_url:
-                return self._make_api_call(operation, copy.deepcopy(request))
+                return self._make_api_call(operation, copied(request))
             return call(client, operation, request)
 
         patch.setattr(BaseClient, "_make_api_call", taken_call)
@@ -97,7 +96,8 @@ class MemoryDynamoDB:
             "CreateTable": self._create,
             "DeleteTable": self._forget,
         }
-        return copy.deepcopy(handlers[operation](request))
+        response: dict[str, Any] = copied(handlers[operation](request))
+        return response
 
     def _table(self, request: dict[str, Any], operation: str) -> Table:
         try:
@@ -165,7 +165,7 @@ class MemoryDynamoDB:
     def _update(self, request: dict[str, Any]) -> dict[str, Any]:
         table = self._table(request, "UpdateItem")
         before = self._check(table, request, request["Key"], "UpdateItem")
-        item = copy.deepcopy(before) if before else dict(request["Key"])
+        item = copied(before) if before else dict(request["Key"])
         apply(request, item, before or {})
         _check_item(table, item, "UpdateItem")
         table.items[table.key(request["Key"])] = item
@@ -185,7 +185,12 @@ class MemoryDynamoDB:
                 "ValidationException", "Consistent reads are not supported on global secondary indexes", "Query"
             )
         hash_key, range_key = index.keys if index else table.keys
-        present = (i for i in table.items.values() if hash_key in i and (range_key is None or range_key in i))
+        of_key = required(hash_key, request)  # compared first, as most items are of other keys
+        present = (
+            i
+            for i in table.items.values()
+            if equal(i.get(hash_key), of_key) and (range_key is None or range_key in i)
+        )
         found = [i for i in present if holds(request["KeyConditionExpression"], request, i)]
         found.sort(key=lambda item: _place(table, range_key, item))
         if not request.get("ScanIndexForward", True):
@@ -258,6 +263,13 @@ class MemoryConnection(_Connection):
     def client(self) -> Any:
         """Where the requests go."""
         return self.memory
+
+
+def copied(value: Any) -> Any:
+    """A copy of what JSON can have, in a tenth of the time that `copy.deepcopy` takes."""
+    if isinstance(value, dict):
+        return {name: copied(each) for name, each in value.items()}
+    return [copied(each) for each in value] if isinstance(value, list) else value
 
 
 def _refuse(code: str, message: str, operation: str, **more: Any) -> NoReturn:

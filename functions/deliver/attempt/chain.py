@@ -30,7 +30,7 @@ def begin(message: Delivery | Retry, receive_count: int, deps: DeliverDependenci
     """
     app = deps.registry.app(message.app_id)
     if isinstance(message, Retry):
-        return _begin_retry(message, app, deps)
+        return _begin_retry(message, app, receive_count, deps)
     return _begin_first(message, app, receive_count, deps)
 
 
@@ -110,7 +110,7 @@ def park_first(delivery: Delivery, receive_count: int, deps: DeliverDependencies
     return False
 
 
-def park_retry(message: Retry, deps: DeliverDependencies) -> bool:
+def park_retry(message: Retry, receive_count: int, deps: DeliverDependencies) -> bool:
     """Park a delivery instead of making the attempt that a retry is for; False when its record says otherwise.
 
     Raises:
@@ -119,12 +119,15 @@ def park_retry(message: Retry, deps: DeliverDependencies) -> bool:
     number, key = message.next_attempt, deps.index_keys.key(message.app_id, message.delivery_id)
     if attempts.park(key, message.delivery_id, number, deps.now(), replay=message.replay):
         return True
-    _claim_refused(message, deps)
+    _refused(message, attempts.load(message.delivery_id), receive_count, deps)
     return False
 
 
-def claim(message: Retry, deps: DeliverDependencies) -> DeliveryRecord | None:
+def claim(message: Retry, receive_count: int, deps: DeliverDependencies) -> DeliveryRecord | None:
     """Take the attempt that a retry is for; None when there is nothing to do and the message is done.
+
+    Of a message's copies, none takes an attempt that another copy had deferred: each would be deferred again. A
+    replay always takes it, as a person may want it now.
 
     Raises:
         InternalError: another worker has the attempt; the message must come back.
@@ -136,9 +139,10 @@ def claim(message: Retry, deps: DeliverDependencies) -> DeliveryRecord | None:
         deps.now(),
         deps.policy.lease,
         replay=message.replay,
+        deferral=None if message.replay else message.deferral,
     )
     if record is None:
-        _claim_refused(message, deps)
+        _refused(message, attempts.load(message.delivery_id), receive_count, deps)
     return record
 
 
@@ -155,17 +159,9 @@ def defer(message: Retry, receive_count: int, wait: int, deps: DeliverDependenci
     if attempts.defer(message, until, deps.now()):
         return deferred
     known = attempts.load(message.delivery_id)
-    if known is None or not _is_free(known, message, deps):
-        _claim_refused(message, deps)
-        return None
-    ours = known.deferrals == deferred.deferral
-    if ours and known.next_attempt_at == until:
+    if known and _is_free(known, message, deps) and _shows(known, deferred, until):
         return deferred  # the response to our own write was lost
-    # This very message may have been deferred by a worker that died before it sent the next one.
-    if (ours and receive_count > 1) or _is_overdue(known, deps):
-        _send_again(replace(message, deferral=int(known.deferrals or 0)), known, deps)
-    else:
-        _drop(known, message.next_attempt, deps)
+    _refused(message, known, receive_count, deps)
     return None
 
 
@@ -224,10 +220,12 @@ def _begin_first(
     return first_attempt(delivery, app, deps)
 
 
-def _begin_retry(message: Retry, app: App | None, deps: DeliverDependencies) -> PendingAttempt | None:
+def _begin_retry(
+    message: Retry, app: App | None, receive_count: int, deps: DeliverDependencies
+) -> PendingAttempt | None:
     if app:
         keys(app, deps)  # before the claim: a missing secret then leaves the attempt free
-    record = claim(message, deps)
+    record = claim(message, receive_count, deps)
     return prepare(record, app, deps) if record else None
 
 
@@ -281,17 +279,34 @@ def _skip_missing_app(delivery: Delivery, deps: DeliverDependencies) -> None:
     deps.telemetry.count("Skipped_missing_app")
 
 
-def _claim_refused(message: Retry, deps: DeliverDependencies) -> None:
-    record = attempts.load(message.delivery_id)
+def _refused(message: Retry, record: DeliveryRecord | None, receive_count: int, deps: DeliverDependencies) -> None:
     if record is None or float(record.expires_at) <= deps.time():
         deps.telemetry.warning("retry dropped: its record has expired", delivery_id=message.delivery_id)
-    elif _is_due(record, message):
+    elif not _is_due(record, message):  # ahead of the message, or begun anew since it was sent
+        _resume(record, message.next_attempt, deps)
+    elif _is_free(record, message, deps) and int(record.deferrals or 0) != message.deferral:
+        _resume_deferred(message, record, receive_count, deps)
+    else:
         # Leased by another worker. If that worker dies, this message goes on after its lease.
         raise InternalError(
             f"attempt {message.next_attempt} of {message.delivery_id} is being made by another worker"
         )
-    else:  # ahead of the message, or begun anew since it was sent
-        _resume(record, message.next_attempt, deps)
+
+
+def _resume_deferred(
+    message: Retry, record: DeliveryRecord, receive_count: int, deps: DeliverDependencies
+) -> None:
+    """Drop a message whose attempt was deferred before, unless what was to come then may be lost."""
+    # This very message may have been deferred by a worker that died before it sent the next one.
+    ours = record.deferrals == message.deferral + 1 and receive_count > 1
+    if ours or _is_overdue(record, deps):
+        _send_again(replace(message, deferral=int(record.deferrals or 0)), record, deps)
+    else:
+        _drop(record, message.next_attempt, deps)
+
+
+def _shows(record: DeliveryRecord, deferred: Retry, until: float) -> bool:
+    return bool(record.deferrals == deferred.deferral and record.next_attempt_at == until)
 
 
 def _is_due(record: DeliveryRecord, message: Retry) -> bool:

@@ -89,7 +89,7 @@ def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencie
             return False
         parked = chain.park_first(content, message.receive_count, deps)
     else:
-        parked = isinstance(content, Retry) and chain.park_retry(content, deps)
+        parked = isinstance(content, Retry) and chain.park_retry(content, message.receive_count, deps)
     if parked and because == OFF and isinstance(content, Delivery):
         deps.parking.note(app, content.organization_id)
     return parked
@@ -111,7 +111,7 @@ def defer(message: QueueMessage, seconds: float, deps: DeliverDependencies, *, r
         return
     deps.telemetry.count("DeliveryDeferred")
     if too_long:
-        _exhaust(retry, deps)
+        _exhaust(retry, message.receive_count, deps)
     else:
         deps.scheduler.send(replace(retry, reserved=reserved), wait)
 
@@ -209,8 +209,8 @@ def _first_retry(message: QueueMessage, wait: int, deps: DeliverDependencies) ->
     return next_retry(known) if known and known.state == RETRYING and not known.attempts_made else None
 
 
-def _exhaust(message: Retry, deps: DeliverDependencies) -> None:
-    record = chain.claim(message, deps)
+def _exhaust(message: Retry, receive_count: int, deps: DeliverDependencies) -> None:
+    record = chain.claim(message, receive_count, deps)
     if record is None:
         return
     key = deps.index_keys.key(record.app_id, record.delivery_id)

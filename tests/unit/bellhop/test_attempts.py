@@ -154,6 +154,20 @@ def test_a_claim_that_is_sent_again_because_its_response_was_lost_is_ours_and_no
     assert claimed(1, lease="ours") is None
 
 
+def test_a_beginning_anew_that_is_sent_again_because_its_response_was_lost_logged_its_attempt_twice(
+    aws: None,
+) -> None:
+    stopped = NextState(STOPPED, attempt=FAILED)
+    known = attempts.open_record(delivery(), stopped, NOW)
+    assert known
+    later = NOW + timedelta(minutes=1)
+    assert attempts.reopen(delivery(), known, stopped, later)
+    assert attempts.reopen(delivery(), known, stopped, later) is None
+    found = attempts.load(delivery().delivery_id)
+    assert found
+    assert len(found.attempts) == 2
+
+
 def test_a_record_leaves_the_log_thirty_days_after_it_was_opened_whatever_happens_to_it(aws: None) -> None:
     opened(1, RETRYING)
     record = claimed(1)

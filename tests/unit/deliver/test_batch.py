@@ -69,6 +69,29 @@ def test_an_outage_of_ours_that_lasts_longer_than_ten_receives_dead_lettered_wha
     assert record("msg_0").state == "delivered"
 
 
+def test_copies_of_a_retry_that_a_fault_of_ours_deferred_multiplied_from_round_to_round(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    run(deps, Exhausted(), *batch(1))
+    for _ in range(5):
+        [retry] = [deliveries.decode(message["body"]) for message in retries(queue)]
+        for copy in range(3):
+            assert run(deps, Exhausted(), queue_message(retry, f"copy{copy}")) == []
+    assert len(retries(queue)) == 1
+    assert recorded(deps).counts["DuplicateDropped"] == 10
+
+
+def test_a_worker_that_died_before_it_sent_what_a_fault_of_ours_deferred_has_it_sent_by_its_message(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    run(deps, Exhausted(), *batch(1))
+    [retry] = [deliveries.decode(message["body"]) for message in retries(queue)]
+    run(deps, Exhausted(), queue_message(retry))
+    [lost] = retries(queue)
+    assert run(deps, Exhausted(), queue_message(retry, receive_count=2)) == []
+    assert [message["body"] for message in retries(queue)] == [lost["body"]]
+
+
 def test_a_retry_that_failed_by_our_fault_spends_no_budget(deps: DeliverDependencies, queue: str) -> None:
     run(deps, Endpoint(response(500)), *batch(1))
     assert run(deps, Exhausted(), *retries(queue)) == []

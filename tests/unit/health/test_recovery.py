@@ -91,7 +91,8 @@ def test_where_a_check_switched_on_in_vain_the_intervals_go_on_growing(
         at = (NOW - timedelta(hours=hours)).isoformat(timespec="seconds")
         evidence = {"rule": rule, "recovery_check": 4}
         disabled(enabled_id(2), action="app.enabled", at=at, evidence=evidence).save()
-    assert first_check("pager", 4, START) == RecoveryCheck("pager", 4, START, START + interval(number), number)
+    check = first_check("pager", 4, START, START + 60)
+    assert check == RecoveryCheck("pager", 4, START, START + 60 + interval(number), number)
 
 
 def test_an_endpoint_that_stays_broken_is_pinged_more_and_more_rarely_and_given_up_after_a_month(
@@ -126,11 +127,12 @@ def test_a_ping_that_deliver_never_sent_counts_as_failed_in_the_end(world: World
     assert found().state == "enabled"
 
 
-def test_a_step_that_is_repeated_pings_under_the_same_id(world: World) -> None:
+def test_a_step_that_was_repeated_later_pinged_under_the_same_id_with_other_bytes(world: World) -> None:
     world.clock.move(900)
     for _ in range(3):
-        step(FIRST, world.deps())
-    assert len({ping.delivery_id for _, ping in world.pings}) == 1
+        step(replace(FIRST, due=world.clock().timestamp()), world.deps())
+        world.clock.move(60)
+    assert len({(ping.delivery_id, ping.body) for _, ping in world.pings}) == 1
 
 
 @pytest.mark.parametrize(

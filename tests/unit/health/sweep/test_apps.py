@@ -22,7 +22,7 @@ from health.messages import AppSweep, FollowUp, RecoveryCheck
 from health.recovery import interval
 from health.sweep import apps
 from health.sweep.apps import PAGE
-from health.transitions import disabled_id, enabled_id
+from health.transitions import disabled_id, enabled_id, registration
 from tests.docs import capacity
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, delivery
@@ -335,6 +335,17 @@ def test_after_a_switching_on_it_is_released_at_the_rate_that_was_asked_for(worl
     world.hours(4)
     [release] = world.sent(Replay)
     assert (release.generation, release.rate) == (3, 2.5)
+
+
+def test_what_was_parked_of_an_app_that_was_deleted_and_registered_again_waited_for_ever(world: World) -> None:
+    disabled().save()
+    park()
+    again = app()
+    registration(again, "operator", datetime.fromisoformat(OLD)).save()
+    again.save()
+    world.hours(4)
+    [release] = world.sent(Replay)
+    assert (release.generation, release.states) == (int(again.generation), ("parked",))
 
 
 @pytest.mark.parametrize("replay", [None, {"states": ["exhausted"], "rate": None}])
