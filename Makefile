@@ -120,7 +120,7 @@ witness: .venv/.ready ## The tables with moto's, and if Node.js is here with dyn
 		$(MAKE) --no-print-directory .venv-node/.ready && .venv/bin/pytest $(PYTEST) --tables dynalite -rs $(TESTS); \
 	else echo "Node.js is not here: the tables were not tested with dynalite."; fi
 
-faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes
+faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes. Outages: python -m tests.faults outages
 	@.venv/bin/pytest tests/faults -q
 
 simulate: .venv/.ready ## Stories of random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each

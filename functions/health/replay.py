@@ -4,6 +4,9 @@ What is sent stays on the list of what can be replayed until deliver has attempt
 message; deliver claims each delivery on its record and drops the second message. After an app was switched on, or
 its pause ended, a process may still know it as it was, and park; so passes over what was parked since the last one
 are repeated until an empty one that began late enough.
+
+While the retry queue is behind, a replay goes on slowly. What it sent would go out all at once when the queue
+catches up, and not at the replay's rate.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,8 @@ from health.dependencies import HealthDependencies
 
 PAGE = 100  # deliveries that one message reads
 PASS_SECONDS = 15.0  # from the end of a pass to the next
+BEHIND_SECONDS = 60  # from one page to the next while the retry queue is behind: at least a page waits there,
+WORTH_SECONDS = 10.0  # and as much as the replay sends in so many seconds
 LATE_SECONDS = 60.0  # how much later than its time a place may come into the list: a function's timeout, the index
 
 
@@ -50,6 +55,7 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     # Before the page, so that where this fails nothing was sent.
     until = now + MAX_DELAY + deps.overdue_seconds
     circuits.note_replay(message.app_id, until, message.started, message.sent, rate)
+    behind = deps.retries_waiting() >= max(PAGE, WORTH_SECONDS * rate)
     exhausted = EXHAUSTED in message.states and not message.passes
     page = attempts.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)
     chosen = [record for record in page if _is_wanted(record, message)]
@@ -57,7 +63,7 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     after = page[-1].replayable_at if page else None
     following, wait = next_step(message, len(chosen), after, rate, now)
     if following:
-        deps.send_later(following, wait)
+        deps.send_later(following, max(wait, BEHIND_SECONDS) if behind else wait)
         return
     _note_end(message, deps)
     deps.telemetry.info("replay finished", **_names(message))

@@ -19,6 +19,7 @@ from infra.local.receiver import Behaviour, Receiver, failing_first, ok
 from infra.local.registering import Hook, use_stack
 from infra.local.stack import Stack, deployed_stack
 from infra.local.webhook_server import PlannedResponse
+from tests.faults.queues import dead_letters, settled
 from tests.support.fault_proxy import Fault, FaultProxy, Kind, fault_proxy
 from tests.support.tenant import PARAMETERS, Tenant, eventually
 from tests.support.workers import worker_pids
@@ -29,7 +30,6 @@ SLICE = 10  # events published between two changes of what fails
 SETTLE_SECONDS = 600.0
 LEAVING_SECONDS = 10.0  # the cache's lifetime, a batch that has begun, and a slow machine
 
-QUEUES = ("IssueEvents", "Deliveries", "Retries", "Transitions")
 OPERATIONS = (
     "dynamodb:GetItem",
     "dynamodb:BatchGetItem",
@@ -128,56 +128,6 @@ def failing_at_first(number: int) -> Behaviour:
         return PlannedResponse(500 if seen["all"] <= number else 200)
 
     return behave
-
-
-def redrive(stack: Stack) -> int:
-    """Send every dead letter to its queue again, as an operator does; how many there were."""
-    sqs, moved = stack.client("sqs"), 0
-    for name in QUEUES:
-        source = sqs.get_queue_url(QueueName=stack.resource(name + "DeadLetters").rpartition("/")[2])["QueueUrl"]
-        while messages := sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=10, AttributeNames=["All"]).get(
-            "Messages"
-        ):
-            for message in messages:
-                group = message.get("Attributes", {}).get("MessageGroupId")
-                sqs.send_message(
-                    QueueUrl=stack.resource(name),
-                    MessageBody=message["Body"],
-                    **({"MessageGroupId": group} if group else {}),
-                )
-                sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
-                moved += 1
-    return moved
-
-
-def dead_letters(stack: Stack) -> int:
-    """How many deliveries are dead letters."""
-    name, sqs = "ApproximateNumberOfMessages", stack.client("sqs")
-    url = sqs.get_queue_url(QueueName=stack.resource("DeliveriesDeadLetters").rpartition("/")[2])["QueueUrl"]
-    return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
-
-
-def outstanding(stack: Stack) -> int:
-    """How many messages the queues hold, delayed and in flight too."""
-    sqs = stack.client("sqs")
-    names = [
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-    ]
-    total = 0
-    for name in QUEUES:
-        attributes = sqs.get_queue_attributes(QueueUrl=stack.resource(name), AttributeNames=names)["Attributes"]
-        total += sum(int(attributes[n]) for n in names)
-    return total
-
-
-def settled(stack: Stack, redriven: Counter[str]) -> bool:
-    if outstanding(stack):
-        time.sleep(1)
-        return False
-    redriven["messages"] += (moved := redrive(stack))
-    return moved == 0
 
 
 def end_of(hook: Hook, endpoint: Receiver, tenant: Tenant, event_id: str) -> str:

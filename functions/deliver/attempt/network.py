@@ -5,8 +5,8 @@ process can. Its failures are ours when nobody has responded since the first of 
 several unrelated sites, and among them are endpoints of several apps that responded to it a short while ago.
 
 An attacker who can make many hosts of theirs fail at once gains little by it: one response of anybody shows that
-the network works; what is excused is made again a minute or two later; and who has not responded for
-`RECENT_SECONDS` excuses nothing.
+the network works; what is excused is made again a minute or two later; and who had not responded for
+`RECENT_SECONDS` when the failures began excuses nothing.
 
 What one process found holds for all, for a while: the processes of the slow lane, which make those attempts again,
 seldom see anybody respond. But whoever reaches anybody meanwhile takes it back, so nobody can have the attempts of
@@ -28,7 +28,8 @@ from deliver.http.response import Response, SendFailure
 SITES = 5  # that failed, one after another or in one batch, within
 FAILED_SECONDS = 120.0  # which is long enough for as many batches of one, each as long as its deadline
 KNOWN_APPS = KNOWN_SITES = 3  # among them, that responded a short while ago
-RECENT_SECONDS = 300.0
+RECENT_SECONDS = 300.0  # before the first failure
+LONGEST_SECONDS = 6 * 3600.0  # of an outage; where nobody responds for longer, it may be that all of them are gone
 OUTAGE_SECONDS = 120.0  # for which the other processes take a process's word
 SKEW_SECONDS = 60.0  # by which clocks may differ; a time further ahead is none
 REMEMBERED = 4096  # apps at their sites
@@ -146,6 +147,7 @@ class Network:
         self._outages = outages
         self._responded: dict[tuple[str, str], float] = {}  # the one that responded longest ago comes first
         self._failed: dict[tuple[str, str], float] = {}  # since anybody was reached
+        self._failing_since: float | None = None
         self._reached = False  # anybody, by the last batch
         self._taken_back = 0.0  # the outage that was declared until then
 
@@ -157,10 +159,13 @@ class Network:
         self._reached = any(each.reached for each in attempted)
         if self._reached:
             self._failed.clear()
+            self._failing_since = None
             return None
         unreached = [each for each in attempted if each.unreached]
+        if unreached and self._failing_since is None:
+            self._failing_since = now
         self._failed = _since(self._failed | {each.place: now for each in unreached}, now, FAILED_SECONDS)
-        if unreached and is_down(self._failed.keys(), _since(self._responded, now, RECENT_SECONDS).keys()):
+        if unreached and is_down(self._failed.keys(), self._known(now).keys()):
             self._outages.declare(now)
             return NetworkDownError(
                 "nobody responds, of whom several did just before: it is our network that failed"
@@ -178,6 +183,13 @@ class Network:
         if self._reached and now < declared_until != self._taken_back:
             self._taken_back = declared_until
             self._outages.end(declared_until)
+
+    def _known(self, now: float) -> Mapping[tuple[str, str], float]:
+        """Who had responded shortly before the failures began. However long these last, nobody has since."""
+        began = self._failing_since
+        if began is None or now - began >= LONGEST_SECONDS:
+            return {}
+        return _since(self._responded, began, RECENT_SECONDS)
 
     def _note(self, place: tuple[str, str], now: float) -> None:
         self._responded.pop(place, None)

@@ -24,7 +24,7 @@ from infra.cli.condition import FAILING, OFF, ON, PAUSED, Condition, conditions,
 from infra.cli.text import duration
 
 AT_ONCE = 10  # calls side by side: as many as a client keeps connections
-COUNTED_APPS = 100  # apps that are off or paused whose parked deliveries are counted, by a call for each key
+COUNTED_APPS = 20  # apps that are off or paused whose parked deliveries are counted, by a call for each key
 COUNTED = 10_000  # of each at most
 COUNTED_DUE = 1000  # of each shard of the index `due`, at most
 

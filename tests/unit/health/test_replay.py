@@ -35,6 +35,7 @@ class Queues:
     chain: list[tuple[Replay, int]] = field(default_factory=list)
     refuses: set[int] = field(default_factory=set)
     delivers: bool = True
+    waiting: int = 0
     telemetry: Recorder = field(default_factory=Recorder)
 
     def take(self, messages: Any) -> set[int]:
@@ -55,6 +56,7 @@ class Queues:
     def deps(self) -> HealthDependencies:
         return health_dependencies(
             retry=self.take,
+            retries_waiting=lambda: self.waiting,
             send_later=lambda message, delay: self.chain.append((message, delay)),
             telemetry=self.telemetry,
             now=self.clock,
@@ -102,6 +104,27 @@ def test_the_page_is_spread_over_the_time_that_its_rate_takes(queues: Queues) ->
     assert [m.delay for m in queues.retries[::20]] == [0, 2, 4, 6, 8]
     [(following, wait)] = queues.chain
     assert (following.sent, wait) == (100, 10)
+
+
+def test_a_release_poured_all_that_was_parked_into_a_retry_queue_that_was_behind(queues: Queues) -> None:
+    names = [keep(n) for n in range(250)]
+    queues.waiting = 100
+    step(FIRST, queues.deps())
+    [(following, wait)] = queues.chain
+    assert (following.sent, wait) == (100, 60)
+    queues.chain.clear()
+    queues.run()
+    assert set(queues.ids()) == set(names)  # slowly, and to its end
+
+
+def test_a_replay_keeps_its_rate_while_less_waits_than_a_page_or_ten_seconds_of_it(queues: Queues) -> None:
+    for n in range(101):
+        keep(n)
+    queues.waiting = 99
+    step(FIRST, queues.deps())
+    queues.waiting = 9_999
+    step(replace(FIRST, rate=1000.0), queues.deps())
+    assert [wait for _, wait in queues.chain] == [10, 1]
 
 
 def test_an_app_that_is_slow_by_its_own_limit_is_replayed_at_that(queues: Queues) -> None:

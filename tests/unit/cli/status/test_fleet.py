@@ -113,3 +113,16 @@ def test_the_number_of_calls_does_not_grow_with_apps_that_are_well(monkeypatch: 
 
 def test_a_stack_without_apps_is_read() -> None:
     assert not fleet.read(NOW).apps
+
+
+def test_what_is_parked_is_counted_for_so_many_apps_and_then_said_to_be_the_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(fleet.COUNTED_APPS + 5):
+        app(app_id=f"app-{number}").save()
+        pause(f"app-{number}")
+        parked = delivery(delivery_id=f"msg_{number}", app_id=f"app-{number}")
+        attempts.open_record(parked, NextState(PARKED), NOW)
+    with counted(monkeypatch) as calls:
+        assert fleet.read(NOW).parked == (fleet.COUNTED_APPS, False)
+    assert calls.count("Query") <= fleet.COUNTED_APPS * 16 + 10

@@ -8,6 +8,7 @@ import pytest
 from bellhop import circuits, tables
 from deliver.attempt.network import (
     FAILED_SECONDS,
+    LONGEST_SECONDS,
     OUTAGE_SECONDS,
     RECENT_SECONDS,
     REMEMBERED,
@@ -102,6 +103,25 @@ def test_endpoints_that_did_not_respond_lately_prove_nothing(network: Network) -
 
 def test_a_clock_that_was_set_back_knows_nobody(network: Network) -> None:
     assert network.judge(attempts(SITES), NOW - 3600) is None
+
+
+def test_an_outage_of_our_network_that_lasted_longer_than_five_minutes_was_counted_against_every_app(
+    network: Network,
+) -> None:
+    for minute in range(1, 60):
+        assert isinstance(network.judge(attempts(SITES), NOW + 60 * minute), NetworkDownError)
+
+
+def test_an_outage_that_lasts_for_ever_is_the_endpoints(network: Network) -> None:
+    assert isinstance(network.judge(attempts(SITES), NOW + 1), NetworkDownError)
+    assert isinstance(network.judge(attempts(SITES), NOW + LONGEST_SECONDS), NetworkDownError)
+    assert network.judge(attempts(SITES), NOW + LONGEST_SECONDS + OUTAGE_SECONDS) is None
+
+
+def test_who_responded_before_another_outage_does_not_count_for_this_one(network: Network) -> None:
+    network.judge(attempts(SITES), NOW + 1)
+    network.judge(attempts(1, OK), NOW + RECENT_SECONDS)  # it is over; the others may have gone meanwhile
+    assert network.judge(attempts(SITES), NOW + RECENT_SECONDS + 1) is None
 
 
 def test_one_app_with_many_hosts_cannot_make_it_our_network() -> None:
