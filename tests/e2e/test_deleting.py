@@ -15,8 +15,8 @@ pytestmark = pytest.mark.stack
 
 def test_what_is_parked_of_an_app_that_is_deleted_ends_and_never_arrives(tenant: Tenant) -> None:
     hook, endpoint, behaviour = disable_app(tenant)
-    behaviour.status = 200
     eventually(lambda: is_parking(tenant, hook), "deliver knows that the app is off")
+    behaviour.status = 200  # not before: an attempt of a process that does not know it yet would leave no record
     tenant.publish(*(tenant.event(f"parked-{n}") for n in range(3)))
     eventually(lambda: len(replayable_deliveries(hook)) >= 4, "they are parked")
     parked, arrived = replayable_deliveries(hook), len(endpoint.received)
