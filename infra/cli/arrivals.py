@@ -37,8 +37,10 @@ def watch(
     while True:
         missing = [each for each in destinations if each.delivery_id not in found]
         found |= _look(missing, since, now())
-        if len(found) == len({each.delivery_id for each in destinations}) or now() >= until:
+        if len(found) == len({each.delivery_id for each in destinations}):
             return found
+        if now() >= until:
+            return _standing(destinations) | found
         sleep(PERIOD_SECONDS)
 
 
@@ -53,10 +55,16 @@ def _look(missing: Sequence[Destination], since: datetime, now: datetime) -> dic
     return found
 
 
+def _standing(destinations: Sequence[Destination]) -> dict[str, Arrival]:
+    """Those that waited before they were published again, and still do."""
+    records = read_records({each.delivery_id for each in destinations})
+    return {each.delivery_id: _arrival(each) for each in records if each.state in {PARKED, RETRYING}}
+
+
 def _moved(record: DeliveryRecord, since: datetime) -> bool:
     """Whether the record is of this publication: an event that was published before may have an older one."""
     last = datetime.fromisoformat(record.attempts[-1]["at"]) if record.attempts else record.created
-    return record.state in {PARKED, RETRYING} or last >= since
+    return last >= since or record.created >= since
 
 
 def _arrival(record: DeliveryRecord) -> Arrival:

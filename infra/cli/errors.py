@@ -29,10 +29,11 @@ from bellhop.text import printable
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended, as of a shell
 
 _CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
-_REGION = "set AWS_DEFAULT_REGION to a region such as eu-west-1"  # boto3 does not read AWS_REGION
+_LOCAL = "for the stack of `make run` add --stack local"
+_REGION = f"set AWS_DEFAULT_REGION to a region such as eu-west-1; {_LOCAL}"  # boto3 does not read AWS_REGION
 _ENDPOINT = "check the network, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL"
 _HINTS: dict[type[BotoCoreError], str] = {
-    NoCredentialsError: _CREDENTIALS,
+    NoCredentialsError: f"{_CREDENTIALS}; {_LOCAL}",
     PartialCredentialsError: _CREDENTIALS,
     ProfileNotFound: _CREDENTIALS,
     TokenRetrievalError: _CREDENTIALS,

@@ -115,7 +115,9 @@ def verification(request: Request) -> str:
     wrong = [scheme for scheme, verified in schemes.items() if not verified]
     if not wrong:
         return "both signatures verify"
-    return f"{' and '.join(wrong)}: not of this secret and these bytes, or too old"
+    return (
+        f"{' and '.join(wrong)}: not of this secret and these bytes, or too old; a rotated secret needs a restart"
+    )
 
 
 def pretty(body: bytes) -> str:

@@ -62,6 +62,11 @@ class Stack:
     status: str = ""
 
     @property
+    def title(self) -> str:
+        """What questions call it: nobody is to take the local stack for one on AWS of the same name."""
+        return "the local stack" if self.parameters.get("AwsEndpointUrl") else self.name
+
+    @property
     def endpoint_policy(self) -> EndpointPolicy:
         """The endpoints that its deliver function posts to."""
         return EndpointPolicy.from_parameters(

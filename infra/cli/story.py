@@ -87,7 +87,7 @@ def of_record(record: DeliveryRecord) -> Story:
     return Story(
         **{name: getattr(record, name) for name in names},
         began=record.created,
-        attempts=[dict(row) for row in record.attempts],
+        attempts=sorted((dict(row) for row in record.attempts), key=lambda row: str(row["at"])),
         attempts_made=int(record.attempts_made),
         next_attempt_at=float(record.next_attempt_at),
         expires_at=float(record.expires_at),
@@ -129,7 +129,7 @@ def next_text(story: Story, app: App | None, condition: Condition | None, now: d
         return _why_parked(story, app, condition)
     texts = {
         EXHAUSTED: f"nothing by itself; its retries are used up: bellhop resend {story.delivery_id}",
-        STOPPED: "nothing: the endpoint asked for no more, its address is not allowed, or its app was deleted",
+        STOPPED: f"nothing: {_why_stopped(story, app)}",
         WITHDRAWN: "nothing: its installation is gone, or its hook does not want the event any more",
     }
     return texts.get(story.state, "")
@@ -167,6 +167,13 @@ def request_headers(story: Story, row: Mapping[str, Any], own: Mapping[str, str]
 def kept_text(story: Story) -> str:
     """Until when it is known; empty where that is not known."""
     return f"kept until {unix_time(story.expires_at)}" if story.expires_at else ""
+
+
+def _why_stopped(story: Story, app: App | None) -> str:
+    if app is None:
+        return "its app was deleted"
+    asked = story.attempts and str(story.attempts[-1]["result"]).startswith("http_")
+    return "the endpoint asked for no more" if asked else "its address, URL or header cannot be used"
 
 
 def _why_late(app: App | None, condition: Condition | None) -> str:

@@ -60,7 +60,7 @@ def line(console: Console, text: str | Text, style: str = "", *, indent: int | N
 
 def labelled(console: Console, label: str, text: str, style: str = "") -> None:
     """Print a line of an item: an indented label, then its value."""
-    line(console, f"    {label:<{_LABEL_WIDTH}}{text}", style, indent=4 + _LABEL_WIDTH)
+    line(console, f"    {label:<{_LABEL_WIDTH - 1}} {text}", style, indent=4 + _LABEL_WIDTH)
 
 
 def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:

@@ -48,7 +48,7 @@ def run(
         return
     if not yes:
         refusal = "nothing is written yet: add --yes to apply these changes"
-        terminal.confirm(f"Apply to {found.name}?", refusal, as_json=as_json)
+        terminal.confirm(f"Apply to {found.title}?", refusal, as_json=as_json)
     if not as_json:
         for app_id in sorted(plan.generated):
             print_secret(app_id, plan.secrets[app_id], console)
@@ -56,7 +56,7 @@ def run(
     deps = identity.transition_dependencies(found, connection)
     effects.execute(plan, deps, identity.operator())
     if not as_json:
-        line(console, f"Applied to {found.name}. Next: bellhop apps")
+        line(console, f"Applied to {found.title}. Next: bellhop apps")
 
 
 def widen(policy: EndpointPolicy, other: EndpointPolicy) -> EndpointPolicy:

@@ -18,6 +18,8 @@ from infra.cli.errors import CommandError
 from infra.cli.terminal import labelled, line, table
 from infra.cli.text import duration, utc
 
+_LABELS = {"organization_id": "org", "next_attempt": "attempt"}  # others are the names without _id
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -231,7 +233,7 @@ def _print_one(message: DeadLetter, console: Console) -> None:
     line(console, f"{content.kind}, in the dead-letter queue of {message.queue}", "bold")
     labelled(console, "reason", content.reason)
     for name, value in content.names.items():
-        labelled(console, name.removesuffix("_id").replace("_", " ")[:11], value)
+        labelled(console, _LABELS.get(name, name.removesuffix("_id")), value)
     left = duration(max(0.0, (message.kept_until - utc_now()).total_seconds()))
     labelled(console, "sent", f"{utc(message.sent_at)} UTC, kept for {left} more")
     for name, text in message.attributes.items():

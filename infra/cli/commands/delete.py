@@ -45,11 +45,11 @@ def app(stack_name: str, app_id: str, *, discard: bool, dry_run: bool, yes: bool
             f"nothing is deleted: deliveries wait ({remains.waiting.text(_WAITING)}), and would never be sent",
             f"have them sent (bellhop log {app_id}; bellhop replay {app_id}), or give them up with --discard",
         )
-    _ask(f"Delete {app_id} from {found.name}? This cannot be undone.", yes=yes, as_json=as_json)
+    _ask(f"Delete {app_id} from {found.title}? This cannot be undone.", yes=yes, as_json=as_json)
     queue = identity.transitions_queue(found)
     left = deleting.delete_app(remains, found.replay_per_second, queue, deps, identity.operator())
     if not as_json:
-        line(terminal.console(), f"Deleted {app_id} from {found.name}.", "bold")
+        line(terminal.console(), f"Deleted {app_id} from {found.title}.", "bold")
     if left:
         raise CommandError(
             f"owners' addresses stay in {', '.join(left)}: its mails are not finished; "
@@ -76,10 +76,10 @@ def organization(stack_name: str, organization_id: str, *, dry_run: bool, yes: b
     if dry_run:
         _say_nothing_done(as_json=as_json)
         return
-    _ask(f"Delete {organization_id} from {found.name}? This cannot be undone.", yes=yes, as_json=as_json)
+    _ask(f"Delete {organization_id} from {found.title}? This cannot be undone.", yes=yes, as_json=as_json)
     deleting.delete_organization(remains)
     if not as_json:
-        line(terminal.console(), f"Deleted {organization_id} from {found.name}.", "bold")
+        line(terminal.console(), f"Deleted {organization_id} from {found.title}.", "bold")
 
 
 def app_document(remains: AppRemains, free_at: datetime) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bellhop.registry import App, Installation, Organization, find
 from bellhop.subscription import refusal
 from infra.cli import delivered, log_lines, stack, story, terminal
 from infra.cli.condition import Condition, read_conditions
+from infra.cli.dead_letters.queues import dead_letter_queue
 from infra.cli.doctor.looking import QUEUE, Deployed
 from infra.cli.errors import CommandError, denied_action
 from infra.cli.log_lines import Log, LogLine
@@ -24,11 +25,11 @@ from infra.cli.terminal import cell, labelled, line, state, table
 from infra.cli.text import utc
 
 AROUND = timedelta(hours=1)  # of what is known of an event's time: where else to look for the rest of it
-HIDDEN_SECONDS = 5  # dead letters that were looked at are hidden for so long, so that the next call has others
-LOOKS = 10  # at one dead-letter queue, each at ten messages
+LOOKED_THROUGH = 100  # messages of each dead-letter queue
 
-NOT_NAMED = "the event was for other installations"
+NOT_NAMED = "the event was for other installations, or this one was not installed yet"
 ENQUEUED = "deliveries enqueued"  # notify's line that names installations
+MALFORMED = "event malformed"  # how its line of an event that it refused begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ class Skipped:
 class FanOutLog:
     """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
 
-    `unread` says why the log was not read.
+    `malformed`: notify refused it. `unread` says why the log was not read.
     """
 
     at: datetime | None = None
     name: str = ""
     enqueued: frozenset[str] = frozenset()
     skipped: Mapping[str, str] | None = None
+    malformed: bool = False
     unread: str = ""
 
 
@@ -194,7 +196,7 @@ def _read_log(
 
 def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> FanOutLog:
     """What notify's lines say of an event."""
-    at, name, enqueued, skipped = None, "", set[str](), dict[str, str]()
+    at, name, enqueued, skipped, malformed = None, "", set[str](), dict[str, str](), False
     for each in lines:
         fields = each.fields
         for record in fields.get("events", []) if each.message == ENQUEUED else []:
@@ -203,9 +205,10 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
                 enqueued |= set(record["installations"])
         if (fields.get("event_id"), fields.get("organization_id")) == (event_id, organization_id):
             at, name = at or each.at, name or fields.get("event_name", "")
+            malformed |= each.message.startswith(MALFORMED)
             for reason, names in fields.get("skipped", {}).items():
                 skipped |= dict.fromkeys(names, reason)
-    return FanOutLog(at, name, frozenset(enqueued), skipped)
+    return FanOutLog(at, name, frozenset(enqueued), skipped, malformed)
 
 
 def _skipped(
@@ -224,22 +227,22 @@ def _skipped(
 
 
 def _dead(deployed: Deployed, event_id: str, delivery_ids: set[str]) -> Iterator[tuple[str, DeadLetter]]:
-    """The dead letters about the event or its deliveries, as far as they can be looked through."""
+    """The dead letters about the event or its deliveries, of the first of each queue. They stay there, visible."""
     sqs = deployed.client("sqs")
     urls = {name: url for name, url in deployed.physical_ids(QUEUE).items() if name.endswith(DEAD_LETTERS)}
     for depth in queues.read(sqs, urls, {}):
-        seen = set[str]()
-        for _ in range(min(LOOKS, -(-depth.waiting // queues.LOOKED_AT))):
-            letters = queues.peek(sqs, depth.name, urls[depth.name], hidden_seconds=HIDDEN_SECONDS)
-            for letter in letters:
-                about = any(text in letter.body for text in (f'"{event_id}"', *delivery_ids))
-                if about and letter.body not in seen:
-                    seen.add(letter.body)
-                    yield depth.name, letter
+        if not depth.waiting:
+            continue
+        queue = dead_letter_queue(deployed.stack, sqs, depth.name.removesuffix(DEAD_LETTERS), urls[depth.name])
+        with queue.reading(LOOKED_THROUGH) as reading:
+            for letter in (each for page in reading.pages() for each in page):
+                if any(text in letter.body for text in (f'"{event_id}"', *delivery_ids)):
+                    yield depth.name, DeadLetter(letter.body, letter.content)
 
 
 def _print(view: EventView, console: Console) -> None:
-    when = f", fanned out {utc(view.log.at)} UTC" if view.log.at else ""
+    became = "refused as malformed" if view.log.malformed and not view.stories else "fanned out"
+    when = f", {became} {utc(view.log.at)} UTC" if view.log.at else ""
     line(
         console,
         f"{view.event_id} of {view.organization_id}: {view.name or 'an event of unknown name'}{when}",
@@ -282,7 +285,7 @@ def _reason(each: Skipped) -> str:
 def _not_known(view: EventView) -> Iterator[str]:
     names = ", ".join(f"{each.installation_id} ({each.app_id})" for each in view.unknown)
     since = f"{utc(view.since)} UTC"
-    if names:
+    if names and not (view.log.malformed and not view.stories):
         waits = [each.installation_id for each in view.unknown if each.installation_id in view.log.enqueued]
         if waits:
             yield f"Enqueued, and neither failed nor delivered yet, or its log has expired: {', '.join(waits)}."

@@ -141,7 +141,11 @@ def _introduce(url: str, secret: str, app_id: str | None, organization_id: str) 
     labelled(console, "app", f"{app_id}, installed in {organization_id}, listens to every event")
     labelled(console, "classic", secret)
     labelled(console, "standard", signing_secrets.standard_form(secret))
-    line(console, "Next, in another terminal: bellhop publish infra/local/example-event.json --stack local")
+    line(
+        console,
+        f"Next, in another terminal: bellhop example issue.created --organization {organization_id} | "
+        "bellhop publish - --stack local",
+    )
 
 
 def _wait_for_the_end() -> None:

@@ -119,9 +119,10 @@ def _by_ids(options: Options, now: datetime, kept: timedelta) -> list[Candidate]
         found += selection.successes_by_id(load_app(app_id).app_id, missing, now - kept, now)
         missing -= {each.delivery_id for each in found}
     if missing:
-        where = "" if options.app_ids else "; if it succeeded at once, name its app with --app"
+        hint = "has no record; if it succeeded at once, name its app with --app"
+        where = "is not kept" if options.app_ids else hint
         raise CommandError(
-            *(f"no delivery {each!r} is kept{where}: bellhop log APP" for each in sorted(missing)),
+            *(f"delivery {each!r} {where}: bellhop log APP" for each in sorted(missing)),
             "nothing was sent",
         )
     for each in found:

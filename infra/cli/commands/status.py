@@ -167,8 +167,11 @@ def _dead_letters(depths: Sequence[QueueDepth]) -> Iterator[str]:
     for depth in depths:
         if depth.is_dead and depth.total:
             yield f"{depth.total:,} in {depth.name}, which nothing handles"
-            for reason, number in list(depth.reasons.items())[:_MOST_REASONS]:
+            shown = list(depth.reasons.items())[:_MOST_REASONS]
+            for reason, number in shown:
                 yield f"  {number} of {len(depth.dead_letters)}: {reason}"
+            if len(shown) < len(depth.reasons):
+                yield f"  and {len(depth.reasons) - len(shown)} more reasons: bellhop dead-letters list"
 
 
 def _counts_line(apps: Fleet, width: int) -> Text:
@@ -229,7 +232,8 @@ def _mail_lines(apps: Fleet, width: int) -> list[Text]:
 def _next_line(status: Status, width: int) -> Text:
     counts: Mapping[str, int] = status.fleet.counts
     worst = next((name for name in (PAUSED, FAILING, OFF) if counts[name]), None)
-    commands = [f"bellhop apps --{worst}"] if worst else ["bellhop apps"]
+    commands = ["bellhop dead-letters list"] if any(each.is_dead and each.total for each in status.queues) else []
+    commands.append(f"bellhop apps --{worst}" if worst else "bellhop apps")
     return _line(f"Next: {', '.join([*commands, 'bellhop explain APP', 'bellhop log APP'])}", width)
 
 

@@ -166,9 +166,13 @@ def find_queues(found: Stack, wanted: str | None) -> list[DeadLetterQueue]:
     for name in (wanted,) if wanted else ORIGINS:
         if f"{name}DeadLetters" not in urls:
             raise CommandError(f"stack {found.name!r} has no queue {name}DeadLetters: run `make deploy`")
-        origin = found.queue(ORIGINS[name])
-        queues.append(DeadLetterQueue(name, sqs, urls[f"{name}DeadLetters"], origin))
+        queues.append(dead_letter_queue(found, sqs, name, urls[f"{name}DeadLetters"]))
     return queues
+
+
+def dead_letter_queue(found: Stack, sqs: "SQSClient", name: str, url: str) -> DeadLetterQueue:
+    """The dead-letter queue with that URL, of the work queue `name`."""
+    return DeadLetterQueue(name, sqs, url, found.queue(ORIGINS[name]))
 
 
 def _dead_letter(queue: str, message: Any) -> DeadLetter:

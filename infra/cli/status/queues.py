@@ -83,12 +83,12 @@ def read(sqs: Any, urls: Mapping[str, str], ages: Mapping[str, float]) -> list[Q
         return list(pool.map(depth, sorted(urls, key=_place)))
 
 
-def peek(sqs: Any, name: str, url: str, *, hidden_seconds: int = 0) -> list[DeadLetter]:
-    """Up to `LOOKED_AT` messages of a queue of dead letters, which stay there; hidden from others for so long."""
+def peek(sqs: Any, name: str, url: str) -> list[DeadLetter]:
+    """Up to `LOOKED_AT` messages of a queue of dead letters, which stay there, and visible."""
     found = sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=LOOKED_AT,
-        VisibilityTimeout=hidden_seconds,
+        VisibilityTimeout=0,
         WaitTimeSeconds=0,
         MessageAttributeNames=["All"],
     )

@@ -69,6 +69,16 @@ def test_what_an_earlier_publication_of_the_event_came_to_is_not_taken_for_this_
     assert watch(destination()) == {}
 
 
+def test_what_waited_before_an_event_was_published_again_was_taken_for_what_became_of_it() -> None:
+    earlier, clock = NOW - timedelta(hours=1), Clock()
+    failed = Attempt(1, earlier, 3, "r", "http_500", 500)
+    attempts.open_record(delivery(), NextState("retrying", 1_900_000_000.0, failed), earlier)
+    assert watch(destination(), seconds=3, clock=clock) == {
+        delivery().delivery_id: Arrival("retrying", "http_500", 1_900_000_000.0)
+    }
+    assert clock.slept == 3  # something may have become of it until then
+
+
 def test_the_wait_has_an_end_and_what_is_not_seen_by_then_is_left_out() -> None:
     clock = Clock()
     attempts.open_record(delivery(), NextState("parked"), NOW)

@@ -109,6 +109,18 @@ def test_without_a_log_the_reasons_are_those_of_what_is_registered_now() -> None
 
 
 @pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [("http_410", "the endpoint asked for no more"), ("address_not_allowed", "its address, URL or header")],
+)
+def test_what_was_stopped_says_why(result: str, why: str) -> None:
+    now = datetime.now(UTC)
+    ended = Attempt(1, now, 31, "request", result, 410 if result.startswith("http") else None)
+    attempts.open_record(delivery("pager"), NextState("stopped", 0.0, ended), now)
+    assert f"nothing: {why}" in succeed("delivery", webhook("pager"))
+
+
+@pytest.mark.usefixtures("logs")
 def test_what_waits_says_when_and_why() -> None:
     now = datetime.now(UTC).timestamp()
     fail("pager", RETRYING, now + 3_630)
@@ -131,6 +143,17 @@ def test_an_event_that_is_a_dead_letter_is_found(logs: Logs, cloudformation: Clo
     sqs.send_message(QueueUrl=url, MessageBody=body.replace("e-1", "e-2"))
     text = succeed("event", "acme", "e-1")
     assert text.count("Dead letter in IssueEventsDeadLetters: malformed event: is missing") == 1
+    # They were hidden for some seconds, in which no other command found them.
+    assert len(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]) == 2
+
+
+def test_a_malformed_event_was_said_to_be_fanned_out(logs: Logs) -> None:
+    line = {"message": "event malformed: it was sent to the dead-letter queue", "field": "type"}
+    logs.lines["notify"] = [line | {"event_id": "e-1", "organization_id": "acme"}]
+    text = succeed("event", "acme", "e-1")
+    assert "refused as malformed" in text
+    assert "fanned out" not in text
+    assert "Not known of" not in text
 
 
 @pytest.mark.usefixtures("logs")

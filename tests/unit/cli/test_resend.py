@@ -68,7 +68,7 @@ def test_an_id_of_which_nothing_is_known_says_where_to_look_and_nothing_is_sent(
     a_record("msg_1", STOPPED)
     a_success("msg_2")
     error = refused("resend", "msg_1", "msg_2", "msg_\x1b")
-    assert "no delivery 'msg_2' is kept; if it succeeded at once, name its app with --app" in error
+    assert "delivery 'msg_2' has no record; if it succeeded at once, name its app with --app" in error
     assert "'msg_\\x1b'" in error
     assert sent() == []
     assert "no delivery 'msg_9' is kept: bellhop log" in refused("resend", "msg_9", "--app", "pager")

@@ -202,8 +202,8 @@ def test_a_whole_batch_of_names_that_hang_leaves_a_thread_for_the_one_that_does_
     holes = names("hole", 99)
     outcomes = batch(resolver, zone, [*holes, "healthy.example"])
     assert outcomes.pop("found") == ["healthy.example"]
-    # On a busy machine some of them find no thread before their time is over.
-    assert outcomes.keys() <= {"TimeoutError", "ResolversBusyError"}
+    # On a busy machine some of them find no thread before their time is over, or it ends before anything is found.
+    assert outcomes.keys() <= {"TimeoutError", "ResolversBusyError", "ResolverDownError"}
     assert sorted(name for ended in outcomes.values() for name in ended) == holes
 
 
