@@ -52,7 +52,8 @@ def export(specs: Iterable[Spec], keyed: Iterable[str]) -> Export:
 def text(document: Mapping[str, Any]) -> str:
     """The file."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.allow_unicode, yaml.width = None, True, _WIDTH
+    # In brackets, what begins with ? or : is written as it cannot be read again.
+    yaml.default_flow_style, yaml.allow_unicode, yaml.width = False, True, _WIDTH
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     written = io.StringIO()
     yaml.dump(dict(document), written)

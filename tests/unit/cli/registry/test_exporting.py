@@ -2,8 +2,10 @@ import re
 from dataclasses import fields, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from infra.cli.registry import exporting
 from infra.cli.registry.events import events_of
@@ -97,6 +99,13 @@ def test_a_key_that_is_not_named_stays_as_it_is(registry: InMemory, data: st.Dat
             if data.draw(st.booleans()) and not (name == "organization" and "app" in entry):
                 del entry[name]
     assert planned(exporting.text(document) if document else "apps: {}", registry).empty
+
+
+@pytest.mark.parametrize("name", [":0", "?a", "?&a", "??", "-", "- a", "a: b", "#", "no", "0"])
+def test_a_name_was_written_as_yaml_did_not_read_it_again(name: str) -> None:
+    document = {"organizations": {"acme": {"name": name, "owners": [f"{name}@acme.example"]}}}
+    read = YAML(typ="safe", pure=True).load(exporting.text(document))
+    assert read == document
 
 
 @settings(max_examples=50)
