@@ -71,7 +71,7 @@ def test_an_id_of_which_nothing_is_known_says_where_to_look_and_nothing_is_sent(
     assert "delivery 'msg_2' has no record; if it succeeded at once, name its app with --app" in error
     assert "'msg_\\x1b'" in error
     assert sent() == []
-    assert "no delivery 'msg_9' is kept: bellhop log" in refused("resend", "msg_9", "--app", "pager")
+    assert "delivery 'msg_9' is not kept: bellhop log" in refused("resend", "msg_9", "--app", "pager")
 
 
 def test_a_ping_is_not_resent_as_if_it_were_a_delivery() -> None:
