@@ -1,11 +1,12 @@
 """A replay: the chain of messages on the Transitions queue that sends what is kept of an app."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from bellhop import circuits
 from bellhop.attempts import PARKED
+from bellhop.circuits import Circuit
 from bellhop.queues import OutgoingMessage, Queue
 
 
@@ -37,6 +38,24 @@ class Replay:
         return self.began if self.started_at is None else self.started_at
 
 
+def begin(
+    circuit: Circuit,
+    generation: int,
+    states: Sequence[str],
+    rate: float,
+    now: float,
+    *,
+    settle_seconds: float = 0.0,
+) -> Replay:
+    """A replay of the circuit's app that begins now, and goes on until nobody parks: `settle_seconds` from now.
+
+    A stop by a clock that is ahead does not end it.
+    """
+    started_at = circuits.begin_after_stop(circuit, now)
+    app_id, settles_at = circuit.app_id, now + settle_seconds
+    return Replay(app_id, generation, tuple(states), rate, settles_at, now, started_at=started_at)
+
+
 def encode(replay: Replay) -> str:
     """The replay as the body of a queue message.
 
@@ -60,8 +79,6 @@ class Releases:
 
     def start(self, app_id: str, generation: int) -> None:
         """Have what is parked of an app sent, oldest first. To start it twice sends nothing twice."""
-        now = self.now()
-        started_at = circuits.begin_after_stop(circuits.load(app_id), now)
-        settles_at = now + self.settle_seconds
-        replay = Replay(app_id, generation, (PARKED,), self.per_second, settles_at, now, started_at=started_at)
+        circuit, now = circuits.load(app_id), self.now()
+        replay = begin(circuit, generation, (PARKED,), self.per_second, now, settle_seconds=self.settle_seconds)
         self.queue.send(OutgoingMessage(encode(replay)))

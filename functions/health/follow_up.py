@@ -11,13 +11,12 @@ from datetime import datetime
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from bellhop import circuits, queues
+from bellhop import circuits, queues, replays
 from bellhop.attempts import PARKED
 from bellhop.budget import OutOfBudgetError
 from bellhop.bus import BusError
 from bellhop.newer import UnknownKindError
 from bellhop.registry import FOLLOW_UP_LEASE, App, AuditEntry, find
-from bellhop.replays import Replay
 from bellhop.tables import change
 from health import recovery, transitions
 from health.dependencies import HealthDependencies
@@ -153,21 +152,18 @@ def _start_recovery_checks(entry: AuditEntry, deps: HealthDependencies) -> None:
 def _start_replay(entry: AuditEntry, deps: HealthDependencies) -> None:
     wanted = entry.evidence.get("replay")
     if wanted:
-        now = deps.now().timestamp()
+        circuit, generation, now = circuits.load(entry.app_id), _generation(entry) + 1, deps.now().timestamp()
         rate = float(wanted.get("rate") or deps.replay_per_second)
-        states = tuple(wanted["states"])
-        generation, settles_at = _generation(entry) + 1, now + deps.settle_seconds
-        started_at = circuits.begin_after_stop(circuits.load(entry.app_id), now)
-        replay = Replay(entry.app_id, generation, states, rate, settles_at, now, started_at=started_at)
+        replay = replays.begin(
+            circuit, generation, wanted["states"], rate, now, settle_seconds=deps.settle_seconds
+        )
         deps.send_later(replay, 0)
 
 
 def _end_what_is_parked(entry: AuditEntry, deps: HealthDependencies) -> None:
     """Have deliver end what is parked of an app that was deleted, once no process knows the app any more."""
-    began = deps.now().timestamp() + deps.settle_seconds
-    circuit, rate = circuits.load(entry.app_id), deps.replay_per_second
-    started_at = circuits.begin_after_stop(circuit, began)
-    replay = Replay(entry.app_id, _generation(entry) + 1, (PARKED,), rate, began, began, started_at=started_at)
+    circuit, begins = circuits.load(entry.app_id), deps.now().timestamp() + deps.settle_seconds
+    replay = replays.begin(circuit, _generation(entry) + 1, (PARKED,), deps.replay_per_second, begins)
     deps.send_later(replay, queues.delay(deps.settle_seconds))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from bellhop import attempts, circuits, deliveries, queues, registry
+from bellhop import attempts, circuits, deliveries, queues, registry, replays
 from bellhop.attempts import KEPT, PARKED, DeliveryRecord
 from bellhop.budget import OutOfBudgetError
 from bellhop.circuits import Circuit
@@ -11,7 +11,6 @@ from bellhop.deliveries import Trial
 from bellhop.newer import UnknownKindError
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import DISABLED, KINDS, App, AuditEntry, find
-from bellhop.replays import Replay
 from health import follow_up, recovery, transitions
 from health.dependencies import HealthDependencies
 from health.messages import AppSweep
@@ -118,8 +117,7 @@ def _release_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None
     if rate is None or not _chain_is_lost(app, circuit, deps):
         return
     now = deps.now().timestamp()
-    started_at, settles_at = circuits.begin_after_stop(circuit, now), now + deps.settle_seconds
-    replay = Replay(app.app_id, int(app.generation), (PARKED,), rate, settles_at, now, started_at=started_at)
+    replay = replays.begin(circuit, int(app.generation), (PARKED,), rate, now, settle_seconds=deps.settle_seconds)
     deps.send_later(replay, 0)
     circuits.note_chain(app.app_id, now + deps.overdue_seconds)
     _found(

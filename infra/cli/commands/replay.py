@@ -8,11 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
-from bellhop import circuits
+from bellhop import circuits, replays
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE
 from bellhop.clock import utc_now
 from bellhop.registry import DISABLED, App
-from bellhop.replays import Replay
 from health.replay import PAGE, effective_rate
 from infra.cli import identity, stack, terminal
 from infra.cli.errors import CommandError
@@ -93,9 +92,7 @@ def start(app: App, rate: float, queue: TransitionsQueue, now: datetime, *, exha
     replayable = count_replayable(app.app_id)
     if not replayable.total(states) and replayable.complete:
         return ReplayStart(app.app_id, states, replayable, None)
-    seconds = now.timestamp()
-    started_at = circuits.begin_after_stop(circuits.load(app.app_id), seconds)
-    queue.send(Replay(app.app_id, int(app.generation), states, rate, seconds, seconds, started_at=started_at))
+    queue.send(replays.begin(circuits.load(app.app_id), int(app.generation), states, rate, now.timestamp()))
     return ReplayStart(app.app_id, states, replayable, effective_rate(app, rate))
 
 

@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.transactions import TransactWrite
 
-from bellhop import attempts
+from bellhop import attempts, circuits, replays
 from bellhop.attempts import KEPT, PARKED, RETRYING
 from bellhop.registry import App, AuditEntry, Installation, Organization, find
-from bellhop.replays import Replay
 from bellhop.secrets import SigningSecret
 from bellhop.tables import change, lost_condition
 from health import transitions
@@ -147,8 +146,7 @@ def _end_parked(remains: AppRemains, rate: float, queue: TransitionsQueue, now: 
     """Have deliver end what is still parked of an app that is gone."""
     if not remains.waiting.total([PARKED]):
         return
-    began = now.timestamp()
-    queue.send(Replay(remains.app_id, 0, (PARKED,), rate, settles_at=began, began=began))
+    queue.send(replays.begin(circuits.load(remains.app_id), 0, (PARKED,), rate, now.timestamp()))
 
 
 def _waiting(app_id: str, now: datetime) -> Replayable:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pynamodb.transactions import TransactWrite
 
-from bellhop import attempts
+from bellhop import attempts, circuits
 from bellhop.attempts import PARKED, RETRYING, NextState
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.replays import Replay
@@ -136,6 +136,18 @@ def test_what_was_left_by_a_deletion_by_hand_goes_too() -> None:
     [sent] = announced()
     assert isinstance(sent, Replay)
     assert (sent.app_id, sent.states) == ("pager", (PARKED,))
+
+
+def test_a_stop_by_a_clock_that_is_ahead_kept_what_was_parked_of_a_deleted_app_from_being_ended() -> None:
+    registered()
+    App("pager").delete()
+    add_replayable(1)
+    ahead = datetime.now(UTC).timestamp() + 600
+    circuits.stop_replays("pager", ahead)
+    succeed("delete", "app", "pager", "--yes")
+    [sent] = announced()
+    assert isinstance(sent, Replay)
+    assert sent.started > ahead
 
 
 class DiedError(Exception):
