@@ -115,9 +115,8 @@ def verification(request: Request) -> str:
     wrong = [scheme for scheme, verified in schemes.items() if not verified]
     if not wrong:
         return "both signatures verify"
-    return (
-        f"{' and '.join(wrong)}: not of this secret and these bytes, or too old; a rotated secret needs a restart"
-    )
+    cause = "not of this secret and these bytes, or too old; after `bellhop rotate-secret`, start receive again"
+    return f"{' and '.join(wrong)}: {cause}"
 
 
 def pretty(body: bytes) -> str:

@@ -19,6 +19,7 @@ from bellhop.registry import DISABLED, App
 from bellhop.successes import Row
 from deliver.attempt import signing
 from deliver.attempt.signing import Keys
+from infra.cli import delivered
 from infra.cli.condition import Condition
 from infra.cli.registry.headers import MASK
 from infra.cli.text import duration, first_line, iso_time, stored_time, unix_time
@@ -76,9 +77,18 @@ class Story:
         }
 
 
-def read(delivery_ids: Iterable[str]) -> dict[str, Story]:
-    """What the records say, of those deliveries that have one."""
-    return {record.delivery_id: of_record(record) for record in read_records(delivery_ids)}
+def read(delivery_ids: Iterable[str], since: datetime) -> dict[str, Story]:
+    """What the records say, of those deliveries that have one; each with the success before its resend.
+
+    A success that was before `since` is not looked for.
+    """
+    stories = {record.delivery_id: of_record(record) for record in read_records(delivery_ids)}
+    lacking = {key: each for key, each in stories.items() if each.lacks_success}
+    if lacking:
+        until = max(each.began for each in lacking.values())
+        found = delivered.find({key: each.app_id for key, each in lacking.items()}, since, until).rows
+        stories |= {key: lacking[key].with_success(row) for key, row in found.items()}
+    return stories
 
 
 def of_record(record: DeliveryRecord) -> Story:

@@ -54,10 +54,7 @@ def read(found: Stack, delivery_id: str, app_id: str | None, since: datetime, no
     Raises:
         CommandError: neither has it.
     """
-    told = story.read([delivery_id]).get(delivery_id) or _delivered(found, delivery_id, app_id, since, now)
-    if told.lacks_success:
-        rows = delivered.find({delivery_id: told.app_id}, since, told.began).rows
-        told = told.with_success(rows[delivery_id]) if rows else told
+    told = story.read([delivery_id], since).get(delivery_id) or _delivered(found, delivery_id, app_id, since, now)
     apps, standing = read_conditions([told.app_id], now)
     app = apps.get(told.app_id)
     return DeliveryView(told, app, standing.get(told.app_id), _own_headers(app), now)

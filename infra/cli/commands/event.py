@@ -75,6 +75,11 @@ class EventView:
     now: datetime
 
     @property
+    def refused(self) -> bool:
+        """Whether notify refused it as malformed. One that was published again, corrected, has deliveries."""
+        return self.log.malformed and not self.stories
+
+    @property
     def name(self) -> str:
         """Its name, such as issue.created; empty where nothing tells it."""
         return self.log.name or next((each.event for each in self.stories), "")
@@ -103,7 +108,7 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         raise CommandError(f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps")
     installed = {each.installation_id: each for each in Installation.query(organization_id)}
     ids = {deliveries.delivery_id(organization_id, event_id, name): name for name in installed}
-    stories = _before_resends(story.read([*ids]) if ids else {}, since)
+    stories = story.read([*ids], since) if ids else {}
     began = min((each.began for each in stories.values()), default=None)
     begin, end = (began - AROUND, min(began + AROUND, now)) if began else (since, now)
     if any(each.lacks_success for each in stories.values()):
@@ -140,17 +145,6 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         conditions_now,
         now,
     )
-
-
-def _before_resends(stories: Mapping[str, Story], since: datetime) -> dict[str, Story]:
-    """The stories, each with the success before its resend, as far as that was since then."""
-    lacking = {key: each for key, each in stories.items() if each.lacks_success}
-    if not lacking:
-        return dict(stories)
-    until = max(each.began for each in lacking.values())
-    found = delivered.find({key: each.app_id for key, each in lacking.items()}, since, until).rows
-    whole = {key: each.with_success(found[key]) for key, each in lacking.items() if key in found}
-    return {**stories, **whole}
 
 
 def document(view: EventView) -> dict[str, Any]:
@@ -241,7 +235,7 @@ def _dead(deployed: Deployed, event_id: str, delivery_ids: set[str]) -> Iterator
 
 
 def _print(view: EventView, console: Console) -> None:
-    became = "refused as malformed" if view.log.malformed and not view.stories else "fanned out"
+    became = "refused as malformed" if view.refused else "fanned out"
     when = f", {became} {utc(view.log.at)} UTC" if view.log.at else ""
     line(
         console,
@@ -285,7 +279,7 @@ def _reason(each: Skipped) -> str:
 def _not_known(view: EventView) -> Iterator[str]:
     names = ", ".join(f"{each.installation_id} ({each.app_id})" for each in view.unknown)
     since = f"{utc(view.since)} UTC"
-    if names and not (view.log.malformed and not view.stories):
+    if names and not view.refused:
         waits = [each.installation_id for each in view.unknown if each.installation_id in view.log.enqueued]
         if waits:
             yield f"Enqueued, and neither failed nor delivered yet, or its log has expired: {', '.join(waits)}."

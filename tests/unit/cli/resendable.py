@@ -9,13 +9,24 @@ from bellhop import attempts, deliveries
 from bellhop.attempts import DELIVERED, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.successes import Success, SuccessLog
+from infra.cli import stack
 from tests.support.fakes import delivery
+from tests.unit.cli.cli_runner import CloudFormation
+from tests.unit.cli.failing_app import register
 
 HOUR = timedelta(hours=1)
 
 
 class DiedError(Exception):
     """As if the command had been killed."""
+
+
+def prepare(cloudformation: CloudFormation) -> None:
+    """Register the app, and give the stack what a resend needs of it."""
+    register()
+    cloudformation.parameters["KeepDeliveredDays"] = "3"
+    cloudformation.parameters["ReplayPerSecond"] = "1000"
+    cloudformation.outputs[stack.RETRIES_QUEUE] = boto3.client("sqs").create_queue(QueueName="retries")["QueueUrl"]
 
 
 def now() -> datetime:

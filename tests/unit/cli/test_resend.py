@@ -17,22 +17,17 @@ from bellhop.attempts import (
 )
 from bellhop.queues import Queue
 from bellhop.registry import DISABLED, App, Installation
-from infra.cli import stack
 from infra.cli.resending import sending
 from infra.cli.resending.selection import Choice, by_choice, of_record
 from infra.cli.resending.sending import Resend
 from tests.support.fakes import delivery
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
-from tests.unit.cli.failing_app import register
-from tests.unit.cli.resendable import HOUR, DiedError, a_record, a_success, attempted, go_on, now, sent
+from tests.unit.cli.resendable import HOUR, DiedError, a_record, a_success, attempted, go_on, now, prepare, sent
 
 
 @pytest.fixture(autouse=True)
 def app(cloudformation: CloudFormation) -> None:
-    register()
-    cloudformation.parameters["KeepDeliveredDays"] = "3"
-    cloudformation.parameters["ReplayPerSecond"] = "1000"
-    cloudformation.outputs[stack.RETRIES_QUEUE] = boto3.client("sqs").create_queue(QueueName="retries")["QueueUrl"]
+    prepare(cloudformation)
 
 
 # ---- By their ids

@@ -2,26 +2,20 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 
 from bellhop import deliveries
 from bellhop.attempts import EXHAUSTED
 from bellhop.queues import Queue
 from bellhop.registry import App, Installation
-from infra.cli import stack
 from infra.cli.resending.selection import Choice, in_turn
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
-from tests.unit.cli.failing_app import register
-from tests.unit.cli.resendable import HOUR, DiedError, a_record, a_success, attempted, go_on, now, sent
+from tests.unit.cli.resendable import HOUR, DiedError, a_record, a_success, attempted, go_on, now, prepare, sent
 
 
 @pytest.fixture(autouse=True)
 def app(cloudformation: CloudFormation) -> None:
-    register()
-    cloudformation.parameters["KeepDeliveredDays"] = "3"
-    cloudformation.parameters["ReplayPerSecond"] = "1000"
-    cloudformation.outputs[stack.RETRIES_QUEUE] = boto3.client("sqs").create_queue(QueueName="retries")["QueueUrl"]
+    prepare(cloudformation)
 
 
 def two_apps() -> None:
