@@ -59,14 +59,21 @@ class CommandError(Exception):
         self.lines = lines
 
 
+class UsageError(CommandError):
+    """What was typed cannot be meant: an option's value, or options that contradict one another."""
+
+
 def fail(error: Exception) -> NoReturn:
-    """Tell the operator what is wrong and exit with status 1; a bug of ours is raised again as it is."""
+    """Tell the operator what is wrong and exit; a bug of ours is raised again as it is.
+
+    The status is 2 for what was typed wrong, as where Typer finds it, and otherwise 1.
+    """
     lines = error.lines if isinstance(error, CommandError) else (explain(error),)
     for line in lines:
         if line is None:
             raise error
         say(f"error: {printable(line)}")
-    raise typer.Exit(1) from None
+    raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
 
 
 def say(text: str) -> None:

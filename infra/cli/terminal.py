@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bellhop.text import printable
-from infra.cli.errors import CommandError
+from infra.cli.errors import CommandError, UsageError
 
 REASON_LENGTH = 1_000  # characters; the audit entry has room for far more than that
 _PIPED_WIDTH = 240  # columns: a pipe has no width, and a row is to stay on its line
@@ -133,28 +133,28 @@ def check_reason(reason: str) -> None:
     """Check what a person gives for `--reason`: it is kept in the audit entry, and shown in mails.
 
     Raises:
-        CommandError: it is empty, or too long.
+        UsageError: it is empty, or too long.
     """
     if not reason.strip():
-        raise CommandError("--reason is empty: give a reason; owners may read it")
+        raise UsageError("--reason is empty: give a reason; owners may read it")
     if len(reason) > REASON_LENGTH:
-        raise CommandError(f"--reason has {len(reason):,} characters: at most {REASON_LENGTH:,}")
+        raise UsageError(f"--reason has {len(reason):,} characters: at most {REASON_LENGTH:,}")
 
 
 def read_duration(option: str, text: str, longest: timedelta, *, zero: bool = False) -> timedelta:
     """The duration given for `option`, such as `90s` or `2d`; with `zero` also none at all, as `0`.
 
     Raises:
-        CommandError: it is no duration, or longer than `longest`.
+        UsageError: it is no duration, or longer than `longest`.
     """
     if zero and re.fullmatch(r"0[smhdw]?", text):
         return timedelta(0)
     found = re.fullmatch(r"([1-9][0-9]{0,6})([smhdw])", text)
     if not found:
-        raise CommandError(f"{option} {text!r} is not a time: write 90s, 15m, 1h, 2d or 1w")
+        raise UsageError(f"{option} {text!r} is not a time: write 90s, 15m, 1h, 2d or 1w")
     chosen = timedelta(**{_UNITS[found[2]]: int(found[1])})
     if chosen > longest:
-        raise CommandError(f"{option} {text} is too long: at most {longest.days}d")
+        raise UsageError(f"{option} {text} is too long: at most {longest.days}d")
     return chosen
 
 
@@ -164,19 +164,19 @@ def read_moment(option: str, text: str, now: datetime, longest: timedelta) -> da
     A time of day is the last one that is past.
 
     Raises:
-        CommandError: it is none of these, in the future, or longer ago than `longest`.
+        UsageError: it is none of these, in the future, or longer ago than `longest`.
     """
     found = _clock(text, now) or _date(text)
     if found is None:
         if re.fullmatch(r"[0-9]+[smhdw]", text):
             return now - read_duration(option, text, longest)
-        raise CommandError(
+        raise UsageError(
             f"{option} {text!r} is not a time: write 90s, 15m, 1h, 2d, 12:00 or 2026-01-31T12:00 (UTC)"
         )
     if found > now:
-        raise CommandError(f"{option} {text} is in the future: it is {now:%Y-%m-%d %H:%M} UTC")
+        raise UsageError(f"{option} {text} is in the future: it is {now:%Y-%m-%d %H:%M} UTC")
     if now - found > longest:
-        raise CommandError(f"{option} {text} is too long ago: at most {longest.days}d")
+        raise UsageError(f"{option} {text} is too long ago: at most {longest.days}d")
     return found
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from bellhop.clock import utc_now
 from infra.cli import stack, terminal
 from infra.cli.dead_letters.queues import HIDDEN_SECONDS, MOST, DeadLetter, DeadLetterQueue, find_queues
-from infra.cli.errors import CommandError
+from infra.cli.errors import CommandError, UsageError
 from infra.cli.terminal import labelled, line, table
 from infra.cli.text import duration, utc
 
@@ -147,7 +147,7 @@ def _chosen_queues(
     stack_name: str, message_ids: Sequence[str], queue: str | None, *, every: bool
 ) -> list[DeadLetterQueue]:
     if bool(message_ids) + every + bool(queue and not message_ids) != 1:
-        raise CommandError("name the dead letters by their ids, or a queue by --queue, or --all")
+        raise UsageError("name the dead letters by their ids, or a queue by --queue, or --all")
     return find_queues(stack.find(stack_name), queue)
 
 

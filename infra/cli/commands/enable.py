@@ -14,7 +14,7 @@ from infra.cli import identity, stack, terminal
 from infra.cli.commands import ping
 from infra.cli.commands.ping import PingResult
 from infra.cli.commands.replay import following_text
-from infra.cli.errors import CommandError
+from infra.cli.errors import CommandError, UsageError
 from infra.cli.terminal import line
 from infra.cli.transitions import document, leave_as_it_is, print_switched, refuse_late
 from infra.cli.views import Replayable, count_replayable, load_app
@@ -40,7 +40,7 @@ def run(
 ) -> None:
     """Ping, switch on, say what follows."""
     if rate is not None and not replay:
-        raise CommandError("--rate is about the replay, and --no-replay asks for none: drop one of them")
+        raise UsageError("--rate is about the replay, and --no-replay asks for none: drop one of them")
     if reason is not None:
         terminal.check_reason(reason)
     found = stack.find(stack_name)

@@ -16,7 +16,7 @@ from health.mail.wording import counted
 from health.nearness import SimulatedDay, pause_on, simulate
 from health.rules import Day, Thresholds, sum_by_date
 from infra.cli import stack, terminal
-from infra.cli.errors import CommandError
+from infra.cli.errors import UsageError
 from infra.cli.terminal import line, table
 from infra.cli.views import load_app, organizations
 
@@ -61,10 +61,10 @@ def refuse_settings(settings: Sequence[str]) -> None:
     """Refuse `--set` without `--dry-run`, since it changes nothing.
 
     Raises:
-        CommandError: something is set.
+        UsageError: something is set.
     """
     if settings:
-        raise CommandError(
+        raise UsageError(
             "--set only asks what would have been: add --dry-run; the stack's thresholds are the parameters "
             "BrokenTimeoutsPerDay, BrokenErrorDays and BrokenPauseHours of `make deploy`"
         )
@@ -74,7 +74,7 @@ def read_settings(settings: Sequence[str], present: Thresholds) -> Thresholds:
     """The present thresholds with what `name=number` sets.
 
     Raises:
-        CommandError: an unknown name, or a number that the template's parameter could not be.
+        UsageError: an unknown name, or a number that the template's parameter could not be.
     """
     problems: list[str] = []
     chosen: dict[str, int] = {}
@@ -90,7 +90,7 @@ def read_settings(settings: Sequence[str], present: Thresholds) -> Thresholds:
         else:
             chosen[SETTINGS[name]] = int(number)
     if problems:
-        raise CommandError(*problems)
+        raise UsageError(*problems)
     return replace(present, **chosen)
 
 

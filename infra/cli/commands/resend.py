@@ -15,7 +15,7 @@ from bellhop.attempts import KEPT
 from bellhop.clock import utc_now
 from bellhop.registry import Installation
 from infra.cli import stack, terminal
-from infra.cli.errors import INTERRUPTED, CommandError
+from infra.cli.errors import INTERRUPTED, CommandError, UsageError
 from infra.cli.resending import selection
 from infra.cli.resending.selection import Candidate, Choice, Within
 from infra.cli.resending.sending import RESENT, SKIPPED, Resend, Result
@@ -70,16 +70,16 @@ def _check(options: Options) -> None:
     chosen = bool(options.delivery_ids) + bool(options.event_id)
     narrowed = options.since or options.until or options.outcomes or options.statuses or options.events
     if chosen > 1 or (chosen and narrowed):
-        raise CommandError(
+        raise UsageError(
             "one of these at a time: deliveries by their ids, those of an --event, or those of apps by --since, "
             "--until, --outcome, --status and --name"
         )
     if options.event_id and not options.organization_id:
-        raise CommandError("--event needs --organization: an event's id is unique within its organisation only")
+        raise UsageError("--event needs --organization: an event's id is unique within its organisation only")
     if options.installation_id and not options.event_id:
-        raise CommandError("--installation needs --event: it chooses among those who got an event")
+        raise UsageError("--installation needs --event: it chooses among those who got an event")
     if not chosen and not ((options.app_ids or options.organization_id) and options.since):
-        raise CommandError("name deliveries by their ids, an --event, or --app or --organization with --since")
+        raise UsageError("name deliveries by their ids, an --event, or --app or --organization with --since")
 
 
 def _choices(options: Options, now: datetime) -> list[Choice]:
@@ -87,7 +87,7 @@ def _choices(options: Options, now: datetime) -> list[Choice]:
     since = terminal.read_moment("--since", str(options.since), now, KEPT)
     until = terminal.read_moment("--until", options.until, now, KEPT) if options.until else now
     if since >= until:
-        raise CommandError("--since is not before --until: there is no time between them")
+        raise UsageError("--since is not before --until: there is no time between them")
     outcomes = options.outcomes or sorted(selection.BY_DEFAULT)
     begun = _begun(options, now)
     return [

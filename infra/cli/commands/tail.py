@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bellhop.text import printable
 from infra.cli import log_lines, stack, terminal
-from infra.cli.errors import CommandError
+from infra.cli.errors import UsageError
 from infra.cli.log_lines import GROUPS, Log, LogLine
 from infra.cli.terminal import line
 
@@ -44,14 +44,14 @@ def read_asked(functions: Sequence[str], text: str, level: str) -> Asked:
     """What an operator asked for.
 
     Raises:
-        CommandError: a function or level that there is not, or a text with quotes.
+        UsageError: a function or level that there is not, or a text with quotes.
     """
     if unknown := [name for name in functions if name not in GROUPS]:
-        raise CommandError(f"--function {unknown[0]!r} is none of {', '.join(GROUPS)}")
+        raise UsageError(f"--function {unknown[0]!r} is none of {', '.join(GROUPS)}")
     if level.upper() not in LEVELS:
-        raise CommandError(f"--level {level!r} is none of {', '.join(name.lower() for name in LEVELS)}")
+        raise UsageError(f"--level {level!r} is none of {', '.join(name.lower() for name in LEVELS)}")
     if '"' in text:
-        raise CommandError("--text has a quote, which CloudWatch cannot look for: leave it out")
+        raise UsageError("--text has a quote, which CloudWatch cannot look for: leave it out")
     return Asked(tuple(functions) or tuple(GROUPS), text, level.upper())
 
 

@@ -68,8 +68,13 @@ def succeed(*arguments: object, stdin: str | None = None) -> str:
     return result.stdout
 
 
-def refused(*arguments: object, stdin: str | None = None) -> str:
+def refused(*arguments: object, stdin: str | None = None, status: int = 1) -> str:
     result = bellhop(*arguments, stdin=stdin)
-    assert result.exit_code == 1
+    assert result.exit_code == status
     assert "Traceback" not in result.output
     return result.stderr
+
+
+def misused(*arguments: object) -> str:
+    """What is said of what cannot be meant."""
+    return refused(*arguments, status=2)

@@ -4,7 +4,7 @@ import pytest
 
 from bellhop.registry import Installation
 from health.messages import FollowUp
-from tests.unit.cli.cli_runner import bellhop, refused, succeed
+from tests.unit.cli.cli_runner import bellhop, misused, refused, succeed
 from tests.unit.cli.failing_app import ADA, BOB, announced, audit_entry, count, register, state, switch_off
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
@@ -31,8 +31,8 @@ def test_switching_off_asks_first_and_keeps_the_days_as_evidence() -> None:
 
 def test_a_reason_is_asked_for() -> None:
     register()
-    assert "--reason is empty" in refused("disable", "pager", "--reason", " ", "--yes")
-    assert "at most 1,000" in refused("disable", "pager", "--reason", "x" * 1_001, "--yes")
+    assert "--reason is empty" in misused("disable", "pager", "--reason", " ", "--yes")
+    assert "at most 1,000" in misused("disable", "pager", "--reason", "x" * 1_001, "--yes")
     assert bellhop("disable", "pager", "--yes").exit_code == 2
     assert state() == ("enabled", 1)
 

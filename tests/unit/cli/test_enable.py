@@ -10,7 +10,7 @@ from health import transitions
 from health.messages import FollowUp
 from infra.cli.commands import enable
 from infra.cli.identity import SilentTelemetry
-from tests.unit.cli.cli_runner import bellhop, refused, succeed
+from tests.unit.cli.cli_runner import bellhop, misused, refused, succeed
 from tests.unit.cli.failing_app import (
     Endpoint,
     add_replayable,
@@ -91,7 +91,7 @@ def test_a_replay_can_be_slowed_or_left_out(endpoint: Endpoint) -> None:
     register(max_per_second=4)
     switch_off()
     add_replayable(8)
-    assert "--no-replay" in refused("enable", "pager", "--rate", "5", "--no-replay")
+    assert "--no-replay" in misused("enable", "pager", "--rate", "5", "--no-replay")
     shown = succeed("enable", "pager", "--no-replay")
     assert "Not replayed: 8 parked. Later: bellhop replay pager" in shown
     assert audit_entry("00000002#enabled").evidence["replay"] is None

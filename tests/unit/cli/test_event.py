@@ -14,7 +14,7 @@ from infra.cli import stack
 from infra.cli.errors import CommandError
 from tests.support.endpoint import log_rows
 from tests.support.fakes import app, installation, organization
-from tests.unit.cli.cli_runner import CloudFormation, refused, succeed
+from tests.unit.cli.cli_runner import CloudFormation, misused, refused, succeed
 
 
 class Logs:
@@ -213,7 +213,7 @@ def test_tail_joins_the_logs_without_metrics_and_routine(logs: Logs) -> None:
     assert len(text.splitlines()) == 3
     assert len(succeed("tail", "--level", "warning").splitlines()) == 2
     assert json.loads(succeed("tail", "--function", "notify", "--json"))["message"] == "deliveries enqueued"
-    assert "none of notify, deliver, health" in refused("tail", "--function", "sweep")
+    assert "none of notify, deliver, health" in misused("tail", "--function", "sweep")
 
 
 def test_a_busy_apps_delivery_is_told_though_its_record_stands_under_a_further_key(logs: Logs) -> None:

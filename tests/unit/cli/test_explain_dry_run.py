@@ -8,7 +8,7 @@ from bellhop.registry import Installation
 from health.rules import Thresholds
 from infra.cli.commands.explain_dry_run import read_settings
 from infra.cli.errors import CommandError
-from tests.unit.cli.cli_runner import CloudFormation, refused, succeed
+from tests.unit.cli.cli_runner import CloudFormation, misused, succeed
 from tests.unit.cli.failing_app import count, register, switch_off
 
 PRESENT = Thresholds(timeouts_per_day=1000, error_days=7, pause_hours=72)
@@ -106,7 +106,7 @@ def test_the_pause_that_ended_in_switching_off_is_known_on_each_of_its_days() ->
 
 @pytest.mark.usefixtures("cloudformation")
 def test_settings_without_a_dry_run_are_refused_before_anybody_believes_in_them() -> None:
-    said = refused("explain", "pager", "--set", "timeouts=500")
+    said = misused("explain", "pager", "--set", "timeouts=500")
     assert "add --dry-run" in said
     assert "BrokenTimeoutsPerDay" in said
 

@@ -9,7 +9,7 @@ from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
 from infra.cli import attempt_log
-from tests.unit.cli.cli_runner import EXAMPLE, bellhop, refused, succeed
+from tests.unit.cli.cli_runner import EXAMPLE, bellhop, misused, refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
@@ -61,7 +61,7 @@ def test_what_was_attempted_after_a_resend_is_marked_so() -> None:
 def test_log_of_an_unknown_app_suggests_the_one_that_was_meant() -> None:
     succeed("apply", EXAMPLE, "--yes")
     assert refused("log", "pagr") == "error: no app 'pagr': did you mean pager? `bellhop apps` lists them\n"
-    assert "write 90s" in refused("log", "pager", "--since", "soon")
+    assert "write 90s" in misused("log", "pager", "--since", "soon")
 
 
 def test_log_follows_and_shows_each_attempt_once_until_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

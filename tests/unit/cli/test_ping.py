@@ -8,7 +8,7 @@ from infra.cli.commands import ping
 from infra.cli.commands.ping import PingResult
 from infra.cli.errors import CommandError
 from tests.support.fakes import NOW
-from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
+from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
 from tests.unit.cli.failing_app import ESCAPED, HOSTILE, Endpoint, register, switch_off
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
@@ -117,7 +117,7 @@ def test_how_long_it_waits_can_be_chosen(endpoint: Endpoint, cloudformation: Clo
     endpoint.silent = True
     assert "within 5 s" in refused("ping", "pager", "--wait", "5s")
     assert sum(endpoint.slept) == 5
-    assert "--wait 'soon' is not a time" in refused("ping", "pager", "--wait", "soon")
+    assert "--wait 'soon' is not a time" in misused("ping", "pager", "--wait", "soon")
     endpoint.slept.clear()
     cloudformation.parameters["DeliveryDeadlineSeconds"] = "20"
     assert "within 50 s" in refused("ping", "pager")

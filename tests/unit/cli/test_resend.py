@@ -21,7 +21,7 @@ from infra.cli.resending import sending
 from infra.cli.resending.selection import Choice, by_choice, of_record
 from infra.cli.resending.sending import Resend
 from tests.support.fakes import delivery
-from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
+from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
 from tests.unit.cli.resendable import HOUR, DiedError, a_record, a_success, attempted, go_on, now, prepare, sent
 
 
@@ -136,7 +136,7 @@ def test_the_deliveries_of_an_event_go_to_all_who_got_it_or_to_one() -> None:
 
 def test_an_event_of_which_no_delivery_is_kept_is_an_error() -> None:
     assert "no delivery of event 'ev9' of 'acme'" in refused("resend", "--event", "ev9", "--organization", "acme")
-    assert "--event needs --organization" in refused("resend", "--event", "ev9")
+    assert "--event needs --organization" in misused("resend", "--event", "ev9")
 
 
 # ---- Of an app, by time and outcome
@@ -209,19 +209,28 @@ def test_what_is_not_kept_any_more_is_counted_and_not_sent() -> None:
             ["--organization", "acme", "--since", "1h", "--installation", "in-pager"],
             "--installation needs --event",
         ),
-        (["--organization", "globex", "--since", "1h"], "nothing installed in 'globex'"),
-        (["--app", "pager", "--organization", "globex", "--since", "1h"], "pager not installed in 'globex'"),
         (["--app", "pager"], "name deliveries by their ids"),
         (["msg_1", "--event", "ev1"], "one of these at a time"),
         (["msg_1", "--since", "1h"], "one of these at a time"),
         (["--app", "pager", "--since", "1h", "--until", "2h"], "--since is not before --until"),
         (["--app", "pager", "--since", "31d"], "--since 31d is too long: at most 30d"),
         (["--app", "pager", "--since", "yesterday"], "--since 'yesterday' is not a time"),
-        (["--app", "nobody", "--since", "1h"], "no app 'nobody'"),
     ],
 )
 def test_what_is_not_clear_is_refused_with_the_way_out(arguments: list[str], error: str) -> None:
-    assert error in refused("resend", *arguments)
+    assert error in misused("resend", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--organization", "globex"], "nothing installed in 'globex'"),
+        (["--app", "pager", "--organization", "globex"], "pager not installed in 'globex'"),
+        (["--app", "nobody"], "no app 'nobody'"),
+    ],
+)
+def test_apps_that_are_not_there_are_refused(arguments: list[str], error: str) -> None:
+    assert error in refused("resend", *arguments, "--since", "1h")
 
 
 # ---- Interrupted

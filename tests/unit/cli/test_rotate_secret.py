@@ -11,7 +11,7 @@ from deliver.attempt.signing import Keys
 from infra.cli import signing_secrets
 from infra.cli.commands import rotate_secret
 from infra.cli.errors import CommandError
-from tests.unit.cli.cli_runner import EXAMPLE, refused, succeed
+from tests.unit.cli.cli_runner import EXAMPLE, misused, refused, succeed
 
 IMPORTED = "0123456789abcdef0123456789abcdef"
 DAY = timedelta(days=1)
@@ -141,7 +141,7 @@ def test_a_secret_that_was_stored_is_not_called_lost_because_the_response_was(
 
 @pytest.mark.parametrize("overlap", ["8d", "1y", "-1h", "forever"])
 def test_an_overlap_is_at_most_seven_days(old: str, overlap: str) -> None:
-    assert "--overlap" in refused("rotate-secret", "pager", f"--overlap={overlap}")
+    assert "--overlap" in misused("rotate-secret", "pager", f"--overlap={overlap}")
     assert stored().secret == old
 
 

@@ -12,7 +12,7 @@ from bellhop.queues import Queue
 from infra.cli.dead_letters import queues
 from infra.cli.dead_letters.queues import ORIGINS
 from tests.support.fakes import delivery, issue_event
-from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
+from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
 from tests.unit.cli.failing_app import ESCAPED, HOSTILE
 
 MALFORMED = json.dumps({"event_id": "ev7", "issue": {"title": HOSTILE}})
@@ -160,7 +160,7 @@ def test_one_is_deleted_only_when_that_is_confirmed() -> None:
 @pytest.mark.parametrize("arguments", [[], ["--all", "id"], ["--all", "--queue", "Retries"]])
 @pytest.mark.parametrize("verb", ["redrive", "delete"])
 def test_what_is_meant_must_be_said(verb: str, arguments: list[str]) -> None:
-    assert "or a queue by --queue, or --all" in refused("dead-letters", verb, *arguments)
+    assert "or a queue by --queue, or --all" in misused("dead-letters", verb, *arguments)
 
 
 def test_they_are_exported_as_json_lines_with_the_message_as_it_is() -> None:
