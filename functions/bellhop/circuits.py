@@ -27,7 +27,8 @@ class Circuit(Model):
     `tat`: in the slow start, the theoretical arrival time of the next delivery. `chain_until`: until then, the
     app's chain of messages on the Transitions queue, a release or recovery checks, is not taken for lost.
     The last replay began at `replay_began`, has sent `replay_sent` at `replay_rate` a second so far, and is over
-    since `replay_ended`, if that is set. Those that began before `replay_stopped` were stopped by a person.
+    since `replay_ended`, if that is set, `replay_end` says why if something is left. Those that began before
+    `replay_stopped` were stopped by a person.
     """
 
     class Meta:
@@ -49,6 +50,7 @@ class Circuit(Model):
     replay_sent = NumberAttribute(null=True)
     replay_rate = NumberAttribute(null=True)
     replay_ended = NumberAttribute(null=True)
+    replay_end = UnicodeAttribute(null=True)
     replay_stopped = NumberAttribute(null=True)
 
 
@@ -216,9 +218,14 @@ def note_replay(app_id: str, until: float, began: float, sent: int, rate: float)
     Circuit(app_id).update(actions=actions)
 
 
-def end_replay(app_id: str, began: float, sent: int, now: float) -> None:
-    """Note that a replay that began then is over; nothing where another one goes on."""
-    over = [Circuit.replay_began.set(began), Circuit.replay_sent.set(sent), Circuit.replay_ended.set(now)]
+def end_replay(app_id: str, began: float, sent: int, now: float, reason: str | None = None) -> None:
+    """Note that a replay that began then is over, and why if something is left; nothing where another goes on."""
+    over = [
+        Circuit.replay_began.set(began),
+        Circuit.replay_sent.set(sent),
+        Circuit.replay_ended.set(now),
+        Circuit.replay_end.set(reason) if reason else Circuit.replay_end.remove(),
+    ]
     this = Circuit.replay_began.does_not_exist() | (Circuit.replay_began == began)
     change(Circuit(app_id), over, this)
 

@@ -47,7 +47,7 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     reason = _end(message, app, circuit)
     if reason:
         deps.telemetry.warning(f"replay ended: {reason}", **_names(message))
-        _note_end(message, deps)
+        _note_end(message, deps, reason)
         return
     rate, now = effective_rate(app, message.rate), deps.now().timestamp()
     if not message.passes and message.after is None:  # whoever sent it may have a clock that is ahead
@@ -81,8 +81,8 @@ def _end(message: Replay, app: App | None, circuit: Circuit) -> str | None:
     return None
 
 
-def _note_end(message: Replay, deps: HealthDependencies) -> None:
-    circuits.end_replay(message.app_id, message.started, message.sent, deps.now().timestamp())
+def _note_end(message: Replay, deps: HealthDependencies, reason: str | None = None) -> None:
+    circuits.end_replay(message.app_id, message.started, message.sent, deps.now().timestamp(), reason)
 
 
 def effective_rate(app: App | None, rate: float) -> float:

@@ -31,17 +31,19 @@ def read(text: str) -> list[FileEvent]:
     Raises:
         CommandError: some are malformed, or there twice. It has every fault, each with its line, field and value.
     """
-    places = list(_split(text))
-    faults = [f"{place}{fault}" for place, content in places for fault in _faults(content)]
+    faults: list[str] = []
+    valid: list[tuple[str, FileEvent]] = []
+    for place, content in _split(text):
+        wrong = [f"{place}{fault}" for fault in _faults(content)]
+        faults += wrong
+        if not wrong:
+            valid.append((place, FileEvent(content, parse(content))))
+    faults += _repeated([(place, each.event) for place, each in valid])
     if faults:
         raise CommandError(*_bounded(faults))
-    if not places:
+    if not valid:
         raise CommandError("there is no event in it; see functions/bellhop/schema/issue-event.json")
-    found = [FileEvent(content, parse(content)) for _, content in places]
-    repeated = _repeated([(place, each.event) for (place, _), each in zip(places, found, strict=True)])
-    if repeated:
-        raise CommandError(*_bounded(repeated))
-    return found
+    return [each for _, each in valid]
 
 
 def _faults(content: str) -> Iterator[str]:

@@ -40,13 +40,15 @@ class ReplayStart:
 class Progress:
     """How far the last replay of an app is. Times are Unix seconds; `began` is None where there never was one.
 
-    `parked` is how many deliveries are parked, up to COUNTED. `lost`: no message of it was handled for hours.
+    `reason`: why it ended before it sent everything. `parked` is how many deliveries are parked, up to COUNTED.
+    `lost`: no message of it was handled for hours.
     """
 
     began: float | None
     sent: int
     per_second: float
     ended: float | None
+    reason: str | None
     stopped: bool
     lost: bool
     parked: int
@@ -128,6 +130,7 @@ def read_progress(app: App, now: datetime) -> Progress:
         sent=int(circuit.replay_sent or 0),
         per_second=float(circuit.replay_rate or 0.0),
         ended=None if circuit.replay_ended is None else float(circuit.replay_ended),
+        reason=None if circuit.replay_ended is None else circuit.replay_end,
         stopped=began is not None and float(began) <= circuits.replays_stopped(circuit),
         lost=until is not None and until < now.timestamp(),
         parked=count_replayable(app.app_id).total([PARKED]),
@@ -142,7 +145,8 @@ def progress_text(app_id: str, progress: Progress) -> str:
     sent = f"{progress.sent:,} sent since {unix_time(progress.began)}, {parked}"
     if progress.ended is not None:
         over = "stopped" if progress.stopped else "over"
-        return f"Replay of {app_id} {over} at {unix_time(progress.ended)}: {sent}."
+        why = f" Why: {progress.reason}." if progress.reason else ""
+        return f"Replay of {app_id} {over} at {unix_time(progress.ended)}: {sent}.{why}"
     if progress.lost:
         return f"Replay of {app_id} is lost, see `bellhop dead-letters list`; the sweep begins it anew: {sent}."
     left = duration(max(1.0, progress.parked / (progress.per_second or 1.0)))

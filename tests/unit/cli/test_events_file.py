@@ -63,6 +63,12 @@ def test_a_key_or_an_event_id_that_is_there_twice_is_refused() -> None:
     assert len(read(json.dumps([BOTH[0], BOTH[0] | {"organization_id": "other"}]))) == 2
 
 
+def test_an_event_id_that_is_there_twice_is_told_beside_other_faults() -> None:
+    of_field, of_id = refused(json.dumps([BOTH[0], BOTH[1] | {"x": 1}, BOTH[0]]))
+    assert of_field.startswith("event [1], line 1: x: ")
+    assert of_id.startswith('event [2], line 1: event_id: is "e-1"')
+
+
 def test_the_faults_of_a_large_file_are_bounded() -> None:
     lines = refused(json.dumps([issue_event(event_id=f"e-{n}", x=1) for n in range(1000)]))
     assert len(lines) == MOST_FAULTS + 1

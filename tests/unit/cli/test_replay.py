@@ -102,6 +102,19 @@ def test_a_replay_is_watched_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None
     assert json.loads(succeed("replay", "pager", "--watch", "--json"))["sent"] == 103
 
 
+def test_one_that_ended_before_everything_was_sent_says_why() -> None:
+    app = register()
+    add_replayable(3)
+    now = datetime.now(UTC).timestamp()
+    circuits.end_replay("pager", now - 60, 0, now, "the app is paused; the rest stays replayable")
+    said = succeed("replay", "pager", "--watch")
+    assert "3 parked. Why: the app is paused; the rest stays replayable." in said
+    circuits.note_replay("pager", now + 900, now, 0, 10.0)
+    assert replay.read_progress(app, datetime.now(UTC)).reason is None
+    circuits.end_replay("pager", now, 3, now + 1)
+    assert "Why" not in succeed("replay", "pager", "--watch")
+
+
 def test_without_a_replay_there_is_nothing_to_watch() -> None:
     register()
     add_replayable(2)

@@ -193,7 +193,7 @@ def _circuits() -> Iterator[tuple[str, dict[str, Any]]]:
     circuits.note_chain("pager", UNIX + 8100)
     yield "circuit.chain", _circuit("pager")
     circuits.note_replay("pager", UNIX + 8100, UNIX, 100, 10.0)
-    circuits.end_replay("pager", UNIX, 120, UNIX + 60)
+    circuits.end_replay("pager", UNIX, 120, UNIX + 60, "a person stopped it; the rest stays replayable")
     circuits.stop_replays("pager", UNIX + 50)
     yield "circuit.replay", _circuit("pager")
     circuits.advance(circuits.share("pager", "acme"), None, UNIX + 2)

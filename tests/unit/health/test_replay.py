@@ -296,6 +296,7 @@ def test_each_step_notes_how_far_it_is_and_the_end_is_noted(queues: Queues) -> N
     ended = circuits.load("pager")
     assert (ended.replay_began, ended.replay_sent) == (START, 150)
     assert ended.replay_ended == queues.clock().timestamp()
+    assert ended.replay_end is None
 
 
 def test_one_that_is_stopped_ends_at_its_next_step_and_the_rest_stays_parked(queues: Queues) -> None:
@@ -308,7 +309,9 @@ def test_one_that_is_stopped_ends_at_its_next_step_and_the_rest_stays_parked(que
     assert queues.ids() == names[:100]
     assert [row.delivery_id for row in attempts.replayable("pager", None, 200)] == names[100:]
     assert queues.telemetry.logged("replay ended: a person stopped it; the rest stays replayable")
-    assert circuits.load("pager").replay_ended is not None
+    ended = circuits.load("pager")
+    assert ended.replay_ended is not None
+    assert ended.replay_end == "a person stopped it; the rest stays replayable"
 
 
 def test_one_that_is_begun_after_the_stop_goes_on_with_the_rest_also_in_later_passes(queues: Queues) -> None:
