@@ -58,9 +58,11 @@ def line(console: Console, text: str | Text, style: str = "", *, indent: int | N
         console.print(part, soft_wrap=True)
 
 
-def labelled(console: Console, label: str, text: str, style: str = "") -> None:
+def labelled(console: Console, label: str, text: str | Text, style: str = "") -> None:
     """Print a line of an item: an indented label, then its value."""
-    line(console, f"    {label:<{_LABEL_WIDTH - 1}} {text}", style, indent=4 + _LABEL_WIDTH)
+    value = text if isinstance(text, Text) else cell(text)
+    shown = Text(f"    {label:<{_LABEL_WIDTH - 1}} ", style) + value
+    line(console, shown, indent=4 + _LABEL_WIDTH)
 
 
 def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:

@@ -16,6 +16,7 @@ from bellhop.text import printable
 from infra.cli import signing_secrets
 from infra.cli.errors import CommandError
 from infra.cli.terminal import line, table
+from infra.cli.text import stored_time
 
 COUNTED = 10_000  # replayable deliveries at most; of more it is said that there are at least so many
 _PAGE = 1000
@@ -90,6 +91,13 @@ def print_days(rows: Iterable[tuple[str, str, Sequence[int]]], console: Console)
     """Print counted days, each an organisation, a UTC day and its counts in the order of COUNTERS."""
     cells = [(organization, day, *(f"{number:,}" for number in counts)) for organization, day, counts in rows]
     table(console, ("organisation", "day (UTC)", *COUNTERS), cells)
+
+
+def counted_since_text(transition: AuditEntry | None) -> str:
+    """Since when an app's failures and successes are counted, where that is not from the beginning."""
+    if transition is None:
+        return ""
+    return f"Counted since {stored_time(transition.at)}: a switching off or on begins the counts anew."
 
 
 def response_suffix(failure: Mapping[str, Any]) -> str:

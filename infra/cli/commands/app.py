@@ -25,6 +25,7 @@ from infra.cli.views import (
     Replayable,
     audit_document,
     count_replayable,
+    counted_since_text,
     load_app,
     mail_states,
     organizations,
@@ -143,7 +144,7 @@ def _counts(row: OutcomeDay) -> dict[str, int]:
 def _print_app(view: AppView, console: Console) -> None:
     app = view.app
     line(console, f"{app.app_id}: {app.name}", "bold")
-    console.print(cell("    state     "), state(app.state), cell(f"(generation {int(app.generation)})"))
+    labelled(console, "state", state(app.state) + cell(f" (generation {int(app.generation)})"))
     if view.condition.off:
         labelled(console, "off", off_text(view.transition, view.condition.now), "red")
     labelled(console, "kind", app.kind + (f", of {app.organization_id}" if app.organization_id else ""))
@@ -190,7 +191,9 @@ def _print_days(view: AppView, console: Console) -> None:
     ]
     print_days(rows, console)
     if not rows:
-        line(console, f"Nothing counted in generation {int(view.app.generation)} in these seven days.")
+        line(console, "Nothing was counted in these seven days.")
+    if counted_since_text(view.transition):
+        line(console, counted_since_text(view.transition))
 
 
 def _print_audit_entry(entry: AuditEntry, console: Console) -> None:

@@ -18,7 +18,7 @@ from infra.cli.errors import CommandError, denied_action
 from infra.cli.log_lines import Log
 from infra.cli.stack import Stack
 from infra.cli.story import Story
-from infra.cli.terminal import cell, labelled, line, state
+from infra.cli.terminal import labelled, line, state
 from infra.cli.text import stored_time
 
 DELIVERED = "delivered"  # deliver's line that names what succeeded
@@ -114,7 +114,7 @@ def _logged(found: Stack, delivery_id: str, since: datetime, now: datetime) -> t
 def _print(view: DeliveryView, console: Console) -> None:
     told = view.story
     line(console, f"{told.delivery_id} to {told.app_id}", "bold")
-    console.print(cell("    state      "), state(told.state), sep="")
+    labelled(console, "state", state(told.state))
     labelled(console, "event", f"{told.event}, {told.event_id}")
     if told.installation_id:
         labelled(console, "hook", f"{told.installation_id} of {told.organization_id}")

@@ -24,6 +24,7 @@ from infra.cli.views import (
     Replayable,
     audit_document,
     count_replayable,
+    counted_since_text,
     load_app,
     mails_text,
     organizations,
@@ -143,8 +144,8 @@ def _organization_document(organization: EvaluatedOrganization) -> dict[str, Any
 def _print(explanation: Explanation, console: Console) -> None:
     app = explanation.app
     line(console, f"{app.app_id}: {app.name}", "bold")
-    generation = f"(generation {int(app.generation)}), {_since(explanation)}"
-    console.print(cell("    state     "), state(app.state), cell(generation))
+    generation = f" (generation {int(app.generation)}), {_since(explanation)}"
+    labelled(console, "state", state(app.state) + cell(generation))
     if not explanation.condition.off:
         shown = explanation.condition
         labelled(console, "circuit", shown.text(), "" if shown.name == ON else "yellow")
@@ -188,6 +189,8 @@ def _print_on(explanation: Explanation, console: Console) -> None:
         _print_follow_up(explanation.transition, console)
     for organization in explanation.organizations:
         _print_organization(organization, explanation, console)
+    if explanation.organizations and counted_since_text(explanation.transition):
+        line(console, counted_since_text(explanation.transition))
     if not explanation.organizations:
         line(console, "It is installed nowhere: nothing is delivered, nothing counted.")
     for entry in explanation.warnings:

@@ -12,6 +12,7 @@ from health.mail import wording
 from health.review import Scope
 from health.rules import Thresholds
 from infra.cli.identity import SilentTelemetry
+from infra.cli.text import stored_time
 from tests.unit.cli.cli_runner import refused, succeed
 from tests.unit.cli.failing_app import (
     ADA,
@@ -73,6 +74,10 @@ def test_who_switched_an_app_by_hand_and_why_is_shown(endpoint: Endpoint) -> Non
     assert "Off because a person switched the app off." in shown
     assert f"reason     abuse {ESCAPED}" in shown
     succeed("enable", "pager", "--reason", "they apologised")
+    since = stored_time(transitions.last_transition(App.get("pager")).at)
+    counted = f"Counted since {since}: a switching off or on begins the counts anew."
+    assert counted in succeed("explain", "pager")
+    assert counted in succeed("app", "pager")
     shown = succeed("explain", "pager")
     for part in (
         "enabled (generation 3), since 20",
