@@ -24,6 +24,7 @@ from bellhop.newer import UnknownKindError
 from bellhop.tables import change, lost_condition
 
 KEPT = timedelta(days=30)
+MOST_ATTEMPTS = 40  # of a record; with the largest body, of more it would not fit into an item
 
 RETRYING = "retrying"  # an attempt failed, another is due
 DELIVERED = "delivered"
@@ -44,10 +45,10 @@ class DeliveryRecord(Model):
     published again. `resent_at`: when a person last had it resent; what is attempted from then on is marked so.
     `attempts_made` counts against the retry budget since then; `next_attempt_at` (Unix seconds)
     is when the next is due, and `deferrals` how often that one was deferred. `lease` and `lease_until` name the
-    worker that makes it. `attempts` has a row for each attempt. `replayable_for` (a key of its app) and
-    `replayable_at` are set only on what can be replayed, so that the index `replayable` lists just that: what is
-    parked in the order in which it is due, then what is exhausted. `due_shard` is set only while it is retrying,
-    for the index `due`. `created_at` places it in the index `by_app`, unless an `Entry` does.
+    worker that makes it. `attempts` has a row for each of the newest MOST_ATTEMPTS. `replayable_for` (a key of its
+    app) and `replayable_at` are set only on what can be replayed, so that the index `replayable` lists just that:
+    what is parked in the order in which it is due, then what is exhausted. `due_shard` is set only while it is
+    retrying, for the index `due`. `created_at` places it in the index `by_app`, unless an `Entry` does.
     """
 
     class Meta:
@@ -230,7 +231,7 @@ def reopen(
         *places(next_state, now, key or delivery.app_id, delivery.delivery_id),
     ]
     if next_state.attempt:
-        actions.append(row.attempts.set(row.attempts.append([next_state.attempt.row()])))
+        actions.append(_with(next_state.attempt, known))
     # The SDK repeats an update whose response was lost. State and number may be the same before and after it.
     unopened = row.opened_at.does_not_exist() if known.opened_at is None else row.opened_at == known.opened_at
     unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made) & unopened
@@ -272,8 +273,7 @@ def finish(record: DeliveryRecord, next_state: NextState, now: datetime, key: st
         row.deferrals.add(1) if deferred else row.deferrals.remove(),
     ]
     if next_state.attempt:
-        attempt_row = row.attempts.append([next_state.attempt.row()])
-        actions += [row.attempts_made.add(1), row.attempts.set(attempt_row)]
+        actions += [row.attempts_made.add(1), _with(next_state.attempt, record)]
     return _owned(record, actions + places(next_state, now, key or record.app_id, record.delivery_id))
 
 
@@ -401,6 +401,14 @@ def _due(number: int, now: datetime, *, replay: bool) -> Any:
     state = row.state.is_in(RETRYING, *REPLAYABLE) if replay else row.state == RETRYING
     # DynamoDB deletes what has expired hours or days late.
     return state & (row.attempts_made == number - 1) & (row.expires_at > int(now.timestamp()))
+
+
+def _with(attempt: Attempt, known: DeliveryRecord) -> Any:
+    """The update that adds an attempt to those of a record, of which the oldest make room."""
+    row, rows = DeliveryRecord.attempts, known.attempts or []
+    if len(rows) < MOST_ATTEMPTS:
+        return row.set(row.append([attempt.row()]))
+    return row.set([*rows[1 - MOST_ATTEMPTS :], attempt.row()])
 
 
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:

@@ -1,5 +1,7 @@
 """Delivery records: which are replayable, who may claim them, and when they expire."""
 
+import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +10,7 @@ from bellhop import attempts
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
+    MOST_ATTEMPTS,
     PARKED,
     REPLAYABLE,
     RETRYING,
@@ -201,3 +204,18 @@ def test_a_replay_that_died_with_its_claim_can_be_claimed_again_after_its_lease(
 def test_a_replay_takes_neither_what_has_ended_nor_another_attempt(aws: None, state: str, attempt: int) -> None:
     opened(1, state)
     assert claimed(1, attempt, replay=True) is None
+
+
+def test_a_record_that_was_attempted_for_ever_fits_into_its_item_with_the_largest_body(aws: None) -> None:
+    # Printable characters at random: of all texts, these compress the least.
+    body = bytes(random.Random(1).choices(range(0x20, 0x7F), k=280 * 1024))
+    row = Attempt(1, NOW, 10_000, "r" * 36, "http_500", 500, "\ufffd" * 1024, {"Server": "x" * 506})
+    opening = NextState(RETRYING, attempt=row)
+    assert attempts.open_record(delivery(delivery_id="msg_001", body=body), opening, NOW)
+    for number in range(2, 3 * MOST_ATTEMPTS):
+        record = claimed(1, number)
+        assert record
+        assert attempts.finish(record, NextState(RETRYING, attempt=replace(row, number=number)), NOW)
+    known = attempts.load("msg_001")
+    assert known
+    assert [each["n"] for each in known.attempts] == [*range(2 * MOST_ATTEMPTS, 3 * MOST_ATTEMPTS)]

@@ -74,8 +74,9 @@ def test_who_switched_an_app_by_hand_and_why_is_shown(endpoint: Endpoint) -> Non
     assert "Off because a person switched the app off." in shown
     assert f"reason     abuse {ESCAPED}" in shown
     succeed("enable", "pager", "--reason", "they apologised")
-    since = stored_time(transitions.last_transition(App.get("pager")).at)
-    counted = f"Counted since {since}: a switching off or on begins the counts anew."
+    enabled = transitions.last_transition(App.get("pager"))
+    assert enabled
+    counted = f"Counted since {stored_time(enabled.at)}: a switching off or on begins the counts anew."
     assert counted in succeed("explain", "pager")
     assert counted in succeed("app", "pager")
     shown = succeed("explain", "pager")
