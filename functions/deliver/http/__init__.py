@@ -9,7 +9,7 @@ The way of one attempt, down through the floors and back up:
           _Connection._new_conn                      only for a new one:
             Transport._connect                         scheme and port allowed? (guard)
               Resolver.addresses                       look-up in a thread, shared by all who want the name
-              guard                                    every address allowed? before any packet
+              guard                                    every address allowed that is tried? before any packet
               sockets.connect_first                    addresses that were checked, beside one another
             TlsContext.wrap_socket                     https: handshake, certificate (TlsSocket)
           _Connection.request                        headers and body in one write; before, on a reused one: is
@@ -27,7 +27,8 @@ What an endpoint can take from its neighbours is bounded here:
 
     connections    of each app its own; 300 idle ones over all; no TLS session is resumed    connections, sockets
     threads        one look-up for a name; those that hang have a share                      resolver
-    processor      bytes on the wire, reads, lines, chunks, CPU of a handshake               Call, fields, sockets
+    processor      bytes on the wire, reads, lines, chunks, CPU of TLS                       Call, fields, sockets
+                   addresses of a name: eight                                                resolver
     descriptors    of an attempt five; the idle connections go first                         connections, Transport
 
 What the sockets and the connection note in the Call while they work:
@@ -41,6 +42,7 @@ What the sockets and the connection note in the Call while they work:
     end_headers     by _Connection             headers_read: the status and headers are there
     unframed        by FieldsResponse          where the body ends is not known: it is not read
     unread          by FieldsResponse          more came than the response: the connection is not kept
+    tls_seconds     by TlsSocket's OpenSSL     the CPU that it took; too much is an error
     remaining       by all of them             seconds left; raises TimeoutError when there are none
 
 `reused and not response_began` makes Transport go on with the next connection; `eof` before `headers_read` makes a

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain, zip_longest
 from typing import Any, NoReturn
 
 from deliver.http import hub
@@ -29,6 +30,9 @@ LOOKUPS, UNKNOWN_LOOKUPS, HUNG_LOOKUPS = 160, 112, 16
 HANG_SECONDS = 0.5
 REMEMBERED_SECONDS = 60.0
 REMEMBERED_NAMES = 4096
+
+# Of one name: as many as are tried. A name may have thousands, and to check each would keep the others waiting.
+MAX_ADDRESSES = 8
 
 # Looked up when another name's look-up fails or hangs in a way that may be the resolver's fault. Whatever definite
 # comes back, even that there is no such name, shows that the resolver works. Nothing works without AWS's names.
@@ -87,7 +91,7 @@ class Resolver:
         self._lock = threading.Lock()
 
     def addresses(self, host: str, port: int) -> list[Any]:
-        """What getaddrinfo finds, for that port.
+        """What getaddrinfo finds, for that port, in the order in which it is to be tried.
 
         Raises:
             DnsError: the name has no address.
@@ -103,7 +107,7 @@ class Resolver:
         except (socket.gaierror, UnicodeError) as error:
             self._raise_fault(host, error)
         self._names.note(host, found=True)
-        return [(*kind, (address[0], port, *address[2:])) for *kind, address in found]
+        return [(*kind, (address[0], port, *address[2:])) for *kind, address in _to_try(found)]
 
     def close(self) -> None:
         """Let the threads end."""
@@ -172,3 +176,10 @@ class Resolver:
             if error is None or (isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME):
                 return
         raise ResolverDownError(otherwise)
+
+
+def _to_try(found: list[Any]) -> list[Any]:
+    """The families in turn, beginning with the first one's (RFC 8305 section 4)."""
+    first = [address for address in found if address[0] == found[0][0]]
+    others = [address for address in found if address[0] != found[0][0]]
+    return [address for address in chain.from_iterable(zip_longest(first, others)) if address][:MAX_ADDRESSES]

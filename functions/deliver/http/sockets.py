@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import chain, zip_longest
 from typing import Any, Self
 
 import certifi
@@ -28,8 +27,9 @@ from deliver.http.faults import BudgetExceededError
 # costs some 10 to 30 microseconds, however little it brings, and there is one thread for all.
 MAX_READS = 600  # of a socket, and of TLS: a response needs less than ten
 MAX_HANDSHAKE_BYTES = 131_072  # OpenSSL takes certificates of up to 100 KiB
-# Of CPU: with RSA keys of 4096 bits it is 3 ms; with ffdhe8192, which a server of TLS 1.3 can ask for, 120 ms.
-MAX_HANDSHAKE_SECONDS = 0.05
+# Of CPU, in OpenSSL: a handshake with RSA keys of 4096 bits takes 3 ms; as many key updates as fit into the bytes
+# before the headers end, 270.
+MAX_TLS_SECONDS = 0.05
 MAX_HEADER_BYTES = 131_072  # of one response, with those of the 1xx before it
 # After the headers: twice the body that is read. The rest is what frames it, such as chunk extensions, trailers
 # and TLS records that carry no data.
@@ -42,9 +42,8 @@ FREE_READS = 32
 PAUSE_SECONDS = 0.02
 
 NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305 section 5: after which the next address is tried beside the one before
-MAX_ADDRESSES = 8  # of one name
-# Of them at once; each holds a descriptor. The one that began first is given up for the next: after a second, when
-# its first packet was lost, or is not going to be responded to.
+# Addresses of a name at once; each holds a descriptor. The one that began first is given up for the next: after a
+# second, when its first packet was lost, or is not going to be responded to.
 RACING = 4
 
 
@@ -63,6 +62,7 @@ class Call:
     peeking: bool = False
     unread: bool = False
     bytes_on_wire: int = 0
+    tls_seconds: float = 0.0
     phase: tuple[int, str] = (MAX_HANDSHAKE_BYTES, "in a TLS handshake")  # how many may be on the wire, and where
 
     def begin_request(self, *, reused: bool) -> None:
@@ -87,6 +87,15 @@ class Call:
         self.reads += 1
         if self.reads > MAX_READS:
             raise BudgetExceededError(f"the response came in more than {MAX_READS} pieces")
+
+    def check_tls(self) -> None:
+        """Check how much CPU OpenSSL took.
+
+        Raises:
+            BudgetExceededError: too much.
+        """
+        if self.tls_seconds > MAX_TLS_SECONDS:
+            raise BudgetExceededError(f"TLS took {self.tls_seconds:.2f} seconds of CPU")
 
     def pause(self) -> None:
         """Let the others go on before the next read."""
@@ -240,27 +249,30 @@ class TlsSocket(SSLTransport):
 
 
 class _TlsObject(ssl.SSLObject):
-    """OpenSSL, whose handshake may take so much CPU in all.
+    """OpenSSL, which may take so much CPU for one attempt.
 
-    Policy: what a server makes us calculate is known only afterwards, and Python cannot leave groups out. So the
-    first time costs what it costs, and ends as a failure: a few of them, and the app is paused.
+    Policy: what a server makes us calculate is known only afterwards. It may ask for a costly handshake, and send
+    tickets and key updates at any time, each of which is a calculation. So what was too much ends the attempt.
     """
 
-    _seconds = 0.0
-
     def do_handshake(self) -> None:
-        """Go on with the handshake.
+        """Go on with the handshake, within the budget."""
+        self._measured(super().do_handshake)
 
-        Raises:
-            BudgetExceededError: it took too much.
-        """
-        before = time.thread_time()
+    def read(self, *args: Any) -> Any:
+        """Decrypt what has come, within the budget."""
+        return self._measured(super().read, *args)
+
+    @staticmethod
+    def _measured(operation: Callable[..., Any], *args: Any) -> Any:
+        call, before = current_call.get(), time.thread_time()
+        call.check_tls()  # where it ended by asking for more bytes
         try:
-            super().do_handshake()
+            result = operation(*args)
         finally:
-            self._seconds += time.thread_time() - before
-        if self._seconds > MAX_HANDSHAKE_SECONDS:
-            raise BudgetExceededError(f"a TLS handshake that took {self._seconds:.2f} seconds of CPU: use X25519")
+            call.tls_seconds += time.thread_time() - before
+        call.check_tls()
+        return result
 
 
 # Python's own, without DHE; those of TLS 1.3 are not chosen here.
@@ -272,7 +284,8 @@ class TlsContext(ssl.SSLContext):
 
     A certificate is valid for the names that it has as subject alternative names (RFC 9525 section 6.3). There is
     no renegotiation, in which a server of TLS 1.2 can ask for one handshake after the other; and no DHE, in which
-    the server chooses how many bits we calculate with: 8192 of them are a tenth of a second.
+    the server chooses how many bits we calculate with: 8192 of them are a tenth of a second. Under TLS 1.3 it is
+    openssl.cnf that leaves these out.
 
     It resumes no sessions. Resuming saved at most 6% of the CPU of a POST on a new connection (with RSA
     certificates; 1% with ECDSA), added 12% to a host's first one, and was state that tenants of one host share.
@@ -310,7 +323,7 @@ def connect_first(addresses: list[Any]) -> Socket:
         TimeoutError: none accepted before the deadline.
         OSError: none accepted; the error that says whose fault it is.
     """
-    call, waiting = current_call.get(), deque(_alternating(addresses)[:MAX_ADDRESSES])
+    call, waiting = current_call.get(), deque(addresses)
     with closing(_Race()) as race:
         while waiting or race.running:
             remaining = call.remaining()
@@ -320,13 +333,6 @@ def connect_first(addresses: list[Any]) -> Socket:
             if connection:
                 return connection
         raise faults.deciding(race.errors or [OSError("the name has no addresses")])
-
-
-def _alternating(addresses: list[Any]) -> list[Any]:
-    """The same with the families in turn, beginning with the first one's (RFC 8305 section 4)."""
-    first = [address for address in addresses if address[0] == addresses[0][0]]
-    others = [address for address in addresses if address[0] != addresses[0][0]]
-    return [address for address in chain.from_iterable(zip_longest(first, others)) if address]
 
 
 class _Race:

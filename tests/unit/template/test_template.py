@@ -189,6 +189,11 @@ def test_deliver_keeps_as_many_connections_to_a_host_as_its_largest_batch_may_op
     assert max(batch_sizes("DeliverFunction")) == ATTEMPTS
 
 
+def test_openssl_finds_its_configuration_in_the_bundle() -> None:
+    path = resources("AWS::Lambda::Function")["DeliverFunction"]["Environment"]["Variables"]["OPENSSL_CONF"]
+    assert (ROOT / "functions" / path.removeprefix("/var/task/")).is_file()
+
+
 def test_deliver_has_time_for_an_attempt_and_for_writing_its_result() -> None:
     timeout = value(resources("AWS::Lambda::Function")["DeliverFunction"]["Timeout"])
     assert timeout >= float(variables("DeliverFunction")["DEADLINE_SECONDS"]) + MARGIN_SECONDS
@@ -432,7 +437,7 @@ def test_every_setting_a_function_reads_is_set_by_the_template() -> None:
     for name, declared in SETTINGS.items():
         given = set(resources("AWS::Lambda::Function")[name]["Environment"]["Variables"])
         wanted = {field.name.upper() for field in fields(declared)}
-        ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_"))}
+        ours = {n for n in given if not n.startswith(("POWERTOOLS_", "AWS_", "OPENSSL_"))}
         assert ours == wanted
 
 

@@ -1,9 +1,11 @@
 """However an endpoint cuts up what it sends, reading it takes a bounded number of steps."""
 
 import io
+import itertools
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -108,11 +110,29 @@ def test_a_byte_each_millisecond_woke_the_reader_each_millisecond(transport: Tra
 def test_a_handshake_that_takes_too_much_cpu_is_a_failure(
     transport: Transport, certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "MAX_HANDSHAKE_SECONDS", 0.0)
+    monkeypatch.setattr(sockets, "MAX_TLS_SECONDS", 0.0)
     with serve(responds_with(OK), certificates[0]) as server:
         outcome = failure(transport, server.url)
     assert outcome.kind == "invalid_response"
-    assert "handshake" in outcome.detail
+    assert "CPU" in outcome.detail
+
+
+@pytest.mark.parametrize(("tickets", "expected"), [(2, True), (300, False)])
+def test_key_updates_and_tickets_after_the_handshake_took_as_much_cpu_as_they_liked(
+    certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch, tickets: int, expected: bool
+) -> None:
+    context, authority = servers.certificates()
+    context.num_tickets = tickets
+    trusting = tls_context()
+    trusting.load_verify_locations(cadata=authority)
+    transport = Transport(EndpointPolicy(http=True, private=True, ports=None), trusting)
+    calls = itertools.count()
+    monkeypatch.setattr(time, "thread_time", lambda: float(next(calls)))  # a second for each calculation
+    monkeypatch.setattr(sockets, "MAX_TLS_SECONDS", 7.0)
+    with serve(responds_with(OK), context) as server:
+        outcome = transport.post("app", server.url, {}, b"{}", LONG)
+    transport.close()
+    assert isinstance(outcome, Response) is expected
 
 
 @pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])

@@ -1,7 +1,10 @@
 """What an endpoint says on a connection reaches no other app, and no other request of its own."""
 
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from deliver import http
 from deliver.http.guard import EndpointPolicy
 from deliver.http.response import Response, SendFailure
 from deliver.http.sockets import tls_context
@@ -16,6 +20,7 @@ from deliver.http.transport import Transport
 from tests.support import servers
 from tests.support.servers import Behaviour, responds_with, serve
 
+OPENSSL_CONF = Path(http.__file__).with_name("openssl.cnf")
 OPEN = EndpointPolicy(http=True, private=True, ports=None)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
@@ -145,6 +150,31 @@ def test_a_server_chooses_neither_how_often_nor_with_how_many_bits_keys_are_exch
     context = tls_context()
     assert context.options & ssl.OP_NO_RENEGOTIATION
     assert not [cipher["name"] for cipher in context.get_ciphers() if cipher["name"].startswith("DHE")]
+
+
+# The groups of a first message to a server, as numbers (RFC 8446 section 4.2.7).
+OFFERED = """
+import contextlib, ssl
+from deliver.http.sockets import Call, current_call, tls_context
+current_call.set(Call(0.0))
+incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+with contextlib.suppress(ssl.SSLWantReadError):
+    tls_context().wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+hello = outgoing.read()
+def number(at): return int.from_bytes(hello[at : at + 2], "big")
+at = 44 + hello[43]  # behind the id of a session
+at += 2 + number(at)  # the ciphers,
+at += 1 + hello[at] + 2  # the compressions
+while number(at) != 10:
+    at += 4 + number(at + 2)
+print(*(number(each) for each in range(at + 6, at + 4 + number(at + 2), 2)))
+"""
+
+
+def test_a_server_of_tls_1_3_chose_a_group_of_8192_bits() -> None:
+    environ = os.environ | {"OPENSSL_CONF": str(OPENSSL_CONF), "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", OFFERED], env=environ, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["29", "23", "24", "25"]  # x25519, secp256r1, secp384r1, secp521r1
 
 
 def test_a_chain_of_megabytes_of_certificates_ends_inside_the_handshake(

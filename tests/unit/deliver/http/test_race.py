@@ -11,7 +11,8 @@ import pytest
 
 from deliver.http import hub, sockets
 from deliver.http.faults import NoIpv6Error
-from deliver.http.sockets import MAX_ADDRESSES, RACING, Call, Socket, connect_first, current_call
+from deliver.http.resolver import MAX_ADDRESSES
+from deliver.http.sockets import RACING, Call, Socket, connect_first, current_call
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -111,15 +112,6 @@ def test_when_every_address_swallows_packets_the_deadline_ends_it(swallowing: in
     current_call.set(Call(time.monotonic() + 0.4))
     with pytest.raises(TimeoutError):
         connect_first([address("127.0.0.1", swallowing)] * 2)
-
-
-def test_families_take_turns_and_no_more_than_a_few_addresses_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = Begun(monkeypatch, v4=errno.ECONNREFUSED, v6=errno.ECONNREFUSED)
-    many = [address(f"fd00::{n}", family=V6) for n in range(9)] + [address("127.0.0.1"), address("127.0.0.2")]
-    with pytest.raises(ConnectionRefusedError):
-        connect_first(many)
-    assert begun.hosts[:5] == ["fd00::0", "127.0.0.1", "fd00::1", "127.0.0.2", "fd00::2"]
-    assert len(begun.hosts) == MAX_ADDRESSES
 
 
 def test_a_missing_route_to_ipv6_hides_nothing_of_what_ipv4_said(monkeypatch: pytest.MonkeyPatch) -> None:

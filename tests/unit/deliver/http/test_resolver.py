@@ -19,6 +19,7 @@ from deliver.http.resolver import (
     HANG_SECONDS,
     HUNG_LOOKUPS,
     LOOKUPS,
+    MAX_ADDRESSES,
     REMEMBERED_NAMES,
     REMEMBERED_SECONDS,
     UNKNOWN_LOOKUPS,
@@ -300,6 +301,20 @@ def test_an_address_has_the_port_that_is_asked_for(resolver: Resolver, zone: Zon
     current_call.set(Call(time.monotonic() + 5))
     found = resolver.addresses("both.example", 8443)
     assert [address for *_, address in found] == [("93.184.216.34", 8443), ("2600::1", 8443, 7, 8)]
+
+
+def test_families_take_turns(resolver: Resolver, zone: Zone) -> None:
+    v6: list[Any] = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (f"2600::{n}", 0, 0, 0)) for n in range(3)]
+    zone.names["both.example"] = [*v6, *FOUND]
+    current_call.set(Call(time.monotonic() + 5))
+    found = resolver.addresses("both.example", 443)
+    assert [address[0] for *_, address in found] == ["2600::0", "93.184.216.34", "2600::1", "2600::2"]
+
+
+def test_each_of_a_names_thousands_of_addresses_was_checked(resolver: Resolver, zone: Zone) -> None:
+    zone.names["many.example"] = FOUND * 4000
+    current_call.set(Call(time.monotonic() + 5))
+    assert len(resolver.addresses("many.example", 443)) == MAX_ADDRESSES
 
 
 def end_look_ups(resolver: Resolver, zone: Zone) -> None:

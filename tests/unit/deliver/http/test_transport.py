@@ -492,6 +492,7 @@ def test_session_tickets_without_end_hold_nobody_beyond_the_deadline(
     transport._adapter._context.load_verify_locations(cadata=authority)
     monkeypatch.setattr(sockets, "MAX_HEADER_BYTES", allowed or sockets.MAX_HEADER_BYTES)
     monkeypatch.setattr(sockets, "MAX_READS", allowed or sockets.MAX_READS)
+    monkeypatch.setattr(sockets, "MAX_TLS_SECONDS", allowed or sockets.MAX_TLS_SECONDS)
     with serve(responds_with(OK), certificate) as server:
         assert kind(post(transport, server.url, seconds=1)) == expected
 
