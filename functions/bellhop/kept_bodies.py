@@ -1,6 +1,7 @@
 """The bodies of what a batch delivered at once: compressed together, in parts that each fit into an item."""
 
 import bz2
+import itertools
 import json
 import zlib
 from collections.abc import Iterable, Sequence
@@ -28,16 +29,19 @@ def pack(deliveries: Sequence[Delivery]) -> list[bytes]:
     return [packed[start : start + PART_BYTES] for start in range(0, len(packed), PART_BYTES)]
 
 
-def unpack(parts: Iterable[bytes], number: int) -> tuple[dict[str, Any], bytes]:
-    """The names and the body of one of them, by its place in the order.
+def unpack(parts: Iterable[bytes]) -> list[tuple[dict[str, Any], bytes]]:
+    """The names and the body of each of them, in that order.
 
     Raises:
         IncompleteError: a part has expired.
     """
     head, _, bodies = _decompressed(b"".join(parts)).partition(b"\n")
     names = json.loads(head)
-    start = sum(each["bytes"] for each in names[:number])
-    return {name: names[number].get(name) for name in _NAMES}, bodies[start : start + names[number]["bytes"]]
+    ends = list(itertools.accumulate(each["bytes"] for each in names))
+    return [
+        ({name: each.get(name) for name in _NAMES}, bodies[end - each["bytes"] : end])
+        for each, end in zip(names, ends, strict=True)
+    ]
 
 
 def _compressed(data: bytes) -> bytes:

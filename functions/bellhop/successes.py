@@ -9,7 +9,7 @@ import base64
 import itertools
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -135,12 +135,21 @@ def find(app_id: str, delivery_id: str, at: datetime) -> Delivery | None:
 
 def kept(page: str, place: str, number: int, row: Row) -> Delivery | None:
     """The delivery whose row is the one of that number in a page's pack; None if its body is not kept any more."""
+    return kept_of_pack(page, place, {number: row}).get(number)
+
+
+def kept_of_pack(page: str, place: str, rows: Mapping[int, Row]) -> dict[int, Delivery]:
+    """The deliveries of these rows of a page's pack, by their numbers; none if no bodies are kept any more."""
     try:
-        names, body = kept_bodies.unpack(_parts(page, place), number)
+        unpacked = kept_bodies.unpack(_parts(page, place))
     except IncompleteError:
-        return None
-    of_row = {name: row[name] for name in ("delivery_id", "event_id", "event")}
-    return Delivery(app_id=row["app"], body=body, **of_row, **names)
+        return {}
+    found = {}
+    for number, row in rows.items():
+        names, body = unpacked[number]
+        of_row = {name: row[name] for name in ("delivery_id", "event_id", "event")}
+        found[number] = Delivery(app_id=row["app"], body=body, **of_row, **names)
+    return found
 
 
 def _parts(page: str, place: str) -> Iterator[bytes]:

@@ -32,12 +32,13 @@ class _Connection(Connection):
         return aws.core()
 
 
-def connect(*, retries: int = 1) -> Connection:
-    """A connection to DynamoDB. Unlike pynamodb's default, its calls fail within seconds."""
+def connect(*, retries: int = 1, connections: int = 10) -> Connection:
+    """A client of DynamoDB with so many connections. Unlike pynamodb's default, its calls fail within seconds."""
     return _Connection(
         connect_timeout_seconds=aws.CONNECT_SECONDS,
         read_timeout_seconds=aws.READ_SECONDS,
         max_retry_attempts=retries,
+        max_pool_connections=connections,
     )
 
 

@@ -1,6 +1,6 @@
 """What becomes of deliveries: watched in the delivery log until each has ended or waits, or the time is up."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -73,5 +73,5 @@ def _arrival(record: DeliveryRecord) -> Arrival:
 
 
 def _succeeded(app_id: str, since: datetime, now: datetime) -> set[str]:
-    spans: Iterable[tuple[datetime, list[dict[str, str]]]] = delivered.newest(app_id, since, now)
-    return {row["delivery_id"] for _, rows in spans for row in rows}
+    spans = delivered.newest(app_id, since, now)
+    return {kept.row["delivery_id"] for _, rows in spans for kept in rows}

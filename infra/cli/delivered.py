@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby, islice
 
@@ -15,7 +15,21 @@ from infra.cli.minute_packs import AT_ONCE
 
 AHEAD = timedelta(minutes=1)  # by which deliver's clock may be
 PAGES = 200  # that `find` reads at most
-FIRST_SPAN = timedelta(minutes=1)  # each further one is twice as long: 30 days are 16 spans
+FIRST_SPAN = timedelta(minutes=1)  # each further one is twice as long, up to an hour
+MANY = 1_000  # rows of a span, after which the next one is half as long: what is dense is read in short spans
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row of the delivery log, and where the body of its delivery is, if it is kept.
+
+    That is a page, the place of a pack in it, and the row's number in the pack. 0.1.0 kept no bodies: no page.
+    """
+
+    page: str
+    place: str
+    number: int
+    row: Row
 
 
 @dataclass
@@ -30,39 +44,59 @@ class Pages:
     def __post_init__(self) -> None:
         self._next = next(self.unread, None)
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing is left."""
-        return self._next is None and not self._overlapping
+    def newest_before(self, until: datetime) -> datetime | None:
+        """A time from which on, up to `until`, there is nothing; None if there is nothing before it either."""
+        if self._overlapping:
+            return until
+        return min(until, successes.hour_of(self._next) + PAGE) if self._next else None
 
-    def rows(self, since: datetime, until: datetime) -> Iterator[Row]:
+    def rows(self, since: datetime, until: datetime) -> Iterator[Kept]:
         """The rows of what was packed at `since` or later, and before `until`."""
         while self._next and successes.hour_of(self._next) + PAGE > since:
             self._overlapping.append(self._next)
             self._next = next(self.unread, None)
         if self._overlapping:
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                for rows in pool.map(partial(self._rows_of, since, until), self._overlapping):
+                for rows in pool.map(partial(_rows_of, self.app_id, since, until), self._overlapping):
                     yield from rows
         self._overlapping = [page for page in self._overlapping if successes.hour_of(page) < since]
 
-    def _rows_of(self, since: datetime, until: datetime, page: str) -> list[Row]:
-        packs = successes.packs(page, self.app_id, since, until)
-        return [row for pack in packs for row in pack.rows if row["app"] == self.app_id]
+
+def rows_of(page: str, app_id: str, since: datetime, until: datetime) -> Iterator[Kept]:
+    """An app's rows of a page, of what was packed at `since` or later, and before `until`."""
+    for pack in successes.packs(page, app_id, since, until):
+        for number, row in enumerate(pack.rows):
+            if row["app"] == app_id:
+                yield Kept(page, pack.place, number, row)
 
 
-def newest(app_id: str, since: datetime, now: datetime) -> Iterator[tuple[datetime, list[Row]]]:
+def _rows_of(app_id: str, since: datetime, until: datetime, page: str) -> list[Kept]:
+    return list(rows_of(page, app_id, since, until))
+
+
+def newest(app_id: str, since: datetime, now: datetime) -> Iterator[tuple[datetime, list[Kept]]]:
     """Span by span backwards: when the span begins, and the rows of what was packed in it.
 
     What is packed before a span was attempted before it, so of what was attempted in the spans so far nothing is
-    missing.
+    missing. Nobody who stops has had more read than a span, which is at most an hour.
     """
-    until, span = now + AHEAD, FIRST_SPAN
-    sources = Pages(app_id, successes.pages(app_id, since, until)), minute_packs.find(app_id)
-    while until > since and not all(source.ended for source in sources):
-        begin = max(until - span, since)
-        yield begin, [row for source in sources for row in source.rows(begin, until)]
-        until, span = begin, 2 * span
+    end, span = (now + AHEAD).astimezone(UTC), FIRST_SPAN
+    pages, older = Pages(app_id, successes.pages(app_id, since, end)), minute_packs.find(app_id, since, end)
+    while left := [at for source in (pages, older) if (at := source.newest_before(end))]:
+        until = max(left)
+        if until <= since:
+            return
+        begin = max(_beginning(until, span), since)
+        rows = [*pages.rows(begin, until), *(Kept("", "", 0, row) for row in older.rows(begin, until))]
+        yield begin, rows
+        end, span = begin, max(span / 2, FIRST_SPAN) if len(rows) > MANY else min(2 * span, PAGE)
+
+
+def _beginning(until: datetime, span: timedelta) -> datetime:
+    """When a span begins. One of an hour has no page but its own hour's, so that each page is read once."""
+    if span < PAGE:
+        return until - span
+    return (until - timedelta.resolution).replace(minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ It is only read here, while its rows live: those from before the upgrade, and th
 
 import json
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pynamodb.models import Model
 from bellhop.successes import Row
 
 SCANNED = 10  # calls, of up to a mebibyte each; where that is not all, each minute is asked for
+FEW_MINUTES = timedelta(minutes=5)  # that are asked for one by one: who looks again and again shall not scan
 AT_ONCE = 10  # calls side by side: as many as a client keeps connections
 
 _MINUTE = timedelta(minutes=1)
@@ -46,15 +48,17 @@ class MinutePack(Model):
 
 @dataclass(frozen=True, slots=True)
 class MinutePacks:
-    """An app's packs of that kind. `scanned` has them all, if they are so few that they were read at once."""
+    """An app's packs of that kind. `scanned` has them all, oldest first, if they were read at once."""
 
     app_id: str
     scanned: Sequence[MinutePack] | None
 
-    @property
-    def ended(self) -> bool:
-        """Whether there is nothing."""
-        return self.scanned is not None and not self.scanned
+    def newest_before(self, until: datetime) -> datetime | None:
+        """A time from which on, up to `until`, there is nothing; None if there is nothing before it either."""
+        if self.scanned is None:
+            return until
+        number = self._number_before(until)
+        return _written_at(self.scanned[number - 1]) + timedelta.resolution if number else None
 
     def rows(self, since: datetime, until: datetime) -> Iterator[Row]:
         """The rows of what was packed at `since` or later, and before `until`."""
@@ -65,16 +69,22 @@ class MinutePacks:
         if self.scanned is None:
             yield from _by_minute(self.app_id, since, until)
         else:
-            yield from (pack for pack in self.scanned if since <= _written_at(pack) < until)
+            yield from self.scanned[self._number_before(since) : self._number_before(until)]
+
+    def _number_before(self, at: datetime) -> int:
+        return bisect_left(self.scanned or (), at, key=_written_at)
 
 
-def find(app_id: str) -> MinutePacks:
-    """What 0.1.0 wrote of an app: nothing, 30 days after the last of its deliver processes."""
+def find(app_id: str, since: datetime, until: datetime) -> MinutePacks:
+    """What 0.1.0 wrote of an app between these times: nothing, 30 days after the last of its deliver processes."""
+    if until - since <= FEW_MINUTES:
+        return MinutePacks(app_id, None)
     found = MinutePack.scan(MinutePack.apps.contains(app_id))
     calls: list[dict[str, Any]] = list(islice(found.page_iter, SCANNED + 1))
     if len(calls) > SCANNED:
         return MinutePacks(app_id, None)
-    return MinutePacks(app_id, [MinutePack.from_raw_data(item) for call in calls for item in call["Items"]])
+    packs = (MinutePack.from_raw_data(item) for call in calls for item in call["Items"])
+    return MinutePacks(app_id, sorted(packs, key=_written_at))
 
 
 def _by_minute(app_id: str, since: datetime, until: datetime) -> Iterator[MinutePack]:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -48,6 +49,8 @@ RETRIES_QUEUE = "RetriesQueueUrl"
 TRANSITIONS_QUEUE = "TransitionsQueueUrl"
 QUEUES = (EVENTS_QUEUE, DELIVERIES_QUEUE, RETRIES_QUEUE, TRANSITIONS_QUEUE)
 SCHEDULE_GROUP = "ScheduleGroup"
+
+CONNECTIONS = 50  # to DynamoDB: calls that are made side by side
 
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 
@@ -116,6 +119,11 @@ class Stack:
         return Links(urls["DashboardUrl"], urls["UnsubscribeUrl"])
 
     @property
+    def keep_delivered(self) -> timedelta:
+        """For how long the bodies of what succeeded at once are kept."""
+        return timedelta(days=int(self.parameters["KeepDeliveredDays"]))
+
+    @property
     def cache_seconds(self) -> int:
         """How long a function may use what it has read from the registry."""
         return int(self.parameters["CacheSeconds"])
@@ -145,7 +153,7 @@ def find(name: str) -> Stack:
 
 def bind(stack: Stack) -> Connection:
     """Bind the models to the tables of the stack; return the connection, which transactions need."""
-    connection = tables.connect()
+    connection = tables.connect(connections=CONNECTIONS)
     tables.bind(connection, {model: stack.outputs[output] for model, output in TABLES.items()})
     return connection
 

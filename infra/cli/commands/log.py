@@ -1,14 +1,15 @@
-"""bellhop log: an app's attempts, also as they are made.
+"""bellhop log: the attempts of apps, also as they are made.
 
 A terminal gets a row for each attempt, or a few lines where rows would not fit.
 """
 
-import time
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -16,19 +17,20 @@ from bellhop.attempts import KEPT
 from bellhop.registry import App
 from bellhop.text import printable
 from health import transitions
-from infra.cli import attempt_log, stack, terminal
-from infra.cli.attempt_log import Entry, Log, Wanted
+from infra.cli import body_search, chosen_apps, stack, terminal
+from infra.cli.attempt_log import Log, Reading
+from infra.cli.body_search import Search
 from infra.cli.condition import Condition, off_text, read_conditions
 from infra.cli.delivered import AHEAD
+from infra.cli.entries import Entry, Wanted
+from infra.cli.errors import UsageError
+from infra.cli.following import MOST, Following, WithBodies, looks
 from infra.cli.terminal import cell, line, state, table
 from infra.cli.text import duration, utc
-from infra.cli.views import load_app
 
 LIMIT = 10_000  # entries at most
 WIDE = 170  # columns that a row needs with both ids in one piece
 EVERY = 2.0  # seconds between two looks of --follow
-# An attempt is in the log once its batch has ended, which is as long as an invocation lasts.
-LATE = timedelta(minutes=2)
 
 _MORE = 500  # attempts to ask for when fewer were cut off
 _RESPONSE = 100  # characters of a response that are shown
@@ -39,18 +41,22 @@ _FURTHER = {"1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(d
 class Asked:
     """What an operator asked for, as typed."""
 
-    app_id: str
+    app_ids: Sequence[str]
+    organization_id: str | None
     limit: int
     since: str
     until: str | None
     wanted: Wanted
+    contains: str | None = None
 
     @property
     def command(self) -> str:
         """The command without its times and its limit."""
-        named = {"event": self.wanted.event, "status": self.wanted.status, "error": self.wanted.error}
-        options = [f" --{name} {text}" for name, text in named.items() if text is not None]
-        return f"bellhop log {self.app_id}{' --failures' if self.wanted.failures else ''}{''.join(options)}"
+        named = {"organization": self.organization_id, "event": self.wanted.event, "status": self.wanted.status}
+        named |= {"error": self.wanted.error, "contains": self.contains}
+        options = "".join(_option(name, text) for name, text in named.items())
+        failures = " --failures" if self.wanted.failures else ""
+        return f"{' '.join(['bellhop log', *self.app_ids])}{failures}{options}"
 
 
 def run(stack_name: str, asked: Asked, *, follow: bool, as_json: bool) -> None:
@@ -58,43 +64,67 @@ def run(stack_name: str, asked: Asked, *, follow: bool, as_json: bool) -> None:
     now = datetime.now(UTC)
     since = terminal.read_moment("--since", asked.since, now, KEPT)
     until = terminal.read_moment("--until", asked.until, now, KEPT) if asked.until else now + AHEAD
-    stack.bind(stack.find(stack_name))
-    app = load_app(asked.app_id)
+    if not asked.app_ids and not asked.organization_id:
+        raise UsageError("name an app, several, or an --organization: `bellhop apps` lists the apps")
+    found = stack.find(stack_name)
+    stack.bind(found)
+    apps = chosen_apps.choose(asked.app_ids, asked.organization_id)
+    search = Search(asked.contains, now - found.keep_delivered) if asked.contains is not None else None
     if follow:
-        _follow(asked, since, as_json=as_json)
+        following = Following(apps, since, asked.wanted, MOST if search else asked.limit)
+        entries = _searched(following, search, found) if search else looks(following, EVERY)
+        _follow(entries, search, several=len(apps) > 1, as_json=as_json)
         return
-    log = attempt_log.read(asked.app_id, since, until, asked.limit, asked.wanted)
-    condition = _condition(app, now)
+    log = Reading(since, until, asked.limit, asked.wanted, search, body_search.MOST).of_apps(apps)
+    known, conditions = read_conditions(apps, now)
     if as_json:
-        stands = condition.document() if condition else None
-        terminal.print_json({"app_id": asked.app_id, "circuit": stands} | document(log))
+        terminal.print_json(_names(apps, conditions) | document(log, search))
         return
     console = terminal.console()
-    print_log(log, asked, console)
-    _print_condition(app, condition, console)
+    print_log(log, asked, search, console, several=len(apps) > 1)
+    for app_id in apps:
+        if app_id in known and app_id in conditions:
+            _print_condition(known[app_id], conditions[app_id], console)
 
 
-def document(log: Log) -> dict[str, Any]:
+def document(log: Log, search: Search | None) -> dict[str, Any]:
     """The log as JSON."""
+    searched = {"search": search.document() | {"reached": log.reached.isoformat()}} if search else {}
     return {
         "since": log.since.isoformat(timespec="seconds"),
         "complete": log.complete,
+        **searched,
         "attempts": [entry.document() for entry in log.entries],
     }
 
 
-def print_log(log: Log, asked: Asked, console: Console) -> None:
+def _names(apps: Collection[str], conditions: Mapping[str, Condition]) -> dict[str, Any]:
+    circuits = {each: conditions[each].document() if each in conditions else None for each in apps}
+    if len(circuits) == 1:
+        [(app_id, circuit)] = circuits.items()
+        return {"app_id": app_id, "circuit": circuit}
+    return {"app_ids": list(circuits), "circuits": circuits}
+
+
+def print_log(log: Log, asked: Asked, search: Search | None, console: Console, *, several: bool) -> None:
     """Print the attempts and how far back they reach."""
     now = datetime.now(UTC)
     if console.width >= WIDE:
-        _print_rows(log.entries, now, console)
+        _print_rows(log.entries, now, console, several=several)
     else:
-        _print_paragraphs(log.entries, now, console)
+        _print_paragraphs(log.entries, now, console, several=several)
     number = len(log.entries)
     until = f" until {asked.until}" if asked.until else ""
-    attempts = f"{number} attempt{'' if number == 1 else 's'} since {utc(log.since)} UTC{until}"
-    line(console, f"{attempts}." if log.complete else f"The newest {attempts}; there are more.", "bold")
-    if not log.complete:
+    attempts = f"{number} attempt{'' if number == 1 else 's'} since {utc(log.reached)} UTC{until}"
+    stopped = log.reached > log.since and number < asked.limit
+    whole = log.complete or stopped
+    line(console, f"{attempts}." if whole else f"The newest {attempts}; there are more.", "bold")
+    if search:
+        line(console, f"Bodies and responses: {search.counts()}.")
+    if stopped:
+        reached = log.reached.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        line(console, f"Further back: {asked.command}{_option('since', asked.since)} --until {reached}")
+    elif not log.complete:
         more = min(max(10 * number, _MORE), LIMIT)
         times = f"{_option('since', asked.since)}{_option('until', asked.until)}"
         line(console, f"Others: {asked.command}{times} --limit {more}")
@@ -102,13 +132,7 @@ def print_log(log: Log, asked: Asked, console: Console) -> None:
         line(console, f"Further back: {asked.command} --since {further}")
 
 
-def _condition(app: App, now: datetime) -> Condition | None:
-    return read_conditions([app.app_id], now)[1].get(app.app_id)
-
-
-def _print_condition(app: App, condition: Condition | None, console: Console) -> None:
-    if condition is None:
-        return
+def _print_condition(app: App, condition: Condition, console: Console) -> None:
     if condition.off:
         entry = transitions.last_transition(app)
         line(console, f"{app.app_id} is {off_text(entry, condition.now)}; its deliveries are parked.", "red")
@@ -116,43 +140,45 @@ def _print_condition(app: App, condition: Condition | None, console: Console) ->
         line(console, f"{app.app_id} is {condition.text()}; its deliveries are parked.", "yellow")
 
 
-def _follow(asked: Asked, since: datetime, *, as_json: bool) -> None:
+def _searched(following: Following, search: Search, found: stack.Stack) -> Iterator[Sequence[Entry]]:
+    for fresh in looks(WithBodies(following, bool(found.keep_delivered)), EVERY):
+        yield [entry for entry, delivery in fresh if search.holds(entry, delivery)]
+
+
+def _follow(
+    looks_of_entries: Iterator[Sequence[Entry]], search: Search | None, *, several: bool, as_json: bool
+) -> None:
     # Ctrl-C is how it ends, so it is no error.
-    console, seen, limit = terminal.console(), set[tuple[str, int, str]](), asked.limit
+    console = terminal.console()
     try:
-        while True:
-            now = datetime.now(UTC)
-            log = attempt_log.read(asked.app_id, since, now + AHEAD, limit, asked.wanted)
-            fresh = [entry for entry in reversed(log.entries) if entry.key not in seen]
+        for fresh in looks_of_entries:
             for entry in fresh:
                 if as_json:
                     terminal.print_json_line(entry.document())
                 else:
-                    _print_paragraphs([entry], now, console)
-            seen |= {entry.key for entry in fresh}
-            since, limit = max(since, now - LATE), LIMIT
-            time.sleep(EVERY)
+                    _print_paragraphs([entry], datetime.now(UTC), console, several=several)
     except KeyboardInterrupt:
-        return
+        if search:
+            typer.echo(f"Bodies and responses: {search.counts()}.", err=True)
 
 
-def _print_rows(entries: Sequence[Entry], now: datetime, console: Console) -> None:
-    columns = ("time (UTC)", "event", "event id", "n", "result", "ms", "state", "next", "delivery", "response")
+def _print_rows(entries: Sequence[Entry], now: datetime, console: Console, *, several: bool) -> None:
+    columns = ["time (UTC)", "event", "event id", "n", "result", "ms", "state", "next", "delivery", "response"]
     rows = []
     for entry in entries:
         when, event, *rest = _cells(entry, now)
-        rows.append(
-            [when, event, cell(entry.event_id), *rest, cell(entry.delivery_id), cell(_shortened(entry.response))]
-        )
-    table(console, columns, rows)
+        row = [when, event, cell(entry.event_id), *rest, cell(entry.delivery_id), cell(_shortened(entry.response))]
+        rows.append([row[0], cell(entry.app_id), *row[1:]] if several else row)
+    table(console, [columns[0], "app", *columns[1:]] if several else columns, rows)
 
 
-def _print_paragraphs(entries: Sequence[Entry], now: datetime, console: Console) -> None:
+def _print_paragraphs(entries: Sequence[Entry], now: datetime, console: Console, *, several: bool) -> None:
     # An id is never broken: it is copied into the next command.
     for entry in entries:
         when, event, number, result, milliseconds, stands, due = _cells(entry, now)
         parts = [
             when,
+            cell(entry.app_id if several else ""),
             event,
             Text(f"attempt {number}"),
             result,
@@ -179,7 +205,7 @@ def _cells(entry: Entry, now: datetime) -> tuple[Text, ...]:
 
 
 def _option(name: str, text: str | None) -> str:
-    return f" --{name} '{text}'" if text and " " in text else f" --{name} {text}" if text else ""
+    return f" --{name} {shlex.quote(text)}" if text else ""
 
 
 def _shortened(response: str) -> str:

@@ -13,11 +13,10 @@ from rich.console import Console
 from bellhop import pings
 from bellhop.attempts import KEPT
 from bellhop.clock import utc_now
-from bellhop.registry import Installation
-from infra.cli import stack, terminal
+from infra.cli import chosen_apps, stack, terminal
 from infra.cli.errors import INTERRUPTED, CommandError, UsageError
 from infra.cli.resending import selection
-from infra.cli.resending.selection import Candidate, Choice, Within
+from infra.cli.resending.selection import Candidate, Choice
 from infra.cli.resending.sending import RESENT, SKIPPED, Resend, Result
 from infra.cli.terminal import line, table
 from infra.cli.text import duration
@@ -54,7 +53,7 @@ def run(stack_name: str, options: Options, *, as_json: bool) -> None:
     _check(options)
     found = stack.find(stack_name)
     stack.bind(found)
-    kept = timedelta(days=int(found.parameters["KeepDeliveredDays"]))
+    kept = found.keep_delivered
     if options.delivery_ids:
         _send_few(_by_ids(options, now, kept), options, found, now, as_json=as_json)
     elif options.event_id:
@@ -92,23 +91,8 @@ def _choices(options: Options, now: datetime) -> list[Choice]:
     begun = _begun(options, now)
     return [
         Choice(app_id, since, until, outcomes, options.statuses, options.events, begun, within)
-        for app_id, within in _apps(options).items()
+        for app_id, within in chosen_apps.choose(options.app_ids, options.organization_id).items()
     ]
-
-
-def _apps(options: Options) -> dict[str, Within | None]:
-    """The apps that are meant, each with the organisation to which that is confined."""
-    named = [load_app(app_id).app_id for app_id in options.app_ids]
-    if not options.organization_id:
-        return dict.fromkeys(named)
-    installed: dict[str, list[str]] = {}
-    for each in Installation.query(options.organization_id):
-        installed.setdefault(each.app_id, []).append(each.installation_id)
-    elsewhere = [app_id for app_id in named if app_id not in installed]
-    if elsewhere or not installed:
-        what = f"{', '.join(elsewhere)} not" if elsewhere else "nothing"
-        raise CommandError(f"{what} installed in {options.organization_id!r}: bellhop app APP")
-    return {app_id: Within(options.organization_id, installed[app_id]) for app_id in named or sorted(installed)}
 
 
 def _by_ids(options: Options, now: datetime, kept: timedelta) -> list[Candidate]:

@@ -111,8 +111,12 @@ def delivery(
 
 @app.command()
 def log(
-    app_id: AppId,
+    app_ids: Annotated[list[str] | None, typer.Argument(metavar="APP", help="Their slugs.")] = None,
     *,
+    organization_id: Annotated[
+        str | None,
+        typer.Option("--organization", metavar="SLUG", help="Only its deliveries; without APP of all its apps."),
+    ] = None,
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, metavar="NUMBER", help="At most this many attempts.")
     ] = 50,
@@ -132,20 +136,30 @@ def log(
     error: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only failures whose result has this: timeout, dns, http_4.")
     ] = None,
+    contains: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only attempts with it in the body that was sent, or in the response."),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Also print what comes, until Ctrl-C.")] = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show an app's attempts, and when the next is due.
+    """Show the attempts of apps, and when the next is due.
 
     The newest comes first; with --follow the oldest, and with --json a line for each. Each attempt has its own
     result; how its delivery stands now is said at the delivery's newest attempt. Times are UTC.
+
+    --contains looks into at most 10,000 attempts, and says how far back that was. Of what succeeded at the first
+    attempt bodies are kept for KeepDeliveredDays, of others for 30 days.
     """
-    from infra.cli.attempt_log import Wanted, read_status
+    from infra.cli.body_search import read_text
     from infra.cli.commands import log as command
+    from infra.cli.entries import Wanted, read_status
 
     wanted = Wanted(failures, event_id, read_status(status), error)
-    command.run(stack, command.Asked(app_id, limit, since, until, wanted), follow=follow, as_json=as_json)
+    apps = list(dict.fromkeys(app_ids or []))
+    asked = command.Asked(apps, organization_id, limit, since, until, wanted, read_text(contains))
+    command.run(stack, asked, follow=follow, as_json=as_json)
 
 
 @app.command()

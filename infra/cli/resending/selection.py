@@ -11,23 +11,16 @@ from bellhop import attempts, index_keys, pings, resends, successes
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, DeliveryRecord
 from bellhop.deliveries import delivery_id
 from bellhop.registry import Installation
-from bellhop.successes import LONGEST, Row
+from bellhop.successes import LONGEST
+from infra.cli import delivered
+from infra.cli.chosen_apps import Within
+from infra.cli.delivered import Kept
 from infra.cli.views import read_records
 
 OUTCOMES = (DELIVERED, EXHAUSTED, STOPPED, PARKED, RETRYING)
 BY_DEFAULT = frozenset({DELIVERED, EXHAUSTED, STOPPED, PARKED})  # what is retrying goes on by itself
 
 _PAGE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Where the body of a delivery that succeeded at once is: its page, its pack's place, its row."""
-
-    page: str
-    place: str
-    number: int
-    row: Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +45,10 @@ class Candidate:
         record = self.record
         return record is not None and resends.is_unmade(record) and record.resent_at >= begun.timestamp()
 
-
-@dataclass(frozen=True, slots=True)
-class Within:
-    """An organisation, with the ids of an app's installations there: only its deliveries are meant."""
-
-    organization_id: str
-    installation_ids: Collection[str]
-
-    def has(self, found: Candidate) -> bool:
-        """Whether a delivery of the app is one of the organisation's. A success has no name of it, but the id."""
-        if found.record:
-            return bool(found.record.organization_id == self.organization_id)
-        event_id = found.kept.row["event_id"] if found.kept else ""
-        ids = (delivery_id(self.organization_id, event_id, name) for name in self.installation_ids)
-        return found.delivery_id in ids
+    def is_within(self, within: Within) -> bool:
+        """Whether it is one of that organisation's."""
+        event_id = self.kept.row["event_id"] if self.kept else ""
+        return within.has(self.delivery_id, event_id, self.record.organization_id if self.record else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +75,7 @@ class Choice:
             and (not self.statuses or found.status in self.statuses)
             and (not self.events or found.event in self.events)
             and found.event != pings.EVENT
-            and (self.within is None or self.within.has(found))
+            and (self.within is None or found.is_within(self.within))
         )
 
 
@@ -180,10 +162,7 @@ def _of_successes(app_id: str, since: datetime, until: datetime) -> Iterator[Can
 
 
 def _of_page(page: str, app_id: str, since: datetime, until: datetime) -> Iterator[Candidate]:
-    for pack in successes.packs(page, app_id, since, until + LONGEST):
-        for number, row in enumerate(pack.rows):
-            if row["app"] == app_id:
-                yield _of_row(Kept(page, pack.place, number, row))
+    return map(_of_row, delivered.rows_of(page, app_id, since, until + LONGEST))
 
 
 def _of_row(kept: Kept) -> Candidate:

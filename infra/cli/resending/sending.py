@@ -15,7 +15,8 @@ from bellhop.deliveries import Delivery, Retry
 from bellhop.queues import MAX_ENTRIES, OutgoingMessage, Queue
 from bellhop.registry import DISABLED, App, Installation, find
 from bellhop.subscription import refusal
-from infra.cli.resending.selection import Candidate, Kept
+from infra.cli.delivered import Kept
+from infra.cli.resending.selection import Candidate
 
 RESENT = "resent"
 SKIPPED = "resent before"  # by the resend that this one goes on with

@@ -14,9 +14,8 @@ BODIES = st.lists(st.binary(max_size=2_000), min_size=1, max_size=20)
 @given(BODIES, st.sampled_from([None, "web"]))
 def test_every_body_comes_back_with_its_names(bodies: list[bytes], project: str | None) -> None:
     kept = [delivery(body=body, installation_id=f"in-{n}", project_id=project) for n, body in enumerate(bodies)]
-    parts = kept_bodies.pack(kept)
-    for number, each in enumerate(kept):
-        names, body = kept_bodies.unpack(parts, number)
+    unpacked = kept_bodies.unpack(kept_bodies.pack(kept))
+    for number, (each, (names, body)) in enumerate(zip(kept, unpacked, strict=True)):
         assert body == each.body
         assert names == {
             "organization_id": "acme",
@@ -31,7 +30,7 @@ def test_what_is_large_is_compressed_quickly_and_split() -> None:
     parts = kept_bodies.pack([delivery(body=body) for body in bodies])
     assert all(len(part) <= PART_BYTES for part in parts)
     assert len(parts) > 1
-    assert [kept_bodies.unpack(parts, number)[1] for number in range(3)] == bodies
+    assert [body for _, body in kept_bodies.unpack(parts)] == bodies
 
 
 @pytest.mark.parametrize("size", [100, QUICK_BYTES])
@@ -39,4 +38,4 @@ def test_a_missing_part_is_told_from_one_that_cannot_be(size: int) -> None:
     [whole] = kept_bodies.pack([delivery(body=b"x" * size)])
     for broken in ([], [whole[:20]], [whole[20:]]):
         with pytest.raises(IncompleteError):
-            kept_bodies.unpack(broken, 0)
+            kept_bodies.unpack(broken)

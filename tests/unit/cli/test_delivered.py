@@ -14,7 +14,8 @@ from botocore.client import BaseClient
 from bellhop.attempts import Attempt
 from bellhop.index_keys import FURTHER_KEYS
 from bellhop.successes import Delivered, Row, SuccessLog
-from infra.cli import attempt_log, delivered, minute_packs
+from infra.cli import delivered, minute_packs
+from infra.cli.attempt_log import Reading
 from infra.cli.delivered import AHEAD
 from infra.cli.minute_packs import MinutePack
 from tests.support.endpoint import log_rows
@@ -60,7 +61,7 @@ def pack_as_0_1_0(at: datetime, *rows: Row) -> None:
 
 
 def shown(back: timedelta = 30 * DAY, limit: int = 10_000, app: str = "bot") -> list[datetime]:
-    return [entry.at for entry in attempt_log.read(app, NOW - back, NOW + AHEAD, limit).entries]
+    return [entry.at for entry in Reading(NOW - back, NOW + AHEAD, limit).of_app(app).entries]
 
 
 def test_thirty_days_of_an_idle_app_among_busy_ones_are_a_few_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +132,7 @@ def test_the_sample_that_0_1_0_wrote_is_shown() -> None:
     written = item(Sample("0.1.0", "successes").written)
     MinutePack.from_raw_data(written).save()
     now = datetime(2026, 11, 23, 13, 0, tzinfo=UTC)
-    found = attempt_log.read("pager", now - DAY, now, 10)
+    found = Reading(now - DAY, now, 10).of_app("pager")
     assert [(entry.event_id, entry.result) for entry in found.entries] == [("ev1", "http_500")]
 
 

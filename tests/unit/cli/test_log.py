@@ -8,9 +8,10 @@ from bellhop import attempts
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.deliveries import Delivery
 from bellhop.successes import Row, SuccessLog
-from infra.cli import attempt_log
-from infra.cli.attempt_log import Log, Wanted
+from infra.cli import entries
+from infra.cli.attempt_log import Log, Reading
 from infra.cli.delivered import AHEAD
+from infra.cli.entries import Wanted
 from infra.cli.errors import CommandError
 from tests.support.endpoint import log_rows
 
@@ -43,7 +44,7 @@ def failed(number: int, at: datetime, state: str = RETRYING, **fields: Any) -> N
 
 
 def read(back: timedelta = HOUR, limit: int = 50, *, failures: bool = False) -> Log:
-    return attempt_log.read("bot", NOW - back, NOW + AHEAD, limit, Wanted(failures))
+    return Reading(NOW - back, NOW + AHEAD, limit, Wanted(failures)).of_app("bot")
 
 
 def ids(read: Log) -> list[str]:
@@ -151,7 +152,7 @@ def test_a_response_is_its_first_line_with_nothing_that_a_terminal_obeys() -> No
 
 
 def wanted(**asked: Any) -> list[str]:
-    return ids(attempt_log.read("bot", NOW - HOUR, NOW, 50, Wanted(**asked)))
+    return ids(Reading(NOW - HOUR, NOW, 50, Wanted(**asked)).of_app("bot"))
 
 
 def test_only_the_entries_are_read_that_are_wanted() -> None:
@@ -174,4 +175,4 @@ def timed_out(at: datetime) -> Attempt:
 @pytest.mark.parametrize("text", ["", "50", "5x", "600", "5000", "\u0665xx"])
 def test_what_is_no_status_is_refused(text: str) -> None:
     with pytest.raises(CommandError, match="--status"):
-        attempt_log.read_status(text)
+        entries.read_status(text)

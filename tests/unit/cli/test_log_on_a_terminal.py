@@ -4,22 +4,38 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from infra.cli.attempt_log import Entry, Log, Wanted
+from infra.cli.attempt_log import Log
 from infra.cli.commands.log import Asked, print_log
+from infra.cli.entries import Entry, Source, Wanted
 
 DELIVERY = "msg_" + "0123456789abcdef" * 2
 EVENT = "8f14e45f-" * 4 + "end"
 
 
-def shown(width: int) -> list[str]:
+def shown(width: int, *, several: bool = False) -> list[str]:
     written = io.StringIO()
     now = datetime.now(UTC)
     due = now + timedelta(hours=2, minutes=59, seconds=30)
     waits = Entry(
-        now, 2, "http_500", 31, 500, "it is broken", "issue.created", EVENT, DELIVERY, "retrying", "r", due
+        app_id="deploy-bot",
+        at=now,
+        number=2,
+        result="http_500",
+        milliseconds=31,
+        status=500,
+        response="it is broken",
+        event="issue.created",
+        event_id=EVENT,
+        delivery_id=DELIVERY,
+        state="retrying",
+        request_id="r",
+        source=Source(""),
+        due=due,
     )
-    asked = Asked("pager", 50, "1h", None, Wanted())
-    print_log(Log((waits,), now - timedelta(hours=1), complete=True), asked, Console(file=written, width=width))
+    asked = Asked(["deploy-bot"], None, 50, "1h", None, Wanted())
+    since = now - timedelta(hours=1)
+    console = Console(file=written, width=width)
+    print_log(Log((waits,), since, complete=True, reached=since), asked, None, console, several=several)
     return written.getvalue().splitlines()
 
 
@@ -28,6 +44,12 @@ def test_ids_and_the_next_attempt_are_whole_at_any_width(width: int) -> None:
     written = shown(width)
     for part in (DELIVERY, EVENT, "http_500", "retrying", "in 2 h 59 min", "it is broken"):
         assert sum(part in line for line in written) == 1, part
+
+
+@pytest.mark.parametrize("width", [40, 80, 140, 170, 240])
+def test_the_app_is_shown_where_there_are_several(width: int) -> None:
+    assert sum("deploy-bot" in line for line in shown(width, several=True)) == 1
+    assert not any("deploy-bot" in line for line in shown(width))
 
 
 def test_an_attempt_takes_a_few_short_lines_on_a_narrow_terminal_and_one_on_a_wide_one() -> None:
