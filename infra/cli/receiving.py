@@ -9,16 +9,15 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Protocol
 
-import requests
 from rich.console import Console
 from rich.text import Text
 
 from bellhop.text import printable
+from infra.cli import forwarding
+from infra.cli.forwarding import NotForwardedError
 from infra.cli.terminal import line
 from infra.local.webhook_server import PlannedResponse, Request
 
-FORWARD_SECONDS = 30.0
-MAX_FORWARDED = 65_536  # bytes of the response that are passed back
 _OWN_HEADERS = {"host", "connection", "content-length", "accept-encoding"}  # each connection has its own
 _PASSED_BACK = ("retry-after", "webhook-delivery")  # what Bellhop obeys
 
@@ -54,21 +53,11 @@ class Forwarded:
         """See Responses."""
         headers = {name: value for name, value in request.headers.items() if name not in _OWN_HEADERS}
         try:
-            with requests.Session() as session:
-                session.trust_env = False  # no proxy between this machine and itself
-                found = session.post(
-                    self.url,
-                    request.body,
-                    headers=headers,
-                    timeout=FORWARD_SECONDS,
-                    allow_redirects=False,
-                    stream=True,
-                )
-                body = found.raw.read(MAX_FORWARDED)
-        except requests.RequestException as error:
+            found = forwarding.post(self.url, request.body, headers)
+        except NotForwardedError as error:
             return PlannedResponse(HTTPStatus.BAD_GATEWAY, body=f"{self.url}: {error}".encode())
         passed_back = tuple((name, found.headers[name]) for name in _PASSED_BACK if name in found.headers)
-        return PlannedResponse(found.status_code, headers=passed_back, body=body)
+        return PlannedResponse(found.status, headers=passed_back, body=found.body)
 
 
 @dataclass

@@ -3,8 +3,10 @@
 import base64
 import binascii
 import secrets
+from collections.abc import Mapping
 
 from bellhop.secrets import MAX_BYTES, MIN_BYTES
+from infra.cli.errors import UsageError
 
 PREFIX = "whsec_"
 
@@ -35,6 +37,20 @@ def read(text: str) -> str:
     if not MIN_BYTES <= len(secret) <= MAX_BYTES:
         raise SecretRefusedError(f"has {len(secret)} characters; {MIN_BYTES} to {MAX_BYTES} are needed")
     return secret
+
+
+def read_variable(option: str, variable: str, environ: Mapping[str, str]) -> str:
+    """The secret in the environment variable that is given for `option`.
+
+    Raises:
+        UsageError: it is not set, or has no secret.
+    """
+    if variable not in environ:
+        raise UsageError(f"{option}: the variable {variable} is not set")
+    try:
+        return read(environ[variable])
+    except SecretRefusedError as error:
+        raise UsageError(f"{option}: the value of {variable} {error}") from None
 
 
 def _decode(text: str) -> str:

@@ -28,10 +28,10 @@ _STYLES |= {"exhausted": "red", "stopped": "red", "parked": "yellow", "retrying"
 _STYLES |= {"off": "red", "paused": "yellow", "failing": "yellow", "slow": "yellow", "on": "green"}
 
 
-def console() -> Console:
-    """Where lines and tables go. A pipe gets each line whole."""
-    piped = not sys.stdout.isatty()
-    return Console(width=_PIPED_WIDTH if piped else None, highlight=False, soft_wrap=piped)
+def console(*, beside: bool = False) -> Console:
+    """Where lines and tables go, or what is said `beside` them. A pipe gets each line whole."""
+    piped = not (sys.stderr if beside else sys.stdout).isatty()
+    return Console(width=_PIPED_WIDTH if piped else None, highlight=False, soft_wrap=piped, stderr=beside)
 
 
 def print_json(document: Any) -> None:

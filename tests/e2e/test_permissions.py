@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -13,10 +14,12 @@ from botocore.exceptions import ClientError
 
 from bellhop import aws, deliveries
 from bellhop.deliveries import Retry, delivery_id
+from infra.cli import following
 from infra.cli.errors import denied_action
-from infra.local.receiver import busy_once, ok
+from infra.local.receiver import busy_once, ok, receiver
 from tests.e2e.conftest import Tenant, eventually
 from tests.e2e.disabled_app import disable_app
+from tests.support.fakes import SECRET
 from tests.support.identities import credentials, listed, policy
 from tests.unit.cli.cli_runner import bellhop
 
@@ -173,6 +176,26 @@ def test_what_an_operator_has_no_command_for_is_denied(tenant: Tenant, monkeypat
     assert denied(sqs.purge_queue, QueueUrl=queue)
     assert denied(functions.invoke, FunctionName=tenant.stack.resource("DeliverFunction"), Payload="{}")
     assert denied(functions.list_functions)
+
+
+def interrupt(_: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_developer_can_relay_and_may_read_no_secret(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook, _ = tenant.app(ok)
+    tenant.publish(tenant.event("relayed"))
+    eventually(lambda: json.loads(succeed("log", hook.app_id, "--json"))["attempts"], "its delivery is in the log")
+    succeed("ping", hook.app_id)  # which has a record
+    become(tenant, "developer", monkeypatch)
+    monkeypatch.setenv("RELAY_SECRET", SECRET)
+    monkeypatch.setattr(following, "time", SimpleNamespace(sleep=interrupt))
+    options = ("--since", "1h", "--organization", tenant.organization, "--secret-env", "RELAY_SECRET")
+    with receiver(ok, SECRET) as local, recorded_actions(monkeypatch) as used:
+        succeed("relay", hook.app_id, "--to", local.url, *options)
+    assert [each.verified for each in local.received] == [True, True]
+    assert used - ALWAYS_ALLOWED == allowed(policy("developer"))
+    assert denied(boto3.client("dynamodb").scan, TableName=tenant.stack.outputs["SecretsTable"])
 
 
 def test_a_publisher_may_send_to_the_queue_of_issue_events_and_nowhere_else(

@@ -8,21 +8,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from bellhop.registry import INSTALLED, INTERNAL, App, Organization, find
 from bellhop.secrets import SigningSecret
 from deliver.http.guard import EndpointPolicy
 from health.transitions import TransitionDependencies
-from infra.cli import identity, local_stack, signing_secrets, stack, terminal
-from infra.cli.errors import CommandError
+from infra.cli import forwarding, identity, local_stack, signing_secrets, stack, terminal
+from infra.cli.errors import CommandError, UsageError
 from infra.cli.receiving import Forwarded, Inbox, InTurn, Responses
 from infra.cli.registry import effects, loading
 from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.events import events_of
-from infra.cli.signing_secrets import SecretRefusedError
 from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line
 from infra.local.webhook_server import WebhookServer, serving
@@ -47,7 +44,7 @@ def run(
     """Serve until Ctrl-C."""
     inbox = Inbox(_responses(statuses, delay, forward), terminal.console(), as_json)
     if secret_env is not None:
-        secret, previous, found = _imported(secret_env, os.environ), None, None
+        secret, previous, found = signing_secrets.read_variable("--secret-env", secret_env, os.environ), None, None
     else:
         found = _local(stack_name)
         connection = stack.bind(found)
@@ -86,30 +83,19 @@ def register(app_id: str, organization_id: str, url: str, secret: str, deps: Tra
 def _responses(statuses: str, delay: float, forward: str | None) -> Responses:
     if forward is None:
         return InTurn(_read_statuses(statuses), delay)
-    if urlsplit(forward).scheme not in {"http", "https"} or not urlsplit(forward).hostname:
-        raise CommandError(f"--forward {forward!r} is no URL: write http://localhost:3000/webhooks")
-    return Forwarded(forward)
+    return Forwarded(forwarding.read_url("--forward", forward))
 
 
 def _read_statuses(text: str) -> list[int]:
     words = text.split(",")
     if not all(word.isdecimal() and int(word) in _STATUSES for word in words):
-        raise CommandError(f"--status {text!r}: write a status from 200 to 599, or several, such as 200,200,500")
+        raise UsageError(f"--status {text!r}: write a status from 200 to 599, or several, such as 200,200,500")
     return [int(word) for word in words]
-
-
-def _imported(variable: str, environ: Mapping[str, str]) -> str:
-    if variable not in environ:
-        raise CommandError(f"--secret-env: the variable {variable} is not set")
-    try:
-        return signing_secrets.read(environ[variable])
-    except SecretRefusedError as error:
-        raise CommandError(f"--secret-env: the value of {variable} {error}") from None
 
 
 def _local(stack_name: str) -> Stack:
     if stack_name != local_stack.NAME:
-        raise CommandError(
+        raise UsageError(
             f"receive registers itself with the local stack only, not with {stack_name!r}, which cannot reach "
             "this machine: leave --stack out, or name the secret of a registered app with --secret-env"
         )

@@ -221,6 +221,39 @@ def replay(
 
 
 @app.command()
+def relay(
+    app_id: AppId,
+    *,
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="Where, such as http://localhost:3000/webhooks.")],
+    event: Annotated[str | None, typer.Option(metavar="EVENT", help="Only this event, by its name or id.")] = None,
+    organization: Annotated[
+        str | None, typer.Option(metavar="SLUG", help="Only deliveries of this organisation.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Also what was attempted since: 15m, 2d, 12:00. At most 30d."),
+    ] = None,
+    secret_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Sign by the secret in this variable. By default a new one is made."),
+    ] = None,
+    as_json: Json = False,
+    stack: StackName = "bellhop",
+) -> None:
+    """Relay an app's deliveries to this machine.
+
+    Posts a copy of each to a URL, soon after it was attempted or parked, until Ctrl-C. The body and the webhook-id
+    are the same; the timestamp is new, and so are the signatures, by a secret of the relay's own: it does not read
+    the app's. The delivery itself is left as it is. A resend is one copy more, retries are not. --json prints a
+    line for each.
+    """
+    from infra.cli.commands import relay as command
+
+    options = command.Options(app_id, to, event, organization, since, secret_env)
+    command.run(stack, options, as_json=as_json)
+
+
+@app.command()
 def receive(
     *,
     app_id: Annotated[

@@ -11,7 +11,7 @@ from tests.unit.cli.cli_runner import bellhop, succeed
 COMMANDS = (
     *("status", "apps", "event", "delivery", "tail"),
     *("apply", "publish", "log", "app", "explain", "ping", "enable", "disable", "replay", "resend", "policy"),
-    *("doctor", "receive", "rotate-secret", "mail", "mail show", "mail resend", "dead-letters"),
+    *("doctor", "receive", "relay", "rotate-secret", "mail", "mail show", "mail resend", "dead-letters"),
     *(f"dead-letters {name}" for name in ("list", "show", "redrive", "delete", "export")),
 )
 

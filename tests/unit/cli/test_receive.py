@@ -23,7 +23,7 @@ from infra.cli.receiving import Forwarded, Inbox, InTurn, Responses
 from infra.local.receiver import busy_once, receiver
 from infra.local.webhook_server import PlannedResponse, Request, WebhookServer, serving
 from tests.support.fakes import NOW, SECRET, Recorder, app, delivery
-from tests.unit.cli.cli_runner import refused
+from tests.unit.cli.cli_runner import misused, refused
 
 BODY = b'{"action":"created","resource":"issue","data":{"issue":{"title":"\\u001b[31mred"}}}'
 WEBHOOK = delivery(body=BODY)
@@ -150,7 +150,7 @@ def test_json_has_a_document_for_each_webhook(
     ],
 )
 def test_what_cannot_work_is_refused_with_the_way_out(arguments: list[str], reason: str) -> None:
-    assert reason in refused("receive", *arguments)
+    assert reason in misused("receive", *arguments)
 
 
 def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,16 @@ def test_a_policy_names_only_resources_that_the_template_has(name: str) -> None:
     assert named
 
 
+def test_who_relays_reads_no_secret_and_writes_nothing() -> None:
+    document = policy("developer")
+    assert not [arn for arn in resources(document) if "Secrets" in arn or arn.endswith("table/bellhop-*")]
+    actions = {action for statement in document["Statement"] for action in listed(statement["Action"])}
+    assert actions == {
+        "cloudformation:DescribeStacks",
+        *(f"dynamodb:{name}" for name in ("BatchGetItem", "GetItem", "Query", "Scan")),
+    }
+
+
 def test_who_deploys_may_make_every_type_of_resource_that_the_template_has() -> None:
     types = {resource["Type"] for resource in translated()["Resources"].values()}
     assert types == set(SERVICES)
@@ -92,8 +102,8 @@ def test_who_deploys_may_pass_only_the_functions_roles_and_only_to_lambda() -> N
     ]
 
 
-@pytest.mark.parametrize("name", ["operator", "publisher"])
-def test_who_operates_or_publishes_has_no_wildcard_action_and_writes_only_what_is_ours(name: str) -> None:
+@pytest.mark.parametrize("name", ["developer", "operator", "publisher"])
+def test_who_relays_operates_or_publishes_has_no_wildcard_action_and_writes_only_what_is_ours(name: str) -> None:
     for statement in policy(name)["Statement"]:
         assert not [action for action in listed(statement["Action"]) if "*" in action]
         if statement["Resource"] == "*":
