@@ -99,7 +99,10 @@ class _ByApp(GlobalSecondaryIndex["Installation"]):  # type: ignore[no-untyped-c
 
 
 class Installation(Model):
-    """An app installed in an organisation, with its hook: which events it wants, from which projects."""
+    """An app installed in an organisation, with its hook: which events it wants, from which projects.
+
+    `filter` (see filters.py) is what must be true of a webhook's body.
+    """
 
     class Meta:
         table_name = "installations"
@@ -110,6 +113,7 @@ class Installation(Model):
     status = UnicodeAttribute(default=INSTALLED)
     events: ListAttribute[str] = ListAttribute(default=list)
     projects: ListAttribute[str] = ListAttribute(null=True)  # None: every project
+    filter = UnicodeAttribute(null=True)  # None: every event
     by_app = _ByApp()
 
 
@@ -203,11 +207,14 @@ def _page(organization_id: str, after: str | None) -> list[Installation]:
 
 
 def _weight(value: object) -> int:
-    """About how many values something from the registry holds: what takes the room is lists without a bound."""
+    """About how many values something from the registry holds: what takes the room is lists without a bound.
+
+    A value takes about 100 bytes.
+    """
     if isinstance(value, list):
         return 1 + sum(map(_weight, value))
     lists = (getattr(value, name, None) or () for name in ("events", "projects", "headers", "owners"))
-    return 20 + sum(map(len, lists))
+    return 20 + sum(map(len, lists)) + len(getattr(value, "filter", None) or "") // 100
 
 
 def directory(kind: str, after: str | None, limit: int) -> list[App]:

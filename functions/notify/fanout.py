@@ -4,15 +4,17 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from bellhop import deliveries
+from bellhop import deliveries, filters
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent
+from bellhop.filters import FilterError
 from bellhop.registry import PAGE, App, Installation, Organization
-from bellhop.subscription import refusal, subscribed_name
+from bellhop.subscription import ABOUT_INSTALLATIONS, refusal, subscribed_name
 from notify.continuation import Cursor
 from notify.payload import Payload
 
-MAX_NAMED = 20  # skipped installations that are kept to be named, for each reason
+MAX_NAMED = 20  # skipped installations that are kept to be named, for each reason, and as many with faulty filters
+FILTERED_OUT = "filtered_out"
 MAX_REFUSED = 400  # ids in a cursor; at 1 KiB, the longest, they and an event still fit into a queue message
 
 
@@ -39,7 +41,7 @@ class FanOut:
 
     `steps` hands out what is to be enqueued, and `accept` says that a delivery is on its queue. `cursor` says
     where to go on: whatever was handed out and not accepted counts as refused. What gets no delivery is in
-    `skipped`, by the reason.
+    `skipped`, by the reason. `filter_faults` says whose filter could not be evaluated, and why.
 
     Apps that are switched off get deliveries too: deliver alone decides what is parked.
     """
@@ -54,6 +56,8 @@ class FanOut:
         self.refused: dict[str, None] = {}  # in the order in which they were handed out
         self.skipped: dict[str, list[str]] = {}
         self.skips: Counter[str] = Counter()
+        self.filter_faults: dict[str, str] = {}
+        self.filters_failed = 0
         self._hooks = hooks
         self._after = self.start.after
         self._finished = self.start.finished
@@ -123,7 +127,13 @@ class FanOut:
         return "missing_installation" if installation is None else self._decide_for(installation)
 
     def _decide_for(self, installation: Installation) -> Delivery | str:
-        return decide(self.event, self.payload, installation, self._hooks.app(installation.app_id))
+        app = self._hooks.app(installation.app_id)
+        decision, fault = decide(self.event, self.payload, installation, app)
+        if fault:
+            self.filters_failed += 1
+            if len(self.filter_faults) < MAX_NAMED:
+                self.filter_faults[installation.installation_id] = fault
+        return decision
 
     def _settled(self, decision: Delivery | str, installation_id: str) -> Iterator[Delivery | None]:
         if isinstance(decision, Delivery):
@@ -140,16 +150,30 @@ class FanOut:
             named += names
 
 
-def decide(event: IssueEvent, payload: Payload, installation: Installation, app: App | None) -> Delivery | str:
-    """The delivery for this installation, or the reason there is none."""
+def decide(
+    event: IssueEvent, payload: Payload, installation: Installation, app: App | None
+) -> tuple[Delivery | str, str | None]:
+    """The delivery for this installation, or the reason there is none; and why its filter failed, if it did.
+
+    Policy: a filter that cannot be evaluated does not filter, because one webhook too few is seen by nobody. It is
+    not asked about an event about the installation itself: that reaches the app in any case.
+    """
     reason = refusal(event.name, event.project_id, installation, app)
     if reason:
-        return reason
+        return reason, None
     name = subscribed_name(event.name, installation.events) or event.name
-    return _delivery(event, payload, name, installation)
+    action, id_ = name.partition(".")[2], installation.installation_id
+    fault = None
+    if installation.filter and event.resource != ABOUT_INSTALLATIONS:
+        try:
+            if not filters.compiled(installation.filter).wants(payload.values(action, id_)):
+                return FILTERED_OUT, None
+        except FilterError as error:
+            fault = str(error)
+    return _delivery(event, name, payload.body(action, id_), installation), fault
 
 
-def _delivery(event: IssueEvent, payload: Payload, name: str, installation: Installation) -> Delivery:
+def _delivery(event: IssueEvent, name: str, body: bytes, installation: Installation) -> Delivery:
     return Delivery(
         delivery_id=deliveries.delivery_id(event.organization_id, event.event_id, installation.installation_id),
         event_id=event.event_id,
@@ -158,5 +182,5 @@ def _delivery(event: IssueEvent, payload: Payload, name: str, installation: Inst
         organization_id=event.organization_id,
         installation_id=installation.installation_id,
         project_id=event.project_id,
-        body=payload.body(name.partition(".")[2], installation.installation_id),
+        body=body,
     )

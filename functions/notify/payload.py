@@ -4,8 +4,10 @@
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from bellhop.clock import rfc3339
 from bellhop.deliveries import SharedTail
@@ -28,8 +30,17 @@ class Payload:
         That is `data` with the issue in it, `actor`, `event_id`, `resource`, `occurred_at`, `organization_id` and
         `project_id`. Every field is always there; without a project `project_id` is null.
         """
-        own = {"action": json.dumps(action), "installation": _object({"uuid": json.dumps(installation_id)})}
-        return _object(own)[:-1].encode() + self.shared.tail
+        own = json.dumps(_own(action, installation_id), separators=(",", ":"))
+        return own[:-1].encode() + self.shared.tail
+
+    def values(self, action: str, installation_id: str) -> Mapping[str, Any]:
+        """What a receiver reads in the body. What all bodies share is read once."""
+        return _own(action, installation_id) | self._shared_values
+
+    @cached_property
+    def _shared_values(self) -> dict[str, Any]:
+        values: dict[str, Any] = json.loads(b"{" + self.shared.tail[1:])
+        return values
 
     @cached_property
     def shared(self) -> SharedTail:
@@ -68,6 +79,10 @@ class Payload:
             return json.dumps(SYSTEM, separators=(",", ":"))
         written = {m.name: m.value_text for m in members(self._event.texts["user"])}
         return _object({"type": written.get("type", '"user"'), "id": written["id"], "name": written["name"]})
+
+
+def _own(action: str, installation_id: str) -> dict[str, Any]:
+    return {"action": action, "installation": {"uuid": installation_id}}
 
 
 def _with_id_as_text(issue: str) -> str:

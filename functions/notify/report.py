@@ -73,6 +73,16 @@ def _report_skipped(fan_out: FanOut, telemetry: Telemetry) -> None:
             reasons=", ".join(sorted(fan_out.skips)),  # as text, so that a query can group by it
             skipped=fan_out.skipped,
         )
+    if fan_out.filters_failed:
+        telemetry.warning(
+            "filter could not be evaluated: the event is delivered as if there were none",
+            event_id=fan_out.event.event_id,
+            organization_id=fan_out.event.organization_id,
+            event_name=fan_out.event.name,
+            filters=fan_out.filters_failed,
+            faults=fan_out.filter_faults,
+        )
+        telemetry.count("FilterFailed", fan_out.filters_failed)
     for reason, number in fan_out.skips.items():
         telemetry.count("Skipped_" + reason, number)
     if fan_out.done and not fan_out.cursor.enqueued:

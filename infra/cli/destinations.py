@@ -4,12 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bellhop import deliveries
 from bellhop.clock import utc_now
+from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent
 from bellhop.registry import App, Installation, Organization
-from bellhop.subscription import refusal
 from infra.cli.condition import OFF, PAUSED, read_conditions
+from notify.fanout import decide
+from notify.payload import Payload
 
 ORGANIZATIONS = 20  # that are looked up: each is a query
 INSTALLATIONS = 1000  # of an organisation that are looked at
@@ -28,12 +29,13 @@ class Destination:
 class Outlook:
     """What is to become of each event, by its position.
 
-    `skips` has why it gets no delivery, or none for some installations. Events of `unknown` organisations were not
-    looked up.
+    `skips` has why it gets no delivery, or none for some installations. `faulty` has an event on which a filter
+    cannot be evaluated, by the app and why. Events of `unknown` organisations were not looked up.
     """
 
     destinations: list[Destination] = field(default_factory=list)
     skips: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    faulty: dict[tuple[str, str], str] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     off: set[str] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
@@ -82,12 +84,18 @@ def warnings(events: Sequence[IssueEvent], outlook: Outlook) -> Iterator[str]:
             yield f"organisation {organization_id} is not registered: nobody gets {name} ({_ids(ids)})"
         else:
             yield f"no installation of {organization_id} wants {name} ({_ids(ids)}): {why}"
+    yield from _app_warnings(outlook)
+    if outlook.unknown:
+        yield f"{len(outlook.unknown)} more organisations were not looked up"
+
+
+def _app_warnings(outlook: Outlook) -> Iterator[str]:
+    for (app_id, fault), event_id in outlook.faulty.items():
+        yield f"the filter of app {app_id} cannot be evaluated on {event_id}, which it gets: {fault}"
     for app_id in sorted(outlook.off):
         yield f"app {app_id} is switched off: what it gets is parked until `bellhop enable {app_id}`"
     for app_id in sorted(outlook.paused):
         yield f"app {app_id} is paused: what it gets is parked until its endpoint responds well again"
-    if outlook.unknown:
-        yield f"{len(outlook.unknown)} more organisations were not looked up"
 
 
 def _decide(
@@ -97,13 +105,15 @@ def _decide(
     considered = [one for one in installations if named in {None, one.installation_id}]
     if not considered:
         outlook.skips[position]["missing_installation" if named else "no_installations"] += 1
+    payload = Payload(event, utc_now().timestamp())
     for one in considered:
-        reason = refusal(event.name, event.project_id, one, apps.get(one.app_id))
-        if reason:
-            outlook.skips[position][reason] += 1
+        decision, fault = decide(event, payload, one, apps.get(one.app_id))
+        if fault:
+            outlook.faulty.setdefault((one.app_id, fault), event.event_id)
+        if isinstance(decision, Delivery):
+            outlook.destinations.append(Destination(position, one.app_id, decision.delivery_id))
         else:
-            id_ = deliveries.delivery_id(event.organization_id, event.event_id, one.installation_id)
-            outlook.destinations.append(Destination(position, one.app_id, id_))
+            outlook.skips[position][decision] += 1
 
 
 def _ids(ids: Sequence[str]) -> str:

@@ -206,9 +206,10 @@ def test_every_event_on_the_bus_is_published_by_the_code() -> None:
 
 def test_the_decisions_are_numbered_and_indexed() -> None:
     records = sorted(path for path in DECISIONS.glob("*.md") if path.name != "README.md")
-    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    numbers = [int(path.name[:4]) for path in records]
+    assert len(set(numbers)) == len(numbers)  # one that was given to work that ended otherwise may be missing
     assert links(DECISIONS / "README.md") == [path.name for path in records]
-    for number, path in enumerate(records, 1):
+    for number, path in zip(numbers, records, strict=True):
         title, *sections = headings(path)
         assert title.startswith(f"{number}. ")
         assert sections == ["Context", "Choice", "Price"]

@@ -128,7 +128,7 @@ def _names_document(app: App) -> dict[str, Any]:
 
 
 def _installation_document(installation: Installation) -> dict[str, Any]:
-    names = ("organization_id", "installation_id", "status", "events", "projects")
+    names = ("organization_id", "installation_id", "status", "events", "projects", "filter")
     return {name: getattr(installation, name) for name in names}
 
 
@@ -177,10 +177,11 @@ def _print_installations(installations: Sequence[Installation], console: Console
             state(installation.status),
             ", ".join(collapse(installation.events)),
             "all" if installation.projects is None else ", ".join(installation.projects) or "none",
+            installation.filter or "none",
         )
         for installation in installations
     ]
-    table(console, ("organisation", "installation", "status", "events", "projects"), rows)
+    table(console, ("organisation", "installation", "status", "events", "projects", "filter"), rows)
 
 
 def _print_days(view: AppView, console: Console) -> None:

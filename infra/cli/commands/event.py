@@ -1,7 +1,7 @@
 """bellhop event: what became of one event: who got it, who did not and why, and how each delivery stands."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ AROUND = timedelta(hours=1)  # of what is known of an event's time: where else t
 LOOKED_THROUGH = 100  # messages of each dead-letter queue
 
 NOT_NAMED = "the event was for other installations, or this one was not installed yet"
+FILTER_NOT_NAMED = f"its filter did not want the event, or {NOT_NAMED}"
 ENQUEUED = "deliveries enqueued"  # notify's line that names installations
 MALFORMED = "event malformed"  # how its line of an event that it refused begins
 
@@ -46,13 +47,15 @@ class Skipped:
 class FanOutLog:
     """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
 
-    `malformed`: notify refused it. `unread` says why the log was not read.
+    `malformed`: notify refused it. `faults`: whose filter could not be evaluated, and why. `unread` says why the
+    log was not read.
     """
 
     at: datetime | None = None
     name: str = ""
     enqueued: frozenset[str] = frozenset()
     skipped: Mapping[str, str] | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
     malformed: bool = False
     unread: str = ""
 
@@ -167,6 +170,7 @@ def document(view: EventView) -> dict[str, Any]:
             }
             for each in view.skipped
         ],
+        "filter_faults": dict(view.log.faults),
         "unknown": [{"installation_id": each.installation_id, "app_id": each.app_id} for each in view.unknown],
         "dead_letters": [{"queue": queue, **letter.document()} for queue, letter in view.dead],
         "looked_since": view.since.isoformat(timespec="seconds"),
@@ -190,7 +194,8 @@ def _read_log(
 
 def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> FanOutLog:
     """What notify's lines say of an event."""
-    at, name, enqueued, skipped, malformed = None, "", set[str](), dict[str, str](), False
+    at, name, enqueued, malformed = None, "", set[str](), False
+    skipped, faults = dict[str, str](), dict[str, str]()
     for each in lines:
         fields = each.fields
         for record in fields.get("events", []) if each.message == ENQUEUED else []:
@@ -202,7 +207,8 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
             malformed |= each.message.startswith(MALFORMED)
             for reason, names in fields.get("skipped", {}).items():
                 skipped |= dict.fromkeys(names, reason)
-    return FanOutLog(at, name, frozenset(enqueued), skipped, malformed)
+            faults |= fields.get("faults", {})
+    return FanOutLog(at, name, frozenset(enqueued), skipped, faults, malformed)
 
 
 def _skipped(
@@ -217,7 +223,8 @@ def _skipped(
             only = each.projects[0] if each.projects else None
             reason = refusal(name, only, each, apps.get(each.app_id))
             if reason or log.at:
-                yield Skipped(key, each.app_id, reason or NOT_NAMED, by_log=not reason)
+                otherwise = FILTER_NOT_NAMED if each.filter else NOT_NAMED
+                yield Skipped(key, each.app_id, reason or otherwise, by_log=not reason)
 
 
 def _dead(deployed: Deployed, event_id: str, delivery_ids: set[str]) -> Iterator[tuple[str, DeadLetter]]:
@@ -248,6 +255,8 @@ def _print(view: EventView, console: Console) -> None:
     if rows:
         line(console, f"Skipped ({len(rows)}):", "bold")
     table(console, ("installation", "app", "because"), rows)
+    for name, fault in view.log.faults.items():
+        line(console, f"The filter of {name} could not be evaluated, so it got the event: {fault}", "yellow")
     for queue, letter in view.dead:
         line(console, f"Dead letter in {queue}: {letter.content.kind}: {letter.content.reason}", "red")
     for text in _not_known(view):

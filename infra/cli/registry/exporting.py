@@ -112,6 +112,7 @@ class _Exporter:
             "status": spec.status,
             "events": list(collapse(spec.events)),
             "projects": None if spec.projects is None else list(spec.projects),
+            "filter": spec.filter,
         }
 
     def _variable(self, app_id: str, name: str) -> str:

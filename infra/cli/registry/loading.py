@@ -1,7 +1,7 @@
 """Loading a registry file: reading it, and checking what its schema cannot say. Pure.
 
-That is: URLs, mail addresses, headers and secrets can be used. What an entry means beside what is registered,
-resolving.py says.
+That is: URLs, mail addresses, headers, filters and secrets can be used. What an entry means beside what is
+registered, resolving.py says.
 """
 
 import re
@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bellhop import filters
+from bellhop.filters import FilterError
 from bellhop.registry import PUBLISHED
 from deliver.http import endpoint_url
 from deliver.http.guard import EndpointPolicy
@@ -130,7 +132,15 @@ class _Loader:
             found["events"] = _events(fields["events"])
         if fields.get("projects") is not None:
             found["projects"] = _each_once(fields["projects"])
+        if fields.get("filter") is not None:
+            self._check_filter(fields["filter"], (*path, "filter"))
         return Entry(path, found)
+
+    def _check_filter(self, expression: str, path: Path) -> None:
+        try:
+            filters.compiled(expression)
+        except FilterError as error:
+            self.document.report(path, str(error))
 
 
 def _events(names: list[str | None] | None) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ class AppSpec:
 
 @dataclass(frozen=True, slots=True)
 class InstallationSpec:
-    """An installation with its hook; `projects` None means every project."""
+    """An installation with its hook; `projects` None means every project, `filter` None every event."""
 
     KEY: ClassVar[tuple[str, ...]] = ("organization_id", "installation_id")
     organization_id: str
@@ -64,6 +64,7 @@ class InstallationSpec:
     status: str
     events: tuple[str, ...]
     projects: tuple[str, ...] | None
+    filter: str | None = None
 
     @property
     def label(self) -> str:

@@ -242,7 +242,8 @@ class _Resolver:
         self, entry: Entry, place: "_Place", stored: InstallationSpec | None
     ) -> InstallationSpec:
         app, before = place.app, self._stored_app(place.app.app_id)
-        values = _merged(entry, stored, {"status": INSTALLED, "events": app.events, "projects": None})
+        defaults = {"status": INSTALLED, "events": app.events, "projects": None, "filter": None}
+        values = _merged(entry, stored, defaults)
         if "events" in entry.fields:
             for name in values["events"]:
                 if subscribed_name(name, list(app.events)) is None:

@@ -41,10 +41,18 @@ def test_app_as_json_has_its_days_hooks_and_audit() -> None:
     (day,) = view["days"]["4501"]
     assert (day["success"], day["error"], day["fatal"]) == (3, 1, 0)
     assert view["installations"][0]["projects"] is None
+    assert view["installations"][0]["filter"] is None
     entry, registered = view["audit"]
     assert registered["action"] == "app.registered"
     assert entry["mails"] == {"ada@acme.example": "sent", "grace@acme.example": "unknown"}
     assert "secret" not in view
+
+
+def test_app_shows_the_filter_of_each_hook() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    assert "frontend, 17  data.issue.level != 'info'" in succeed("app", "pager")
+    filters = {each["filter"] for each in json.loads(succeed("app", "pager", "--json"))["installations"]}
+    assert filters == {None, "data.issue.level != 'info'"}
 
 
 def test_app_shows_whether_it_is_paused() -> None:

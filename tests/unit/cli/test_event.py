@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,6 +99,28 @@ def test_an_event_shows_who_was_skipped_as_notify_logged_it(logs: Logs) -> None:
     ]
     assert [each["app_id"] for each in read["unknown"]] == ["board"]
     assert "Enqueued, and neither failed nor delivered yet" in succeed("event", "acme", "e-1")
+
+
+def test_an_event_tells_whom_a_filter_kept_it_from_and_whose_could_not_be_evaluated(logs: Logs) -> None:
+    fail("pager", EXHAUSTED)
+    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
+    logs.lines["notify"] = [
+        {"message": "event fanned out, but not to every installation"}
+        | event
+        | {"skipped": {"filtered_out": ["mute-hook"]}},
+        {"message": "filter could not be evaluated"} | event | {"faults": {"pager-hook": "no"}},
+    ]
+    text = succeed("event", "acme", "e-1")
+    assert re.search(r"mute-hook +mute +filtered_out", text)
+    assert "The filter of pager-hook could not be evaluated, so it got the event: no" in text
+    assert json.loads(succeed("event", "acme", "e-1", "--json"))["filter_faults"] == {"pager-hook": "no"}
+
+
+def test_a_hook_that_notify_did_not_name_may_have_been_kept_out_by_its_filter(logs: Logs) -> None:
+    installation(installation_id="mute-hook", app_id="mute", filter="data.issue").save()
+    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
+    logs.lines["notify"] = [{"message": "event skipped: no installation gets it"} | event | {"skipped": {}}]
+    assert "its filter did not want the event" in succeed("event", "acme", "e-1")
 
 
 @pytest.mark.usefixtures("logs")

@@ -9,7 +9,7 @@ from botocore.exceptions import NoCredentialsError
 
 from bellhop.backoff import Backoff
 from bellhop.client import Publisher
-from bellhop.registry import App
+from bellhop.registry import App, Installation
 from infra.cli import events_file
 from infra.cli.commands.publish import send
 from infra.cli.errors import CommandError
@@ -167,6 +167,25 @@ def test_a_dry_run_says_which_apps_would_get_how_many_events_and_sends_nothing(q
     assert result.stdout.endswith("3 of 4 events reach an app. Nothing was sent.\n")
     assert "nowhere is not registered: nobody gets issue.created (event e-4)" in result.stderr
     assert "Messages" not in boto3.client("sqs").receive_message(QueueUrl=queue)
+
+
+@REGISTERED
+def test_a_dry_run_asks_the_filters_and_warns_of_one_that_cannot_be_evaluated() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    [hook] = Installation.query("4501", filter_condition=Installation.app_id == "pager")
+    hook.update(
+        actions=[Installation.filter.set("data.issue.level != 'info' && contains(data.issue.culprit, 'x')")]
+    )
+    dull, fine = {"level": "info"}, {"level": "fatal", "culprit": "x"}
+    many = [event(n, issue={"id": n} | issue) for n, issue in enumerate((dull, fine, {"culprit": None}))]
+    result = bellhop("publish", "-", "--dry-run", stdin=json.dumps(many))
+    assert ["pager", "2", "2"] in [each.split() for each in result.stdout.splitlines()]
+    failed = "contains() does not take a value of type null"
+    assert result.stderr.splitlines() == [
+        f"warning: the filter of app pager cannot be evaluated on e-2, which it gets: {failed}"
+    ]
+    documents = json.loads(succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(many[0])))
+    assert documents[0]["skipped"] == {"filtered_out": 1}
 
 
 @REGISTERED

@@ -117,6 +117,8 @@ def _registry() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "app.full", _item("apps", app_id="full")
     installation(projects=["web"]).save()
     yield "installation", _item("installations", organization_id="acme", installation_id="in-pager")
+    installation(installation_id="in-filtered", filter="data.issue.level == 'fatal'").save()
+    yield "installation.filter", _item("installations", organization_id="acme", installation_id="in-filtered")
     SigningSecret("pager", secret=SECRET).save()
     yield "secret", _item("secrets", app_id="pager")
     SigningSecret("pager", secret=SECRET, previous="cd" * 32, previous_until=UNIX).save()

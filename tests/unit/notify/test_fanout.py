@@ -274,6 +274,65 @@ def test_an_empty_project_list_allows_no_project() -> None:
     assert reasons(out(hooks((app(), installation(projects=[]))), project_id="1")) == {"project_not_allowed"}
 
 
+FATAL = "data.issue.level == 'fatal'"
+
+
+def test_a_hook_with_a_filter_gets_only_events_of_which_it_is_true() -> None:
+    registry = hooks((app("a"), installation("a", filter=FATAL)), (app("b"), installation("b")))
+    assert [d.app_id for d in out(registry, issue={"id": 1, "level": "fatal"}).deliveries] == ["a", "b"]
+    others = out(registry, issue={"id": 1, "level": "error"})
+    assert [d.app_id for d in others.deliveries] == ["b"]
+    assert others.skipped == {"filtered_out": ["in-a"]}
+
+
+def test_a_filter_sees_what_the_receiver_will_see() -> None:
+    expression = (
+        "action == 'archived' && resource == 'issue' && installation.uuid == 'in-pager' && data.issue.id == '42' "
+        "&& actor.name == 'Ada' && organization_id == 'acme' && project_id == '17' && data.score == `1.5` "
+        "&& max([`1`, `2`]) == `2` && sum(data.numbers) == `2.5`"
+    )
+    registry = listening("issue.archived", filter=expression)
+    data = {"score": 1.5, "numbers": [1.25, 1.25]}
+    issue = {"id": 42}
+    assert only(out(registry, type="ignored", issue=issue, data=data, project_id="17", user=ADA))
+
+
+def test_a_filter_is_asked_last_so_that_the_reason_is_the_plainest() -> None:
+    assert reasons(out(listening("issue.resolved", filter=FATAL))) == {"event_not_in_app"}
+    assert reasons(out(hooks((app(), installation(filter=FATAL, projects=[]))))) == {"project_not_allowed"}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        pytest.param("contains(data.issue.culprit, 'x')", id="a type error"),
+        pytest.param("data.issue.tags[*].x", id="too many steps"),
+        pytest.param("let $x = data in $x", id="of a newer version, or written by hand"),
+    ],
+)
+def test_a_filter_that_cannot_be_evaluated_does_not_filter(expression: str) -> None:
+    registry = hooks((app(), installation(filter=expression)))
+    event = parse(json.dumps(issue_event(issue={"id": 1, "culprit": None, "tags": [{}] * 20_000})))
+    fan_out = FanOut(event, registry, NOW.timestamp())
+    assert [each.app_id for each in fan_out.steps() if each] == ["pager"]
+    assert list(fan_out.filter_faults) == ["in-pager"]
+    assert fan_out.filters_failed == 1
+
+
+@pytest.mark.parametrize("kind", ["created", "deleted"])
+def test_events_about_an_installation_reach_it_whatever_its_filter(kind: str) -> None:
+    registry = listening(f"installation.{kind}", status="uninstalled", filter=FATAL)
+    assert only(out(registry, resource="installation", type=kind, issue=..., installation_id="in-pager"))
+
+
+def test_what_all_bodies_share_is_read_once_for_all_filters_of_an_event() -> None:
+    event = parse(json.dumps(issue_event()))
+    fan_out = FanOut(event, hooks(*((app(n), installation(n, filter=FATAL)) for n in "abc")), NOW.timestamp())
+    list(fan_out.steps())
+    assert fan_out.payload.values("x", "in-a")["data"] is fan_out.payload.values("x", "in-b")["data"]
+    assert "_shared_values" not in vars(event_for(crowd(3)).payload)
+
+
 def test_an_event_with_an_installation_concerns_that_one_alone() -> None:
     registry = hooks((app("a"), installation("a")), (app("b"), installation("b")))
     assert only(out(registry, installation_id="in-b")).app_id == "b"

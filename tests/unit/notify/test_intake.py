@@ -102,6 +102,32 @@ def test_a_malformed_event_is_dead_lettered_with_field_and_reason_and_its_neighb
     assert len(received(deps, deps.deliveries.url)) == 1
 
 
+def test_a_filter_that_cannot_be_evaluated_is_told_once_for_an_event_and_nothing_is_retried(
+    deps: NotifyDependencies, telemetry: Recorder
+) -> None:
+    names = [f"app-{n:02}" for n in range(30)]
+    hooks = [installation(name, filter="contains(data.issue.culprit, 'x')") for name in names]
+    crowd = FakeRegistry({"acme": organization()}, {name: app(name) for name in names}, hooks)
+    assert process([queue_message(issue_event())], replace(deps, hooks=crowd)) == []
+    assert len(received(deps, deps.deliveries.url)) == 30
+    [line] = telemetry.logged("filter could not be evaluated: the event is delivered as if there were none")
+    assert (line["event_id"], line["filters"], len(line["faults"])) == ("ev1", 30, 20)
+    assert line["faults"]["in-app-00"] == "contains() does not take a value of type null"
+    assert telemetry.counts["FilterFailed"] == 30
+
+
+def test_an_event_that_a_filter_does_not_want_is_skipped_with_that_reason(
+    deps: NotifyDependencies, telemetry: Recorder
+) -> None:
+    picky = FakeRegistry(
+        {"acme": organization()}, {"pager": app()}, [installation(filter="data.issue.level == 'fatal'")]
+    )
+    assert process([queue_message(issue_event())], replace(deps, hooks=picky)) == []
+    [line] = telemetry.logged("event skipped: no installation gets it")
+    assert (line["reasons"], line["skipped"]) == ("filtered_out", {"filtered_out": ["in-pager"]})
+    assert (telemetry.counts["Skipped_filtered_out"], telemetry.counts["EventSkipped"]) == (1, 1)
+
+
 @pytest.mark.parametrize("body", ['{"a\\u0000b": 1}', '{"\\ud800": 1}', '{"x": "\\u0001"}', "\x7f", "[" * 5000])
 def test_an_event_that_is_malformed_in_its_very_characters_can_be_dead_lettered(
     deps: NotifyDependencies, body: str

@@ -20,6 +20,7 @@ OWNER = st.from_regex(r"[a-z]{1,5}@[a-z]{1,5}\.example", fullmatch=True)
 EVENTS = st.lists(st.sampled_from([e for names in events_of().values() for e in names]), unique=True).map(tuple)
 HEADERS = st.dictionaries(st.sampled_from(["X-A", "X_A", "Secret", "Authorization", "!"]), TEXT, max_size=3)
 KIND = st.sampled_from(["unpublished", "published"])
+FILTER = st.sampled_from([None, "data.issue.level == 'fatal'", "!(data.x)", "`1` == '# no: comment'"])
 RATE = st.none() | st.integers(1, 1000) | st.sampled_from([0.001, 0.5, 2.125])
 
 
@@ -47,7 +48,7 @@ def registries(draw: st.DrawFn) -> InMemory:
             app.organization_id if app.kind == "internal" and app.organization_id else draw(st.sampled_from(ids)),
             number, app.app_id, draw(st.sampled_from(["installed", "pending", "uninstalled"])),
             tuple(event for event in app.events if draw(st.booleans())),
-            draw(st.none() | st.lists(TEXT, unique=True, max_size=3).map(tuple)),
+            draw(st.none() | st.lists(TEXT, unique=True, max_size=3).map(tuple)), draw(FILTER),
         )
         for number in draw(st.lists(ID, unique=True, max_size=4)) if apps and ids
         for app in [draw(st.sampled_from(apps))]

@@ -53,8 +53,8 @@ def test_the_example_is_valid_and_says_what_its_comments_say() -> None:
     assert (bot.auto_enable, pager.auto_enable) == (True, None)
     first, second, third = only(InstallationSpec, file)
     assert first.events == bot.events
-    assert first.projects is None
-    assert second.projects == ("frontend", "17")
+    assert (first.projects, first.filter) == (None, None)
+    assert (second.projects, second.filter) == (("frontend", "17"), "data.issue.level != 'info'")
     assert third.status == UNINSTALLED
 
 
@@ -85,6 +85,24 @@ def test_an_owner_is_a_mail_address_that_can_be_the_name_of_an_attribute(owner: 
     assert problems(SMALL.replace("[ada@acme.example]", f"['{owner}']")) == [
         f"line 2: organizations.acme.owners[0]: is '{owner}', which is no mail address; write name@example.com"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("data.issue.level = 'fatal'", "is no JMESPath expression: at character 18: Unknown token '='"),
+        ("issue.level == 'fatal'", "asks for `issue`, which no webhook has at its top; the issue is `data.issue`"),
+        ("''", "is empty; give it a value or remove it"),
+        ("!data.issue", "is empty; give it a value or remove it"),  # to YAML, that is a tag
+        ("a" * 501, "has 501 characters; at most 500 are possible"),
+        ("[data]", "must be one value, not a list or a mapping"),
+    ],
+)
+def test_what_is_no_filter_is_refused_before_anything_is_written(written: str, reason: str) -> None:
+    text = SMALL.replace(
+        "  - {app: bot, organization: acme}", "  - app: bot\n    organization: acme\n    filter: "
+    )
+    assert problems(text.rstrip() + f" {written}\n") == [f"line 11: installations[0].filter: {reason}"]
 
 
 def test_the_default_id_of_an_installation_never_changes() -> None:

@@ -87,6 +87,8 @@ def test_an_installation_ends_before_its_app_changes() -> None:
         (HOOK, replace(HOOK, projects=("1",)), ["events of other projects than those listed"]),
         (replace(HOOK, projects=("1", "2")), replace(HOOK, projects=("1",)), ["projects 2"]),
         (replace(HOOK, projects=("1",)), HOOK, []),
+        (HOOK, replace(HOOK, filter="data.issue"), ["events of which its filter is not true"]),
+        (replace(HOOK, filter="data.issue"), HOOK, []),
         (HOOK, replace(HOOK, status="uninstalled"), ["its events, as it is not installed any more"]),
         (replace(HOOK, status="pending"), HOOK, []),
     ],

@@ -21,7 +21,7 @@ BOT = AppSpec(
     5,
     auto_enable=True,
 )
-HOOK = InstallationSpec("1", "i-1", "bot", "pending", ("issue.created",), ("web",))
+HOOK = InstallationSpec("1", "i-1", "bot", "pending", ("issue.created",), ("web",), "data.issue")
 WHOLE = InstallationSpec("globex", "i-2", "bot", "installed", BOT.events, None)
 STACK = InMemory((ACME, GLOBEX, BOT, HOOK, WHOLE), {"bot": "k" * 64})
 
@@ -62,7 +62,7 @@ def test_null_sets_a_key_to_its_default() -> None:
     assert one(OrganizationSpec, nulls) == OrganizationSpec("1", "acme", "acme", (), warnings=True)
     nulls = app("name: ~, organization: ~, events: ~, headers: ~, max_per_second: ~, auto_enable: ~")
     assert one(AppSpec, nulls) == AppSpec("bot", "bot", "published", None, BOT.url, ())
-    nulls = "installations: [{app: bot, organization: acme, status: ~, events: ~, projects: ~}]"
+    nulls = "installations: [{app: bot, organization: acme, status: ~, events: ~, projects: ~, filter: ~}]"
     assert one(InstallationSpec, nulls) == InstallationSpec("1", "i-1", "bot", "installed", BOT.events, None)
     assert problems(app("url: null")) == ["line 2: apps.bot.url: is empty; give it a value or remove it"]
 
