@@ -14,6 +14,7 @@ from bellhop import aws as aws_session
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, Share, SlowList
+from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
@@ -146,6 +147,7 @@ def dynamodb_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def bind_models() -> None:
     shared = {Share: NAMES[Circuit], SlowList: NAMES[Circuit], Entry: NAMES[DeliveryRecord]}
+    shared[HandledEvent] = NAMES[Delivered]
     tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | shared)
 
 

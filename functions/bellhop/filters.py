@@ -15,6 +15,8 @@ from jmespath.functions import Functions
 from jmespath.parser import Parser
 from jmespath.visitor import TreeInterpreter
 
+from bellhop.text import printable
+
 MAX_LENGTH = 500  # characters
 MAX_DEPTH = 30  # terms inside one another, far below what Python's recursion takes
 MAX_STEPS = 20_000  # of one evaluation: about 20 ms of a processor
@@ -75,6 +77,9 @@ _Node = dict[str, Any]
 
 class FilterError(ValueError):
     """An expression is no filter, or a filter cannot be evaluated on an event. No value of the event is in it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(printable(reason))  # a name in quotes may be any characters
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,11 @@ MOST_AT_ONCE = 100  # items
 
 
 class ItemKey(NamedTuple):
-    """An item of a model whose table has no sort key."""
+    """An item of a model; `sort_key` where its table has one."""
 
     model: type[Model]
     hash_key: str
+    sort_key: str | None = None
 
 
 class _Connection(Connection):
@@ -79,7 +80,7 @@ def _read_page(keys: Sequence[ItemKey], connection: Connection) -> dict[ItemKey,
     for key in keys:
         table = key.model.Meta.table_name
         of_table = key.model._get_connection()  # noqa: SLF001 - as in bind()
-        names[key] = of_table.get_meta_table().get_identifier_map(key.hash_key)["Key"]
+        names[key] = of_table.get_meta_table().get_identifier_map(key.hash_key, key.sort_key)["Key"]
         requests.setdefault(table, {"Keys": []})["Keys"].append(names[key])
     try:
         response = connection.dispatch("BatchGetItem", {"RequestItems": requests})

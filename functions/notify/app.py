@@ -3,15 +3,18 @@
 import os
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bellhop import aws, partial_batch, settings, tables
 from bellhop.backoff import Backoff
 from bellhop.budget import Budget
+from bellhop.handled_events import HandledEvent
 from bellhop.powertools import PowertoolsTelemetry
 from bellhop.queues import Queue
 from bellhop.registry import App, Installation, Organization, Registry
+from notify.duplicates import Duplicates
 from notify.intake import NotifyDependencies, process
 
 if TYPE_CHECKING:
@@ -28,7 +31,9 @@ class Settings:
     organizations_table: str
     apps_table: str
     installations_table: str
+    delivered_table: str
     cache_seconds: float
+    drop_duplicates_hours: int
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -47,16 +52,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry, Budget]:
     budget = Budget.watching(aws.core())  # before the first client is made, so that it watches them all
     chosen = settings.load(Settings, os.environ)
+    connection = tables.connect()
     tables.bind(
-        tables.connect(),
+        connection,
         {
             Organization: chosen.organizations_table,
             App: chosen.apps_table,
             Installation: chosen.installations_table,
+            HandledEvent: chosen.delivered_table,
         },
     )
     telemetry = PowertoolsTelemetry()
     sqs: SQSClient = aws.client("sqs")
+    keep = timedelta(hours=chosen.drop_duplicates_hours)
     deps = NotifyDependencies(
         hooks=Registry(chosen.cache_seconds, time.time),
         deliveries=Queue(sqs, chosen.deliveries_queue_url),
@@ -66,6 +74,7 @@ def _open() -> tuple[NotifyDependencies, PowertoolsTelemetry, Budget]:
         backoff=Backoff(0.1),
         now=time.time,
         budget=budget,
+        duplicates=Duplicates(connection, keep, telemetry, time.time) if keep else None,
     )
     return deps, telemetry, budget
 

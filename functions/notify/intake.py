@@ -3,18 +3,21 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from bellhop import events, newer
+from bellhop import events, handled_events, newer
 from bellhop.aws import TRY_SECONDS
 from bellhop.budget import END_SECONDS, Budget
+from bellhop.clock import rfc3339
 from bellhop.deliveries import Delivery
 from bellhop.events import MalformedEventError
 from bellhop.newer import UnknownKindError
 from bellhop.queues import MAX_BATCH_BYTES, OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
 from notify import continuation
+from notify.duplicates import DUPLICATE, Duplicates
 from notify.fanout import FanOut, Hooks
 from notify.outbox import Outbox
 from notify.report import report
@@ -30,7 +33,10 @@ MAX_ATTRIBUTE = 1000  # characters of a dead letter's attribute
 
 @dataclass(frozen=True)
 class NotifyDependencies:
-    """What notify's code is handed; `backoff` sleeps before SQS is called again."""
+    """What notify's code is handed; `backoff` sleeps before SQS is called again.
+
+    Without `duplicates`, copies of events are sent as well.
+    """
 
     hooks: Hooks
     deliveries: Queue
@@ -40,11 +46,15 @@ class NotifyDependencies:
     backoff: Callable[[int], None]
     now: Callable[[], float]  # Unix seconds
     budget: Budget = field(default_factory=Budget)
+    duplicates: Duplicates | None = None
 
 
 @dataclass(eq=False)
 class _Work:
-    """A message of the batch. It has no fan-out before its first turn, nor if it is malformed."""
+    """A message of the batch. It has no fan-out before its first turn, nor if it is malformed.
+
+    `handled_at` (Unix seconds): the same event was fanned out before. `first`: the same event is in the batch.
+    """
 
     message: dict[str, Any]
     fan_out: FanOut | None = None
@@ -52,6 +62,20 @@ class _Work:
     dead_lettered: bool = False
     unknown: UnknownKindError | None = None
     faulty: bool = False
+    handled_at: float | None = None
+    first: "_Work | None" = None
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether it takes part in the turns: it is neither a copy, nor is anything wrong with it."""
+        copy = self.first is not None or self.handled_at is not None
+        return not (copy or self.dead_lettered or self.unknown or self.faulty)
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether it is a copy of an event of which every delivery is on its queue."""
+        first = self.first.fan_out if self.first else None
+        return self.handled_at is not None or bool(first and first.done)
 
     @property
     def message_id(self) -> str:
@@ -75,12 +99,16 @@ def process(
     The event's own message is done once that is on the queue. An event of which nothing could be done goes back to
     the queue instead, which gives up after ten times. If notify dies, or the queue does not take the continuation,
     the event begins anew: what was enqueued is enqueued again, under the same webhook-id.
+
+    Where duplicates are dropped, a copy of an event that was fanned out is done. A copy in the same batch waits
+    for the first, and comes back if that is not done.
     """
     works = [_Work(message) for message in sorted(messages, key=_precedence)]
     with deps.budget.keeping(TRY_SECONDS):  # for the continuations
         _take_turns(works, deps, seconds_left)
     report([work.fan_out for work in works if work.fan_out], deps.telemetry)
     returned = [*_not_begun(works, deps), *_continue(works, deps)]
+    _end_duplicates(works, deps)
     received = [w for w in works if w.fan_out and not w.fan_out.resumed and w not in returned]
     if received:
         deps.telemetry.count("EventReceived", len(received))
@@ -94,7 +122,9 @@ def _precedence(message: dict[str, Any]) -> tuple[int, int]:
 
 def _take_turns(works: Sequence[_Work], deps: NotifyDependencies, seconds_left: Callable[[], float]) -> None:
     outbox = Outbox(deps.deliveries, deps.backoff, deps.now, deps.telemetry)
-    waiting = deque(works)
+    if deps.duplicates:
+        _find_copies(works, outbox, deps, deps.duplicates)
+    waiting = deque(work for work in works if work.has_turns)
     stop = min(STOP_SECONDS, STOP_SHARE * seconds_left())
     while waiting:
         work = waiting.popleft()
@@ -105,12 +135,30 @@ def _take_turns(works: Sequence[_Work], deps: NotifyDependencies, seconds_left: 
     outbox.flush()
 
 
-def _turn(work: _Work, outbox: Outbox, deps: NotifyDependencies) -> bool:
+def _find_copies(works: Sequence[_Work], outbox: Outbox, deps: NotifyDependencies, duplicates: Duplicates) -> None:
+    """Read all events of the batch, and find those that were fanned out before, or are in it twice.
+
+    A continuation is no copy: it goes on where its event was left.
+    """
+    for work in works:
+        _turn(work, outbox, deps, installations=0)
+    begun = [(work, work.fan_out) for work in works if work.fan_out]
+    known = duplicates.find([fan_out.event for _, fan_out in begun if not fan_out.resumed])
+    firsts: dict[str, _Work] = {}
+    for work, fan_out in begun:
+        key = handled_events.key(fan_out.event)
+        first = firsts.setdefault(key, work)
+        if not fan_out.resumed:
+            work.handled_at = known.get(key)
+            work.first = first if first is not work else None
+
+
+def _turn(work: _Work, outbox: Outbox, deps: NotifyDependencies, installations: int = TURN) -> bool:
     """Let an event go to the next installations; whether there may be more."""
     handled = 0
     try:
         fan_out = work.fan_out or _begin(work, deps)
-        for delivery in islice(work.steps, TURN):
+        for delivery in islice(work.steps, installations):
             handled += 1
             if fan_out and delivery:
                 outbox.add(fan_out, delivery)
@@ -121,7 +169,7 @@ def _turn(work: _Work, outbox: Outbox, deps: NotifyDependencies) -> bool:
         work.faulty = True
         deps.telemetry.error("event not handled: what is left will be retried by the queue", **work.names)
         return False
-    return handled == TURN
+    return handled == installations
 
 
 def _begin(work: _Work, deps: NotifyDependencies) -> FanOut | None:
@@ -148,7 +196,7 @@ def _sent_at(message: dict[str, Any]) -> float:
 
 def _not_begun(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:
     """The messages of which nothing was done: they go back to the queue."""
-    idle = [w for w in works if not (w.dead_lettered or w.unknown or _has_begun(w.fan_out))]
+    idle = [w for w in works if not (w.dead_lettered or w.unknown or w.duplicate or _has_begun(w.fan_out))]
     for work in idle:
         if not work.faulty:  # that was logged with the fault
             deps.telemetry.warning("nothing of the event was enqueued: the queue will retry it", **work.names)
@@ -157,6 +205,29 @@ def _not_begun(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:
 
 def _has_begun(fan_out: FanOut | None) -> bool:
     return bool(fan_out and (fan_out.done or fan_out.progressed))
+
+
+def _end_duplicates(works: Iterable[_Work], deps: NotifyDependencies) -> None:
+    """Tell which events were duplicates, and mark those that were fanned out now.
+
+    An event that nobody got is not marked: published again, it may reach whoever was registered meanwhile.
+    """
+    if deps.duplicates is None:
+        return
+    begun = [(work, work.fan_out) for work in works if work.fan_out]
+    for work, fan_out in begun:
+        if work.duplicate:
+            deps.telemetry.info(
+                "event skipped as a duplicate: `bellhop resend --event` sends its webhooks again",
+                **work.names,
+                event_name=fan_out.event.name,
+                reasons=DUPLICATE,
+                fanned_out_at=rfc3339(datetime.fromtimestamp(work.handled_at or deps.now(), UTC)),
+            )
+            deps.telemetry.count(f"Skipped_{DUPLICATE}")
+    done = [fan_out.event for _, fan_out in begun if fan_out.done and fan_out.cursor.enqueued]
+    if done:
+        deps.duplicates.mark(done)
 
 
 def _wait(works: Iterable[_Work], deps: NotifyDependencies) -> list[str]:

@@ -82,7 +82,6 @@ def _report_skipped(fan_out: FanOut, telemetry: Telemetry) -> None:
             filters=fan_out.filters_failed,
             faults=fan_out.filter_faults,
         )
-        telemetry.count("FilterFailed", fan_out.filters_failed)
     for reason, number in fan_out.skips.items():
         telemetry.count("Skipped_" + reason, number)
     if fan_out.done and not fan_out.cursor.enqueued:

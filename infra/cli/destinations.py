@@ -4,11 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pynamodb.connection import Connection
+
+from bellhop import handled_events
 from bellhop.clock import utc_now
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent
 from bellhop.registry import App, Installation, Organization
 from infra.cli.condition import OFF, PAUSED, read_conditions
+from infra.cli.text import unix_time
+from notify.duplicates import DUPLICATE
 from notify.fanout import decide
 from notify.payload import Payload
 
@@ -30,11 +35,13 @@ class Outlook:
     """What is to become of each event, by its position.
 
     `skips` has why it gets no delivery, or none for some installations. `faulty` has an event on which a filter
-    cannot be evaluated, by the app and why. Events of `unknown` organisations were not looked up.
+    cannot be evaluated, by the app and why. `copies` are duplicates, which are dropped; each with when the event
+    was fanned out, in Unix seconds. Events of `unknown` organisations were not looked up.
     """
 
     destinations: list[Destination] = field(default_factory=list)
     skips: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    copies: dict[int, float] = field(default_factory=dict)
     faulty: dict[tuple[str, str], str] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     off: set[str] = field(default_factory=set)
@@ -51,16 +58,25 @@ class Outlook:
         return {destination.position for destination in self.destinations}
 
 
-def look(events: Sequence[IssueEvent]) -> Outlook:
-    """Look the events' destinations up on the stack that the models are bound to."""
+def look(events: Sequence[IssueEvent], duplicates: Connection | None = None) -> Outlook:
+    """Look the events' destinations up on the stack that the models are bound to.
+
+    `duplicates` is the connection by which to look for events that were fanned out before, on a stack that drops
+    copies of these.
+    """
     organizations = list(dict.fromkeys(event.organization_id for event in events))
     outlook = Outlook(unknown=set(organizations[ORGANIZATIONS:]))
     registered = [row.organization_id for row in Organization.batch_get(organizations[:ORGANIZATIONS])]
     hooks = {name: list(Installation.query(name, limit=INSTALLATIONS)) for name in registered}
     named = {one.app_id for installations in hooks.values() for one in installations}
     apps = {app.app_id: app for app in App.batch_get(list(named))}
+    known = handled_events.find(events, duplicates, utc_now().timestamp()) if duplicates else {}
     for position, event in enumerate(events):
-        if event.organization_id in hooks:
+        handled_at = known.get(handled_events.key(event)) if known else None
+        if handled_at:
+            outlook.copies[position] = handled_at
+            outlook.skips[position][DUPLICATE] += 1
+        elif event.organization_id in hooks:
             _decide(position, event, hooks[event.organization_id], apps, outlook)
         elif event.organization_id not in outlook.unknown:
             outlook.skips[position]["missing_organization"] += 1
@@ -72,7 +88,7 @@ def look(events: Sequence[IssueEvent]) -> Outlook:
 
 def warnings(events: Sequence[IssueEvent], outlook: Outlook) -> Iterator[str]:
     """What will keep events from arriving, as far as it is known."""
-    reached = outlook.reached
+    reached = outlook.reached | outlook.copies.keys()
     lost: dict[tuple[str, str, str], list[str]] = {}
     for position, reasons in outlook.skips.items():
         if position not in reached:
@@ -84,6 +100,11 @@ def warnings(events: Sequence[IssueEvent], outlook: Outlook) -> Iterator[str]:
             yield f"organisation {organization_id} is not registered: nobody gets {name} ({_ids(ids)})"
         else:
             yield f"no installation of {organization_id} wants {name} ({_ids(ids)}): {why}"
+    for position, handled_at in outlook.copies.items():
+        event = events[position]
+        again = f"bellhop resend --event {event.event_id} --organization {event.organization_id}"
+        when = unix_time(handled_at)
+        yield f"event {event.event_id} was fanned out {when}: a duplicate is dropped; to send it again: {again}"
     yield from _app_warnings(outlook)
     if outlook.unknown:
         yield f"{len(outlook.unknown)} more organisations were not looked up"

@@ -16,6 +16,7 @@ from pynamodb.models import Model
 from bellhop import tables
 from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, SlowList
+from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
@@ -39,6 +40,7 @@ TABLES: dict[type[Model], str] = {
     DeliveryRecord: "AttemptsTable",
     Entry: "AttemptsTable",
     Delivered: "DeliveredTable",
+    HandledEvent: "DeliveredTable",
     MinutePack: "SuccessesTable",
     Circuit: "CircuitsTable",
     SlowList: "CircuitsTable",
@@ -91,6 +93,11 @@ class Stack:
     def deadline_seconds(self) -> int:
         """The longest that one attempt takes."""
         return int(self.parameters["DeliveryDeadlineSeconds"])
+
+    @property
+    def drops_duplicates(self) -> bool:
+        """Whether notify drops copies of events; a stack of before has no such parameter."""
+        return int(self.parameters.get("DropDuplicatesHours", 0)) > 0
 
     @property
     def thresholds(self) -> Thresholds:

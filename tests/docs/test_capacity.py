@@ -8,15 +8,18 @@ from typing import Any
 import boto3
 import pytest
 
-from bellhop import attempts
+from bellhop import attempts, handled_events
 from bellhop.attempts import PARKED, RETRYING, DeliveryRecord, NextState
+from bellhop.events import parse
+from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import FIRST_KEY_RECORDS, KeyChoice
 from bellhop.successes import Delivered, Success, SuccessLog
 from tests.bench import prices
 from tests.docs import capacity
 from tests.docs.capacity import GROWTH, MARK, PAGE, TABLES
-from tests.support.fakes import NOW, delivery
+from tests.support.fakes import NOW, delivery, issue_event
 from tests.support.identities import listed
+from tests.support.item_size import item_bytes
 from tests.unit.template.test_rights import ROLES, of_role
 
 WRITES = 500
@@ -36,6 +39,15 @@ def test_every_table_is_as_it_is_computed_now() -> None:
 def test_a_table_that_is_out_of_date_is_noticed() -> None:
     page = PAGE.read_text()
     assert capacity.written(page.replace("| 10,000,000 |", "| 9 |", 1)) == page
+
+
+def test_to_drop_duplicates_costs_what_the_page_says(aws: None) -> None:
+    event = parse(json.dumps(issue_event(organization_id="o" * 64, event_id="e" * 64, installation_id="i" * 64)))
+    handled_events.mark([event], NOW.timestamp(), timedelta(hours=336))
+    [mark] = items(HandledEvent)
+    written = prices.WRITE_UNIT * prices.write_units(item_bytes(mark))
+    read = prices.READ_UNIT * prices.read_units(item_bytes(mark), consistent=False)
+    assert f"a million events cost {(written + read) * 1e6:.2f} dollars more" in prose()
 
 
 def items(model: Any) -> list[dict[str, Any]]:

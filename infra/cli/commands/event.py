@@ -31,6 +31,7 @@ NOT_NAMED = "the event was for other installations, or this one was not installe
 FILTER_NOT_NAMED = f"its filter did not want the event, or {NOT_NAMED}"
 ENQUEUED = "deliveries enqueued"  # notify's line that names installations
 MALFORMED = "event malformed"  # how its line of an event that it refused begins
+DUPLICATE = "event skipped as a duplicate"  # how its line of a copy begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class FanOutLog:
     """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
 
     `malformed`: notify refused it. `faults`: whose filter could not be evaluated, and why. `unread` says why the
-    log was not read.
+    log was not read. `copies`: when copies of it were dropped as duplicates.
     """
 
     at: datetime | None = None
@@ -58,6 +59,7 @@ class FanOutLog:
     faults: Mapping[str, str] = field(default_factory=dict)
     malformed: bool = False
     unread: str = ""
+    copies: Sequence[datetime] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def document(view: EventView) -> dict[str, Any]:
             }
             for each in view.skipped
         ],
+        "duplicates": [at.isoformat(timespec="seconds") for at in view.log.copies],
         "filter_faults": dict(view.log.faults),
         "unknown": [{"installation_id": each.installation_id, "app_id": each.app_id} for each in view.unknown],
         "dead_letters": [{"queue": queue, **letter.document()} for queue, letter in view.dead],
@@ -195,6 +198,7 @@ def _read_log(
 def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> FanOutLog:
     """What notify's lines say of an event."""
     at, name, enqueued, malformed = None, "", set[str](), False
+    copies: list[datetime] = []
     skipped, faults = dict[str, str](), dict[str, str]()
     for each in lines:
         fields = each.fields
@@ -202,13 +206,18 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
             if (record["event_id"], record["organization_id"]) == (event_id, organization_id):
                 at, name = at or each.at, record["event"]
                 enqueued |= set(record["installations"])
-        if (fields.get("event_id"), fields.get("organization_id")) == (event_id, organization_id):
-            at, name = at or each.at, name or fields.get("event_name", "")
+        if (fields.get("event_id"), fields.get("organization_id")) != (event_id, organization_id):
+            continue
+        name = name or fields.get("event_name", "")
+        if each.message.startswith(DUPLICATE):
+            copies.append(each.at)
+        else:
+            at = at or each.at
             malformed |= each.message.startswith(MALFORMED)
             for reason, names in fields.get("skipped", {}).items():
                 skipped |= dict.fromkeys(names, reason)
             faults |= fields.get("faults", {})
-    return FanOutLog(at, name, frozenset(enqueued), skipped, faults, malformed)
+    return FanOutLog(at, name, frozenset(enqueued), skipped, faults, malformed, copies=copies)
 
 
 def _skipped(
@@ -255,6 +264,10 @@ def _print(view: EventView, console: Console) -> None:
     if rows:
         line(console, f"Skipped ({len(rows)}):", "bold")
     table(console, ("installation", "app", "because"), rows)
+    if view.log.copies:
+        times = ", ".join(f"{utc(at)} UTC" for at in view.log.copies)
+        again = f"bellhop resend --event {view.event_id} --organization {view.organization_id}"
+        line(console, f"Published again, and dropped as a duplicate: {times}. To send its webhooks again: {again}")
     for name, fault in view.log.faults.items():
         line(console, f"The filter of {name} could not be evaluated, so it got the event: {fault}", "yellow")
     for queue, letter in view.dead:
@@ -300,7 +313,7 @@ def _not_known(view: EventView) -> Iterator[str]:
         yield f"The delivery log since {since} was not read to its end: name a later time with --since."
     if view.log.unread:
         yield f"notify's log was not read: {view.log.unread}."
-    if not view.stories and not view.dead and not view.log.at:
+    if not view.stories and not view.dead and not view.log.at and not view.log.copies:
         yield (
             f"Nothing tells that this event arrived since {since}: it was never published, is still in its queue, "
             f"or is older. What failed is kept {KEPT.days} days, functions' logs as LogRetentionDays says."

@@ -56,9 +56,9 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: boo
     if not events:
         raise CommandError(f"--skip {skip} leaves none of {len(every)} events: all of them are sent already")
     found = stack.find(stack_name)
-    stack.bind(found)
+    connection = stack.bind(found)
     published = [each.event for each in events]
-    outlook = destinations.look(published)
+    outlook = destinations.look(published, connection if found.drops_duplicates else None)
     for warning in destinations.warnings(published, outlook):
         errors.say(f"warning: {printable(warning)}")
     if dry_run:

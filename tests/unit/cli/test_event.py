@@ -116,6 +116,21 @@ def test_an_event_tells_whom_a_filter_kept_it_from_and_whose_could_not_be_evalua
     assert json.loads(succeed("event", "acme", "e-1", "--json"))["filter_faults"] == {"pager-hook": "no"}
 
 
+def test_an_event_tells_of_its_duplicates_and_does_not_take_them_for_the_event(logs: Logs) -> None:
+    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
+    logs.lines["notify"] = [
+        {"message": "event skipped as a duplicate: `bellhop resend`", "reasons": "duplicate"} | event
+    ]
+    text = succeed("event", "acme", "e-1")
+    assert text.startswith("e-1 of acme: issue.created\n")
+    assert "Published again, and dropped as a duplicate: 20" in text
+    assert "To send its webhooks again: bellhop resend --event e-1 --organization acme" in text
+    assert "Nothing tells that this event arrived" not in text
+    read = json.loads(succeed("event", "acme", "e-1", "--json"))
+    assert (read["fanned_out_at"], len(read["duplicates"])) == (None, 1)
+    assert [each["app_id"] for each in read["unknown"]] == ["board", "mute", "pager"]
+
+
 def test_a_hook_that_notify_did_not_name_may_have_been_kept_out_by_its_filter(logs: Logs) -> None:
     installation(installation_id="mute-hook", app_id="mute", filter="data.issue").save()
     event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}

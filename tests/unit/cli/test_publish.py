@@ -1,5 +1,8 @@
 import itertools
 import json
+import re
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
@@ -7,14 +10,16 @@ import pytest
 import typer
 from botocore.exceptions import NoCredentialsError
 
+from bellhop import handled_events
 from bellhop.backoff import Backoff
 from bellhop.client import Publisher
+from bellhop.events import parse
 from bellhop.registry import App, Installation
 from infra.cli import events_file
 from infra.cli.commands.publish import send
 from infra.cli.errors import CommandError
 from infra.cli.events_file import FileEvent
-from tests.unit.cli.cli_runner import EXAMPLE, bellhop, refused, succeed
+from tests.unit.cli.cli_runner import EXAMPLE, CloudFormation, bellhop, refused, succeed
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -176,8 +181,8 @@ def test_a_dry_run_asks_the_filters_and_warns_of_one_that_cannot_be_evaluated() 
     hook.update(
         actions=[Installation.filter.set("data.issue.level != 'info' && contains(data.issue.culprit, 'x')")]
     )
-    dull, fine = {"level": "info"}, {"level": "fatal", "culprit": "x"}
-    many = [event(n, issue={"id": n} | issue) for n, issue in enumerate((dull, fine, {"culprit": None}))]
+    issues: list[dict[str, Any]] = [{"level": "info"}, {"level": "fatal", "culprit": "x"}, {"culprit": None}]
+    many = [event(n, issue={"id": n} | issue) for n, issue in enumerate(issues)]
     result = bellhop("publish", "-", "--dry-run", stdin=json.dumps(many))
     assert ["pager", "2", "2"] in [each.split() for each in result.stdout.splitlines()]
     failed = "contains() does not take a value of type null"
@@ -186,6 +191,26 @@ def test_a_dry_run_asks_the_filters_and_warns_of_one_that_cannot_be_evaluated() 
     ]
     documents = json.loads(succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(many[0])))
     assert documents[0]["skipped"] == {"filtered_out": 1}
+
+
+def test_publish_tells_of_events_that_are_dropped_as_duplicates_and_does_not_wait_for_them(
+    cloudformation: CloudFormation,
+) -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    handled_events.mark([parse(json.dumps(event(1)))], time.time(), timedelta(hours=1))
+    assert bellhop("publish", "-", "--dry-run", stdin=json.dumps(event(1))).stderr == ""  # they are sent there
+    cloudformation.parameters["DropDuplicatesHours"] = "1"
+    result = bellhop("publish", "-", "--wait", "1h", stdin=json.dumps(event(1)))
+    assert result.exit_code == 0
+    [warning] = result.stderr.splitlines()
+    assert re.fullmatch(
+        r"warning: event e-1 was fanned out 20.* UTC: a duplicate is dropped; to send it again: "
+        r"bellhop resend --event e-1 --organization 4501",
+        warning,
+    )
+    assert "skipped: duplicate (1)" in result.stdout
+    [other] = json.loads(succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(event(2))))
+    assert len(other["deliveries"]) == 2
 
 
 @REGISTERED

@@ -22,6 +22,7 @@ from pynamodb.models import Model
 from bellhop import deliveries
 from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, Share, SlowList
+from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
@@ -47,6 +48,7 @@ ITEMS: dict[str, type[Model]] = {
     "attempts": DeliveryRecord,
     "entry": Entry,
     "delivered": Delivered,
+    "handled_event": HandledEvent,
     "successes": MinutePack,
     "circuit": Circuit,
     "share": Share,

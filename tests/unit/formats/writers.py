@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import boto3
 
-from bellhop import attempts, circuits, deliveries, outcomes, pings, resends
+from bellhop import attempts, circuits, deliveries, handled_events, outcomes, pings, resends
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.events import parse
 from bellhop.index_keys import Entry
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import App, AuditEntry
@@ -26,7 +27,7 @@ from health.rules import EarlyWarning
 from health.transitions import Update
 from notify import continuation
 from notify.continuation import Cursor
-from tests.support.fakes import NOW, SECRET, app, delivery, installation, organization
+from tests.support.fakes import NOW, SECRET, app, delivery, installation, issue_event, organization
 from tests.support.health import health_dependencies
 from tests.support.ses import EVIDENCE, Ses
 
@@ -106,6 +107,10 @@ def _items() -> Iterator[tuple[str, dict[str, Any]]]:
     yield from _attempts()
     yield from _circuits()
     yield from _audit()
+    event = parse(json.dumps(issue_event()))
+    handled_events.mark([event], UNIX, timedelta(hours=24))
+    key = handled_events.key(event)
+    yield "handled_event", _item("delivered", key=key, place=handled_events.PLACE)
 
 
 def _registry() -> Iterator[tuple[str, dict[str, Any]]]:

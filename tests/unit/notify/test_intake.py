@@ -113,7 +113,6 @@ def test_a_filter_that_cannot_be_evaluated_is_told_once_for_an_event_and_nothing
     [line] = telemetry.logged("filter could not be evaluated: the event is delivered as if there were none")
     assert (line["event_id"], line["filters"], len(line["faults"])) == ("ev1", 30, 20)
     assert line["faults"]["in-app-00"] == "contains() does not take a value of type null"
-    assert telemetry.counts["FilterFailed"] == 30
 
 
 def test_an_event_that_a_filter_does_not_want_is_skipped_with_that_reason(

@@ -22,7 +22,7 @@ def _holds(condition: Any, values: dict[str, Any]) -> bool:
         case {"Fn::Not": [inner]}:
             return not _holds(inner, values)
         case {"Fn::Equals": [one, other]}:
-            return bool(_decide(one, values, {}) == _decide(other, values, {}))
+            return str(_decide(one, values, {})) == str(_decide(other, values, {}))
     raise AssertionError(condition)
 
 

@@ -25,6 +25,7 @@ EVERY_STATEMENT = {  # parameters with which no statement is left out
     "KmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd",
     "PublisherArns": "arn:aws:iam::210987654321:role/tracker",
     "OperatorArns": "arn:aws:iam::123456789012:role/on-call",
+    "DropDuplicatesHours": "24",
 }
 
 # What the reference does not say. A query of an index needs no right to its table:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import bus, tables
+from bellhop import bus, handled_events, tables
 from bellhop.registry import App
 from health import transitions
 from health.rules import EarlyWarning
@@ -89,6 +89,15 @@ def test_only_deliver_reads_secrets_and_notify_neither_outcomes_nor_deliveries()
     assert who_may("Secrets") == {"DeliverRole"}
     assert who_may("Outcomes") == who_may("Attempts") == {"DeliverRole", "HealthRole"}
     assert who_may("Audit") == {"HealthRole"}
+
+
+def test_notify_reaches_no_delivery_that_succeeded_and_marks_of_events_only_where_duplicates_are_dropped() -> None:
+    assert "Delivered" not in json.dumps(of_role("NotifyRole"))
+    [marks] = [s for s in of_role("NotifyRole", DropDuplicatesHours="24") if "Delivered" in json.dumps(s)]
+    assert marks["Action"] == ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem"]
+    assert marks["Condition"] == {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{handled_events.PREFIX}*"]}
+    }
 
 
 def test_an_event_can_go_on_by_a_message_on_its_own_queue() -> None:
