@@ -35,7 +35,7 @@ def unpack(parts: Iterable[bytes]) -> list[tuple[dict[str, Any], bytes]]:
     Raises:
         IncompleteError: a part has expired.
     """
-    head, _, bodies = _decompressed(b"".join(parts)).partition(b"\n")
+    head, _, bodies = _decompressed(parts).partition(b"\n")
     names = json.loads(head)
     ends = list(itertools.accumulate(each["bytes"] for each in names))
     return [
@@ -48,8 +48,15 @@ def _compressed(data: bytes) -> bytes:
     return bz2.compress(data) if len(data) <= QUICK_BYTES else zlib.compress(data, 1)
 
 
-def _decompressed(packed: bytes) -> bytes:
-    try:
-        return bz2.decompress(packed) if packed.startswith(b"BZh") else zlib.decompress(packed)
-    except (ValueError, OSError, zlib.error) as error:
-        raise IncompleteError from error
+def _decompressed(parts: Iterable[bytes]) -> bytes:
+    """What was compressed. No part is taken after the last one: each is read from the table when it is taken."""
+    found, stream = list[bytes](), None
+    for part in parts:
+        stream = stream or (bz2.BZ2Decompressor() if part.startswith(b"BZh") else zlib.decompressobj())
+        try:
+            found.append(stream.decompress(part))
+        except (OSError, zlib.error) as error:
+            raise IncompleteError from error
+        if stream.eof:
+            return b"".join(found)
+    raise IncompleteError

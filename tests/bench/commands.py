@@ -96,6 +96,9 @@ def commands(known: Mapping[str, str]) -> Iterator[str]:
     yield f"delivery {known['failed']}"
     yield f"delivery {known['delivered']} --app {app}"
     yield from (f"log {app}", f"log {app} --failures", f"log {app} --since 7d --limit 500", "tail")
+    yield f"log --organization {organization}"
+    yield f"log {app} --since 1d --contains {known['event']}"
+    yield f"log --organization {organization} --since 1d --contains nowhere"
     yield from (f"resend --app {app} --since 1d --dry-run", "dead-letters list", "export")
 
 

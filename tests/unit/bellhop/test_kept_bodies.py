@@ -39,3 +39,11 @@ def test_a_missing_part_is_told_from_one_that_cannot_be(size: int) -> None:
     for broken in ([], [whole[:20]], [whole[20:]]):
         with pytest.raises(IncompleteError):
             kept_bodies.unpack(broken)
+
+
+def test_after_the_last_part_another_one_was_looked_for() -> None:
+    for count in (1, 3):
+        parts = kept_bodies.pack([delivery(body=str(list(range(n, n + 100_000))).encode()) for n in range(count)])
+        left = iter([*parts, b"not to be taken"])
+        assert len(kept_bodies.unpack(left)) == count
+        assert list(left) == [b"not to be taken"]
