@@ -340,6 +340,11 @@ def replayable(app_id: str, after: str | None, limit: int, *, exhausted: bool = 
     return _listed(app_id, DeliveryRecord.replayable_at > after if after else None, limit)
 
 
+def count_listed(app_id: str, until: str, limit: int) -> int:
+    """How many of what can be replayed stand up to a `replayable_at`; of each key at most `limit` are counted."""
+    return index_keys.count(DeliveryRecord.replayable, app_id, DeliveryRecord.replayable_at <= until, limit)
+
+
 def newest(app_id: str, since: datetime, until: datetime, limit: int) -> tuple[list[str], bool]:
     """The deliveries of an app whose records were opened, or resent, between these times, newest first; if all.
 
@@ -351,12 +356,13 @@ def newest(app_id: str, since: datetime, until: datetime, limit: int) -> tuple[l
     return [*index_keys.delivery_ids(rows)], len(rows) < limit
 
 
-def waiting(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:
+def waiting(app_id: str, until: datetime, limit: int, *, newest_first: bool = False) -> list[DeliveryRecord]:
     """What was parked of an app and is due until then, oldest first: rows as `replayable` gives them.
 
     Among them are rows that were exhausted where they stood, and not moved yet.
     """
-    return _listed(app_id, DeliveryRecord.replayable_at <= moment(until, "~"), limit)  # no id comes after that
+    due = DeliveryRecord.replayable_at <= moment(until, "~")  # no id comes after that
+    return _listed(app_id, due, limit, backwards=newest_first)
 
 
 def place_at(at: datetime) -> str:
@@ -369,8 +375,10 @@ def listed_since(row: DeliveryRecord) -> str:
     return str(row.replayable_at).removeprefix(f"{EXHAUSTED}#").partition("#")[0]
 
 
-def _listed(app_id: str, condition: Any, limit: int) -> list[DeliveryRecord]:
-    rows = [*islice(index_keys.read(DeliveryRecord.replayable, app_id, condition, limit, "replayable_at"), limit)]
+def _listed(app_id: str, condition: Any, limit: int, *, backwards: bool = False) -> list[DeliveryRecord]:
+    index = DeliveryRecord.replayable
+    read = index_keys.read(index, app_id, condition, limit, "replayable_at", backwards=backwards)
+    rows = [*islice(read, limit)]
     for row in rows:
         row.app_id = app_id
     return rows

@@ -4,7 +4,7 @@ An app has a row only if its endpoint was unwell, or if it has a rate limit or w
 conditional, so that concurrent functions agree: one of them opens the circuit, one of them makes the trial.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
@@ -20,7 +20,8 @@ class Circuit(Model):
     """What an app's endpoint allows. All but `tat`, `chain_until` and what is said of replays is true in the app's
     `generation` only. Times are Unix seconds.
 
-    `strikes`: how unwell the endpoint was since it last was well; the last one was at `struck_at`.
+    `strikes`: how unwell the endpoint was since it last was well, the last time at `struck_at`; in deliveries of
+    the organisations `struck_by`.
     `paused_since`: the circuit is open.
     `next_trial_at`: when the trial number `trials` may be made, counted from 0; `trial_lease` and
     `trial_lease_until` name the worker that makes it. `closed_at`: the last pause ended, and the slow start began.
@@ -38,6 +39,7 @@ class Circuit(Model):
     generation = NumberAttribute(null=True)
     strikes = NumberAttribute(null=True)
     struck_at = NumberAttribute(null=True)
+    struck_by: UnicodeSetAttribute = UnicodeSetAttribute(null=True)
     paused_since = NumberAttribute(null=True)
     next_trial_at = NumberAttribute(null=True)
     trials = NumberAttribute(null=True)
@@ -128,24 +130,30 @@ def is_paused(app_id: str, generation: int) -> bool:
     return paused_since(load(app_id), generation) is not None
 
 
-def strike(app_id: str, generation: int, strikes: int, *, now: float, seconds: float) -> Circuit:
-    """Add strikes to those of the last `seconds`; returns the circuit with what all functions added.
+def strike(
+    app_id: str, generation: int, strikes: int, by: Collection[str], *, now: float, seconds: float
+) -> Circuit:
+    """Add strikes `by` organisations' deliveries to those of the last `seconds`.
+
+    Returns the circuit with what all functions added.
 
     In a newer generation nothing is added, nor in a pause whose last strike is older than that.
     """
     circuit, this = Circuit(app_id), Circuit.generation == generation
     old = Circuit.generation.does_not_exist() | (Circuit.generation < generation)
     struck = Circuit.struck_at.set(now)
+    added = [Circuit.strikes.add(strikes), Circuit.struck_by.add(set(by)), struck]
+    first = [Circuit.strikes.set(strikes), Circuit.struck_by.set(set(by)), struck]
     # The first of a generation begins the count. Where another began it meanwhile, ours are added the second time.
     for _ in range(2):
-        if change(circuit, [Circuit.strikes.add(strikes), struck], this & (Circuit.struck_at >= now - seconds)):
+        if change(circuit, added, this & (Circuit.struck_at >= now - seconds)):
             return circuit
         lapsed = this & Circuit.paused_since.does_not_exist()
         lapsed &= Circuit.struck_at.does_not_exist() | (Circuit.struck_at < now - seconds)
-        if change(circuit, [Circuit.strikes.set(strikes), struck], lapsed):
+        if change(circuit, first, lapsed):
             return circuit
         gone = [Circuit.paused_since.remove(), Circuit.next_trial_at.remove()]
-        if change(circuit, [*_begun(generation), Circuit.strikes.set(strikes), struck, *gone], old):
+        if change(circuit, [*_begun(generation), *first, *gone], old):
             return circuit
     return load(app_id)
 
@@ -153,7 +161,7 @@ def strike(app_id: str, generation: int, strikes: int, *, now: float, seconds: f
 def clear(app_id: str, generation: int) -> None:
     """Take all strikes back, unless they have opened the circuit: then only a trial closes it."""
     struck = (Circuit.generation == generation) & Circuit.paused_since.does_not_exist()
-    change(Circuit(app_id), [Circuit.strikes.remove()], struck)
+    change(Circuit(app_id), [Circuit.strikes.remove(), Circuit.struck_by.remove()], struck)
 
 
 def open_circuit(app_id: str, generation: int, now: float, next_trial_at: float) -> bool:
@@ -192,6 +200,7 @@ def postpone_trial(app_id: str, before: float, after: float) -> bool:
 def close_circuit(app_id: str, lease: str, now: float, strikes: int = 0) -> bool:
     """End the pause and begin the slow start, with so many strikes; False when the lease was lost meanwhile."""
     gone = [Circuit.paused_since, Circuit.next_trial_at, Circuit.trials, Circuit.tat]
+    gone += [] if strikes else [Circuit.struck_by]
     actions = [
         Circuit.closed_at.set(now),
         Circuit.strikes.set(strikes),

@@ -16,6 +16,7 @@ from bellhop.attempts import Attempt
 from bellhop.budget import END_SECONDS
 from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
+from bellhop.registry import INTERNAL
 from bellhop.successes import Row, Success
 from deliver.attempt import chain, ending, kept_headers, ping, retry, signing, verdict
 from deliver.attempt.network import Attempted
@@ -251,7 +252,9 @@ def _take_in(
     if judgement.well is not None:
         batch.slowest[key[0]] = max(seconds, batch.slowest.get(key[0], 0.0))
     if judgement.well is not None and pending.trial is None:
-        batch.signs.append(strikes.sign(*key, well=judgement.well, seconds=seconds, deadline=deps.deadline))
+        by = strikes.EVERYBODY if pending.app.kind == INTERNAL else pending.delivery.organization_id
+        sign = strikes.sign(*key, well=judgement.well, seconds=seconds, deadline=deps.deadline, by=by)
+        batch.signs.append(sign)
 
 
 def _send_next(deps: DeliverDependencies, batch: Batch) -> None:

@@ -5,10 +5,11 @@ message; deliver claims each delivery on its record and drops the second message
 its pause ended, a process may still know it as it was, and park; so passes over what was parked since the last one
 are repeated until an empty one that began late enough.
 
-While the retry queue is behind, a replay goes on slowly. What it sent would go out all at once when the queue
-catches up, and not at the replay's rate.
+While what it sent is not attempted, a replay goes on slowly: all of that would go out at once when the retry queue
+catches up, and not at the replay's rate. Its own list says so, whatever else waits on that queue.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from health.dependencies import HealthDependencies
 
 PAGE = 100  # deliveries that one message reads
 PASS_SECONDS = 15.0  # from the end of a pass to the next
-BEHIND_SECONDS = 60  # from one page to the next while the retry queue is behind: at least a page waits there,
+BEHIND_SECONDS = 60  # from one page to the next while at least a page that was sent is not attempted yet,
 WORTH_SECONDS = 10.0  # and as much as the replay sends in so many seconds
 LATE_SECONDS = 60.0  # how much later than its time a place may come into the list: a function's timeout, the index
 
@@ -55,7 +56,7 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     # Before the page, so that where this fails nothing was sent.
     until = now + MAX_DELAY + deps.overdue_seconds
     circuits.note_replay(message.app_id, until, message.started, message.sent, rate)
-    behind = deps.retries_waiting() >= max(PAGE, WORTH_SECONDS * rate)
+    behind = _is_behind(message, rate)
     exhausted = EXHAUSTED in message.states and not message.passes
     page = attempts.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)
     chosen = [record for record in page if _is_wanted(record, message)]
@@ -79,6 +80,12 @@ def _end(message: Replay, app: App | None, circuit: Circuit) -> str | None:
     if app and circuits.paused_since(circuit, int(app.generation)) is not None:
         return "the app is paused; what is parked is released when its pause ends, the rest stays replayable"
     return None
+
+
+def _is_behind(message: Replay, rate: float) -> bool:
+    """Whether much of what stands before the cursor, and so was sent, is still listed."""
+    much = math.ceil(max(PAGE, WORTH_SECONDS * rate))
+    return message.after is not None and attempts.count_listed(message.app_id, message.after, much) >= much
 
 
 def _note_end(message: Replay, deps: HealthDependencies, reason: str | None = None) -> None:

@@ -121,9 +121,12 @@ def _take_in(sign: Sign, deps: DeliverDependencies) -> None:
             deps.circuits.forget(sign.app_id)
         return
     now = deps.time()
-    row = circuits.strike(sign.app_id, sign.generation, sign.strikes, now=now, seconds=strikes.WINDOW_SECONDS)
+    row = circuits.strike(
+        sign.app_id, sign.generation, sign.strikes, sign.by, now=now, seconds=strikes.WINDOW_SECONDS
+    )
     deps.circuits.note(row)
-    if int(row.strikes or 0) < STRIKES_TO_PAUSE or circuits.paused_since(row, sign.generation) is not None:
+    pauses = strikes.pause(int(row.strikes or 0), row.struck_by or ())
+    if not pauses or circuits.paused_since(row, sign.generation) is not None:
         return
     # The first trial before the pause: no pause is ever without one. A trial without a pause ends by itself.
     deps.scheduler.send_trial(Trial(sign.app_id, sign.generation, 0), round(TRIAL_SECONDS))
@@ -137,7 +140,7 @@ def _take_in(sign: Sign, deps: DeliverDependencies) -> None:
 
 def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAttempt | None:
     ended = False
-    for row in attempts.waiting(app.app_id, deps.now(), CANDIDATES):
+    for row in _candidates(app, lease, deps):
         if _is_old(row, lease, deps):
             _exhaust(row, deps)
             ended = True
@@ -152,6 +155,18 @@ def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAtt
     next_step = _put_off(app, lease, AGAIN_SECONDS, deps) if ended else _nothing_due(app, lease, deps)
     next_step.send(deps)
     return None
+
+
+def _candidates(app: App, lease: TrialLease, deps: DeliverDependencies) -> list[DeliveryRecord]:
+    """What is due, the oldest first, but for every other trial what came last and was attempted least.
+
+    So what the endpoint fails at, of one organisation or event, does not prolong the pause.
+    """
+    oldest = attempts.waiting(app.app_id, deps.now(), CANDIDATES)
+    if not lease.number % 2:
+        return oldest
+    newest = attempts.waiting(app.app_id, deps.now(), CANDIDATES, newest_first=True)
+    return sorted(newest, key=lambda row: int(row.attempts_made)) + oldest
 
 
 def _nothing_due(app: App, lease: TrialLease, deps: DeliverDependencies) -> NextStep:

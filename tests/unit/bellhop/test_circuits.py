@@ -105,14 +105,14 @@ def test_of_two_that_reserve_the_same_place_in_time_one_has_it(row: Circuit | Sh
 
 
 def test_strikes_of_a_generation_that_is_over_are_not_counted() -> None:
-    circuits.strike("pager", 2, 3, now=NOW, seconds=3600)
-    circuits.strike("pager", 1, 5, now=NOW, seconds=3600)
+    circuits.strike("pager", 2, 3, ["acme"], now=NOW, seconds=3600)
+    circuits.strike("pager", 1, 5, ["acme"], now=NOW, seconds=3600)
     row = circuits.load("pager")
     assert (row.generation, row.strikes) == (2, 3)
 
 
 def test_a_success_does_not_take_back_the_strikes_that_opened_the_circuit() -> None:
-    circuits.strike("pager", 1, 10, now=NOW, seconds=3600)
+    circuits.strike("pager", 1, 10, ["acme"], now=NOW, seconds=3600)
     paused()
     circuits.clear("pager", 1)
     assert circuits.load("pager").strikes == 10

@@ -186,7 +186,7 @@ def _record(delivery_id: str) -> dict[str, Any]:
 
 
 def _circuits() -> Iterator[tuple[str, dict[str, Any]]]:
-    circuits.strike("pager", 3, 4, now=UNIX, seconds=600)
+    circuits.strike("pager", 3, 4, ["*"], now=UNIX, seconds=600)
     yield "circuit.struck", _circuit("pager")
     circuits.open_circuit("pager", 3, UNIX, UNIX + 60)
     yield "circuit.paused", _circuit("pager")

@@ -107,24 +107,40 @@ def test_the_page_is_spread_over_the_time_that_its_rate_takes(queues: Queues) ->
 
 
 def test_a_release_poured_all_that_was_parked_into_a_retry_queue_that_was_behind(queues: Queues) -> None:
-    names = [keep(n) for n in range(250)]
-    queues.waiting = 100
+    names = [keep(n) for n in range(350)]
+    queues.delivers = False
     step(FIRST, queues.deps())
-    [(following, wait)] = queues.chain
-    assert (following.sent, wait) == (100, 60)
+    [(second, wait)] = queues.chain
+    assert (second.sent, wait) == (100, 10)
+    step(second, queues.deps())
+    (third, wait) = queues.chain[1]
+    assert (third.sent, wait) == (200, 60)
+    for message in queues.retries:
+        queues.deliver(message)
+    queues.delivers = True
     queues.chain.clear()
-    queues.run()
+    queues.run(third)
     assert set(queues.ids()) == set(names)  # slowly, and to its end
 
 
-def test_a_replay_keeps_its_rate_while_less_waits_than_a_page_or_ten_seconds_of_it(queues: Queues) -> None:
-    for n in range(101):
+def test_a_replay_keeps_its_rate_while_less_is_left_than_a_page_or_ten_seconds_of_it(queues: Queues) -> None:
+    for n in range(350):
         keep(n)
-    queues.waiting = 99
+    queues.delivers = False
     step(FIRST, queues.deps())
-    queues.waiting = 9_999
-    step(replace(FIRST, rate=1000.0), queues.deps())
-    assert [wait for _, wait in queues.chain] == [10, 1]
+    queues.deliver(queues.retries[0])
+    step(queues.chain[0][0], queues.deps())
+    step(replace(queues.chain[1][0], rate=1000.0), queues.deps())
+    assert [wait for _, wait in queues.chain] == [10, 10, 1]
+
+
+def test_one_app_that_kept_the_retry_queue_behind_slowed_the_releases_of_all(queues: Queues) -> None:
+    for n in range(250):
+        keep(n)
+    queues.waiting = 1000
+    step(FIRST, queues.deps())
+    step(queues.chain[0][0], queues.deps())
+    assert [wait for _, wait in queues.chain] == [10, 10]
 
 
 def test_an_app_that_is_slow_by_its_own_limit_is_replayed_at_that(queues: Queues) -> None:

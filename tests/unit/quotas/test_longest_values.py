@@ -188,7 +188,7 @@ def deliver_counts() -> None:
 
 
 def deliver_circuits() -> None:
-    circuits.strike(APP, GENERATION, NUMBER, now=UNIX, seconds=3600)
+    circuits.strike(APP, GENERATION, NUMBER, {f"{n:064d}" for n in range(100)}, now=UNIX, seconds=3600)
     circuits.clear(APP, GENERATION)
     assert circuits.open_circuit(APP, GENERATION, UNIX, UNIX)
     assert circuits.postpone_trial(APP, UNIX, UNIX - 1)

@@ -15,6 +15,7 @@ from bellhop.registry import App
 from deliver.batch import process
 from deliver.circuit import rate, strikes, trial
 from deliver.circuit.known import KnownCircuits
+from deliver.circuit.strikes import EVERYBODY
 from deliver.circuit.trial import AGAIN_SECONDS, CANDIDATES, OVERDUE_SECONDS
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from tests.support.endpoint import (
@@ -160,6 +161,26 @@ def test_ten_refusals_of_one_organisations_data_paused_the_app_for_another(deps:
     assert circuits.load("pager").paused_since is None
 
 
+def test_server_errors_for_one_organisations_data_paused_the_app_for_another(
+    deps: DeliverDependencies, apps: dict[str, App]
+) -> None:
+    apps["pager"] = app(kind="published")
+    run(deps, ILL, *batch(30))
+    assert circuits.load("pager").paused_since is None
+    run(deps, ILL, *batch(1, "theirs", organization_id="globex"))
+    assert circuits.load("pager").paused_since is not None
+
+
+def test_an_app_that_others_installed_is_paused_by_what_hangs_for_one(
+    deps: DeliverDependencies, apps: dict[str, App], clock: Clock
+) -> None:
+    apps["pager"] = app(kind="published")
+    for number in range(3):
+        [message] = batch(1, f"hung{number}")
+        run(deps, Hangs(clock), message | {"eventSourceARN": SLOW_LANE})
+    assert circuits.load("pager").paused_since is not None
+
+
 def test_a_circuit_that_cannot_be_written_is_logged_and_not_taken_for_a_lost_count(
     deps: DeliverDependencies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,11 +195,11 @@ def test_a_circuit_that_cannot_be_written_is_logged_and_not_taken_for_a_lost_cou
 
 
 def test_strikes_of_a_generation_that_is_over_count_for_nothing(deps: DeliverDependencies) -> None:
-    circuits.strike("pager", 3, 2, now=T0, seconds=60)
+    circuits.strike("pager", 3, 2, [EVERYBODY], now=T0, seconds=60)
     run(deps, ILL, *batch(10))
     row = circuits.load("pager")
     assert (row.generation, row.strikes, row.serialize().get("paused_since")) == (3, 2, None)
-    circuits.strike("pager", 5, 1, now=T0, seconds=60)
+    circuits.strike("pager", 5, 1, [EVERYBODY], now=T0, seconds=60)
     assert circuits.load("pager").strikes == 1
 
 
@@ -244,6 +265,22 @@ def test_the_oldest_that_is_parked_is_the_trial(
     due(deps, clock)  # its own retry is due in a minute, so the next trial is another delivery's
     clock.move(-26)
     assert [row.delivery_id for row in attempts.waiting("pager", clock(), 9)] == ["parked1_0", "parked2_0"]
+
+
+def test_what_an_endpoint_fails_at_stood_before_every_trial_of_what_it_would_take(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    run(deps, WELL, *batch(50, "bad"))
+    clock.move(1)
+    run(deps, WELL, *batch(1, "good"))
+    tried = []
+    for number in range(2):
+        due(deps, clock)
+        endpoint = Endpoint(response(500))
+        run(deps, endpoint, trial_message(number))
+        tried += [headers["webhook-id"] for _, headers, _ in endpoint.posted]
+    assert [name.partition("_")[0] for name in tried] == ["bad", "good"]
 
 
 def test_a_trial_that_is_asked_to_wait_has_the_next_one_wait_as_long(
@@ -709,7 +746,8 @@ def test_records_that_have_expired_and_are_still_listed_stood_before_every_trial
     assert scheduled.trials[-1] == (Trial("pager", 1, 1), round(AGAIN_SECONDS))
     clock.move(AGAIN_SECONDS)
     assert run(deps, endpoint, trial_message(1)) == []
-    assert (len(endpoint.posted), record("msg_0").state, parked()) == (1, "delivered", [])
+    assert (len(endpoint.posted), record("msg_0").state) == (1, "delivered")
+    assert parked() == [f"expired_{number}" for number in sorted(range(60), key=str)[CANDIDATES:]]
 
 
 def test_a_list_that_lags_behind_had_trials_come_one_after_another_without_a_break(
@@ -719,7 +757,7 @@ def test_a_list_that_lags_behind_had_trials_come_one_after_another_without_a_bre
     run(deps, WELL, *batch(3))
     clock.move(deps.policy.span + 1)
     lagging = attempts.waiting("pager", clock(), 50)
-    monkeypatch.setattr(attempts, "waiting", lambda *_: lagging)
+    monkeypatch.setattr(attempts, "waiting", lambda *_, **__: lagging)
     for number in range(3):
         scheduled.trials = []
         assert run(deps, ILL, trial_message(number)) == []
