@@ -4,6 +4,8 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Protocol
 
+from pynamodb.exceptions import AttributeDeserializationError
+
 from bellhop import deliveries, filters
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent
@@ -40,8 +42,9 @@ class FanOut:
     `sent_at` (Unix seconds) is when its message was sent; the cursor of a continuation knows better.
 
     `steps` hands out what is to be enqueued, and `accept` says that a delivery is on its queue. `cursor` says
-    where to go on: whatever was handed out and not accepted counts as refused. What gets no delivery is in
-    `skipped`, by the reason. `filter_faults` says whose filter could not be evaluated, and why.
+    where to go on: whatever was handed out and not accepted counts as refused, and so do those that are
+    `unreadable`, as their app's row cannot be read. What gets no delivery is in `skipped`, by the reason.
+    `filter_faults` says whose filter could not be evaluated, and why.
 
     Apps that are switched off get deliveries too: deliver alone decides what is parked.
     """
@@ -58,6 +61,7 @@ class FanOut:
         self.skips: Counter[str] = Counter()
         self.filter_faults: dict[str, str] = {}
         self.filters_failed = 0
+        self.unreadable: list[str] = []
         self._hooks = hooks
         self._after = self.start.after
         self._finished = self.start.finished
@@ -122,12 +126,20 @@ class FanOut:
     def _page(self) -> list[Installation]:
         return self._hooks.installations(self.event.organization_id, self._after)
 
-    def _decide(self, installation_id: str) -> Delivery | str:
+    def _decide(self, installation_id: str) -> Delivery | str | None:
         installation = self._hooks.installation(self.event.organization_id, installation_id)
         return "missing_installation" if installation is None else self._decide_for(installation)
 
-    def _decide_for(self, installation: Installation) -> Delivery | str:
-        app = self._hooks.app(installation.app_id)
+    def _decide_for(self, installation: Installation) -> Delivery | str | None:
+        """The decision; None where the app's row cannot be read.
+
+        Policy: that counts as refused. So the other installations get the event, and a dead letter is left whose
+        cursor names this one.
+        """
+        try:
+            app = self._hooks.app(installation.app_id)
+        except AttributeDeserializationError:
+            return None
         decision, fault = decide(self.event, self.payload, installation, app)
         if fault:
             self.filters_failed += 1
@@ -135,8 +147,12 @@ class FanOut:
                 self.filter_faults[installation.installation_id] = fault
         return decision
 
-    def _settled(self, decision: Delivery | str, installation_id: str) -> Iterator[Delivery | None]:
-        if isinstance(decision, Delivery):
+    def _settled(self, decision: Delivery | str | None, installation_id: str) -> Iterator[Delivery | None]:
+        if decision is None:
+            self.refused[installation_id] = None
+            self.unreadable.append(installation_id)
+            yield None
+        elif isinstance(decision, Delivery):
             self.refused[installation_id] = None  # until it is accepted
             yield decision
         else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bellhop.events import MAX_ID, IssueEvent
 from bellhop.telemetry import Telemetry
-from notify.fanout import FanOut
+from notify.fanout import MAX_NAMED, FanOut
 
 LINE_BYTES = 200_000  # CloudWatch cuts a line after 256 KiB; what stands around the record is small
 
@@ -61,6 +61,13 @@ def _id(about: dict[str, Any] | None) -> str | None:
 
 
 def _report_skipped(fan_out: FanOut, telemetry: Telemetry) -> None:
+    if fan_out.unreadable:
+        telemetry.error(
+            "apps of installations not read: the others get the event, then it is a dead letter for these",
+            event_id=fan_out.event.event_id,
+            organization_id=fan_out.event.organization_id,
+            installations=fan_out.unreadable[:MAX_NAMED],
+        )
     if fan_out.skips:
         telemetry.info(
             "event fanned out, but not to every installation"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pynamodb.exceptions import AttributeDeserializationError
 
 from bellhop.deliveries import Delivery, SharedTail, decode, delivery_id, encode
 from bellhop.events import parse
@@ -450,3 +451,27 @@ def test_a_head_and_a_shared_tail_are_one_zlib_stream(head: bytes, tail: bytes) 
 def test_a_body_that_does_not_end_with_the_shared_tail_is_never_sent_as_if_it_did() -> None:
     with pytest.raises(ValueError, match="tail"):
         SharedTail(b"tail").compress(b"another")
+
+
+class OneUnreadable(FakeRegistry):
+    """A registry in which the row of the app `b` is no app's."""
+
+    def app(self, app_id: str) -> App | None:
+        if app_id == "b":
+            raise AttributeDeserializationError("events", "L")
+        return super().app(app_id)
+
+
+def test_an_apps_row_that_cannot_be_read_kept_the_event_from_the_organisations_other_apps() -> None:
+    read = hooks(*((app(name), installation(name)) for name in "abc"))
+    registry = OneUnreadable(read.organizations, read.apps, read.installed)
+    event = parse(json.dumps(issue_event()))
+    fan_out = FanOut(event, registry, NOW.timestamp())
+    for each in filter(None, fan_out.steps()):
+        fan_out.accept(each)
+    assert fan_out.enqueued == ["in-a", "in-c"]
+    assert (fan_out.cursor.refused, fan_out.unreadable) == (("in-b",), ["in-b"])
+    again = FanOut(event, registry, NOW.timestamp(), fan_out.cursor)
+    assert [*again.steps()] == [None]
+    assert not again.done
+    assert not again.progressed
