@@ -29,7 +29,7 @@ class Circuit(Model):
     app's chain of messages on the Transitions queue, a release or recovery checks, is not taken for lost.
     The last replay began at `replay_began`, has sent `replay_sent` at `replay_rate` a second so far, and is over
     since `replay_ended`, if that is set, `replay_end` says why if something is left. Those that began before
-    `replay_stopped` were stopped by a person.
+    `replay_stopped` were stopped by a person. Until `slow_until` the app stays on the list of slow apps.
     """
 
     class Meta:
@@ -54,6 +54,7 @@ class Circuit(Model):
     replay_ended = NumberAttribute(null=True)
     replay_end = UnicodeAttribute(null=True)
     replay_stopped = NumberAttribute(null=True)
+    slow_until = NumberAttribute(null=True)
 
 
 class Share(Model):
@@ -298,6 +299,19 @@ def unlist_slow(app_ids: Iterable[str]) -> frozenset[str]:
     row = SlowList(SLOW_KEY)
     row.update(actions=[SlowList.apps.delete(set(app_ids))])
     return row.names
+
+
+def lengthen_stay(app_id: str, now: float, seconds: float) -> None:
+    """Keep an app on that list for so much longer; from now on, if nothing kept it yet."""
+    Circuit(app_id).update(actions=[Circuit.slow_until.set((Circuit.slow_until | now) + seconds)])
+
+
+def end_stay(app_id: str, now: float) -> float:
+    """Let an app leave that list if its stay is over. Returns until when it has to stay, or 0."""
+    over = Circuit.slow_until.does_not_exist() | (Circuit.slow_until <= now)
+    if change(Circuit(app_id), [Circuit.slow_until.remove()], over):
+        return 0.0
+    return float(load(app_id).slow_until or 0.0)
 
 
 def declare_outage(until: float) -> None:

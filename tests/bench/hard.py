@@ -60,6 +60,7 @@ CASES = (
     Case("respond with 500", "fail", HEALTHY_MS),
     Case("refuse connections", "refuse"),
     Case("slow but well: 5 s", "ok", 5000),
+    Case("slow in bursts: 4.9 s", "bursts", 4900),
     Case("names that hang", "unresolved"),
 )
 

@@ -10,6 +10,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+BURST_SECONDS, CYCLE_SECONDS = 10.0, 45.0  # for so long in each cycle an endpoint is slow that is so in bursts
+
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _ID = re.compile(rb"webhook-id: *(\S+)", re.IGNORECASE)
 _SENT = re.compile(rb'"sent":([0-9.]+)')
@@ -102,7 +104,8 @@ class _Hook(asyncio.Protocol):
             self._seen.arrivals.append((app.decode(), time.time() - float(sent[1])))
         if behaviour != b"hang":
             response = self._choose(behaviour, head, body)
-            self._respond(response, int(milliseconds) / 1000)
+            quick = behaviour == b"bursts" and time.time() % CYCLE_SECONDS >= BURST_SECONDS
+            self._respond(response, 0.0 if quick else int(milliseconds) / 1000)
 
     def _choose(self, behaviour: bytes, head: bytes, body: bytes) -> bytes:
         if behaviour == b"close":

@@ -3,7 +3,8 @@
 A batch ends with its slowest attempt, so one endpoint that hangs delays the next batches of that process. All
 functions share one list of such apps and look at it every few seconds. A first attempt of a listed app is handed
 over to the Retries queue, the slow lane, which has processes of its own. There it is attempted, and a quick
-response takes the app off the list, but not at once.
+response takes the app off the list, but not at once: each time that the app delays a process of the fast lane
+keeps it there for longer. So one that is slow in bursts does not come back before each.
 
 An app is listed as soon as its attempt is slow, while it still runs: the others need not learn it the same way.
 But only if another attempt of the batch got a response: else it may be our network that hangs.
@@ -19,7 +20,7 @@ from bellhop.telemetry import Telemetry
 
 SLOW_SECONDS = 2.0  # or half of the deadline, if that is less
 LOOK_SECONDS = 2.0  # between two looks at the list
-STAY_SECONDS = 30.0  # on the list, so that an app that is slow now and then does not have it written all the time
+STAY_SECONDS = 30.0  # on the list after it was slow, and for each batch of the fast lane that it delayed
 
 
 @dataclass
@@ -33,7 +34,8 @@ class SlowApps:
     clock: Callable[[], float]
     telemetry: Telemetry
     outage_until: float = 0.0
-    _listed: dict[str, float] = field(default_factory=dict)  # since when, or when it was last slow here
+    # Since when, or when it was last slow here; or as if it had been slow half a minute before it may leave.
+    _listed: dict[str, float] = field(default_factory=dict)
     _looked_at: float = field(default=0.0)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "slow-apps"))
     _listing: "Future[frozenset[str]] | None" = None
@@ -85,15 +87,24 @@ class SlowApps:
         slow = {app_id for app_id, seconds in slowest.items() if seconds >= self.limit}
         quick = {app_id for app_id in slowest if now - self._listed.get(app_id, now) >= STAY_SECONDS} - slow
         try:
+            # What was not on the list as this batch began was attempted in the fast lane.
+            delayed_by = slow - self._listed.keys()
             self._take_in_listing()
             new = slow - self._listed.keys()
             self._listed |= dict.fromkeys(slow - new, now)
             if new:
                 self._note(circuits.list_slow(new))
-            if quick:
-                self._note(circuits.unlist_slow(quick))
+            self._unlist(quick, now)
+            for app_id in delayed_by:
+                circuits.lengthen_stay(app_id, now, STAY_SECONDS)
         except Exception:  # noqa: BLE001 - see the policy
             self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
+
+    def _unlist(self, quick: AbstractSet[str], now: float) -> None:
+        stays = {app_id: circuits.end_stay(app_id, now) for app_id in quick}
+        self._listed |= {app_id: until - STAY_SECONDS for app_id, until in stays.items() if until}
+        if leaving := {app_id for app_id, until in stays.items() if not until}:
+            self._note(circuits.unlist_slow(leaving))
 
     def _take_in_listing(self) -> None:
         if self._listing and self._listing.done():

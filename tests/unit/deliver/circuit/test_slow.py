@@ -89,6 +89,24 @@ def test_what_is_handed_over_is_attempted_in_the_slow_lane_and_quick_responses_e
     assert len(quick.posted) == 3
 
 
+def test_an_app_that_was_slow_in_bursts_delayed_the_whole_fast_lane_in_each(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    began = deps.time()
+    for _ in range(8):
+        other_process(deps).slow.take_in({"pager": 4.9})
+    [quick, later] = [other_process(deps) for _ in range(2)]
+    for seconds in (STAY_SECONDS, 2 * STAY_SECONDS, 8 * STAY_SECONDS - 1):
+        clock.move(began + seconds - deps.time())
+        run(quick, WELL, *({**each, "eventSourceARN": SLOW_LANE} for each in batch(1, f"quick{seconds}")))
+        assert circuits.slow_list().names == {"pager"}
+    clock.move(1)
+    run(quick, WELL, *({**each, "eventSourceARN": SLOW_LANE} for each in batch(1, "over")))
+    assert circuits.slow_list().names == frozenset()
+    later.slow.take_in({"pager": 4.9})  # the next burst begins anew
+    assert circuits.load("pager").slow_until == deps.time() + STAY_SECONDS
+
+
 def test_an_app_that_was_slow_every_other_time_had_the_list_written_for_each_attempt(
     deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
