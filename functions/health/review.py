@@ -88,7 +88,7 @@ def _review_current(app: App, scope: Scope, thresholds: Thresholds, deps: Transi
 def _warn(
     app: App, scope: Scope, due: tuple[EarlyWarning, ...], facts: dict[str, Any], deps: TransitionDependencies
 ) -> None:
-    earlier = [e for e in transitions.warnings(app) if e.transition_id.endswith(f"#{scope.organization_id}")]
+    earlier = list(transitions.warnings_in(app, scope.organization_id))
     for entry in earlier:
         transitions.resume(entry, deps)
     prior = [_prior_warning(entry) for entry in earlier]

@@ -142,7 +142,7 @@ def test_what_goes_on_by_messages_of_an_app_begins_anew_by_the_rights_of_healths
     assert circuits.close_circuit(resumed.app_id, "worker", then)
     circuits.note_chain(resumed.app_id, then)
     assert attempts.open_record(delivery(tenant, resumed, "parked"), NextState(PARKED), long_ago())
-    warned = "00000001#warned#timeouts#1#2026-11-23#acme"
+    warned = "00000001#warned#acme#timeouts#1#2026-11-23"
     at = long_ago().isoformat(timespec="seconds")
     entry = AuditEntry(paused.app_id, warned, organization_id=tenant.organization, actor="health", at=at)
     entry.action, entry.evidence = "app.warned", {"rule": "timeouts", "days": []}

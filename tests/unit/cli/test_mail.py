@@ -76,7 +76,7 @@ def test_who_bounced_is_to_be_taken_off_the_list_of_ses_first() -> None:
 
 def test_a_warning_that_was_overtaken_is_not_sent_any_more() -> None:
     register()
-    key = "00000001#warned#timeouts#1#2026-11-22#acme"
+    key = "00000001#warned#acme#timeouts#1#2026-11-22"
     switch_off()
     AuditEntry(
         "pager",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OFF = FollowUp("pager", TRANSITION_ID)
 ON = FollowUp("pager", enabled_id(2))
-WARNED = FollowUp("pager", "00000001#warned#timeouts#1#2026-11-23#acme")
+WARNED = FollowUp("pager", "00000001#warned#acme#timeouts#1#2026-11-23")
 LEASE = 60.0
 
 

@@ -396,7 +396,43 @@ def test_an_app_of_two_organisations_is_warned_about_in_each(deps: TransitionDep
         outcomes.add(OutcomeDelta("pager", name, 1, NOW.date(), timeout=2, last_failure=FAILURE), lambda _: None)
         review(replace(SCOPE, organization_id=name), deps)
     ids = [entry.transition_id for entry in entries("app.warned")]
-    assert sorted(key.rpartition("#")[2] for key in ids) == ["acme", "globex"]
+    assert sorted(key.split("#")[2] for key in ids) == ["acme", "globex"]
+
+
+def test_each_review_read_the_warnings_of_every_organisation_that_has_the_app(
+    deps: TransitionDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    App.get("pager").update(actions=[App.kind.set("published")])
+    for number in range(20):
+        others = OutcomeDelta("pager", f"org{number}", 1, NOW.date(), timeout=2, last_failure=FAILURE)
+        outcomes.add(others, lambda _: None)
+        review(replace(SCOPE, organization_id=f"org{number}"), deps)
+    query, read = AuditEntry.query, list[AuditEntry]()
+
+    def noting(*asked: Any, **options: Any) -> list[AuditEntry]:
+        found = list(query(*asked, **options))
+        read.extend(found)
+        return found
+
+    monkeypatch.setattr(AuditEntry, "query", noting)
+    count(timeout=2)
+    for _ in range(2):
+        review(SCOPE, deps)
+    assert [entry.organization_id for entry in read] == ["acme"]
+
+
+def test_a_warning_that_version_0_1_0_gave_is_not_given_again(
+    deps: TransitionDependencies, announced: list[FollowUp]
+) -> None:
+    count(timeout=2)
+    review(SCOPE, deps)
+    [given] = entries("app.warned")
+    _, _, organization, rule, level, since = given.transition_id.split("#")
+    old = given.serialize() | {"transition_id": {"S": f"00000001#warned#{rule}#{level}#{since}#{organization}"}}
+    given.delete()
+    AuditEntry.from_raw_data(old).save()
+    review(SCOPE, deps)
+    assert len(entries("app.warned")) == len(announced) == 1
 
 
 def test_enabling_and_disabling_at_the_same_time_leave_one_history(deps: TransitionDependencies) -> None:

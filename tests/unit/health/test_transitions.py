@@ -92,7 +92,7 @@ def test_owners_are_warned_of_what_may_switch_their_app_off(
     )
     assert transitions.warn(App.get("pager"), "acme", warning, evidence, deps) is None
     assert [entry.transition_id for entry in transitions.warnings(App.get("pager"))] == [
-        f"00000001#warned#timeouts#{level}#2026-11-23#acme"
+        f"00000001#warned#acme#timeouts#{level}#2026-11-23"
     ]
 
 
