@@ -9,6 +9,7 @@ from botocore.client import BaseClient
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from moto.backends import get_backend
+from pynamodb.models import Model
 
 from bellhop import aws as aws_session
 from bellhop import tables
@@ -18,6 +19,7 @@ from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
+from bellhop.resend_jobs import ResendJob, ResendPage
 from bellhop.secrets import SigningSecret
 from bellhop.successes import Delivered
 from infra.cli.minute_packs import MinutePack
@@ -146,7 +148,8 @@ def dynamodb_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def bind_models() -> None:
-    shared = {Share: NAMES[Circuit], SlowList: NAMES[Circuit], Entry: NAMES[DeliveryRecord]}
+    shared: dict[type[Model], str] = dict.fromkeys((Share, SlowList), NAMES[Circuit])
+    shared |= dict.fromkeys((Entry, ResendJob, ResendPage), NAMES[DeliveryRecord])
     shared[HandledEvent] = NAMES[Delivered]
     tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | shared)
 

@@ -112,6 +112,23 @@ def change(item: Model, actions: list[Any], condition: Any) -> bool:
     return True
 
 
+def change_unseen(item: Model, actions: list[Any], condition: Any) -> bool:
+    """As `change`, but nothing of the item comes back: for who must not see all of it.
+
+    Raises:
+        UpdateError: the table did not respond, or refused.
+    """
+    keys = item._get_hash_range_key_serialized_values()  # noqa: SLF001 - Model.update has the whole item returned
+    table = item._get_connection()  # noqa: SLF001
+    try:
+        table.update_item(*keys, actions=actions, condition=condition, return_values="NONE")
+    except UpdateError as error:
+        if lost_condition(error):
+            return False
+        raise
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class ItemUpdate:
     """An update of one item that is made only together with others."""

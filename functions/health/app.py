@@ -9,7 +9,8 @@ from bellhop.budget import Budget
 from bellhop.newer import Unknown, UnknownKindError
 from bellhop.powertools import PowertoolsTelemetry
 from bellhop.replays import Replay
-from health import follow_up, messages, recovery, replay
+from bellhop.resend_jobs import ResendStep
+from health import follow_up, messages, recovery, replay, resend
 from health.dependencies import HealthDependencies, Settings, build
 from health.mail import mailer
 from health.messages import AppSweep, FollowUp, MailEvent, RecoveryCheck, RetrySweep
@@ -38,6 +39,8 @@ def handle(message: messages.Message, deps: HealthDependencies) -> None:
             follow_up.follow_up(message, deps)
         case Replay():
             replay.step(message, deps)
+        case ResendStep():
+            resend.step(message, deps)
         case RecoveryCheck():
             recovery.step(message, deps)
         case RetrySweep():

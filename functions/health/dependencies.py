@@ -14,10 +14,12 @@ from bellhop.bus import Bus
 from bellhop.circuits import Circuit
 from bellhop.clock import utc_now
 from bellhop.deliveries import Delivery
+from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage, Queue
-from bellhop.registry import App, AuditEntry, Organization
+from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.replays import Replay
+from bellhop.resend_jobs import ResendJob, ResendPage, ResendStep
 from bellhop.telemetry import Telemetry
 from health import messages
 from health.mail.links import Links
@@ -44,6 +46,7 @@ class Settings:
     event_bus: str
     organizations_table: str
     apps_table: str
+    installations_table: str
     audit_table: str
     outcomes_table: str
     attempts_table: str
@@ -101,7 +104,7 @@ class HealthDependencies(TransitionDependencies):
     """
 
     thresholds: Thresholds
-    send_later: Callable[[Replay | RecoveryCheck | RetrySweep | AppSweep, int], None]
+    send_later: Callable[[Replay | ResendStep | RecoveryCheck | RetrySweep | AppSweep, int], None]
     ping: Callable[[Delivery], None]
     retry: Callable[[Sequence[OutgoingMessage]], set[int]]
     retries_waiting: Callable[[], int]
@@ -133,9 +136,13 @@ def build(chosen: Settings, telemetry: Telemetry, budget: Budget) -> HealthDepen
         {
             Organization: chosen.organizations_table,
             App: chosen.apps_table,
+            Installation: chosen.installations_table,
             AuditEntry: chosen.audit_table,
             OutcomeDay: chosen.outcomes_table,
             DeliveryRecord: chosen.attempts_table,
+            Entry: chosen.attempts_table,
+            ResendJob: chosen.attempts_table,
+            ResendPage: chosen.attempts_table,
             Circuit: chosen.circuits_table,
         },
     )

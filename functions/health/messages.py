@@ -1,4 +1,4 @@
-"""The messages on the Transitions queue: follow-ups, steps of replays, recovery checks and sweeps, SES events."""
+"""The messages on the Transitions queue: follow-ups, SES events, steps of replays, resends, checks and sweeps."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -8,6 +8,7 @@ from bellhop import replays
 from bellhop.newer import UnknownKindError
 from bellhop.registry import INTERNAL
 from bellhop.replays import Replay
+from bellhop.resend_jobs import ResendStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,13 @@ class AppSweep:
 
 MAIL_EVENTS = ("Bounce", "Complaint", "Reject")
 
-OwnMessage = FollowUp | Replay | RecoveryCheck | RetrySweep | AppSweep
+OwnMessage = FollowUp | Replay | ResendStep | RecoveryCheck | RetrySweep | AppSweep
 Message = OwnMessage | MailEvent
 
 _KINDS: dict[str, type[OwnMessage]] = {
     "follow_up": FollowUp,
     "replay": Replay,
+    "resend": ResendStep,
     "recovery_check": RecoveryCheck,
     "retry_sweep": RetrySweep,
     "app_sweep": AppSweep,

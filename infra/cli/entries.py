@@ -125,7 +125,7 @@ def of_record(record: DeliveryRecord) -> Iterator[Entry]:
         result = DEFERRED if record.state == RETRYING else record.state
         resent = bool(record.resent_at)
         waits = Entry(
-            at=record.created,
+            at=datetime.fromtimestamp(float(record.resent_at), UTC) if resent else record.created,
             number=0,
             result=result,
             milliseconds=None,

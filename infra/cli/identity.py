@@ -10,6 +10,7 @@ from pynamodb.connection import Connection
 from bellhop.clock import utc_now
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.replays import Replay
+from bellhop.resend_jobs import ResendStep
 from health import messages
 from health.messages import FollowUp
 from health.transitions import TransitionDependencies
@@ -42,7 +43,7 @@ class TransitionsQueue:
 
     queue: Queue
 
-    def send(self, message: FollowUp | Replay) -> None:
+    def send(self, message: FollowUp | Replay | ResendStep) -> None:
         """Have health do what the message says."""
         self.queue.send(OutgoingMessage(messages.encode(message)))
 

@@ -21,6 +21,7 @@ from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
 from bellhop.registry import App, AuditEntry, Installation, Organization
+from bellhop.resend_jobs import ResendJob, ResendPage
 from bellhop.secrets import SigningSecret
 from bellhop.successes import Delivered
 from deliver.http.guard import EndpointPolicy
@@ -39,6 +40,8 @@ TABLES: dict[type[Model], str] = {
     OutcomeDay: "OutcomesTable",
     DeliveryRecord: "AttemptsTable",
     Entry: "AttemptsTable",
+    ResendJob: "AttemptsTable",
+    ResendPage: "AttemptsTable",
     Delivered: "DeliveredTable",
     HandledEvent: "DeliveredTable",
     MinutePack: "SuccessesTable",

@@ -132,6 +132,10 @@ def test_an_operator_can_run_every_command_and_may_do_nothing_beyond_that(
         succeed("explain", hook.app_id, "--dry-run")
         succeed("disable", hook.app_id, "--reason", "test", "--yes")
         succeed("resend", waiting)
+        chosen = ("--app", later.app_id, "--since", "1h", "--outcome", "retrying", "--outcome", "delivered")
+        job = json.loads(succeed("resend", *chosen, "--yes", "--json"))["job_id"]
+        assert bellhop("resend", "--watch", job).exit_code in {0, 1}  # 1 where something was left
+        succeed("status", "--json")
         succeed("replay", later.app_id, "--stop")
         assert dead in succeed("dead-letters", "list", "--queue", "Retries")
         succeed("dead-letters", "redrive", dead)

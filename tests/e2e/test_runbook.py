@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bellhop import attempts, deliveries
+from bellhop import attempts, deliveries, resend_jobs
 from bellhop.attempts import STOPPED, Attempt, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import ENABLED, AuditEntry
+from bellhop.resend_jobs import ResendStep
+from infra.cli.resending import jobs
 from infra.local.registering import Hook
 from tests.docs.pages import RUNBOOK, blocks, spans
 from tests.e2e.conftest import Tenant
@@ -89,6 +91,7 @@ def placeholders(text: str, hook: Hook, tenant: Tenant, directory: Path) -> dict
         "ORGANISATION": tenant.organization,
         "ADDRESS": tenant.owners[0],
         "TEXT": "because",
+        "JOB": resend_job(over="--watch" in text),
         "event.json": str(event),
         "registry.yaml": str(registry),
     }
@@ -106,6 +109,15 @@ def stopped_delivery(tenant: Tenant, hook: Hook) -> str:
     )
     attempts.open_record(made, NextState(STOPPED, attempt=Attempt(1, now, 3, "r", "http_410", 410)), now)
     return name
+
+
+def resend_job(*, over: bool) -> str:
+    """A resend with nothing on its list."""
+    first = ResendStep(jobs.new_id(), 0, 0, {})
+    resend_jobs.begin(first, 0, 1, 10.0, datetime.now(UTC), lost_after=8100)
+    if over:
+        resend_jobs.end(first, datetime.now(UTC).timestamp())
+    return first.job_id
 
 
 def leave_a_mail_unknown(hook: Hook) -> None:

@@ -5,15 +5,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bellhop import attempts, successes
-from bellhop.attempts import DELIVERED, PARKED, NextState
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, NextState
 from bellhop.deliveries import Delivery, delivery_id, encode
 from bellhop.registry import App
 from infra.cli.commands import replay
 from infra.cli.commands.replay import Progress
+from infra.cli.resending import jobs
 from infra.local.receiver import ok
 from infra.local.registering import Hook
 from tests.e2e.conftest import Tenant, eventually
 from tests.e2e.disabled_app import bellhop
+from tests.support.tenant import WAIT_SECONDS
+from tests.support.workers import kill_worker
 
 pytestmark = pytest.mark.stack
 
@@ -42,7 +45,7 @@ def test_a_webhook_that_was_delivered_is_resent_with_the_same_id_and_bytes_and_v
     assert {(each.webhook_id, each.body) for each in endpoint.received} == {(expected, first.body)}
     assert len(endpoint.received) >= 2
     assert all(each.verified for each in endpoint.received)
-    assert bellhop("resend", "--app", hook.app_id, "--since", "1h", "--yes")["counts"] == {"resent": 1}
+    assert bellhop("resend", "--app", hook.app_id, "--since", "1h", "--yes")["resent"] == 1
     eventually(lambda: len(attempts_of(expected)) == 2, "it is sent once more, as one of the app's deliveries")
 
 
@@ -93,3 +96,45 @@ def test_a_replay_that_is_stopped_sends_no_more_and_another_sends_the_rest_once(
 def progress(hook: Hook) -> Progress:
     """How far the app's replay is."""
     return replay.read_progress(App(hook.app_id), datetime.now(UTC))
+
+
+def test_many_are_resent_without_the_command_until_that_is_stopped_and_then_gone_on_with(tenant: Tenant) -> None:
+    hook, endpoint = tenant.app(ok)
+    names = [f"msg_{hook.app_id}_{number:03}" for number in range(250)]
+    for name in names:
+        attempts.open_record(a_delivery(tenant, hook, name), NextState(EXHAUSTED), datetime.now(UTC))
+    begun = bellhop("resend", "--app", hook.app_id, "--since", "1h", "--rate", "4", "--yes")
+    assert begun["resent"] == len(names)
+    job = begun["job_id"]
+    eventually(lambda: job_progress(job).sent, "its first page is sent")
+    assert job in str(bellhop("status")["resends"])
+    bellhop("resend", "--stop", job)
+    eventually(lambda: job_progress(job).ended, "it has ended")
+    assert 0 < job_progress(job).waiting < len(names)
+    bellhop("resend", "--go-on", job, "--rate", "1000")
+    eventually(lambda: job_progress(job).is_done, "everything is sent")
+    eventually(lambda: len(endpoint.copies) == len(names), "all of them arrive")
+    assert set(endpoint.copies.values()) == {1}
+
+
+def test_a_resend_goes_on_after_health_was_killed_and_each_arrives_once(tenant: Tenant) -> None:
+    hook, endpoint = tenant.app(ok)
+    names = [f"msg_{hook.app_id}_{number:03}" for number in range(150)]
+    for name in names:
+        attempts.open_record(a_delivery(tenant, hook, name), NextState(EXHAUSTED), datetime.now(UTC))
+    job = bellhop("resend", "--app", hook.app_id, "--since", "1h", "--rate", "1000", "--yes")["job_id"]
+    eventually(lambda: resent_at(names[0]), "health has begun the first page")
+    kill_worker(tenant.stack, "HealthFunction")
+    eventually(lambda: job_progress(job).is_done, "its message came back, and all is sent", 2 * WAIT_SECONDS)
+    eventually(lambda: len(endpoint.copies) == len(names), "all of them arrive")
+    assert set(endpoint.copies.values()) == {1}
+
+
+def resent_at(delivery: str) -> float | None:
+    record = attempts.load(delivery)
+    return record.resent_at if record else None
+
+
+def job_progress(job: str) -> jobs.Progress:
+    """How far a resend is."""
+    return jobs.progress(jobs.load(job), datetime.now(UTC))

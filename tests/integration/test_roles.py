@@ -56,7 +56,7 @@ def allowed(call: Callable[..., object], **arguments: Any) -> bool:
     [
         ("NotifyRole", {"Organizations", "Apps", "Installations"}, set()),
         ("DeliverRole", {"Apps", "Installations", "Secrets", "Attempts", "Circuits"}, {"Attempts", "Successes"}),
-        ("HealthRole", {"Organizations", "Apps", "Audit", "Attempts", "Circuits"}, {"Audit"}),
+        ("HealthRole", {"Organizations", "Apps", "Installations", "Audit", "Attempts", "Circuits"}, {"Audit"}),
     ],
 )
 def test_a_function_reads_and_puts_only_rows_of_the_tables_it_needs(

@@ -17,6 +17,7 @@ from bellhop.replays import Replay
 from bellhop.secrets import SigningSecret
 from health import transitions
 from health.transitions import TransitionDependencies, Update
+from tests.simulation import resending
 from tests.simulation.faulty_fleet import FaultyFleet
 from tests.simulation.simulated_functions import RETRIES
 from tests.support.fakes import app
@@ -99,6 +100,14 @@ class Operator:
             replay = Replay(found.app_id, int(found.generation), REPLAYABLE, 10.0, now, now)
             self.fleet.queues().announce(replay)
 
+    def resend(self, found: App) -> None:
+        """Resend what is kept of the app, whatever became of it."""
+        resending.begin(self.fleet, found.app_id)
+
+    def stop_resend(self, found: App) -> None:
+        """Stop that."""
+        resending.stop(self.fleet, found.app_id)
+
     def retry(self, found: App) -> None:
         """Retry one delivery of the app, whatever its state."""
         rows = [row for row in DeliveryRecord.scan() if row.app_id == found.app_id]
@@ -141,9 +150,11 @@ COMMANDS: dict[str, Callable[[Operator, App], None]] = {
     "rotate": Operator.rotate,
     "replay": Operator.replay,
     "retry": Operator.retry,
+    "resend": Operator.resend,
+    "stop resend": Operator.stop_resend,
     "uninstall": Operator.uninstall,
     "install": Operator.install,
     "narrow": Operator.narrow,
     "widen": Operator.widen,
 }
-AGAIN = {"replay", "retry"}  # what sends once more what may have arrived
+AGAIN = {"replay", "retry", "resend"}  # what sends once more what may have arrived

@@ -58,6 +58,9 @@ ONCE = (
         "url",
         "replay",
         "retry",
+        "resend",
+        "resend",
+        "stop resend",
         "rotate",
     ),
     *("uninstall", "install", "narrow", "widen", "leave", "come", "move", "deploy", "roll back", "kind"),
@@ -69,7 +72,14 @@ LEADING = {  # to what is seldom called: drawn often where it is struck
     "health: UpdateItem attempts": ("endpoint", "purge"),
     "operator: DeleteItem apps": ("leave", "come"),
     "operator: Query audit": ("leave", "come"),
+    "health: GetItem installations": ("resend", "events"),
+    "operator: BatchGetItem several": ("resend", "endpoint"),
+    "operator: GetItem attempts": ("resend", "events"),
+    "operator: GetItem delivered": ("resend", "events"),
+    "operator: Query attempts": ("resend", "stop resend"),
+    "operator: Query delivered": ("resend", "events"),
     "operator: SendMessage retries": ("retry",),
+    "operator: UpdateItem attempts": ("resend", "events"),
 }
 TROUBLE = (ClientError, BotoCoreError, PynamoDBException)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from bellhop import tables
 from bellhop.circuits import Share, SlowList
 from bellhop.index_keys import Entry
+from bellhop.resend_jobs import ResendJob, ResendPage
 from tests.conftest import MODELS
 from tests.simulation.faulty_tables import FaultyTables
 from tests.simulation.invariants import broken
@@ -36,7 +37,7 @@ class Told:
 @contextmanager
 def tables_in_memory() -> Iterator[FaultyTables]:
     """Empty tables, which all models use for the length of the block."""
-    memory, models = FaultyTables(), [*MODELS, Share, SlowList, Entry]
+    memory, models = FaultyTables(), [*MODELS, Share, SlowList, Entry, ResendJob, ResendPage]
     for model in MODELS:
         memory.add(model)
     tables.bind(MemoryConnection(memory), {model: model.Meta.table_name for model in models})

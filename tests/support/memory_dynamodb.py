@@ -169,7 +169,7 @@ class MemoryDynamoDB:
         apply(request, item, before or {})
         _check_item(table, item, "UpdateItem")
         table.items[table.key(request["Key"])] = item
-        return {"Attributes": item}
+        return {"Attributes": item} if request.get("ReturnValues", "NONE") != "NONE" else {}
 
     def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
         table = self._table(request, "DeleteItem")

@@ -1,10 +1,10 @@
-"""bellhop resend: send deliveries once more, whatever became of them."""
+"""bellhop resend: send deliveries once more, whatever became of them; watch and stop what goes on."""
 
-import shlex
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import typer
@@ -13,16 +13,21 @@ from rich.console import Console
 from bellhop import pings
 from bellhop.attempts import KEPT
 from bellhop.clock import utc_now
-from infra.cli import chosen_apps, stack, terminal
-from infra.cli.errors import INTERRUPTED, CommandError, UsageError
-from infra.cli.resending import selection
+from bellhop.registry import DISABLED, App, find
+from bellhop.resends import OFF, RESENT, UNREGISTERED
+from infra.cli import chosen_apps, identity, stack, terminal
+from infra.cli.chosen_apps import Within
+from infra.cli.errors import INTERRUPTED, CommandError, UsageError, say
+from infra.cli.resending import jobs, selection, sending
+from infra.cli.resending.jobs import Listing, Progress
 from infra.cli.resending.selection import Candidate, Choice
-from infra.cli.resending.sending import RESENT, SKIPPED, Resend, Result
+from infra.cli.resending.sending import Sent
 from infra.cli.terminal import line, table
 from infra.cli.text import duration
 from infra.cli.views import load_app
 
-PROGRESS_SECONDS = 5.0  # between two lines about a resend that goes on
+FIRST_PROGRESS_SECONDS = 1.0  # until the first line about a list that is being written,
+PROGRESS_SECONDS = 5.0  # and from one to the next
 
 Counts = dict[str, Counter[str]]  # by app, how many deliveries of each outcome
 
@@ -41,10 +46,16 @@ class Options:
     outcomes: Sequence[str]
     statuses: Sequence[int]
     events: Sequence[str]
-    unless_since: str | None
     rate: float | None
     dry_run: bool
     yes: bool
+
+    @property
+    def chosen(self) -> bool:
+        """Whether anything is said of which deliveries are meant."""
+        few = self.delivery_ids or self.event_id or self.organization_id or self.installation_id
+        many = self.app_ids or self.since or self.until or self.outcomes or self.statuses or self.events
+        return bool(few or many)
 
 
 def run(stack_name: str, options: Options, *, as_json: bool) -> None:
@@ -73,6 +84,8 @@ def _check(options: Options) -> None:
             "one of these at a time: deliveries by their ids, those of an --event, or those of apps by --since, "
             "--until, --outcome, --status and --name"
         )
+    if chosen and options.rate is not None:
+        raise UsageError("--rate goes with --since: what is named by its ids or an --event is sent at once")
     if options.event_id and not options.organization_id:
         raise UsageError("--event needs --organization: an event's id is unique within its organisation only")
     if options.installation_id and not options.event_id:
@@ -88,11 +101,22 @@ def _choices(options: Options, now: datetime) -> list[Choice]:
     if since >= until:
         raise UsageError("--since is not before --until: there is no time between them")
     outcomes = options.outcomes or sorted(selection.BY_DEFAULT)
-    begun = _begun(options, now)
     return [
-        Choice(app_id, since, until, outcomes, options.statuses, options.events, begun, within)
-        for app_id, within in chosen_apps.choose(options.app_ids, options.organization_id).items()
+        Choice(app_id, since, until, outcomes, options.statuses, options.events, within)
+        for app_id, within in _that_are_on(chosen_apps.choose(options.app_ids, options.organization_id)).items()
     ]
+
+
+def _that_are_on(apps: Mapping[str, Within | None]) -> dict[str, Within | None]:
+    """Those of the apps to which something is sent; of the others it is said."""
+    found = {app_id: find(App, app_id, consistent=True) for app_id in apps}
+    off = {app_id: app for app_id, app in found.items() if app is None or app.state == DISABLED}
+    lines = [f"nothing of {app_id} is resent: {OFF if app else UNREGISTERED}" for app_id, app in off.items()]
+    if len(off) == len(apps):
+        raise CommandError(*lines)
+    for each in lines:
+        say(each)
+    return {app_id: within for app_id, within in apps.items() if app_id not in off}
 
 
 def _by_ids(options: Options, now: datetime, kept: timedelta) -> list[Candidate]:
@@ -143,13 +167,13 @@ def _send_few(
             counts.setdefault(each.app_id, Counter())[each.outcome] += 1
         _print_counts(counts, 0, as_json=as_json)
         return
-    resend = _resend(options, found, now)
-    results = [result for group in resend.run(chosen) for result in group]
+    results = sending.send(chosen, found.queue(stack.RETRIES_QUEUE), now)
     if as_json:
         terminal.print_json({"deliveries": [_document(result) for result in results]})
     else:
         _print_results(results, terminal.console())
-    _exit(resend)
+    if any(result.outcome != RESENT for result in results):
+        raise typer.Exit(1)
 
 
 def _send_many(
@@ -165,25 +189,33 @@ def _send_many(
     if options.dry_run or not counts:
         _print_counts(counts, not_kept, as_json=as_json)
         return
-    resend, total = _resend(options, found, now), _sum(counts).total()
-    again = _command(choices, options, now)
-    what = f"{_summary(_sum(counts))} of {_apps_text(counts)}"
+    rate, what = options.rate or found.replay_per_second, f"{_summary(_sum(counts))} of {_apps_text(counts)}"
     if not options.yes:
-        question = f"Resend {what}, {resend.rate:g} a second?"
+        question = f"Resend {what}, {rate:g} a second?"
         refusal = f"to resend {what} here, add --yes; --dry-run only counts"
         terminal.confirm(question, refusal, as_json=as_json)
-    typer.echo(f"If this is interrupted, go on with: {again}", err=True)
-    try:
-        _follow(resend, choices, total)
-    except KeyboardInterrupt:
-        typer.echo(f"{resend.counts[RESENT]:,} of {total:,} resent. Go on with: {again}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    listing = _list(choices, _sum(counts).total())
+    if listing.listed:
+        jobs.begin(listing, rate, identity.transitions_queue(found))
     if as_json:
-        terminal.print_json({"app_ids": list(counts), "counts": dict(resend.counts)})
+        terminal.print_json(_begun_document(listing, counts, rate))
     else:
-        _print_outcomes(resend.counts, terminal.console())
-        line(terminal.console(), f"Next: bellhop log {next(iter(counts))}")
-    _exit(resend)
+        _print_begun(listing, rate, terminal.console())
+
+
+def _list(choices: Sequence[Choice], total: int) -> Listing:
+    """Write the list of what is to be resent, and say now and then how far it is."""
+    listing, began = Listing(jobs.new_id(), utc_now), time.monotonic()
+    next_line = began + FIRST_PROGRESS_SECONDS
+    try:
+        for _ in listing.write(selection.in_turn(choices)):
+            if time.monotonic() >= next_line:
+                next_line = time.monotonic() + PROGRESS_SECONDS
+                say(f"{listing.taken:,} of {total:,} are on the list")
+    except KeyboardInterrupt:
+        say("Interrupted: nothing was resent, and every delivery is as it was. To begin anew, run it again.")
+        raise typer.Exit(INTERRUPTED) from None
+    return listing
 
 
 def _count(choices: Sequence[Choice], now: datetime, kept: timedelta) -> tuple[Counts, int]:
@@ -198,59 +230,58 @@ def _count(choices: Sequence[Choice], now: datetime, kept: timedelta) -> tuple[C
     return counts, not_kept
 
 
-def _resend(options: Options, found: stack.Stack, now: datetime) -> Resend:
-    rate = options.rate or found.replay_per_second
-    return Resend(found.queue(stack.RETRIES_QUEUE), rate, utc_now, _begun(options, now))
+# ---- What goes on
 
 
-def _begun(options: Options, now: datetime) -> datetime | None:
-    """When the resend began that this one goes on with."""
-    given = options.unless_since
-    return terminal.read_moment("--unless-resent-since", given, now, KEPT) if given else None
-
-
-def _follow(resend: Resend, choices: Sequence[Choice], total: int) -> None:
-    """Send them, and say now and then how far it is."""
-    told = utc_now()
-    for _ in resend.run(selection.in_turn(choices)):
-        if (utc_now() - told).total_seconds() >= PROGRESS_SECONDS:
-            told, done = utc_now(), resend.counts.total()
-            left = duration(max(1.0, (total - done) / resend.rate))
-            typer.echo(f"{done:,} of {total:,}, about {left} left", err=True)
-
-
-def _command(choices: Sequence[Choice], options: Options, now: datetime) -> str:
-    """What goes on with this resend after an interruption; its times are absolute."""
-    choice = choices[0]  # all of them differ in their apps only
-    words = ["bellhop", "resend"]
-    for option, values in (
-        ("--app", options.app_ids),
-        ("--organization", [options.organization_id] if options.organization_id else ()),
-        ("--since", [_iso(choice.since)]),
-        ("--until", [_iso(choice.until)]),
-        ("--outcome", options.outcomes),
-        ("--status", choice.statuses),
-        ("--name", choice.events),
-    ):
-        for value in values:
-            words += [option, str(value)]
-    words += ["--rate", f"{options.rate:g}"] if options.rate else []
-    return shlex.join([*words, "--unless-resent-since", _iso(choice.begun or now)])
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _exit(resend: Resend) -> None:
-    if resend.counts.total() > resend.counts[RESENT] + resend.counts[SKIPPED]:
+def watch(stack_name: str, job_id: str, *, as_json: bool) -> None:
+    """Show how far a resend is, until it is over."""
+    stack.bind(stack.find(stack_name))
+    shown: Progress | None = None
+    for shown in jobs.follow(job_id, utc_now, time.sleep):
+        if as_json:
+            terminal.print_json_line(shown.document())
+        else:
+            line(terminal.console(), shown.text())
+    if shown and not as_json:
+        _print_left(shown.left, terminal.console())
+    if shown is None or not shown.is_done:
         raise typer.Exit(1)
+
+
+def stop(stack_name: str, job_id: str, *, as_json: bool) -> None:
+    """Stop a resend."""
+    stack.bind(stack.find(stack_name))
+    now = utc_now()
+    if not jobs.stop(job_id, now.timestamp()):
+        raise CommandError(f"resend {job_id} is over already: bellhop resend --watch {job_id}")
+    progress = jobs.progress(jobs.load(job_id), now)
+    if as_json:
+        terminal.print_json(progress.document())
+        return
+    console = terminal.console()
+    line(console, f"Stopped: {progress.text()}", "bold")
+    line(console, "What the retry queue has already is sent. The rest stays as it was.")
+    line(console, f"To go on: bellhop resend --go-on {job_id}")
+
+
+def go_on(stack_name: str, job_id: str, *, rate: float | None, as_json: bool) -> None:
+    """Go on with a resend that was stopped."""
+    found = stack.find(stack_name)
+    stack.bind(found)
+    now = utc_now()
+    jobs.go_on(job_id, rate, identity.transitions_queue(found), now.timestamp())
+    progress = jobs.progress(jobs.load(job_id), now)
+    if as_json:
+        terminal.print_json(progress.document())
+        return
+    line(terminal.console(), f"Resend {job_id} goes on: {progress.text()}", "bold")
+    line(terminal.console(), _next_text(job_id))
 
 
 # ---- Printing
 
 
-def _document(result: Result) -> dict[str, Any]:
+def _document(result: Sent) -> dict[str, Any]:
     found, retry = result.found, result.retry
     return {
         "delivery_id": found.delivery_id,
@@ -261,7 +292,38 @@ def _document(result: Result) -> dict[str, Any]:
     }
 
 
-def _print_results(results: Iterable[Result], console: Console) -> None:
+def _begun_document(listing: Listing, counts: Counts, rate: float) -> dict[str, Any]:
+    return {
+        "job_id": listing.job_id if listing.listed else None,
+        "app_ids": list(counts),
+        "resent": listing.listed,
+        "left": dict(listing.left),
+        "resend_per_second": rate,
+    }
+
+
+def _print_begun(listing: Listing, rate: float, console: Console) -> None:
+    _print_left(listing.left, console)
+    if not listing.listed:
+        line(console, "Nothing is resent.", "bold")
+        return
+    number = f"{listing.listed:,} {'delivery follows' if listing.listed == 1 else 'deliveries follow'}"
+    lasting = duration(max(1.0, listing.listed / rate))
+    line(console, f"{number}, the oldest first, {rate:g} a second: about {lasting}.", "bold")
+    line(console, "Bellhop sends them; nothing needs to stay open here.")
+    line(console, _next_text(listing.job_id))
+
+
+def _next_text(job_id: str) -> str:
+    return f"Next: bellhop resend --watch {job_id}, or --stop {job_id}"
+
+
+def _print_left(left: Mapping[str, int], console: Console) -> None:
+    for reason, number in sorted(left.items(), key=lambda each: -each[1]):
+        line(console, f"{number:,} not resent: {reason}", "yellow")
+
+
+def _print_results(results: Sequence[Sent], console: Console) -> None:
     for result in results:
         found = result.found
         if result.retry:
@@ -285,13 +347,6 @@ def _print_counts(counts: Counts, not_kept: int, *, as_json: bool) -> None:
     line(console, f"{_summary(total)} would be resent.", "bold")
     if not_kept:
         line(console, f"{not_kept:,} more were delivered so long ago that their bodies are not kept any more.")
-
-
-def _print_outcomes(counts: Counter[str], console: Console) -> None:
-    for outcome, number in counts.most_common():
-        if outcome != RESENT:
-            line(console, f"{number:,} not resent: {outcome}", "" if outcome == SKIPPED else "yellow")
-    line(console, f"{counts[RESENT]:,} resent.", "bold")
 
 
 def _sum(counts: Counts) -> Counter[str]:

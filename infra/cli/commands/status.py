@@ -19,6 +19,8 @@ from bellhop.text import cut, printable
 from infra.cli import stack, terminal
 from infra.cli.condition import CONDITIONS, FAILING, OFF, ON, PAUSED, SLOW
 from infra.cli.doctor.looking import QUEUE, Deployed
+from infra.cli.resending import jobs
+from infra.cli.resending.jobs import Progress
 from infra.cli.status import fleet, queues, traffic
 from infra.cli.status.fleet import AppStatus, Fleet
 from infra.cli.status.queues import QueueDepth
@@ -32,12 +34,15 @@ _MOST_REASONS = 2  # of a queue's dead letters, each on a line
 
 # A pause or a failure is news; who is off stays off until somebody acts.
 _URGENT = (PAUSED, FAILING, OFF, SLOW)
-_REMARKS = {"Retries": "retries, trials and slow apps", "Transitions": "mail, replays, recovery checks"}
+_REMARKS = {"Retries": "retries, trials and slow apps", "Transitions": "mail, replays, resends, checks"}
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is seen of a stack at `now`. `retrying`: how many deliveries wait for a retry, and if that is all."""
+    """What is seen of a stack at `now`. `retrying`: how many deliveries wait for a retry, and if that is all.
+
+    `resends`: those that are not over.
+    """
 
     stack_name: str
     state: str
@@ -46,6 +51,7 @@ class Status:
     traffic: Traffic
     fleet: Fleet
     retrying: tuple[int, bool]
+    resends: Sequence[Progress] = ()
 
 
 def run(stack_name: str, *, watch: bool, as_json: bool) -> None:
@@ -67,14 +73,14 @@ def run(stack_name: str, *, watch: bool, as_json: bool) -> None:
 def read(deployed: Deployed, now: datetime) -> Status:
     """Look at everything, side by side."""
     urls = deployed.physical_ids(QUEUE)
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         apps = pool.submit(fleet.read, now)
         retrying = pool.submit(fleet.count_retrying)
+        resends = pool.submit(jobs.not_over, now)
         seen = pool.submit(traffic.read, deployed, urls, now).result()
         depths = queues.read(deployed.client("sqs"), urls, seen.ages)
-        return Status(
-            deployed.stack.name, deployed.stack.status, now, depths, seen, apps.result(), retrying.result()
-        )
+        later = (apps.result(), retrying.result(), resends.result())
+        return Status(deployed.stack.name, deployed.stack.status, now, depths, seen, *later)
 
 
 def document(status: Status) -> dict[str, Any]:
@@ -90,6 +96,7 @@ def document(status: Status) -> dict[str, Any]:
         "retrying": {"number": retrying, "complete": all_retrying},
         "parked": {"number": parked, "complete": all_parked},
         "counts": {name: status.fleet.counts[name] for name in CONDITIONS},
+        "resends": [each.document() for each in status.resends],
         "apps": [each.document() for each in status.fleet.apps if each.name != ON],
         "mails": [
             {"app_id": entry.app_id, "transition_id": entry.transition_id}
@@ -108,7 +115,12 @@ def screen(status: Status, width: int, height: int) -> list[Text | Table]:
     ]
     lines = len(above) + len(queues.NAMES)
     dead = [_line(text, width, "red") for text in _dead_letters(status.queues)]
-    below = [_line(_waiting_text(status), width), *_mail_lines(status.fleet, width), _next_line(status, width)]
+    below = [
+        _line(_waiting_text(status), width),
+        *(_line(each.brief(), width) for each in status.resends),
+        *_mail_lines(status.fleet, width),
+        _next_line(status, width),
+    ]
     room = height - lines - len(dead) - len(below) - 2  # the line of counts, and the shell's own
     return [
         *above,

@@ -23,7 +23,10 @@ FIELD, REASON, ERROR_CODE, ERROR_MESSAGE = "field", "reason", "ERROR_CODE", "ERR
 _FUNCTIONS = {ISSUE_EVENTS: "notify", TRANSITIONS: "health"}
 _STREAM_POINTER = "DDBStreamBatchInfo"
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error)
-_SHOWN = ("organization_id", "app_id", "event_id", "event", "delivery_id", "next_attempt", "transition_id", "kind")
+_SHOWN = (
+    *("organization_id", "app_id", "event_id", "event", "delivery_id", "next_attempt"),
+    *("transition_id", "job_id", "kind"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,16 +141,17 @@ def resend(
         list[str] | None,
         typer.Option("--name", metavar="NAME", help="The event's name, such as issue.created. May be repeated."),
     ] = None,
-    unless_since: Annotated[
-        str | None,
-        typer.Option(
-            "--unless-resent-since",
-            metavar="TIME",
-            help="Leave out what was resent since: to go on with a resend.",
-        ),
-    ] = None,
     rate: Rate = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    watch: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Begin nothing; show how far a resend is, to its end.")
+    ] = None,
+    stop: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Begin nothing; stop a resend. The rest stays as it is.")
+    ] = None,
+    go_on: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Go on with a resend that was stopped or is lost.")
+    ] = None,
     yes: Yes = False,
     as_json: Json = False,
     stack: StackName = "bellhop",
@@ -161,8 +162,9 @@ def resend(
     KeepDeliveredDays, and its id needs --app beside it; others are kept for 30 days. If the attempt fails, the
     delivery goes on by its retry schedule. An app that is off gets nothing; of one that is paused, it is parked.
 
-    With --since, several apps take turns, each with its oldest delivery. --organization takes only what is of that
-    organisation, of all apps that are installed there or of those that are named.
+    With --since, they are counted first, and sent in the background. Several apps take turns, each with its oldest
+    delivery. --organization takes only what is of that organisation, of all apps that are installed there or of
+    those that are named.
     """
     from infra.cli.commands import resend as command
 
@@ -177,12 +179,22 @@ def resend(
         outcomes=outcomes or [],
         statuses=statuses or [],
         events=events or [],
-        unless_since=unless_since,
         rate=rate,
         dry_run=dry_run,
         yes=yes,
     )
-    command.run(stack, options, as_json=as_json)
+    if watch is None and stop is None and go_on is None:
+        command.run(stack, options, as_json=as_json)
+        return
+    alone = sum(job is not None for job in (watch, stop, go_on)) == 1
+    if not alone or options.chosen or (rate is not None and go_on is None):
+        raise typer.BadParameter("--watch, --stop and --go-on each stand alone with a job; beside --go-on, --rate")
+    if watch is not None:
+        command.watch(stack, watch, as_json=as_json)
+    elif stop is not None:
+        command.stop(stack, stop, as_json=as_json)
+    elif go_on is not None:
+        command.go_on(stack, go_on, rate=rate, as_json=as_json)
 
 
 @app.command()

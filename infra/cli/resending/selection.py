@@ -7,7 +7,7 @@ from datetime import datetime
 from heapq import merge
 from itertools import groupby, islice
 
-from bellhop import attempts, index_keys, pings, resends, successes
+from bellhop import attempts, index_keys, pings, successes
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, DeliveryRecord
 from bellhop.deliveries import delivery_id
 from bellhop.registry import Installation
@@ -40,11 +40,6 @@ class Candidate:
     record: DeliveryRecord | None = None
     kept: Kept | None = None
 
-    def was_left_by(self, begun: datetime) -> bool:
-        """Whether a resend that began then made it due, and may have died before it sent the message."""
-        record = self.record
-        return record is not None and resends.is_unmade(record) and record.resent_at >= begun.timestamp()
-
     def is_within(self, within: Within) -> bool:
         """Whether it is one of that organisation's."""
         event_id = self.kept.row["event_id"] if self.kept else ""
@@ -55,7 +50,7 @@ class Candidate:
 class Choice:
     """What an operator asks for of an app's deliveries: those from `since` on and before `until`.
 
-    Empty `statuses` and `events` leave nothing out. `begun`: when the resend began that this one goes on with.
+    Empty `statuses` and `events` leave nothing out.
     """
 
     app_id: str
@@ -64,14 +59,13 @@ class Choice:
     outcomes: Collection[str] = BY_DEFAULT
     statuses: Collection[int] = ()
     events: Collection[str] = ()
-    begun: datetime | None = None
     within: Within | None = None
 
     def wants(self, found: Candidate) -> bool:
         """Whether a delivery of the app is one of them."""
         return (
             self.since <= found.at < self.until
-            and (found.outcome in self.outcomes or (self.begun is not None and found.was_left_by(self.begun)))
+            and found.outcome in self.outcomes
             and (not self.statuses or found.status in self.statuses)
             and (not self.events or found.event in self.events)
             and found.event != pings.EVENT

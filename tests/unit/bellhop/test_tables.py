@@ -13,7 +13,7 @@ from bellhop import tables
 from bellhop.circuits import Circuit
 from bellhop.registry import App
 from bellhop.secrets import SigningSecret
-from bellhop.tables import ItemKey, change, lost_condition, read_at_once, throttled
+from bellhop.tables import ItemKey, change, change_unseen, lost_condition, read_at_once, throttled
 from tests.conftest import NAMES
 from tests.support.fakes import SECRET, app
 
@@ -33,6 +33,28 @@ def test_a_change_that_the_table_refuses_for_another_reason_is_a_fault(aws: None
     tables.bind(tables.connect(retries=0), {App: "nowhere"})
     with pytest.raises(UpdateError):
         change(App("pager"), [App.generation.set(2)], App.generation == 1)
+
+
+def test_a_change_of_what_must_not_be_seen_is_made_in_the_same_way_and_nothing_comes_back(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app().save()
+    returned, dispatch = list[Any](), tables._Connection.dispatch
+
+    def noting(*asked: Any) -> Any:
+        returned.append(dispatch(*asked))
+        return returned[-1]
+
+    monkeypatch.setattr(tables._Connection, "dispatch", noting)
+    found = App("pager")
+    assert change_unseen(found, [App.generation.set(2)], App.generation == 1)
+    assert not change_unseen(found, [App.generation.set(3)], App.generation == 1)
+    assert "Attributes" not in returned[0]
+    assert found.attribute_values.get("url") is None
+    assert App.get("pager").generation == 2
+    tables.bind(tables.connect(retries=0), {App: "nowhere"})
+    with pytest.raises(UpdateError):
+        change_unseen(App("pager"), [App.generation.set(2)], App.generation == 1)
 
 
 def test_items_of_several_tables_are_read_in_one_call(aws: None, dynamodb_calls: list[str]) -> None:

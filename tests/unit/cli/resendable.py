@@ -1,24 +1,28 @@
 """Deliveries that can be resent, and what became of a resend."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 
-from bellhop import attempts, deliveries
+from bellhop import attempts, deliveries, resend_jobs, resends
 from bellhop.attempts import DELIVERED, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
+from bellhop.queues import Queue
+from bellhop.resend_jobs import ResendStep
+from bellhop.resends import Times
 from bellhop.successes import Success, SuccessLog
+from health import resend
 from infra.cli import stack
+from infra.cli.resending import jobs
 from tests.support.fakes import delivery
-from tests.unit.cli.cli_runner import CloudFormation
-from tests.unit.cli.failing_app import register
+from tests.support.health import health_dependencies
+from tests.unit.cli.cli_runner import CloudFormation, bellhop
+from tests.unit.cli.failing_app import announced, register
 
 HOUR = timedelta(hours=1)
-
-
-class DiedError(Exception):
-    """As if the command had been killed."""
+RETRIES = "retries"
 
 
 def prepare(cloudformation: CloudFormation) -> None:
@@ -26,7 +30,7 @@ def prepare(cloudformation: CloudFormation) -> None:
     register()
     cloudformation.parameters["KeepDeliveredDays"] = "3"
     cloudformation.parameters["ReplayPerSecond"] = "1000"
-    cloudformation.outputs[stack.RETRIES_QUEUE] = boto3.client("sqs").create_queue(QueueName="retries")["QueueUrl"]
+    cloudformation.outputs[stack.RETRIES_QUEUE] = boto3.client("sqs").create_queue(QueueName=RETRIES)["QueueUrl"]
 
 
 def now() -> datetime:
@@ -55,7 +59,7 @@ def a_success(name: str, ago: timedelta = HOUR, **fields: Any) -> str:
 def sent() -> list[tuple[str, int]]:
     """The attempts that deliver was asked for since the last call."""
     sqs, found = boto3.client("sqs"), list[tuple[str, int]]()
-    url = sqs.get_queue_url(QueueName="retries")["QueueUrl"]
+    url = sqs.get_queue_url(QueueName=RETRIES)["QueueUrl"]
     while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         for message in received:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -77,6 +81,37 @@ def attempted(name: str, state: str = DELIVERED) -> None:
     assert attempts.finish(claimed, NextState(state, attempt=row), now())
 
 
-def go_on(said: str) -> list[str]:
-    text = next(line for line in said.splitlines() if line.startswith("If this is interrupted"))
-    return text.partition("bellhop ")[2].split()
+def resent_by_health() -> dict[str, Any]:
+    """As health and deliver do with the jobs that were begun since the last call; the last one as JSON."""
+    waiting = [message for message in announced() if isinstance(message, ResendStep)]
+    deps = health_dependencies(
+        retry=lambda retries: queue(RETRIES).send_all(retries, lambda _: None),
+        send_later=lambda message, _: waiting.append(message),
+        now=now,
+    )
+    job_id = ""
+    while waiting:
+        job_id = waiting[0].job_id
+        resend.step(waiting.pop(0), deps)
+    job = resend_jobs.load(job_id)
+    return jobs.progress(job, now()).document() if job else {}
+
+
+def make_due(name: str) -> None:
+    """As a resend does with a delivery that has a record."""
+    record, at = attempts.load(name), now()
+    assert record
+    assert resends.make_due(record, Times(at.timestamp(), at.timestamp()), at)
+
+
+def queue(name: str) -> Queue:
+    sqs = boto3.client("sqs")
+    return Queue(sqs, sqs.get_queue_url(QueueName=name)["QueueUrl"])
+
+
+def begun(*options: str) -> dict[str, Any]:
+    """Begin a resend of what is chosen; what is said of it."""
+    result = bellhop("resend", *options, "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document

@@ -10,6 +10,7 @@ from bellhop import attempts, resends
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, delivery_id
+from bellhop.resends import Times
 from bellhop.successes import SuccessLog
 from infra.cli import stack
 from infra.cli.errors import CommandError
@@ -264,11 +265,19 @@ def test_a_busy_apps_delivery_is_told_though_its_record_stands_under_a_further_k
         assert (story["app_id"], story["state"], story["attempts"][0]["result"]) == ("pager", RETRYING, "http_503")
 
 
+def resend(name: str, now: datetime) -> None:
+    """As a resend does with what was delivered at once."""
+    assert resends.open_delivered(delivery(name), 1, now - timedelta(hours=5), now)
+    opened = resends.look(delivery(name).delivery_id, now)
+    assert opened
+    assert resends.make_due(opened, Times(now.timestamp(), now.timestamp()), now)
+
+
 @pytest.mark.usefixtures("logs")
 def test_the_success_before_a_resend_was_missing_from_the_story() -> None:
     now = datetime.now(UTC)
     deliver_at_once("board", now - timedelta(hours=5))
-    assert resends.open_delivered(delivery("board"), 1, now)
+    resend("board", now)
     for command in (("event", "acme", "e-1"), ("delivery", webhook("board"))):
         text = succeed(*command)
         assert "attempt 1" in text
@@ -281,7 +290,7 @@ def test_after_a_resend_an_event_was_looked_for_around_the_time_of_the_resend(lo
     now = datetime.now(UTC)
     for name in ("board", "pager"):
         deliver_at_once(name, now - timedelta(hours=5))
-    assert resends.open_delivered(delivery("board"), 1, now)
+    resend("board", now)
     assert "pager  delivered" in succeed("event", "acme", "e-1")
     [asked] = logs.asked
     begin, end = (asked[name] / 1000 for name in ("startTime", "endTime"))

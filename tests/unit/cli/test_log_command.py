@@ -8,6 +8,7 @@ from bellhop import attempts, resends
 from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
+from bellhop.resends import Times
 from infra.cli import attempt_log
 from tests.unit.cli.cli_runner import EXAMPLE, bellhop, misused, refused, succeed
 
@@ -111,7 +112,8 @@ def test_failures_were_left_out_of_a_log_that_called_itself_complete_after_many_
     for number in range(5):
         record = attempts.load(f"msg_{number}")
         assert record
-        assert resends.make_due(record, now + timedelta(seconds=1))
+        later = now + timedelta(seconds=1)
+        assert resends.make_due(record, Times(later.timestamp(), later.timestamp()), later)
     read = json.loads(succeed("log", "pager", "--json"))
     assert not read["complete"]
     monkeypatch.setattr(attempt_log, "RECORDS", 14)

@@ -23,7 +23,7 @@ from infra.cli.following import LOOKS, Following
 from infra.local.receiver import Receiver, failing_first, ok, receiver
 from tests.support.fakes import SECRET, delivery
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused
-from tests.unit.cli.resendable import a_record, a_success, attempted, now, prepare
+from tests.unit.cli.resendable import a_record, a_success, attempted, make_due, now, prepare
 from tests.unit.cli.test_delivered import counted
 
 MINUTE = timedelta(minutes=1)
@@ -122,12 +122,12 @@ def test_a_relay_reads_no_secret_and_writes_nothing(endpoint: Receiver, monkeypa
 def test_a_retry_is_no_copy_more_and_a_resend_is_one(endpoint: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     a_record("msg_1", RETRYING, MINUTE)
 
-    def resend() -> None:
-        record = attempts.load("msg_1")
-        assert record
-        assert resends.make_due(record, now())
-
-    steps: list[Step] = [lambda: retry("msg_1"), resend, lambda: attempted("msg_1"), lambda: None]
+    steps: list[Step] = [
+        lambda: retry("msg_1"),
+        lambda: make_due("msg_1"),
+        lambda: attempted("msg_1"),
+        lambda: None,
+    ]
     relayed = Relayed(monkeypatch, endpoint.url, *SIGNED, steps=steps)
     assert relayed.ids == ["msg_1", "msg_1"]
     assert [each["resent"] for each in relayed.documents] == [False, True]
@@ -139,7 +139,8 @@ def test_a_resend_of_what_succeeded_at_once_made_two_copies(
     a_success("msg_1", MINUTE)
 
     def resend() -> None:
-        assert resends.open_delivered(delivery(delivery_id="msg_1"), 1, now())
+        assert resends.open_delivered(delivery(delivery_id="msg_1"), 1, now() - MINUTE, now())
+        make_due("msg_1")
 
     steps: list[Step] = [resend, lambda: attempted("msg_1"), lambda: None]
     relayed = Relayed(monkeypatch, endpoint.url, *SIGNED, steps=steps)

@@ -1,8 +1,7 @@
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 
 from bellhop import attempts, deliveries
@@ -13,16 +12,24 @@ from bellhop.attempts import (
     RETRYING,
     STOPPED,
     WITHDRAWN,
-    DeliveryRecord,
 )
 from bellhop.queues import Queue
 from bellhop.registry import DISABLED, App, Installation
-from infra.cli.resending import sending
-from infra.cli.resending.selection import Choice, by_choice, of_record
-from infra.cli.resending.sending import Resend
+from infra.cli.resending.selection import Choice, by_choice
 from tests.support.fakes import delivery
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
-from tests.unit.cli.resendable import HOUR, DiedError, a_record, a_success, attempted, go_on, now, prepare, sent
+from tests.unit.cli.failing_app import announced
+from tests.unit.cli.resendable import (
+    HOUR,
+    a_record,
+    a_success,
+    attempted,
+    begun,
+    now,
+    prepare,
+    resent_by_health,
+    sent,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +48,7 @@ def test_a_delivery_is_due_now_whatever_became_of_it(state: str) -> None:
     record = attempts.load("msg_1")
     assert record
     assert (record.state, record.resent_at) == (RETRYING, record.next_attempt_at)
+    assert announced() == []  # at once, and not by health
 
 
 def test_several_are_sent_those_that_succeeded_at_once_among_them() -> None:
@@ -92,15 +100,24 @@ def test_an_app_that_is_off_or_uninstalled_gets_nothing_and_the_record_stays_as_
     a_record("msg_1", DELIVERED)
     a_success("msg_2", event_id="ev2")
     change()
-    for arguments in (["msg_1"], ["--app", "pager", "--since", "2h", "--yes"]):
-        result = bellhop("resend", *arguments)
-        assert result.exit_code == 1
+    result = bellhop("resend", "msg_1", "msg_2", "--app", "pager")
+    assert result.exit_code == 1
+    assert why in result.output or "no app 'pager'" in result.output
+    result = bellhop("resend", "--app", "pager", "--since", "2h", "--yes")
+    if result.exit_code == 0:
+        assert resent_by_health()["left"] == {why: 2}
+    else:
         assert why in result.output or "no app 'pager'" in result.output
-    record = attempts.load("msg_1")
-    assert record
-    assert record.state == DELIVERED
-    assert attempts.load("msg_2") is None
-    assert sent() == []
+    records = [attempts.load(name) for name in ("msg_1", "msg_2")]
+    assert {record.state for record in records if record} == {DELIVERED}
+    assert (announced(), sent()) == ([], [])
+
+
+def test_what_succeeded_long_ago_stands_in_the_log_at_the_time_of_its_resend_before_it_is_attempted() -> None:
+    a_success("msg_1", 5 * HOUR)
+    succeed("resend", "msg_1", "--app", "pager")
+    read = json.loads(succeed("log", "pager", "--since", "1h", "--json"))["attempts"]
+    assert [(each["delivery_id"], each["resent"], each["state"]) for each in read] == [("msg_1", True, RETRYING)]
 
 
 def test_a_dry_run_only_counts() -> None:
@@ -174,9 +191,10 @@ def test_an_apps_deliveries_are_chosen_by_what_is_said_oldest_first(
     counted = json.loads(succeed("resend", "--app", "pager", *since, *options, "--dry-run", "--json"))
     assert sum(counted["counts"].values()) == len(expected)
     assert sent() == []
-    result = bellhop("resend", "--app", "pager", *since, *options, "--yes", "--json")
-    assert json.loads(result.stdout)["counts"] == {"resent": len(expected)}
-    assert {name for name, _ in sent()} == {f"msg_{name}" for name in expected}
+    assert begun("--app", "pager", *since, *options)["resent"] == len(expected)
+    assert sent() == []  # health sends them
+    assert resent_by_health()["sent"] == len(expected)
+    assert [name for name, _ in sent()] == [f"msg_{name}" for name in expected]
 
 
 def test_the_oldest_goes_first() -> None:
@@ -212,6 +230,7 @@ def test_what_is_not_kept_any_more_is_counted_and_not_sent() -> None:
         (["--app", "pager"], "name deliveries by their ids"),
         (["msg_1", "--event", "ev1"], "one of these at a time"),
         (["msg_1", "--since", "1h"], "one of these at a time"),
+        (["msg_1", "--rate", "5"], "--rate goes with --since"),
         (["--app", "pager", "--since", "1h", "--until", "2h"], "--since is not before --until"),
         (["--app", "pager", "--since", "31d"], "--since 31d is too long: at most 30d"),
         (["--app", "pager", "--since", "yesterday"], "--since 'yesterday' is not a time"),
@@ -233,94 +252,13 @@ def test_apps_that_are_not_there_are_refused(arguments: list[str], error: str) -
     assert error in refused("resend", *arguments, "--since", "1h")
 
 
-# ---- Interrupted
-
-
-def interrupted(monkeypatch: pytest.MonkeyPatch, groups: int, kind: type[BaseException] = DiedError) -> str:
-    """Resend everything until that many groups were sent; returns what the command said."""
-    real, calls = Queue.send_all, iter(range(100))
-
-    def send_all(queue: Queue, messages: Any, backoff: Any) -> set[int]:
-        if next(calls) == groups:
-            raise kind
-        return real(queue, messages, backoff)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Queue, "send_all", send_all)
-        return bellhop("resend", "--app", "pager", "--since", "1d", "--yes", "--rate", "1000").stderr
-
-
-def test_one_that_was_killed_is_gone_on_with_and_nothing_is_sent_twice_or_left_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    names = [a_record(f"msg_{n:02}", EXHAUSTED, HOUR + n * timedelta(seconds=1)) for n in range(15)]
-    names += [a_success(f"msg_{n:02}", HOUR - n * timedelta(seconds=1)) for n in range(15, 30)]
-    said = interrupted(monkeypatch, 2)  # ten records of the third group are written, their messages are not sent
-    first = sent()
-    assert len(first) == 20
-    for name, _ in first:
-        attempted(name, EXHAUSTED)
-    result = bellhop(*go_on(said), "--yes")
-    assert result.exit_code == 0, result.output
-    assert "20 not resent: resent before" in result.stdout
-    assert "10 resent." in result.stdout
-    assert sorted(name for name, _ in first + sent()) == sorted(names)
-    for name, _ in [(name, 0) for name in names if name not in {each for each, _ in first}]:
-        attempted(name)
-    assert "30 not resent: resent before" in bellhop(*go_on(said), "--yes").stdout
-    assert sent() == []
-
-
-def test_one_that_is_interrupted_by_hand_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    for n in range(25):
-        a_record(f"msg_{n:02}", EXHAUSTED, HOUR + n * timedelta(seconds=1))
-    said = interrupted(monkeypatch, 1, KeyboardInterrupt)
-    assert "10 of 25 resent. Go on with: bellhop resend --app pager --since" in said
-    assert "--unless-resent-since" in said
-
-
-def test_what_the_retry_queue_does_not_take_is_named_and_sent_by_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_retry_queue_does_not_take_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     a_record("msg_1", EXHAUSTED)
+    a_record("msg_2", EXHAUSTED)
     with monkeypatch.context() as patch:
-        patch.setattr(Queue, "send_all", lambda *_: {0})
-        result = bellhop("resend", "--app", "pager", "--since", "1d", "--yes")
+        patch.setattr(Queue, "send_all", lambda *_: {1})
+        result = bellhop("resend", "msg_1", "msg_2")
     assert result.exit_code == 1
-    assert "1 not resent: the retry queue did not take it" in result.stdout
-    assert bellhop(*go_on(result.stderr), "--yes").exit_code == 0
-    assert sent() == [("msg_1", 4)]
-
-
-# ---- Its pace
-
-
-def test_it_keeps_to_its_rate() -> None:
-    clock = [now().timestamp()]
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(round(seconds, 3))
-        clock[0] += seconds
-
-    chosen = [of_record(DeliveryRecord.get(a_record(f"msg_{n}", EXHAUSTED))) for n in range(5)]
-    retries = Queue(boto3.client("sqs"), boto3.client("sqs").get_queue_url(QueueName="retries")["QueueUrl"])
-    resend = Resend(retries, 2.0, lambda: datetime.fromtimestamp(clock[0], UTC), sleep=sleep)
-    assert [len(group) for group in resend.run(iter(chosen))] == [2, 2, 1]
-    assert slept == [0.0, 1.0, 1.0]
-
-
-def test_an_apps_state_is_looked_at_again_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    for n in range(25):
-        a_record(f"msg_{n:02}", EXHAUSTED, HOUR + n * timedelta(seconds=1))
-    monkeypatch.setattr(sending, "APP_SECONDS", -1.0)
-    real, calls = Queue.send_all, iter(range(100))
-
-    def send_all(queue: Queue, messages: Any, backoff: Any) -> set[int]:
-        if next(calls) == 0:
-            App("pager").update(actions=[App.state.set(DISABLED)])
-        return real(queue, messages, backoff)
-
-    monkeypatch.setattr(Queue, "send_all", send_all)
-    result = bellhop("resend", "--app", "pager", "--since", "1d", "--yes")
-    assert result.exit_code == 1
-    assert "15 not resent: its app is switched off" in result.stdout
-    assert "10 resent." in result.stdout
+    assert "msg_2 of pager was not resent: the retry queue did not take it" in result.stdout
+    assert bellhop("resend", "msg_2").exit_code == 0
+    assert sent() == [("msg_2", 4)]

@@ -1,16 +1,14 @@
 import json
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from bellhop import deliveries
 from bellhop.attempts import EXHAUSTED
-from bellhop.queues import Queue
-from bellhop.registry import App, Installation
+from bellhop.registry import DISABLED, App, Installation
 from infra.cli.resending.selection import Choice, in_turn
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, refused, succeed
-from tests.unit.cli.resendable import HOUR, DiedError, a_record, a_success, attempted, go_on, now, prepare, sent
+from tests.unit.cli.resendable import HOUR, a_record, a_success, begun, now, prepare, resent_by_health, sent
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +52,8 @@ def test_deliveries_of_several_apps_or_of_an_organisation_are_counted_and_sent_i
     counted = json.loads(succeed(*arguments, "--dry-run", "--json"))
     assert sum(counted["counts"].values()) == len(expected)
     assert sum(sum(of_app.values()) for of_app in counted["apps"].values()) == len(expected)
-    result = bellhop(*arguments, "--yes", "--json")
-    assert json.loads(result.stdout)["counts"] == {"resent": len(expected)}
+    assert begun(*arguments[1:])["resent"] == len(expected)
+    assert resent_by_health()["sent"] == len(expected)
     assert sorted(name for name, _ in sent()) == sorted(expected)
 
 
@@ -77,28 +75,12 @@ def test_apps_take_turns_each_with_its_oldest_delivery() -> None:
     assert names == ["msg_pager_0", "msg_bot", "msg_pager_1", "msg_pager_2", "msg_globex"]
 
 
-def test_a_resend_of_several_apps_is_gone_on_with_where_it_was_interrupted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_of_several_apps_those_that_are_off_are_left_out_and_named() -> None:
     two_apps()
-    for n in range(12):
-        a_record(f"msg_{n:02}", EXHAUSTED, 3 * HOUR + n * timedelta(seconds=1))
-    real, calls = Queue.send_all, iter(range(100))
-
-    def send_all(queue: Queue, messages: Any, backoff: Any) -> set[int]:
-        if next(calls) == 1:
-            raise DiedError
-        return real(queue, messages, backoff)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Queue, "send_all", send_all)
-        said = bellhop("resend", "--organization", "acme", "--since", "1d", "--yes", "--rate", "1000").stderr
-    first = sent()
-    assert len(first) == 10
-    for name, _ in first:
-        attempted(name, EXHAUSTED)
-    assert "--organization acme" in said
-    result = bellhop(*go_on(said), "--yes")
-    assert "10 not resent: resent before" in result.stdout
-    expected = [*IN_ACME, *(f"msg_{n:02}" for n in range(12))]
-    assert sorted(name for name, _ in first + sent()) == sorted(expected)
+    App("bot").update(actions=[App.state.set(DISABLED)])
+    result = bellhop("resend", "--organization", "acme", "--since", "1d", "--yes")
+    assert "nothing of bot is resent: its app is switched off" in result.stderr
+    assert "3 deliveries follow" in result.stdout
+    assert resent_by_health()["sent"] == 3
+    error = refused("resend", "--app", "bot", "--since", "1d", "--yes")
+    assert error == "error: nothing of bot is resent: its app is switched off\n"

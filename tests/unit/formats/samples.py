@@ -26,6 +26,7 @@ from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
+from bellhop.resend_jobs import ResendJob, ResendPage
 from bellhop.secrets import SigningSecret
 from bellhop.successes import Delivered
 from health import app as health_app
@@ -47,6 +48,8 @@ ITEMS: dict[str, type[Model]] = {
     "outcomes": OutcomeDay,
     "attempts": DeliveryRecord,
     "entry": Entry,
+    "resend_job": ResendJob,
+    "resend_page": ResendPage,
     "delivered": Delivered,
     "handled_event": HandledEvent,
     "successes": MinutePack,
@@ -163,6 +166,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "continuation": _continuation,
     "follow_up": _transitions,
     "replay": _transitions,
+    "resend": _transitions,
     "recovery_check": _transitions,
     "retry_sweep": _transitions,
     "app_sweep": _transitions,

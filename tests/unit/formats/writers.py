@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import boto3
 
-from bellhop import attempts, circuits, deliveries, handled_events, outcomes, pings, resends
+from bellhop import attempts, circuits, deliveries, handled_events, outcomes, pings, resend_jobs, resends
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.events import parse
@@ -18,6 +18,8 @@ from bellhop.index_keys import Entry
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import App, AuditEntry
 from bellhop.replays import Replay
+from bellhop.resend_jobs import ResendStep
+from bellhop.resends import BUSY, Chosen, Times
 from bellhop.secrets import SigningSecret
 from bellhop.successes import Success, SuccessLog
 from deliver.attempt.retry_scheduler import RetryScheduler
@@ -36,6 +38,7 @@ FAILED = Attempt(1, NOW, 120, "request-1", "http_500", 500, "oops")
 WHOLE = delivery(project_id="web")
 RETRY = Retry(WHOLE.delivery_id, "pager", 2, organization_id="acme")
 FIRST_PASS = Replay("pager", 3, (PARKED, EXHAUSTED), 10.0, UNIX + 90, UNIX)
+RESENDING = ResendStep("5eed", 1, 98, {BUSY: 2})
 CURSOR = Cursor("in-a", refused=("in-0",), enqueued=20, published_at=UNIX)
 CHECK = RecoveryCheck("pager", 2, UNIX, UNIX + 900)
 
@@ -58,6 +61,7 @@ def _messages() -> Iterator[tuple[str, str]]:
     yield "replay", messages.encode(FIRST_PASS)
     yield "replay.next_page", messages.encode(replace(FIRST_PASS, after="2026-11-23T12:00#msg", found=9, sent=9))
     yield "replay.second_pass", messages.encode(replace(FIRST_PASS, passes=1, sent=9, started_at=UNIX - 9))
+    yield "resend", messages.encode(RESENDING)
     yield "recovery_check", messages.encode(CHECK)
     yield "recovery_check.pinged", messages.encode(replace(CHECK, number=2, ping=WHOLE.delivery_id))
     yield "retry_sweep", messages.encode(RetrySweep())
@@ -165,11 +169,24 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
     yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
     yield "entry", _record("entry#msg_further")
-    resends.open_delivered(_named("msg_resent"), 1, NOW)
-    yield "attempts.resent", _record("msg_resent")
-    assert resends.make_due(attempts.load("msg_exhausted") or DeliveryRecord(), NOW)
+    resends.open_delivered(_named("msg_opened"), 1, NOW - timedelta(hours=5), NOW)
+    yield "attempts.opened", _record("msg_opened")
+    assert resends.make_due(attempts.load("msg_exhausted") or DeliveryRecord(), Times(UNIX - 60, UNIX), NOW)
+    yield "attempts.resent", _record("msg_exhausted")
     [entry] = [row for row in Entry.scan() if row.entry_id.startswith("entry#msg_exhausted#")]
     yield "entry.resent", _record(entry.entry_id)
+    yield from _resend_job()
+
+
+def _resend_job() -> Iterator[tuple[str, dict[str, Any]]]:
+    resend_jobs.write_page("5eed", 0, [Chosen("msg_exhausted", EXHAUSTED, 11)], NOW)
+    yield "resend_page", _record("resend#5eed#0")
+    resend_jobs.begin(replace(RESENDING, page=0, sent=0), 250, 3, 10.0, NOW, lost_after=8100)
+    yield "resend_job", _record("resend#5eed")
+    resend_jobs.note(RESENDING, UNIX + 8200)
+    resend_jobs.stop("5eed", UNIX + 10)
+    resend_jobs.end(RESENDING, UNIX + 20, "a person stopped it")
+    yield "resend_job.stopped", _record("resend#5eed")
 
 
 def _opened(delivery_id: str, state: NextState, key: str | None = None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ ACTIONS = [
 NAMES = ("number", "number", "number", "text", "text", "log", "log", "apps", "apps", "mails")
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["update", "put", "delete", "mail", "transact"]),
+        st.sampled_from(["update", "unseen", "put", "delete", "mail", "transact"]),
         st.sampled_from("pq"),
         st.sampled_from("123"),
         st.lists(st.sampled_from(range(len(ACTIONS))), min_size=1, max_size=3, unique=True),
@@ -92,6 +92,10 @@ def emulated(aws_in_memory: None) -> None:
     Row.create_table(billing_mode="PAY_PER_REQUEST")
 
 
+def _changed(row: Row, actions: list[Any], when: Any, *, unseen: bool) -> bool:
+    return (tables.change_unseen if unseen else tables.change)(row, actions, when)
+
+
 def does(step: tuple[str, str, str, list[int], int]) -> str:
     """Do a step; what came of it."""
     kind, scope, at, actions, condition = step
@@ -99,8 +103,8 @@ def does(step: tuple[str, str, str, list[int], int]) -> str:
     changes = {NAMES[n]: ACTIONS[n] for n in actions}  # each attribute once
     try:
         match kind:
-            case "update":
-                row.update(actions=[*changes.values()], condition=when)
+            case "update" | "unseen":
+                return str(_changed(row, [*changes.values()], when, unseen=kind == "unseen"))
             case "put":
                 Row(scope, at, number=len(actions), text="c").save(condition=when)
             case "delete":

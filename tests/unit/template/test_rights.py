@@ -100,6 +100,12 @@ def test_notify_reaches_no_delivery_that_succeeded_and_marks_of_events_only_wher
     }
 
 
+def test_health_reads_hooks_and_the_log_of_successes_with_its_bodies_it_does_not() -> None:
+    [reads] = granting("dynamodb:GetItem", "HealthRole", "Installations")
+    assert listed(reads["Action"]) == ["dynamodb:GetItem"]
+    assert "HealthRole" not in who_may("Delivered") | who_may("Successes")
+
+
 def test_an_event_can_go_on_by_a_message_on_its_own_queue() -> None:
     assert granting("sqs:SendMessage", "NotifyRole", "IssueEvents")
 
