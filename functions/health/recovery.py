@@ -1,8 +1,8 @@
 """Recovery checks: does a switched-off app's endpoint work again? For apps that ask for them (`auto_enable`).
 
 A chain of messages on the Transitions queue: wait, have deliver send a ping, read its result, wait longer. A
-ping's id comes from the generation and the check's number, so a step that is repeated after a crash sends nothing
-twice.
+ping's id comes from the generation and the check's number, so a step that is repeated after a crash sends no ping
+twice. Of a message's copies one goes on: the others find in the app's circuit that the next message was sent.
 """
 
 from dataclasses import replace
@@ -11,7 +11,6 @@ from typing import Any
 
 from bellhop import attempts, circuits, pings, queues
 from bellhop.attempts import DELIVERED, PARKED, RETRYING
-from bellhop.queues import MAX_DELAY
 from bellhop.registry import DISABLED, App, AuditEntry, find
 from health import transitions
 from health.dependencies import HealthDependencies
@@ -22,6 +21,7 @@ LONGEST_INTERVAL = 86_400
 STABLE_AFTER = 86_400.0  # seconds that an app stays on before the check that switched it on counts as right
 GIVE_UP_AFTER = 30 * 86_400.0  # seconds off; by then the first parked deliveries have expired
 PING_OVERDUE = 900.0  # seconds after which a ping that has no result counts as failed
+EARLY_SECONDS = 15.0  # by which a message may come before its time, as clocks differ
 BY_RECOVERY_CHECK = "recovery_check"  # the rule and the actor of a transition that a check made
 
 
@@ -59,6 +59,8 @@ def step(check: RecoveryCheck, deps: HealthDependencies) -> None:
     now = deps.now().timestamp()
     if app is None or app.state != DISABLED or int(app.generation) != check.generation or not app.auto_enable:
         _end_chain(check, deps)
+    elif _has_gone_on(check, now, deps):
+        deps.telemetry.info("duplicate message dropped: its recovery checks have gone on", app_id=check.app_id)
     elif now < check.due:
         _send_when_due(check, deps)
     elif now - check.since > GIVE_UP_AFTER:
@@ -78,6 +80,12 @@ def _end_chain(check: RecoveryCheck, deps: HealthDependencies) -> None:
     transition_id = transitions.enabled_id(check.generation)
     transitions.resume(find(AuditEntry, check.app_id, transition_id, consistent=True), deps)
     deps.telemetry.info("recovery checks ended: the app is on, was deleted, or asks for none", app_id=check.app_id)
+
+
+def _has_gone_on(check: RecoveryCheck, now: float, deps: HealthDependencies) -> bool:
+    """Whether a copy of the message sent the next one, which is still under way."""
+    until = circuits.chain_until(circuits.load(check.app_id))
+    return until is not None and now < until - deps.overdue_seconds - EARLY_SECONDS
 
 
 def _send_ping(app: App, check: RecoveryCheck, deps: HealthDependencies) -> None:
@@ -123,8 +131,10 @@ def _send_when_due(check: RecoveryCheck, deps: HealthDependencies) -> None:
 
 
 def _send_later(check: RecoveryCheck, seconds: float, deps: HealthDependencies) -> None:
-    circuits.note_chain(check.app_id, deps.now().timestamp() + MAX_DELAY + deps.overdue_seconds)
-    deps.send_later(check, max(1, queues.delay(seconds)))
+    wait = max(1, queues.delay(seconds))
+    deps.send_later(check, wait)
+    # After it: if the worker dies in between, the message is sent twice, and otherwise it might never be.
+    circuits.note_chain(check.app_id, deps.now().timestamp() + wait + deps.overdue_seconds)
 
 
 def _unix(at: str) -> float:

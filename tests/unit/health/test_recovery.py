@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from pynamodb.exceptions import UpdateError
 
-from bellhop import attempts
+from bellhop import attempts, circuits
 from bellhop.attempts import DELIVERED, STOPPED, Attempt, NextState
 from bellhop.deliveries import Delivery
 from bellhop.registry import App, AuditEntry
@@ -125,6 +126,34 @@ def test_a_ping_that_deliver_never_sent_counts_as_failed_in_the_end(world: World
     world.run()
     assert len({ping.delivery_id for _, ping in world.pings}) == 2
     assert found().state == "enabled"
+
+
+def test_copies_of_a_check_multiplied_from_step_to_step(world: World) -> None:
+    arriving = [FIRST]
+    for _ in range(12):
+        world.clock.move(900)
+        for check in arriving * 2:  # each comes twice
+            step(check, world.deps())
+        arriving = [check for check, _ in world.chain]
+        world.chain.clear()
+        assert len(arriving) == 1
+    assert len(world.telemetry.logged("duplicate message dropped: its recovery checks have gone on")) == 12
+
+
+def test_a_check_whose_next_message_was_not_noted_is_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(circuits, "note_chain", failing)
+        with pytest.raises(UpdateError):
+            step(FIRST, world.deps())
+    world.clock.move(360)
+    step(FIRST, world.deps())
+    assert [check for check, _ in world.chain] == [FIRST, FIRST]
+
+
+def failing(app_id: str, until: float) -> None:
+    raise UpdateError("the table does not respond")
 
 
 def test_a_step_that_was_repeated_later_pinged_under_the_same_id_with_other_bytes(world: World) -> None:
