@@ -135,7 +135,7 @@ def _mail_warning(entry: AuditEntry, deps: HealthDependencies) -> None:
     app = find(App, entry.app_id, consistent=True)
     if app and not entry.transition_id.startswith(transitions.warning_prefix(app)):
         deps.telemetry.info("warning not mailed: the app has been switched off since", **_names(entry))
-        mailer.skip_mails(entry)
+        mailer.skip_mails(entry, deps)
     else:
         mailer.send_mails(entry, deps)
 

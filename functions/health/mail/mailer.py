@@ -64,9 +64,10 @@ def send_mails(entry: AuditEntry, deps: HealthDependencies) -> None:
         raise MailsPendingError(f"the mails to {len(pending)} of the owners are still to be sent")
 
 
-def skip_mails(entry: AuditEntry) -> None:
-    """Give up those of an entry's mails that are not sent yet."""
+def skip_mails(entry: AuditEntry, deps: HealthDependencies) -> None:
+    """Give up those of an entry's mails that are not sent yet. The caller has the entry's lease."""
     for owner in _owners(entry):
+        _end_if_sending(owner, entry, deps)
         _change_state(entry, owner, PENDING, SKIPPED)
 
 
@@ -105,10 +106,8 @@ def _owners(entry: AuditEntry) -> list[str]:
 
 def _mail_owner(owner: str, entry: AuditEntry, deps: HealthDependencies) -> bool:
     """Bring one owner's mail to its end; False when it is still to be sent."""
-    state = entry.mails[owner]
-    if state == SENDING:
-        _end_as_unknown(entry, owner, "a worker died while sending", deps)
-    if state != PENDING:
+    _end_if_sending(owner, entry, deps)
+    if entry.mails[owner] != PENDING:
         return True
     mail = _compose(owner, entry, deps)  # before the claim: if this fails, it is certain that nothing was sent
     if mail is None:
@@ -127,6 +126,12 @@ def _mail_owner(owner: str, entry: AuditEntry, deps: HealthDependencies) -> bool
         )
         return False
     return _claim(entry, owner) and _send(mail, recipient, entry, deps)
+
+
+def _end_if_sending(owner: str, entry: AuditEntry, deps: HealthDependencies) -> None:
+    """Record what nobody knows: whether a worker that died while it sent a mail sent it."""
+    if entry.mails[owner] == SENDING:
+        _end_as_unknown(entry, owner, "a worker died while sending", deps)
 
 
 def _claim(entry: AuditEntry, owner: str) -> bool:

@@ -307,6 +307,19 @@ def test_a_warning_is_not_mailed_once_the_app_has_been_switched_off(world: World
     assert mails(WARNED.transition_id) == {ADA: "skipped", BOB: "skipped"}
 
 
+def test_a_warning_at_which_a_worker_died_was_on_its_way_for_ever_once_the_app_had_been_switched_off(
+    world: World,
+) -> None:
+    warning()
+    AuditEntry("pager", WARNED.transition_id).update(
+        actions=[AuditEntry.mails.set({ADA: "sending", BOB: "pending"})]
+    )
+    App("pager").update(actions=[App.generation.set(2), App.state.set("disabled")])
+    world.work(WARNED)
+    assert mails(WARNED.transition_id) == {ADA: "unknown", BOB: "skipped"}
+    assert world.telemetry.counts["MailUnknown"] == 1
+
+
 def test_a_transition_of_a_newer_version_waits_without_a_lease(world: World) -> None:
     disabled(action="app.from_tomorrow").save()
     with pytest.raises(UnknownKindError, match="from_tomorrow"):
