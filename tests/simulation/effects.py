@@ -2,6 +2,8 @@
 
 _CALLS = {
     "notify": (
+        "BatchGetItem several",
+        "BatchWriteItem delivered",
         "GetItem apps",
         "GetItem installations",
         "GetItem organizations",
@@ -19,6 +21,7 @@ _CALLS = {
         "GetItem installations",
         "GetItem secrets",
         "POST",
+        "PutEvents",
         "PutItem attempts",
         "Query attempts",
         "SendMessage retries",

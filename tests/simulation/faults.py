@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 DIED_BEFORE, DIED_AFTER, FROZE_BEFORE, FROZE_AFTER = "died before", "died after", "froze before", "froze after"
 REFUSED, THROTTLED, LOST, TWICE = "refused", "throttled", "response lost", "done twice"
+DONE = "done, and refused"  # nobody knows after a 500 whether it was
 BOUNDARIES = (DIED_BEFORE, DIED_AFTER, FROZE_BEFORE, FROZE_AFTER)
-KINDS = (*BOUNDARIES, REFUSED, THROTTLED, LOST, TWICE)
+KINDS = (*BOUNDARIES, REFUSED, THROTTLED, LOST, TWICE, DONE)
 FREEZES = (2.0, 45.0, 250.0)  # seconds: less than a lease, more than one, more than a visibility timeout
 FIRST_CALLS, FIRST_RATE = 2, 0.15  # of each effect in a story, so that also what happens rarely is met
 
@@ -72,6 +73,14 @@ class Faults:
         return self.chance.choice([each for each in KINDS if each != TWICE or name not in _NEVER_TWICE])
 
     def _fail(self, kind: str, name: str, act: Callable[[], Any]) -> Any:
+        self._before(kind, name)
+        done = act()
+        if kind == TWICE:
+            return act()
+        self._after(kind, name)
+        return done
+
+    def _before(self, kind: str, name: str) -> None:
         match kind:
             case "died before":
                 raise DeathError
@@ -81,17 +90,17 @@ class Faults:
                 refuse(name, "ThrottlingException", 400)
             case "froze before":
                 self.freeze(self.chance.choice(FREEZES))
-                return act()
-        done = act()
+
+    def _after(self, kind: str, name: str) -> None:
         match kind:
             case "died after":
                 raise DeathError
             case "response lost":
                 raise ReadTimeoutError(endpoint_url=name)
+            case "done, and refused":
+                refuse(name)
             case "froze after":
                 self.freeze(self.chance.choice(FREEZES))
-                return done
-        return act()  # twice
 
 
 def refuse(name: str, code: str = "InternalServerError", status: int = 500) -> NoReturn:

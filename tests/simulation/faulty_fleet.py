@@ -8,6 +8,7 @@ queue, a conditional write is atomic, and a stream comes again from the first ch
 import heapq
 import itertools
 import json
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,7 @@ SWEEP_SECONDS = 10_800.0  # from one to the next: more rarely than in the templa
 RECEIVES = 10  # of a message, before it is a dead letter
 MOST_BATCHES = 8_000
 DEAD = "dead"
+CALM_REPEATS = 0.05  # of retries come twice also where nothing fails: no record takes an attempt twice
 SKEWS = (-1.5, 0.0, 1.5)  # seconds, of the processes of each function
 HANGS = 10.0  # seconds that an endpoint takes now and then
 FUNCTIONS = {EVENTS: "notify", DELIVERIES: "deliver", RETRIES: "deliver", TRANSITIONS: "health", STREAM: "health"}
@@ -134,6 +136,7 @@ class FaultyFleet(Fleet):
     versions: Versions = field(default_factory=Versions)
     batches: int = 0
     purged: int = 0  # messages
+    buried: int = 0  # dead letters so far
     sweep_seconds: float = SWEEP_SECONDS
     _due: list[tuple[float, int, Message | Job]] = field(default_factory=list)
     _tokens: Iterator[int] = field(default_factory=itertools.count)
@@ -143,8 +146,7 @@ class FaultyFleet(Fleet):
         self.ses.fleet = self
         super().__post_init__()
         self.faults.freeze = self.freeze
-        functions = ("notify", "deliver", "health")
-        self._processes = {name: [self._process(name, skew) for skew in SKEWS] for name in functions}
+        self._processes = {each: [self._process(each, skew) for skew in SKEWS] for each in {*FUNCTIONS.values()}}
         self._plan(Message(RULE, ""), SWEEP_SECONDS)
 
     # What the functions call.
@@ -155,23 +157,14 @@ class FaultyFleet(Fleet):
         return self.faults.call(job.who, name, act) if job else act()
 
     def send_message(self, **message: Any) -> None:
-        def send() -> None:
-            self.put(
-                message["QueueUrl"],
-                message["MessageBody"],
-                message.get("DelaySeconds", 0),
-                message.get("MessageAttributes"),
-            )
-
-        self.effect(f"SendMessage {message['QueueUrl']}", send)
+        self.effect(f"SendMessage {message['QueueUrl']}", lambda: self._put(message["QueueUrl"], message))
 
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         def send() -> dict[str, Any]:
             chance, rate = self.faults.chance, self.faults.rate
             taken = [entry for entry in Entries if chance.random() >= rate or not current_job()]
             for entry in taken:
-                delay = entry.get("DelaySeconds", 0)
-                self.put(QueueUrl, entry["MessageBody"], delay, entry.get("MessageAttributes"))
+                self._put(QueueUrl, entry)
             refused = [{"Id": entry["Id"]} for entry in Entries if entry not in taken]
             return {"Successful": [{"Id": entry["Id"]} for entry in taken], "Failed": refused}
 
@@ -179,13 +172,9 @@ class FaultyFleet(Fleet):
         return taken
 
     def get_queue_attributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
-        now = self.clock.seconds()
-        waiting = sum(
-            due <= now and isinstance(each, Message) and each.queue == QueueUrl and not each.done
-            for due, _, each in self._due
-        )
+        waiting = str(sum(each.queue == QueueUrl for each in self.messages(self.clock.seconds())))
         found: dict[str, Any] = self.effect(
-            f"GetQueueAttributes {QueueUrl}", lambda: {"Attributes": dict.fromkeys(AttributeNames, str(waiting))}
+            f"GetQueueAttributes {QueueUrl}", lambda: {"Attributes": dict.fromkeys(AttributeNames, waiting)}
         )
         return found
 
@@ -209,7 +198,8 @@ class FaultyFleet(Fleet):
             at, resource = self.clock.seconds(), headers["Sentry-Hook-Resource"]
             made = (app_id, headers["webhook-id"], resource, url, body, headers, job.began, at, outcome)
             self.posts.append(Post(*made))
-            if not (isinstance(outcome, Response) and outcome.ok) and self.faults.chance.random() < 0.2:
+            ok = isinstance(outcome, Response) and outcome.ok
+            if self.faults.chance.random() < (self.faults.rate if ok else 0.2):
                 self.freeze(HANGS)
             return outcome
 
@@ -227,6 +217,9 @@ class FaultyFleet(Fleet):
 
     # Time.
 
+    def _put(self, queue: str, entry: dict[str, Any]) -> None:
+        self.put(queue, entry["MessageBody"], entry.get("DelaySeconds", 0), entry.get("MessageAttributes"))
+
     def put(self, queue: str, body: str, delay: float, attributes: Mapping[str, Any] | None = None) -> None:
         """Put a message on a queue, as SQS does it: late by chance, and now and then twice."""
         chance, rate = self.faults.chance, self.faults.rate
@@ -234,8 +227,9 @@ class FaultyFleet(Fleet):
         if queue == DEAD:  # what notify itself dead-letters
             self.dead.append(Message(queue, body, read))
             return
-        for _ in range(2 if chance.random() < rate else 1):
-            late = chance.choice((0, 0, 1, 40)) if rate else 0
+        repeated = rate or (CALM_REPEATS if queue == RETRIES and "kind" in json.loads(body) else 0.0)
+        for copy in range(2 if chance.random() < repeated else 1):
+            late = chance.choice((0, 0, 1, 40)) if rate or copy else 0
             self._plan(Message(queue, self.versions.write(body, chance), read), delay + late)
 
     def due(self, queue: str, body: str, delay: float, received: int = 1) -> None:
@@ -278,16 +272,19 @@ class FaultyFleet(Fleet):
 
         First attempts that were handed over to Retries stay: their messages are all that there is of them.
         """
-        for _, _, each in self._due:
-            if isinstance(each, Message) and not each.done and _is_purged(each):
-                each.done = True
-                self.purged += 1
+        for each in filter(_is_purged, [*self.messages(), *self.dead]):
+            each.done = True
+            self.purged += 1
         self.dead = [each for each in self.dead if not _is_purged(each)]
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nobody works."""
         return not any(isinstance(each, Job) or (each.queue != RULE and not each.done) for _, _, each in self._due)
+
+    def messages(self, until: float = math.inf) -> list[Message]:
+        """Those that are not done, and due until then (Unix seconds)."""
+        return [each for at, _, each in self._due if at <= until and isinstance(each, Message) and not each.done]
 
     # How a batch is worked off.
 
@@ -315,21 +312,19 @@ class FaultyFleet(Fleet):
         assert self.batches < MOST_BATCHES, "messages multiply, or go round for ever"
         received = [message for message in messages if not self._died(message)]
         free = [process for process in self._processes[FUNCTIONS[queue]] if not process.busy]
-        if not free:
-            for message in received:
-                self._plan(message, 1)
-            return
         for message in received:
-            message.received += 1
-            self._plan(message, VISIBILITY)
-        process = self.faults.chance.choice(free)
-        self.start(process.function, lambda: self._invoke(process, received))
+            message.received += bool(free)
+            self._plan(message, VISIBILITY if free else 1)
+        if free:
+            process = self.faults.chance.choice(free)
+            self.start(process.function, lambda: self._invoke(process, received))
 
     def _died(self, message: Message) -> bool:
         if message.received < RECEIVES or message.queue == STREAM:
             return False
         message.done = True
         self.dead.append(message)
+        self.buried += 1
         return True
 
     def _invoke(self, process: Process, messages: list[Message]) -> None:
@@ -380,12 +375,7 @@ class FaultyFleet(Fleet):
 
     def _fresh(self, function: str, clock: Clock) -> Any:
         """What a process that has just begun knows and works with."""
-        build: dict[str, Callable[[Clock], Any]] = {
-            "notify": self._notify_dependencies,
-            "deliver": self._deliver_dependencies,
-            "health": self._health_dependencies,
-        }
-        return build[function](clock)
+        return getattr(self, f"_{function}_dependencies")(clock)
 
     def _token(self) -> str:
         return f"t{next(self._tokens)}"

@@ -4,17 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.faults import refuse
+from tests.simulation.history import NOTED
 from tests.support.expressions import Item
 from tests.support.memory_dynamodb import MemoryDynamoDB, Table
 
+_READS = {"GetItem", "Query", "BatchGetItem"}
 LAG_SECONDS = 2.0  # for which an eventually consistent read may still see what was before
 
 
 class FaultyTables(MemoryDynamoDB):
     """`fault` makes each call, or fails it; `lags` says whether a read is behind; `now` is in seconds.
 
-    `changed` gets what an update of the outcome counters left; `registry_changed` is called when an app or an
-    installation may have changed. `down` is a table that does not respond.
+    `changed` gets what an update of the outcome counters left; `noted` is called when what the history notes may
+    have changed. `down` is a table that does not respond.
     """
 
     def __init__(self) -> None:
@@ -23,7 +25,7 @@ class FaultyTables(MemoryDynamoDB):
         self.lags: Callable[[], bool] = lambda: False
         self.now: Callable[[], float] = lambda: 0.0
         self.changed: Callable[[Item], None] = lambda item: None
-        self.registry_changed: Callable[[], None] = lambda: None
+        self.noted: Callable[[], None] = lambda: None
         self.down: Callable[[], str | None] = lambda: None
         self._before: dict[tuple[str, Any], tuple[float, Item | None]] = {}
 
@@ -45,8 +47,8 @@ class FaultyTables(MemoryDynamoDB):
         made = super()._make_api_call(operation, request)
         if operation == "UpdateItem" and table == "outcomes":
             self.changed(made["Attributes"])
-        if table in {"apps", "installations", "several"}:
-            self.registry_changed()
+        if table in NOTED and operation not in _READS:
+            self.noted()
         return made
 
     def _without(self, down: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,48 +1,53 @@
-"""What must be true of a world in which all is well again, whatever happened in it: each broken rule in words."""
+"""What must be true of a world in which all is well again, whatever happened in it: each broken rule in words.
 
+The rules of deliveries are here; those of counters, transitions and mail are in health_invariants.py, and those of
+a world in which nothing failed in calm_invariants.py.
+"""
+
+import base64
 import hashlib
 import hmac
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from bellhop import attempts, circuits
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord
+from bellhop.attempts import DELIVERED, EXHAUSTED, MOST_ATTEMPTS, PARKED, RETRYING, DeliveryRecord
 from bellhop.deliveries import delivery_id
-from bellhop.outcomes import COUNTERS, OutcomeDay
-from bellhop.registry import App, AuditEntry
-from deliver.attempt.verdict import judge
+from bellhop.registry import App
 from deliver.http.response import Response
-from tests.simulation.faults import FREEZES
-from tests.simulation.faulty_fleet import HANGS, Post
-from tests.simulation.simulated_functions import CACHE_SECONDS, DELAYS
-from tests.simulation.story import Story
-from tests.simulation.world import APPS, World
-from tests.support.fakes import NOW
+from health import transitions
+from tests.simulation import calm_invariants, health_invariants
+from tests.simulation.faulty_fleet import Post
+from tests.simulation.history import Facts
+from tests.simulation.story import ROUGH, Story
+from tests.simulation.world import APPS, SKEW_SECONDS, STALE_SECONDS, World
 
-# For so long a process may go by what it read: its cache, and what froze it on the way from there to the POST.
-STALE_SECONDS = CACHE_SECONDS + 3 * max(FREEZES) + 10 * HANGS
-GENERATION_ENDS = ("disabled", "enabled", "url_changed", "registered")
-WAITED_TOO_LONG = (
-    "delivery exhausted: its app was paused for as long as its retries would have taken",
-    "delivery exhausted: under its app's rate it would wait longer than its retries take",
-)
+WAITED_PAUSED = "delivery exhausted: its app was paused for as long as its retries would have taken"
+WAITED_FOR_PLACE = "delivery exhausted: under its app's rate it would wait longer than its retries take"
+LONGEST_RETRY_AFTER = 86_400.0  # seconds; a longer one counts as this
+MOST_COPIES = 8  # of a retry that wait at a time, where messages come twice now and then
 
 
 def broken(world: World, story: Story) -> list[str]:
     """Every rule that does not hold."""
+    quiet = not any(step.what in ROUGH for step in story.steps)
     return [
         *_unaccounted(world),
         *_unwanted(world),
         *_forked(world),
+        *_ended_early(world),
+        *_early(world),
+        *_forgotten(world),
         *_altered(world),
-        *_overcounted(world),
-        *_transitions(world),
-        *_mails(world),
+        *_signatures(world),
+        *health_invariants.broken(world),
         *_waiting(world),
-        *(_repeated(world) if story.rate == 0.0 else ()),
+        *((*world.stranded, *_found_by_the_sweep(world), *_multiplied(world)) if quiet else ()),
+        *(calm_invariants.broken(world) if quiet and story.rate == 0.0 else ()),
     ]
 
 
@@ -54,7 +59,7 @@ def _unaccounted(world: World) -> Iterator[str]:
     fleet = world.fleet
     records = {row.delivery_id: row for row in DeliveryRecord.scan()}
     accepted = {post.delivery_id for post in fleet.posts if isinstance(post.outcome, Response) and post.outcome.ok}
-    announced = {json.loads(each["Detail"])["delivery_id"] for each in _published(world, "exhausted")}
+    announced = {each["delivery_id"] for each in _exhausted(world)}
     skipped = {each.get("delivery_id") for _, text, each in fleet.telemetry.lines if "skipped" in text}
     for event_id, at in world.published:
         for app_id in APPS:
@@ -68,8 +73,7 @@ def _unaccounted(world: World) -> Iterator[str]:
 
 
 def _unfinished(world: World, row: DeliveryRecord, *, accepted: bool, told: bool) -> Iterator[str]:
-    waits = row.state in {RETRYING, PARKED}
-    if waits and _registered(world, row.app_id):
+    if row.state in {RETRYING, PARKED} and (world.registered(row.app_id) or _deleted_by_command(row.app_id)):
         yield f"{row.delivery_id} of {row.app_id} is {row.state} for ever"
     elif row.state == EXHAUSTED and not told:
         yield f"{row.delivery_id} of {row.app_id} is exhausted, and nobody was told"
@@ -79,7 +83,7 @@ def _unfinished(world: World, row: DeliveryRecord, *, accepted: bool, told: bool
 
 def _unwanted(world: World) -> Iterator[str]:
     """Webhooks that nobody wanted: beyond the cache's time the app was off, or its hook did not ask."""
-    for post in _webhooks(world):
+    for post in world.webhooks():
         since = post.began - STALE_SECONDS
         facts = world.history.between(post.app_id, since, post.at)
         if not any(each.on for each in facts):
@@ -91,8 +95,8 @@ def _unwanted(world: World) -> Iterator[str]:
 
 
 def _forked(world: World) -> Iterator[str]:
-    """Chains that forked, ended early, or went on beyond their budget."""
-    waited = {each["delivery_id"] for text in WAITED_TOO_LONG for each in world.fleet.telemetry.logged(text)}
+    """Chains that forked, or went on beyond their budget."""
+    budget = 1 + len(world.fleet.parameters.delays)
     for row in DeliveryRecord.scan():
         numbers = [int(each["n"]) for each in row.attempts]
         ids = Counter(each["request_id"] for each in row.attempts)
@@ -100,67 +104,107 @@ def _forked(world: World) -> Iterator[str]:
             yield f"{row.delivery_id} has the attempts {numbers}"
         if max(ids.values(), default=0) > 1:
             yield f"{row.delivery_id} has an attempt twice"
-        if not world.again and len(numbers) > 1 + len(DELAYS):
-            yield f"{row.delivery_id} has {len(numbers)} attempts"
-        early = row.state == EXHAUSTED and row.attempts_made < 1 + len(DELAYS)
-        if early and row.delivery_id not in waited:
+        if max(numbers, default=0) > budget and not world.sent_again(row.app_id, row.delivery_id):
+            yield f"{row.delivery_id} has {max(numbers)} attempts"
+
+
+def _ended_early(world: World) -> Iterator[str]:
+    """Chains that ended before their budget was used up, or are said to have."""
+    budget, waited = 1 + len(world.fleet.parameters.delays), _waited(world, WAITED_PAUSED, WAITED_FOR_PLACE)
+    for row in DeliveryRecord.scan():
+        if row.state == EXHAUSTED and row.attempts_made < budget and row.delivery_id not in waited:
             yield f"{row.delivery_id} is exhausted after {row.attempts_made} attempts"
+    for each in _exhausted(world):
+        if each["attempts"] < budget and each["delivery_id"] not in waited:
+            yield f"{each['delivery_id']} was announced as exhausted after {each['attempts']} attempts"
+
+
+def _early(world: World) -> Iterator[str]:
+    """Attempts before their time, and deliveries given up before it; a release does not wait for either."""
+    waited, policy = _waited(world, WAITED_PAUSED), world.fleet.parameters.delays
+    for row in DeliveryRecord.scan():
+        if world.sent_again(row.app_id, row.delivery_id):
+            continue
+        for before, after in pairwise(row.attempts):
+            at, number = _unix(after["at"]), int(before["n"])
+            released = any(each.replayed is not None for each in world.around(row.app_id, at))
+            if released or after["n"] != number + 1:  # or it began anew, as its event came twice
+                continue
+            if at - _unix(before["at"]) < _wait(before, policy[number - 1]) - 2 * SKEW_SECONDS:
+                yield f"attempt {number + 1} of {row.delivery_id} was made after {at - _unix(before['at'])} s"
+        if row.state == EXHAUSTED and row.delivery_id in waited:
+            yield from _given_up(world, row, sum(policy))
+
+
+def _given_up(world: World, row: DeliveryRecord, span: float) -> Iterator[str]:
+    at = _unix(attempts.listed_since(row))
+    facts = world.history.between(row.app_id, at - STALE_SECONDS, at + SKEW_SECONDS)
+    longest = max((at - each.paused_since for each in facts if each.paused_since is not None), default=0.0)
+    if longest < span - 2 * SKEW_SECONDS:
+        yield f"{row.delivery_id} of {row.app_id} was given up after a pause of {longest} s"
+
+
+def _wait(attempt: dict[str, Any], delay: float) -> float:
+    """Seconds that were to pass after an attempt."""
+    headers = {name.lower(): value for name, value in attempt.get("headers", {}).items()}
+    return max(delay, min(float(headers.get("retry-after", 0.0)), LONGEST_RETRY_AFTER))
+
+
+def _forgotten(world: World) -> Iterator[str]:
+    """Attempts that were in the log, and are not any more."""
+    logged = Counter(each["delivery_id"] for each in world.fleet.telemetry.logged("attempt failed"))
+    kept = {
+        row.delivery_id: sum(not each["result"].startswith("http_2") for each in row.attempts)
+        for row in DeliveryRecord.scan()
+    }
+    for name, number in logged.items():
+        if min(number, MOST_ATTEMPTS) > kept.get(name, 0):
+            yield f"{name} failed {number} times, and has {kept.get(name, 0)} failed attempts in its record"
 
 
 def _altered(world: World) -> Iterator[str]:
-    """Webhooks whose bytes changed from attempt to attempt, or that no secret of their app has signed."""
+    """Webhooks whose bytes changed from attempt to attempt."""
     bodies: dict[str, set[bytes]] = defaultdict(set)
     for post in world.fleet.posts:
         bodies[post.delivery_id].add(post.body)
-        secrets = (f"{post.app_id}-{number}".ljust(40, "x").encode() for number in range(len(APPS) * 30))
-        signature = post.headers["Sentry-Hook-Signature"]
-        if not any(hmac.new(each, post.body, hashlib.sha256).hexdigest() == signature for each in secrets):
-            yield f"{post.delivery_id} is signed by no secret of {post.app_id}"
     yield from (f"{name} was sent with {len(each)} bodies" for name, each in bodies.items() if len(each) > 1)
 
 
-def _overcounted(world: World) -> Iterator[str]:
-    """Counters above the truth; what never reached an endpoint is not in the posts, so it may not be counted."""
-    truth = Counter((post.app_id, str(judge(post.outcome, NOW).counter)) for post in _webhooks(world))
-    counted: Counter[tuple[str, str]] = Counter()
-    for row in OutcomeDay.scan():
-        counted.update({(row.app_id, name): int(getattr(row, name)) for name in COUNTERS})
-    for (app_id, name), number in counted.items():
-        if number > truth[app_id, name]:
-            yield f"{app_id} has {number} counted as {name}, of {truth[app_id, name]}"
+def _signatures(world: World) -> Iterator[str]:
+    """Webhooks that whoever knows a secret that counts cannot verify, or whoever knows another one can."""
+    for post in world.fleet.posts:
+        if len({name.lower() for name in post.headers}) < len(post.headers):
+            yield f"{post.delivery_id} has a header twice"
+        facts = world.history.between(post.app_id, post.began - STALE_SECONDS, post.at)
+        known = {name for each in facts for name, until in each.secrets if until > post.began - SKEW_SECONDS}
+        signed = set(post.headers["webhook-signature"].split(" "))
+        if not signed <= {_standard(name, post) for name in known}:
+            yield f"{post.delivery_id} is signed by a secret that is none of {post.app_id}"
+        if not all(_standard(name, post) in signed for name in _counting(facts, post)):
+            yield f"{post.delivery_id} is not signed by each secret of {post.app_id}"
+        classics = {_hmac(name, post.body).hex() for name in _oldest(facts, post) or known}
+        if post.headers["Sentry-Hook-Signature"] not in classics:
+            yield f"{post.delivery_id} has the classic signature of none of {post.app_id}, or of the newer one"
 
 
-def _transitions(world: World) -> Iterator[str]:
-    """Generations that ended never or twice, and follow-ups that are not finished."""
-    for app_id in APPS:
-        entries = list(AuditEntry.query(app_id))
-        ended = [
-            entry.transition_id.split("#") for entry in entries if entry.transition_id.endswith(GENERATION_ENDS)
-        ]
-        last = -1
-        for number, kind in ((int(text), kind) for text, kind in ended):
-            # Nobody notes the end of what was deleted by hand; who registers it again leaves its numbers free.
-            if number != last + 1 and not (kind == "registered" and number > last):
-                yield f"generation {number} of {app_id} ended after {last}"
-            last = number
-        if _registered(world, app_id) and int(App.get(app_id).generation) != last + 1:
-            yield f"{app_id} is in generation {App.get(app_id).generation}, and the last that ended is {last}"
-        for entry in entries:
-            if not entry.finished_at and not _may_be_lost(world, entry):
-                yield f"what follows {entry.transition_id} of {app_id} is not finished"
+def _counting(facts: list[Facts], post: Post) -> set[str]:
+    """The secrets that counted all the time."""
+    return set.intersection(*({name for name, until in each.secrets if until > post.at} for each in facts))
 
 
-def _mails(world: World) -> Iterator[str]:
-    """More than one mail for an owner and a transition, or one that still waits."""
-    sent = Counter(
-        (mail["Destination"]["ToAddresses"][0], json.dumps(mail["EmailTags"])) for mail in world.fleet.ses.sent
-    )
-    yield from (f"{number} mails for {what}" for what, number in sent.items() if number > 1)
-    for app_id in APPS:
-        for entry in AuditEntry.query(app_id):
-            waits = {"pending", "sending"} & set(entry.mails.attribute_values.values())
-            if waits and not _may_be_lost(world, entry):
-                yield f"a mail about {entry.transition_id} of {app_id} is {waits}"
+def _oldest(facts: list[Facts], post: Post) -> set[str]:
+    """The previous secret, where two overlapped all the time."""
+    previous = [{name for name, until in each.secrets[1:] if until > post.at + SKEW_SECONDS} for each in facts]
+    return set.intersection(*previous)
+
+
+def _standard(secret: str, post: Post) -> str:
+    signed = f"{post.delivery_id}.{post.headers['webhook-timestamp']}.".encode() + post.body
+    return "v1," + base64.b64encode(_hmac(secret, signed)).decode()
+
+
+def _hmac(secret: str, signed: bytes) -> bytes:
+    return hmac.digest(secret.encode(), signed, hashlib.sha256)
 
 
 def _waiting(world: World) -> Iterator[str]:
@@ -168,42 +212,50 @@ def _waiting(world: World) -> Iterator[str]:
     if not world.fleet.idle:
         yield "a message or a worker is still there"
     yield from (f"a dead letter on {each.queue}: {each.body[:200]}" for each in world.fleet.dead)
-    for app_id in filter(lambda name: _registered(world, name), APPS):
+    for app_id in filter(world.registered, APPS):
         if circuits.is_paused(app_id, int(App.get(app_id).generation)):
             yield f"{app_id} is paused for ever"
         for row in attempts.replayable(app_id, None, 9, exhausted=False):
             yield f"{row.delivery_id} of {app_id} is listed as parked for ever"
 
 
-def _repeated(world: World) -> Iterator[str]:
-    """Where no call fails and nobody sends anything again, nothing arrives twice."""
-    if world.again or world.fleet.purged:
+def _found_by_the_sweep(world: World) -> Iterator[str]:
+    """What had no message any more, although none was lost."""
+    if world.fleet.buried:
         return
-    accepted = Counter(p.delivery_id for p in _webhooks(world) if isinstance(p.outcome, Response) and p.outcome.ok)
-    yield from (f"{name} was accepted {number} times" for name, number in accepted.items() if number > 1)
+    for _, text, names in world.fleet.telemetry.lines:
+        if text.endswith(("lost or hours late", "none goes on", "no release goes on")):
+            apps = {names["app_id"]} if "app_id" in names else {*names["deliveries"].values()}
+            if apps - world.unfinished:
+                yield f"the sweep found: {text} {names}"
 
 
-def _webhooks(world: World) -> Iterator[Post]:
-    return (post for post in world.fleet.posts if post.resource != "ping")
+def _multiplied(world: World) -> Iterator[str]:
+    """Messages of which there are more and more."""
+    if world.copies > MOST_COPIES:
+        yield f"{world.copies} retries of one delivery waited at a time"
 
 
-def _published(world: World, kind: str) -> list[dict[str, Any]]:
-    return [entry for entry in world.fleet.published if entry["DetailType"].endswith(kind)]
+def _waited(world: World, *texts: str) -> set[str]:
+    """Deliveries that were given up because they would have waited for too long."""
+    return {each["delivery_id"] for text in texts for each in world.fleet.telemetry.logged(text)}
 
 
-def _may_be_lost(world: World, entry: AuditEntry) -> bool:
-    """Whether the message of what follows a transition was purged, or is one that nobody would send.
-
-    Who made the transition died before it was announced. Then the sweep does that, unless the app was deleted.
-    """
-    deleted = not _registered(world, entry.app_id)
-    return bool(world.fleet.purged) or (deleted and not entry.announced_at)
+def _exhausted(world: World) -> list[dict[str, Any]]:
+    """What was announced as exhausted."""
+    published = world.fleet.published
+    return [json.loads(each["Detail"]) for each in published if each["DetailType"].endswith("exhausted")]
 
 
-def _registered(world: World, app_id: str) -> bool:
-    return (app_id, None) in world.tables.tables["apps"].items
+def _deleted_by_command(app_id: str) -> bool:
+    deletion = transitions.last_deletion(app_id)
+    return deletion is not None and deletion.finished_at is not None
 
 
 def _always_wanted(world: World, app_id: str, at: float) -> bool:
     facts = world.history.between(app_id, at - STALE_SECONDS, world.at())
     return all(each.wanted for each in facts)
+
+
+def _unix(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()

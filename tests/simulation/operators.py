@@ -12,33 +12,45 @@ from bellhop import circuits
 from bellhop.attempts import REPLAYABLE, DeliveryRecord
 from bellhop.deliveries import Retry, encode
 from bellhop.queues import OutgoingMessage
-from bellhop.registry import ENABLED, App, AuditEntry, Installation
+from bellhop.registry import ENABLED, App, AuditEntry, Installation, find
 from bellhop.replays import Replay
 from bellhop.secrets import SigningSecret
 from health import transitions
 from health.transitions import TransitionDependencies, Update
 from tests.simulation import resending
 from tests.simulation.faulty_fleet import FaultyFleet
+from tests.simulation.history import WANTED
 from tests.simulation.simulated_functions import RETRIES
 from tests.support.fakes import app
 
 OVERLAP_SECONDS = 3600
+OTHER = "issue.resolved"  # what is never published
 
 
-def find(app_id: str) -> App | None:
+def find_app(app_id: str) -> App | None:
     """The app as it is registered now."""
-    try:
-        return App.get(app_id, consistent_read=True)
-    except App.DoesNotExist:
-        return None
+    return find(App, app_id, consistent=True)
+
+
+def _secret(app_id: str, number: int) -> str:
+    return f"{app_id}-{number}".ljust(40, "x")
+
+
+def new_app(app_id: str, **changes: Any) -> App:
+    """An app that may get what is published."""
+    return app(app_id, events=[*WANTED, OTHER], **changes)
 
 
 def register(made: App, now: datetime) -> None:
-    """Register an app, perhaps under an id that was deleted by hand."""
+    """Register an app, perhaps under an id that was deleted; one that has no secret gets its first."""
     entry = transitions.registration(made, "operator:ann", now)
+    secret = find(SigningSecret, made.app_id, consistent=True) or SigningSecret(
+        made.app_id, secret=_secret(made.app_id, 0)
+    )
     with TransactWrite(connection=AuditEntry._get_connection().connection) as transaction:
         transaction.save(entry)
         transaction.save(made)
+        transaction.save(secret)
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,11 @@ class Operator:
 
     def do(self, what: str) -> None:
         """Do one of COMMANDS, or `come`, if the app is there, or is not."""
-        found = find(self.app_id)
+        found = find_app(self.app_id)
         if found is not None and what in COMMANDS:
             COMMANDS[what](self, found)
         elif found is None and what == "come":
-            register(app(self.app_id), self.fleet.clock())
+            register(new_app(self.app_id), self.fleet.clock())
 
     def switch(self, found: App) -> None:
         """Switch the app off, or on."""
@@ -76,6 +88,16 @@ class Operator:
         """Delete the app by hand."""
         found.delete()
 
+    def delete(self, found: App) -> None:
+        """Delete the app by the command."""
+        entry, deps = transitions.deletion(found, "operator:ann", self.fleet.clock()), self._dependencies()
+        as_read = (App.state == found.state) & (App.generation == found.generation)
+        with TransactWrite(connection=deps.connection) as transaction:
+            transaction.delete(found, condition=as_read)
+            transaction.delete(SigningSecret(found.app_id))
+            transaction.save(entry, condition=AuditEntry.app_id.does_not_exist())
+        transitions.announce(entry, deps)
+
     def move(self, found: App) -> None:
         """Have the app belong to another organisation, or come back."""
         other = "globex" if found.organization_id == "acme" else "acme"
@@ -90,7 +112,7 @@ class Operator:
         row = SigningSecret.get(found.app_id, consistent_read=True)
         number = int(row.secret.rstrip("x").rpartition("-")[2]) + 1
         row.previous, row.previous_until = row.secret, int(self.fleet.clock.seconds() + OVERLAP_SECONDS)
-        row.secret = f"{found.app_id}-{number}".ljust(40, "x")
+        row.secret = _secret(found.app_id, number)
         row.save()
 
     def replay(self, found: App) -> None:
@@ -125,15 +147,19 @@ class Operator:
         self._change_installation(found, Installation.status.set("installed"))
 
     def narrow(self, found: App) -> None:
-        """Have the hook want something else than is published."""
-        self._change_installation(found, Installation.events.set(["issue.resolved"]))
+        """Have the hook want other events than are published."""
+        self._change_installation(found, Installation.events.set([OTHER]))
+
+    def limit(self, found: App) -> None:
+        """Have the hook want no project, which is not the same as any."""
+        self._change_installation(found, Installation.projects.set([]))
 
     def widen(self, found: App) -> None:
         """Have the hook want it again."""
-        self._change_installation(found, Installation.events.set(["issue.created", "issue.resolved"]))
+        self._change_installation(found, Installation.events.set([*WANTED, OTHER]), Installation.projects.remove())
 
-    def _change_installation(self, found: App, action: Any) -> None:
-        Installation("acme", f"in-{found.app_id}").update(actions=[action])
+    def _change_installation(self, found: App, *actions: Any) -> None:
+        Installation("acme", f"in-{found.app_id}").update(actions=[*actions])
 
     def _dependencies(self) -> TransitionDependencies:
         fleet = self.fleet
@@ -145,6 +171,7 @@ COMMANDS: dict[str, Callable[[Operator, App], None]] = {
     "switch": Operator.switch,
     "url": Operator.change_url,
     "leave": Operator.leave,
+    "delete": Operator.delete,
     "move": Operator.move,
     "kind": Operator.change_kind,
     "rotate": Operator.rotate,
@@ -155,6 +182,8 @@ COMMANDS: dict[str, Callable[[Operator, App], None]] = {
     "uninstall": Operator.uninstall,
     "install": Operator.install,
     "narrow": Operator.narrow,
+    "limit": Operator.limit,
     "widen": Operator.widen,
 }
 AGAIN = {"replay", "retry", "resend"}  # what sends once more what may have arrived
+BY_HAND = {"leave", "come"}  # after which nobody releases what was parked, but the sweep

@@ -27,6 +27,7 @@ from health.dependencies import OVERDUE_SECONDS, HealthDependencies, Queues
 from health.review import Scope, review
 from health.rules import Thresholds
 from notify import intake
+from notify.duplicates import Duplicates
 from tests.support.endpoint import Clock, Endpoint, dependencies
 from tests.support.fakes import Recorder, queue_message
 from tests.support.ses import LINKS, Ses
@@ -39,6 +40,21 @@ BATCH = 10
 EVENTS, DELIVERIES, RETRIES, TRANSITIONS, STREAM = "events", "deliveries", "retries", "transitions", "stream"
 
 
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Of the template: the seconds before each retry, when an app is switched off.
+
+    `copies_known`: for how long copies of events are dropped, None where they are sent.
+    """
+
+    delays: tuple[int, ...]
+    thresholds: Thresholds
+    copies_known: timedelta | None = None
+
+
+TEMPLATE = Parameters(DELAYS, Thresholds(1000, 7, 72))  # its defaults
+
+
 @dataclass
 class Fleet:
     """Everything between a published event and the endpoint, with time in the caller's hands."""
@@ -47,6 +63,7 @@ class Fleet:
     clock: Clock = field(default_factory=Clock)
     telemetry: Recorder = field(default_factory=Recorder)
     ses: Ses = field(default_factory=Ses)
+    parameters: Parameters = TEMPLATE
     published: list[dict[str, Any]] = field(default_factory=list)
     posted: list[tuple[datetime, str]] = field(default_factory=list)
     _agenda: list[tuple[datetime, int, str, str, int]] = field(default_factory=list)
@@ -140,7 +157,8 @@ class Fleet:
         return Queues(*map(self.queue, (TRANSITIONS, DELIVERIES, RETRIES)))
 
     def _notify_dependencies(self, clock: Clock) -> intake.NotifyDependencies:
-        hooks = Registry(CACHE_SECONDS, clock.seconds)
+        hooks, keep = Registry(CACHE_SECONDS, clock.seconds), self.parameters.copies_known
+        connection = AuditEntry._get_connection().connection
         return intake.NotifyDependencies(
             hooks,
             self.queue(DELIVERIES),
@@ -149,6 +167,7 @@ class Fleet:
             self.telemetry,
             lambda _: None,
             clock.seconds,
+            duplicates=Duplicates(connection, keep, self.telemetry, clock.seconds) if keep else None,
         )
 
     def _deliver_dependencies(self, clock: Clock) -> DeliverDependencies:
@@ -166,7 +185,7 @@ class Fleet:
             ),
             transport=self,
             releases=Releases(self.queue(TRANSITIONS), 10.0, SETTLE_SECONDS, clock.seconds),
-            policy=RetryPolicy(DELAYS, lease=30, fresh=190),
+            policy=RetryPolicy(self.parameters.delays, lease=30, fresh=190),
             uniform=lambda low, high: low,
         )
 
@@ -177,7 +196,7 @@ class Fleet:
             announce=queues.announce,
             telemetry=self.telemetry,
             now=clock,
-            thresholds=Thresholds(1000, 7, 72),
+            thresholds=self.parameters.thresholds,
             send_later=queues.announce,
             ping=queues.ping,
             retry=queues.retry,

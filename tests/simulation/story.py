@@ -8,7 +8,6 @@ process dies or freezes, before or after it. So what is seldom called is struck 
 """
 
 import random
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,22 +17,28 @@ from pynamodb.exceptions import PynamoDBException
 from bellhop.registry import DISABLED
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
+from health.rules import Thresholds
+from tests.simulation import under_way
 from tests.simulation.effects import EFFECTS
-from tests.simulation.faults import BOUNDARIES, DeathError
-from tests.simulation.operators import AGAIN, Operator, find
-from tests.simulation.world import APPS, World
+from tests.simulation.faults import BOUNDARIES, FROZE_BEFORE, DeathError
+from tests.simulation.faulty_fleet import FaultyFleet
+from tests.simulation.operators import AGAIN, BY_HAND, Operator, find_app
+from tests.simulation.simulated_functions import TEMPLATE, Parameters
+from tests.simulation.world import APPS, World, event
 from tests.support.endpoint import TIMEOUT, response
-from tests.support.fakes import issue_event
 
 STEPS = 30
 STRIKE = "strike: "  # before the effect and the boundary
 RATES = (0.0, 0.01, 0.05)  # of calls at which something goes wrong
-PAUSES = (5, 60, 300, 1800)  # seconds after a step
+PAUSES = (*(5, 60, 300, 1800) * 2, 21_600)  # seconds after a step
+# Of half of the stories: retries end, limits are reached, copies of events are dropped.
+SHORT = Parameters((5, 60, 1000), Thresholds(6, 2, 1), timedelta(hours=6))
 GONE = response(410)  # switches an internal app off
 ENDPOINTS: tuple[Response | SendFailure | OurFaultError, ...] = (
     *[response(200)] * 4,
     response(500),
     response(503, headers={"retry-after": "120"}),
+    response(503, headers={"retry-after": "99999999"}),
     response(429, headers={"retry-after": "40"}),
     response(404),
     GONE,
@@ -50,11 +55,6 @@ ONCE = (
         "again",
         "switch",
         "switch",
-        "redrive",
-        "outage",
-        "outage",
-        "calm",
-        "purge",
         "url",
         "replay",
         "retry",
@@ -62,10 +62,13 @@ ONCE = (
         "resend",
         "stop resend",
         "rotate",
+        "at once",
     ),
-    *("uninstall", "install", "narrow", "widen", "leave", "come", "move", "deploy", "roll back", "kind"),
+    *("uninstall", "install", "narrow", "limit", "widen", "leave", "delete", "come", "move", "deploy", "kind"),
     "gone",
 )
+# In three stories of five: what loses messages, or keeps them for hours. In the others, the sweep finds nothing.
+ROUGH = ("redrive", "outage", "outage", "calm", "purge", "roll back")
 LEADING = {  # to what is seldom called: drawn often where it is struck
     "health: SendMessage deliveries": ("gone", "events"),
     "health: TransactWriteItems several": ("gone", "events"),
@@ -99,11 +102,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The steps, and the rate at which calls fail meanwhile."""
+    """The steps, the rate at which calls fail meanwhile, and the template's parameters."""
 
     number: int
     rate: float
     steps: tuple[Step, ...]
+    parameters: Parameters = TEMPLATE
 
 
 def tell(number: int) -> Story:
@@ -111,13 +115,14 @@ def tell(number: int) -> Story:
     chance = random.Random(number)
     rate = RATES[number % len(RATES)]
     struck = EFFECTS[number // len(RATES) % len(EFFECTS)]
-    kinds = OFTEN + ONCE + 8 * LEADING.get(struck, ())
+    rough, parameters = chance.random() < 0.6, chance.choice((TEMPLATE, SHORT))
+    kinds = OFTEN + ONCE + (ROUGH if rough else ()) + 8 * LEADING.get(struck, ())
     what = [chance.choice(kinds) for _ in range(STEPS)]
     if rate:
         for boundary in BOUNDARIES:
             what.insert(chance.randrange(STEPS), f"{STRIKE}{struck}, {boundary}")
     steps = [Step(each, chance.choice(APPS), chance.choice(PAUSES), chance.randrange(1 << 30)) for each in what]
-    return Story(number, rate, tuple(steps))
+    return Story(number, rate, tuple(steps), parameters)
 
 
 def live(world: World, story: Story) -> None:
@@ -126,7 +131,10 @@ def live(world: World, story: Story) -> None:
         world.fleet.faults.chance = random.Random(step.seed)
         world.fleet.faults.rate = story.rate
         _happen(world, step)
-        world.fleet.run(world.fleet.clock() + timedelta(seconds=step.seconds))
+        # What waits for a newer version comes twice now and then, each quarter of an hour.
+        seconds = min(step.seconds, 1800) if world.fleet.versions.behind else step.seconds
+        world.fleet.run(world.fleet.clock() + timedelta(seconds=seconds))
+        under_way.look(world)
 
 
 def settle(world: World) -> None:
@@ -138,11 +146,11 @@ def settle(world: World) -> None:
     fleet.faults.rate, fleet.faults.down = 0.0, None
     fleet.versions.mixed = fleet.versions.behind = False
     fleet.endpoints.clear()
-    fleet.sweep_seconds *= 2  # little is left to be found, and half of a story's calls are a sweep's
+    fleet.sweep_seconds *= 4  # little is left to be found, and half of a story's calls are a sweep's
     for _ in range(4):
         fleet.run(fleet.clock() + timedelta(hours=6))  # for whom a disabling was under way
         for app_id in APPS:
-            found = find(app_id)
+            found = find_app(app_id)
             if found and found.state == DISABLED:
                 _command(world, app_id, "switch")
         fleet.redrive()
@@ -156,28 +164,39 @@ def _happen(world: World, step: Step) -> None:
         case "events":
             _publish(world, chance)
         case "again" if world.published:
-            world.again = True
-            fleet.publish(issue_event(event_id=world.published[-1][0]))
+            world.publish_again()
         case "endpoint" | "gone":
             fleet.endpoints[step.app_id] = GONE if step.what == "gone" else chance.choice(ENDPOINTS)
-        case "outage" | "calm":
-            fleet.faults.down = chance.choice(SERVICES) if step.what == "outage" else None
+        case "at once":  # of two people, the first is slow
+            fleet.faults.strikes.append(("operator: TransactWriteItems several", FROZE_BEFORE))
+            for what in chance.sample(("switch", "url", "url"), 2):
+                _command(world, step.app_id, what)
         case "deploy" | "roll back":
             _deploy(world, step.what)
-        case "redrive" | "purge":
-            (fleet.redrive if step.what == "redrive" else fleet.purge)()
-        case strike if strike.startswith(STRIKE):
+        case what if what in ROUGH or what.startswith(STRIKE):
+            _break(world.fleet, what)
+        case what:
+            _command(world, step.app_id, what)
+
+
+def _break(fleet: FaultyFleet, what: str) -> None:
+    match what:
+        case "outage" | "calm":
+            fleet.faults.down = fleet.faults.chance.choice(SERVICES) if what == "outage" else None
+        case "redrive":
+            fleet.redrive()
+        case "purge":
+            fleet.purge()
+        case strike:
             effect, _, boundary = strike.removeprefix(STRIKE).rpartition(", ")
             fleet.faults.strikes.append((effect, boundary))
-        case _:
-            _command(world, step.app_id, step.what)
 
 
 def _publish(world: World, chance: random.Random) -> None:
     for _ in range(chance.randrange(1, 6)):
         event_id, seconds = f"ev{len(world.published)}", chance.randrange(60)
         world.published.append((event_id, world.at() + seconds))
-        world.fleet.publish(issue_event(event_id=event_id), seconds)
+        world.fleet.publish(event(event_id), seconds)
 
 
 def _deploy(world: World, what: str) -> None:
@@ -191,10 +210,15 @@ def _deploy(world: World, what: str) -> None:
 def _command(world: World, app_id: str, what: str) -> None:
     """Have a person do something; the command may fail or die."""
     fleet = world.fleet
-    world.again |= what in AGAIN
+    if what in AGAIN:
+        world.again.add(app_id)
+    if what in BY_HAND:
+        world.unfinished.add(app_id)
 
     def work() -> None:
-        with suppress(DeathError, *TROUBLE):
+        try:
             Operator(fleet, app_id, fleet.faults.chance).do(what)
+        except (DeathError, *TROUBLE):
+            world.unfinished.add(app_id)
 
     fleet.start("operator", work)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from bellhop import tables
 from bellhop.circuits import Share, SlowList
+from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
 from bellhop.resend_jobs import ResendJob, ResendPage
 from tests.conftest import MODELS
@@ -37,7 +38,7 @@ class Told:
 @contextmanager
 def tables_in_memory() -> Iterator[FaultyTables]:
     """Empty tables, which all models use for the length of the block."""
-    memory, models = FaultyTables(), [*MODELS, Share, SlowList, Entry, ResendJob, ResendPage]
+    memory, models = FaultyTables(), [*MODELS, Share, SlowList, Entry, HandledEvent, ResendJob, ResendPage]
     for model in MODELS:
         memory.add(model)
     tables.bind(MemoryConnection(memory), {model: model.Meta.table_name for model in models})
@@ -51,7 +52,7 @@ def tables_in_memory() -> Iterator[FaultyTables]:
 def told(story: Story) -> Told:
     """Tell a story. What no boundary in the functions caught is broken too."""
     with tables_in_memory() as memory:
-        world = begin(memory)
+        world = begin(memory, story.parameters)
         try:
             live(world, story)
             settle(world)

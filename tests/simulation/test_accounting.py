@@ -126,8 +126,37 @@ def test_while_no_message_is_lost_the_sweep_finds_nothing(tables: FaultyTables) 
     assert "SweepFound" not in fleet.telemetry.counts
 
 
+def in_calm(*steps: str) -> Story:
+    """A story of chat's, whose endpoint may respond with 404, in which no call fails."""
+    return dataclasses.replace(tell(0), steps=tuple(Step(what, "chat", 1800, 17) for what in steps))
+
+
 def test_a_world_in_which_a_delivery_vanishes_is_found_to_be_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    calm = dataclasses.replace(tell(0), steps=(Step("events", "pager", 5, 1),))
+    calm = in_calm("events")
     assert told(calm).findings == ()
     monkeypatch.setattr(FaultyFleet, "send_message_batch", lambda self, **batch: {"Successful": batch["Entries"]})
     assert any("is lost" in each for each in told(calm).findings)
+
+
+@pytest.mark.parametrize(
+    ("steps", "place", "instead", "words"),
+    [
+        (
+            ("gone", "events"),
+            "health.review.INTERNAL",
+            "published",
+            "it is not internal, and is never switched off",
+        ),
+        (("endpoint", "events"), "deliver.attempt.retry.jittered", lambda *_: 1, "was made after 1"),
+        (("endpoint", "events"), "deliver.next_step.NextStep.send", lambda *_: None, "the sweep found"),
+        (("gone", "events"), "deliver.batch._take_in", lambda *_: None, "has 0 counted as fatal"),
+        (("endpoint", "events"), "deliver.attempt.chain.write", lambda *_: None, "is not in its record"),
+    ],
+)
+def test_a_world_that_breaks_a_rule_is_found_to_be_broken(
+    steps: tuple[str, ...], place: str, instead: object, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = in_calm(*steps)
+    assert told(story).findings == ()
+    monkeypatch.setattr(place, instead)
+    assert any(words in each for each in told(story).findings)
