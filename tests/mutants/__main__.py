@@ -64,19 +64,33 @@ def judge(defect: Defect, known: Verdict, only: str | None) -> Verdict:
 
 def table(defects: Sequence[Defect], verdicts: Mapping[str, Verdict]) -> str:
     """The report: each defect, its file, and what caught it."""
-    rows = ["| planted defect | in | caught by | and by the simulation |", "|---|---|---|---|"]
+    known = [verdicts.get(defect.name, UNKNOWN) for defect in defects]
+    tried = [each.simulation for each in known if each.simulation]
+    of_tests, of_simulation = sum(each.unit is not None for each in known), len(tried) - tried.count(SURVIVED)
+    rows = [
+        f"Tests catch {of_tests} of {len(defects)} defects.",
+        f"The simulation was run with {len(tried)} of them, and catches {of_simulation}.",
+        "",
+        "| planted defect | in | caught by | and by the simulation |",
+        "|---|---|---|---|",
+    ]
     for defect in defects:
         verdict = verdicts.get(defect.name, UNKNOWN)
         unit = _shown(verdict.unit) if verdict.unit else "**nothing**"
-        simulation = _shown(verdict.simulation) if verdict.simulation else "not tried"
+        simulation = _simulated(defect, verdict)
         place = defect.file.removeprefix("functions/")
         rows.append(f"| {defect.name} | `{place}` | {unit} | {simulation} |")
     return "\n".join(rows)
 
 
+def _simulated(defect: Defect, verdict: Verdict) -> str:
+    if verdict.simulation not in {None, SURVIVED}:
+        return _shown(str(verdict.simulation))
+    tried = "no" if verdict.simulation else "not tried"
+    return f"{tried}: {defect.unseen}" if defect.unseen else tried
+
+
 def _shown(test: str) -> str:
-    if test == SURVIVED:
-        return ""
     file, _, name = test.partition("::")
     plain = name.partition("[")[0].removeprefix("test_").replace("_", " ")
     seed = name.partition("[")[2].rstrip("]")

@@ -14,7 +14,7 @@ class DriftError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """`simulated`: the simulation is expected to find it too. See defects.toml."""
+    """`simulated`: the simulation is expected to find it too; `unseen`: why it is not. See defects.toml."""
 
     name: str
     file: str
@@ -22,6 +22,7 @@ class Defect:
     replace: str
     caught_by: tuple[str, ...]
     simulated: bool = False
+    unseen: str = ""
 
     def planted_in(self, text: str) -> str:
         """The text of the file with the defect.

@@ -26,6 +26,11 @@ def test_the_tests_that_are_to_catch_a_defect_exist(name: str) -> None:
         assert f"def {function}" in (ROOT / file).read_text(), test
 
 
+@pytest.mark.parametrize("name", NAMED)
+def test_no_defect_that_the_simulation_sees_has_a_reason_why_it_does_not(name: str) -> None:
+    assert not (NAMED[name].simulated and NAMED[name].unseen)
+
+
 def test_there_are_at_least_forty_defects_each_with_a_name_of_its_own() -> None:
     assert len(DEFECTS) >= 40
     assert max(Counter(defect.name for defect in DEFECTS).values()) == 1
