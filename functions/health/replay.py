@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bellhop import attempts, circuits, deliveries, queues
+from bellhop import app_lists, circuits, deliveries, queues
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Retry
@@ -58,7 +58,7 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     circuits.note_replay(message.app_id, until, message.started, message.sent, rate)
     behind = _is_behind(message, rate)
     exhausted = EXHAUSTED in message.states and not message.passes
-    page = attempts.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)
+    page = app_lists.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)
     chosen = [record for record in page if _is_wanted(record, message)]
     _send_page(chosen, rate, deps)
     after = page[-1].replayable_at if page else None
@@ -85,7 +85,7 @@ def _end(message: Replay, app: App | None, circuit: Circuit) -> str | None:
 def _is_behind(message: Replay, rate: float) -> bool:
     """Whether much of what stands before the cursor, and so was sent, is still listed."""
     much = math.ceil(max(PAGE, WORTH_SECONDS * rate))
-    return message.after is not None and attempts.count_listed(message.app_id, message.after, much) >= much
+    return message.after is not None and app_lists.count_listed(message.app_id, message.after, much) >= much
 
 
 def _note_end(message: Replay, deps: HealthDependencies, reason: str | None = None) -> None:
@@ -108,7 +108,7 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
     if not sent.found and done.began >= done.settles_at:
         return None, 0
     wait = queues.delay(max(PASS_SECONDS, done.settles_at - now))
-    cursor = attempts.place_at(datetime.fromtimestamp(done.began - LATE_SECONDS, UTC))
+    cursor = app_lists.place_at(datetime.fromtimestamp(done.began - LATE_SECONDS, UTC))
     if not sent.found and now + wait < done.settles_at:
         return replace(sent, after=cursor), wait  # a pass before that could not be the last
     began, passes = now + wait, done.passes + 1
@@ -118,7 +118,7 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
 def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:
     # Exhausted since the replay began means that the replay itself failed: sending it again would never end.
     began = datetime.fromtimestamp(message.began, UTC).isoformat(timespec="milliseconds")
-    return record.state in message.states and (record.state == PARKED or attempts.listed_since(record) < began)
+    return record.state in message.states and (record.state == PARKED or app_lists.listed_since(record) < began)
 
 
 def _send_page(records: Sequence[DeliveryRecord], rate: float, deps: HealthDependencies) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bellhop import attempts
+from bellhop import app_lists
 from bellhop.attempts import DeliveryRecord
 from infra.cli import body_search, delivered, entries
 from infra.cli.body_search import Search
@@ -80,7 +80,7 @@ class Reading:
 
     def _records(self, app_id: str) -> tuple[list[DeliveryRecord], bool]:
         within = self.since - self.chain, self.until + delivered.AHEAD
-        ids, complete = attempts.newest(app_id, *within, RECORDS)
+        ids, complete = app_lists.newest(app_id, *within, RECORDS)
         return read_records(ids), complete
 
     def _successes(self, app_id: str, wanted: Wanted, others: Iterable[Entry]) -> tuple[list[Entry], datetime]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bellhop import attempts
+from bellhop import app_lists
 from bellhop.attempts import REPLAYABLE, DeliveryRecord
 from bellhop.outcomes import COUNTERS
 from bellhop.registry import KINDS, App, AuditEntry, Installation, find
@@ -79,7 +79,7 @@ def count_replayable(app_id: str, most: int = COUNTED) -> Replayable:
     counts: Counter[str] = Counter()
     after, left = None, most
     while left:
-        page = attempts.replayable(app_id, after, min(_PAGE, left))
+        page = app_lists.replayable(app_id, after, min(_PAGE, left))
         counts.update(row.state for row in page)
         if not page:
             return Replayable(counts, complete=True)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bellhop import attempts
+from bellhop import app_lists, attempts
 from bellhop.deliveries import delivery_id
 from bellhop.registry import DISABLED, ENABLED, App, find
 from infra.local import registering
@@ -109,7 +109,7 @@ class DemoScript:
         return ok(seen) if self.repaired else gone(seen)
 
     def _parked(self) -> str | None:
-        parked = {record.delivery_id for record in attempts.replayable(RETIRED, None, 100)}
+        parked = {record.delivery_id for record in app_lists.replayable(RETIRED, None, 100)}
         return f"{len(parked)} parked, none sent" if self._deliveries_while_off <= parked else None
 
     def _switched_on(self) -> str | None:

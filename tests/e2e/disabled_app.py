@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bellhop import attempts
+from bellhop import app_lists, attempts
 from bellhop.deliveries import delivery_id
 from bellhop.registry import App, AuditEntry, find
 from bellhop.text import unlinked
@@ -78,7 +78,7 @@ def replayable_deliveries(hook: Hook) -> list[str]:
     """The ids of the app's replayable deliveries, oldest first."""
     found: list[str] = []
     after = None
-    while page := attempts.replayable(hook.app_id, after, 500):
+    while page := app_lists.replayable(hook.app_id, after, 500):
         found += [record.delivery_id for record in page]
         after = page[-1].replayable_at
     return found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellhop import attempts
+from bellhop import app_lists, attempts
 from bellhop.attempts import PARKED, RETRYING
 from bellhop.deliveries import Delivery, Retry, Trial, decode, encode
 from bellhop.registry import DISABLED, App
@@ -60,7 +60,7 @@ def test_a_delivery_for_an_app_that_is_off_is_parked(tenant: Tenant) -> None:
     assert deliver(tenant, sent) == []
     assert endpoint.received == []
     assert logged(sent) == (PARKED, 0, [])
-    assert [record.delivery_id for record in attempts.replayable(hook.app_id, None, 9)] == [sent.delivery_id]
+    assert [record.delivery_id for record in app_lists.replayable(hook.app_id, None, 9)] == [sent.delivery_id]
     assert scheduled_retries(tenant, hook) == []
 
 

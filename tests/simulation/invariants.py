@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from bellhop import attempts, circuits
+from bellhop import app_lists, circuits
 from bellhop.attempts import DELIVERED, EXHAUSTED, MOST_ATTEMPTS, PARKED, RETRYING, DeliveryRecord
 from bellhop.deliveries import delivery_id
 from bellhop.registry import App
@@ -137,7 +137,7 @@ def _early(world: World) -> Iterator[str]:
 
 
 def _given_up(world: World, row: DeliveryRecord, span: float) -> Iterator[str]:
-    at = _unix(attempts.listed_since(row))
+    at = _unix(app_lists.listed_since(row))
     facts = world.history.between(row.app_id, at - STALE_SECONDS, at + SKEW_SECONDS)
     longest = max((at - each.paused_since for each in facts if each.paused_since is not None), default=0.0)
     if longest < span - 2 * SKEW_SECONDS:
@@ -215,7 +215,7 @@ def _waiting(world: World) -> Iterator[str]:
     for app_id in filter(world.registered, APPS):
         if circuits.is_paused(app_id, int(App.get(app_id).generation)):
             yield f"{app_id} is paused for ever"
-        for row in attempts.replayable(app_id, None, 9, exhausted=False):
+        for row in app_lists.replayable(app_id, None, 9, exhausted=False):
             yield f"{row.delivery_id} of {app_id} is listed as parked for ever"
 
 

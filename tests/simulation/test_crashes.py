@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts, circuits, deliveries
+from bellhop import app_lists, attempts, circuits, deliveries
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.queues import OutgoingMessage
@@ -172,7 +172,7 @@ def test_a_replayed_delivery_is_neither_lost_nor_sent_twice_over_wherever_a_work
     lost = len(endpoint.posted) - len(made)  # with the worker, before it was written
     assert 0 <= lost <= world.died
     assert [entry["n"] for entry in made] == list(range(before + 1, before + 1 + len(made)))
-    listed = [row.delivery_id for row in attempts.replayable("pager", None, 10)]
+    listed = [row.delivery_id for row in app_lists.replayable("pager", None, 10)]
     if failures - lost < max(1, ALL - before):
         assert (record().state, listed) == ("delivered", [])
     else:
@@ -190,4 +190,4 @@ def test_a_replay_of_an_app_that_is_off_again_leaves_it_parked_wherever_a_worker
     simulate(world, monkeypatch, replayed(before))
     assert world.endpoint.posted == []
     assert (record().state, record().attempts_made) == ("parked", before)
-    assert [row.delivery_id for row in attempts.replayable("pager", None, 10)] == [delivery().delivery_id]
+    assert [row.delivery_id for row in app_lists.replayable("pager", None, 10)] == [delivery().delivery_id]

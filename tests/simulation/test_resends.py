@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bellhop import attempts, resend_jobs
+from bellhop import app_lists, attempts, resend_jobs
 from bellhop.attempts import DELIVERED
 from bellhop.resend_jobs import ResendJob
 from deliver.http.response import Response
@@ -107,7 +107,7 @@ def test_a_stop_leaves_the_rest_delivered_whatever_health_meets(
         record = attempts.load(name)
         assert record
         assert record.state == DELIVERED
-    assert attempts.replayable("pager", None, 9) == []
+    assert app_lists.replayable("pager", None, 9) == []
     assert world.fleet.idle
 
 

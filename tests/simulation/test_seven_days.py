@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import attempts, circuits
+from bellhop import app_lists, attempts, circuits
 from bellhop.registry import App, AuditEntry
 from deliver.http.response import Response, SendFailure
 from health import transitions
@@ -102,7 +102,7 @@ def test_an_endpoint_that_responds_with_500_is_warned_about_switched_off_and_los
 
     names = publish(fleet, 8)
     fleet.run(day(9))
-    assert attempts.replayable("pager", None, 1000)
+    assert app_lists.replayable("pager", None, 1000)
     fleet.endpoint.responses = [response(200)]
     fleet.posted.clear()
     switch_on(fleet)
@@ -113,7 +113,7 @@ def test_an_endpoint_that_responds_with_500_is_warned_about_switched_off_and_los
     records = [r for r in attempts.DeliveryRecord.scan() if r.event_id in names]
     assert {r.state for r in records} == {"delivered"}
     assert {r.delivery_id for r in records} <= set(arrived)
-    assert [r for r in attempts.replayable("pager", None, 1000) if r.state == "parked"] == []
+    assert [r for r in app_lists.replayable("pager", None, 1000) if r.state == "parked"] == []
 
     publish(fleet, 9)
     fleet.run(day(10))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from bellhop import attempts, circuits
+from bellhop import app_lists, attempts, circuits
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 from bellhop.deliveries import Trial
 from bellhop.registry import DISABLED, App
@@ -162,15 +162,15 @@ def _candidates(app: App, lease: TrialLease, deps: DeliverDependencies) -> list[
 
     So what the endpoint fails at, of one organisation or event, does not prolong the pause.
     """
-    oldest = attempts.waiting(app.app_id, deps.now(), CANDIDATES)
+    oldest = app_lists.waiting(app.app_id, deps.now(), CANDIDATES)
     if not lease.number % 2:
         return oldest
-    newest = attempts.waiting(app.app_id, deps.now(), CANDIDATES, newest_first=True)
+    newest = app_lists.waiting(app.app_id, deps.now(), CANDIDATES, newest_first=True)
     return sorted(newest, key=lambda row: int(row.attempts_made)) + oldest
 
 
 def _nothing_due(app: App, lease: TrialLease, deps: DeliverDependencies) -> NextStep:
-    listed = attempts.replayable(app.app_id, None, 1)
+    listed = app_lists.replayable(app.app_id, None, 1)
     if listed and listed[0].state == PARKED:  # all of them are due later, or are being attempted
         return _put_off(app, lease, trial_interval(lease.paused_since, deps.time()), deps)
     # Nothing waits. So the next delivery is the trial: one more failure of it pauses the app again.
@@ -182,7 +182,7 @@ def _is_old(row: DeliveryRecord, lease: TrialLease, deps: DeliverDependencies) -
 
     One that is exhausted, and still among the parked, has not been announced yet.
     """
-    since = datetime.fromisoformat(attempts.listed_since(row)).timestamp()
+    since = datetime.fromisoformat(app_lists.listed_since(row)).timestamp()
     # What is older than the pause was parked while the app was off.
     return row.state == EXHAUSTED or max(since, lease.paused_since) + deps.policy.span < deps.time()
 

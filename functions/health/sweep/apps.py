@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from bellhop import attempts, circuits, deliveries, queues, registry, replays
+from bellhop import app_lists, attempts, circuits, deliveries, queues, registry, replays
 from bellhop.attempts import KEPT, PARKED, DeliveryRecord
 from bellhop.budget import OutOfBudgetError
 from bellhop.circuits import Circuit
@@ -109,7 +109,7 @@ def _may_have_parked(circuit: Circuit, entries: Iterable[AuditEntry], deps: Heal
 
 
 def _release_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None:
-    rows = attempts.replayable(app.app_id, None, PARKED_ROWS, exhausted=False)
+    rows = app_lists.replayable(app.app_id, None, PARKED_ROWS, exhausted=False)
     oldest = next((row for row in rows if row.state == PARKED), None)
     if oldest is None or not _is_left(oldest, deps):
         return
@@ -130,7 +130,7 @@ def _release_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None
 
 def _is_left(row: DeliveryRecord, deps: HealthDependencies) -> bool:
     """Whether a row of what is parked was due long ago, and no retry of a release is deferred or being made."""
-    if not _long_ago(_unix(attempts.listed_since(row)), deps):
+    if not _long_ago(_unix(app_lists.listed_since(row)), deps):
         return False
     record = attempts.load(row.delivery_id)
     if record is None or record.state != PARKED:

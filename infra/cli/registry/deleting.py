@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.transactions import TransactWrite
 
-from bellhop import attempts, circuits, replays
+from bellhop import app_lists, circuits, replays
 from bellhop.attempts import KEPT, PARKED, RETRYING
 from bellhop.registry import App, AuditEntry, Installation, Organization, find
 from bellhop.secrets import SigningSecret
@@ -152,7 +152,7 @@ def _end_parked(remains: AppRemains, rate: float, queue: TransitionsQueue, now: 
 def _waiting(app_id: str, now: datetime) -> Replayable:
     """Count what is parked, and what is retrying among the newest deliveries of its log."""
     replayable = count_replayable(app_id)
-    newest, all_of_them = attempts.newest(app_id, now - KEPT, now + timedelta(minutes=1), COUNTED)
+    newest, all_of_them = app_lists.newest(app_id, now - KEPT, now + timedelta(minutes=1), COUNTED)
     retrying = sum(record.state == RETRYING for record in read_records(newest))
     counts = {PARKED: replayable.total([PARKED]), RETRYING: retrying}
     return Replayable(counts, complete=replayable.complete and all_of_them)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import attempts
+from bellhop import app_lists, attempts
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -33,7 +33,7 @@ def opened(number: int, state: str, at: float = 0.0, app_id: str = "pager") -> D
 
 
 def listed(app_id: str = "pager") -> list[str]:
-    return [row.delivery_id for row in attempts.replayable(app_id, None, 100)]
+    return [row.delivery_id for row in app_lists.replayable(app_id, None, 100)]
 
 
 def claimed(number: int, attempt: int = 1, *, replay: bool = False, lease: str = "w") -> DeliveryRecord | None:
@@ -46,8 +46,8 @@ def test_what_is_parked_is_listed_in_its_order_and_then_what_is_exhausted_in_its
         opened(number + 10, EXHAUSTED, at)
     opened(4, PARKED, app_id="other")
     assert listed() == ["msg_002", "msg_003", "msg_001", "msg_012", "msg_013", "msg_011"]
-    parked = attempts.replayable("pager", None, 2, exhausted=False)
-    parked += attempts.replayable("pager", parked[-1].replayable_at, 9, exhausted=False)
+    parked = app_lists.replayable("pager", None, 2, exhausted=False)
+    parked += app_lists.replayable("pager", parked[-1].replayable_at, 9, exhausted=False)
     assert [row.delivery_id for row in parked] == ["msg_002", "msg_003", "msg_001"]
 
 
@@ -57,35 +57,35 @@ def test_what_is_parked_until_its_retry_is_due_is_not_waiting_before(aws: None) 
     assert record
     attempts.finish(record, NextState(PARKED, NOW.timestamp() + 60, FAILED), NOW)
     opened(2, PARKED, 30)
-    assert [row.delivery_id for row in attempts.waiting("pager", NOW + timedelta(seconds=59), 9)] == ["msg_002"]
-    assert len(attempts.waiting("pager", NOW + timedelta(seconds=60), 9)) == 2
+    assert [row.delivery_id for row in app_lists.waiting("pager", NOW + timedelta(seconds=59), 9)] == ["msg_002"]
+    assert len(app_lists.waiting("pager", NOW + timedelta(seconds=60), 9)) == 2
 
 
 def test_what_is_parked_at_a_cursors_time_or_later_is_listed_after_it(aws: None) -> None:
     opened(1, PARKED, 1)
     opened(2, PARKED, 2)
     for seconds, names in [(1, ["msg_001", "msg_002"]), (2, ["msg_002"]), (3, [])]:
-        cursor = attempts.place_at(NOW + timedelta(seconds=seconds))
-        rows = attempts.replayable("pager", cursor, 9, exhausted=False)
+        cursor = app_lists.place_at(NOW + timedelta(seconds=seconds))
+        rows = app_lists.replayable("pager", cursor, 9, exhausted=False)
         assert [row.delivery_id for row in rows] == names
 
 
 def test_what_is_exhausted_where_it_is_parked_moves_once_it_is_announced(aws: None) -> None:
     opened(1, PARKED)
-    [row] = attempts.waiting("pager", NOW, 9)
+    [row] = app_lists.waiting("pager", NOW, 9)
     assert attempts.exhaust(row, NOW)
-    [row] = attempts.waiting("pager", NOW, 9)
+    [row] = app_lists.waiting("pager", NOW, 9)
     assert row.state == EXHAUSTED
     assert attempts.exhaust(row, NOW)
     assert attempts.list_exhausted(row, NOW)
-    assert attempts.waiting("pager", NOW, 9) == []
+    assert app_lists.waiting("pager", NOW, 9) == []
     assert listed() == ["msg_001"]
     assert not attempts.list_exhausted(row, NOW)
 
 
 def test_what_is_being_attempted_is_neither_parked_nor_exhausted(aws: None) -> None:
     opened(1, PARKED)
-    [row] = attempts.waiting("pager", NOW, 9)
+    [row] = app_lists.waiting("pager", NOW, 9)
     assert claimed(1, replay=True)
     assert not attempts.park("pager", "msg_001", 1, NOW, replay=True)
     assert attempts.exhaust(row, NOW) is None
@@ -120,10 +120,10 @@ def test_what_becomes_replayable_in_the_same_millisecond_is_all_listed(aws: None
 
 def test_a_row_of_the_list_tells_whose_it_is_its_state_and_its_attempt(aws: None) -> None:
     opened(1, EXHAUSTED, 2)
-    [row] = attempts.replayable("pager", None, 10)
+    [row] = app_lists.replayable("pager", None, 10)
     assert (row.app_id, row.delivery_id, row.state, row.attempts_made) == ("pager", "msg_001", EXHAUSTED, 0)
     assert row.replayable_at == "exhausted#2026-11-23T12:00:02.000+00:00#msg_001"
-    assert attempts.listed_since(row) == "2026-11-23T12:00:02.000+00:00"
+    assert app_lists.listed_since(row) == "2026-11-23T12:00:02.000+00:00"
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 8])
@@ -131,7 +131,7 @@ def test_pages_of_any_size_follow_one_another_without_a_gap(aws: None, size: int
     names = [opened(number, PARKED, number // 3).delivery_id for number in range(7)]
     seen: list[str] = []
     after = None
-    while page := attempts.replayable("pager", after, size):
+    while page := app_lists.replayable("pager", after, size):
         assert len(page) <= size
         seen += [row.delivery_id for row in page]
         after = page[-1].replayable_at

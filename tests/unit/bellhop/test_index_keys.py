@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from bellhop import attempts, index_keys
+from bellhop import app_lists, attempts, index_keys
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, DeliveryRecord, NextState
 from bellhop.index_keys import AHEAD_SECONDS, FIRST_KEY_RECORDS, KeyChoice, all_keys
 from tests.docs import capacity
@@ -123,16 +123,16 @@ def test_any_mix_of_keys_is_read_page_by_page_in_the_order_of_one_key(aws: None,
     fill(chance, 60)
     whole = [row.delivery_id for row in expected("pager", PARKED, EXHAUSTED)]
     seen, after = list[str](), None
-    while page := attempts.replayable("pager", after, chance.randint(5, 30)):
+    while page := app_lists.replayable("pager", after, chance.randint(5, 30)):
         seen += [row.delivery_id for row in page]
         assert {row.app_id for row in page} == {"pager"}
         after = page[-1].replayable_at
     assert seen == whole
     parked = [row.delivery_id for row in expected("pager", PARKED)]
     limit = chance.randint(1, 50)
-    found = attempts.waiting("pager", NOW + timedelta(days=1), limit)
+    found = app_lists.waiting("pager", NOW + timedelta(days=1), limit)
     assert [row.delivery_id for row in found] == parked[:limit]
-    found = attempts.replayable("pager", None, 100, exhausted=False)
+    found = app_lists.replayable("pager", None, 100, exhausted=False)
     assert [row.delivery_id for row in found] == parked
 
 
@@ -144,7 +144,7 @@ def test_the_log_has_the_newest_records_under_any_keys_first(aws: None, seed: in
     names = {row.delivery_id: (row.created, row.delivery_id) for row in found}
     whole = sorted(names, key=names.__getitem__, reverse=True)
     limit = chance.randint(1, 60)
-    assert attempts.newest("pager", NOW, LATER, limit) == (whole[:limit], limit > len(whole))
+    assert app_lists.newest("pager", NOW, LATER, limit) == (whole[:limit], limit > len(whole))
 
 
 def test_how_often_a_page_asks_dynamodb_is_bounded(aws: None, dynamodb_calls: list[str]) -> None:
@@ -153,10 +153,10 @@ def test_how_often_a_page_asks_dynamodb_is_bounded(aws: None, dynamodb_calls: li
         key = index_keys.further_key("pager", made.delivery_id)
         attempts.open_record(made, NextState(PARKED), NOW + timedelta(seconds=number), key=key)
     dynamodb_calls.clear()
-    assert len(attempts.replayable("pager", None, 40)) == 40
+    assert len(app_lists.replayable("pager", None, 40)) == 40
     assert dynamodb_calls == ["Query"] * len(all_keys("pager"))
     dynamodb_calls.clear()
-    assert attempts.replayable("chat", None, 100) == []
+    assert app_lists.replayable("chat", None, 100) == []
     assert dynamodb_calls == ["Query"] * len(all_keys("chat"))
 
 
@@ -169,7 +169,7 @@ def test_a_record_under_a_further_key_has_its_apps_id_and_is_found_by_its_own(aw
     record = attempts.load(made.delivery_id)
     assert record
     assert (record.app_id, record.delivery.body, record.created) == ("pager", made.body, NOW)
-    assert attempts.newest("pager", NOW, LATER, 9) == ([made.delivery_id], True)
+    assert app_lists.newest("pager", NOW, LATER, 9) == ([made.delivery_id], True)
 
 
 def test_a_record_is_listed_once_whatever_keys_it_had_before(aws: None) -> None:
@@ -178,12 +178,12 @@ def test_a_record_is_listed_once_whatever_keys_it_had_before(aws: None) -> None:
     for number, key in enumerate(["pager", "pager#7", "pager#3"]):
         later = NOW + timedelta(seconds=number)
         assert attempts.park(key, made.delivery_id, 1, later, replay=True)
-        [row] = attempts.replayable("pager", None, 9)
+        [row] = app_lists.replayable("pager", None, 9)
         assert row.replayable_for == key
     claimed = attempts.claim(made.delivery_id, 1, "worker", NOW, 30, replay=True)
     assert claimed
     assert attempts.finish(claimed, NextState(attempts.DELIVERED), NOW)
-    assert attempts.replayable("pager", None, 9) == []
+    assert app_lists.replayable("pager", None, 9) == []
 
 
 def test_a_delivery_that_began_anew_after_its_record_expired_is_in_the_log_once(aws: None) -> None:
@@ -191,4 +191,4 @@ def test_a_delivery_that_began_anew_after_its_record_expired_is_in_the_log_once(
     attempts.open_record(made, NextState(PARKED), NOW, key="pager#7")
     later = NOW + attempts.KEPT + timedelta(seconds=1)
     attempts.open_record(made, NextState(PARKED), later)
-    assert attempts.newest("pager", NOW, LATER, 9) == ([made.delivery_id], True)
+    assert app_lists.newest("pager", NOW, LATER, 9) == ([made.delivery_id], True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts, circuits, resends, tables
+from bellhop import app_lists, attempts, circuits, resends, tables
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.index_keys import Entry
@@ -49,7 +49,7 @@ def test_whatever_became_of_a_delivery_it_is_sent_once_more_and_the_attempt_is_m
 ) -> None:
     known = record_as(state)
     assert due_now(known)
-    assert attempts.replayable("pager", None, 10) == []  # a replay must not find it a second time
+    assert app_lists.replayable("pager", None, 10) == []  # a replay must not find it a second time
     endpoint = Endpoint(response(200))
     message = retry(4)
     for _ in range(2):
@@ -122,7 +122,7 @@ def test_it_is_parked_during_a_pause_and_marked_when_it_is_released(
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, retry(2)) == []
     assert (endpoint.posted, record().state, record().attempts_made) == ([], PARKED, 1)
-    assert [row.delivery_id for row in attempts.replayable("pager", None, 10)] == [ID]
+    assert [row.delivery_id for row in app_lists.replayable("pager", None, 10)] == [ID]
 
 
 def test_an_app_that_was_switched_off_meanwhile_gets_nothing(
@@ -152,8 +152,8 @@ def test_an_old_delivery_that_is_resent_is_in_the_log_of_that_time_as_long_as_it
     record_as(EXHAUSTED)
     later = NOW + timedelta(days=6)
     assert due_now(record(), later)
-    assert attempts.newest("pager", later - timedelta(hours=1), later + timedelta(hours=1), 9) == ([ID], True)
-    assert attempts.newest("pager", NOW - timedelta(hours=1), later + timedelta(hours=1), 9) == ([ID], True)
+    assert app_lists.newest("pager", later - timedelta(hours=1), later + timedelta(hours=1), 9) == ([ID], True)
+    assert app_lists.newest("pager", NOW - timedelta(hours=1), later + timedelta(hours=1), 9) == ([ID], True)
     [entry] = [row for row in Entry.scan() if row.entry_id.startswith("entry#")]
     assert entry.expires_at == record().expires_at
 
@@ -167,7 +167,7 @@ def test_what_is_opened_is_delivered_as_it_was_and_no_list_leads_to_it(deps: Del
     assert (found.state, found.attempts_made, found.created) == (DELIVERED, 1, AT_ONCE)
     assert found.delivery == delivery(enqueued_at=0.0)
     assert not {"due_shard", "replayable_for", "resent_at", "created_at"} & found.attribute_values.keys()
-    assert attempts.newest("pager", AT_ONCE - timedelta(days=9), NOW + timedelta(days=9), 9) == ([], True)
+    assert app_lists.newest("pager", AT_ONCE - timedelta(days=9), NOW + timedelta(days=9), 9) == ([], True)
 
 
 def test_an_event_that_waited_on_the_queue_to_be_published_again_was_taken_for_a_copy_of_what_was_opened(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts
+from bellhop import app_lists
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING
 from bellhop.deliveries import Retry
 from bellhop.index_keys import KeyChoice
@@ -40,11 +40,11 @@ def states() -> set[str]:
 
 def keys() -> list[str]:
     """The key of each record that is on the list of what can be replayed."""
-    return [str(row.replayable_for) for row in attempts.replayable("pager", None, 100)]
+    return [str(row.replayable_for) for row in app_lists.replayable("pager", None, 100)]
 
 
 def logged() -> list[str]:
-    return sorted(attempts.newest("pager", NOW, NOW + timedelta(days=1), 100)[0])
+    return sorted(app_lists.newest("pager", NOW, NOW + timedelta(days=1), 100)[0])
 
 
 def test_what_is_refused_is_retried_and_exhausted_and_its_log_is_whole(deps: DeliverDependencies) -> None:
@@ -62,7 +62,7 @@ def test_what_is_parked_is_released_in_its_order(deps: DeliverDependencies, apps
     apps["pager"] = app(state="disabled", generation=2)
     assert run(deps, ACCEPTED, *first_attempts()) == []
     assert (states(), logged()) == ({PARKED}, NAMES)
-    assert [row.delivery_id for row in attempts.replayable("pager", None, 100)] == NAMES
+    assert [row.delivery_id for row in app_lists.replayable("pager", None, 100)] == NAMES
     assert (keys().count("pager"), len(keys())) == (1, 8)
     assert run(deps, ACCEPTED, *retries(1, replay=True)) == []  # still off: each is parked again
     assert (states(), len(keys()), set(keys()) & {"pager"}) == ({PARKED}, 8, set())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop import attempts, circuits, deliveries
+from bellhop import app_lists, attempts, circuits, deliveries
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, NextState
 from bellhop.deliveries import Retry
 from bellhop.queues import OutgoingMessage
@@ -222,7 +222,7 @@ def test_a_message_that_was_lost_left_what_it_was_for_on_no_list(queues: Queues)
     names = [keep(n) for n in range(3)]
     queues.delivers = False
     step(FIRST, queues.deps())
-    assert [row.delivery_id for row in attempts.replayable("pager", None, 10)] == names
+    assert [row.delivery_id for row in app_lists.replayable("pager", None, 10)] == names
 
 
 @pytest.mark.parametrize("states", [(PARKED,), (PARKED, EXHAUSTED)])
@@ -254,7 +254,7 @@ def test_a_replay_ends_when_the_app_is_switched_again_and_keeps_what_is_left(
     app(**{"generation": 3} | changed).save()
     queues.run()
     assert queues.retries == []
-    assert len(attempts.replayable("pager", None, 10)) == 1
+    assert len(app_lists.replayable("pager", None, 10)) == 1
     assert queues.telemetry.logged(
         "replay ended: the app was switched off or on meanwhile; the rest stays replayable"
     )
@@ -266,7 +266,7 @@ def test_what_is_parked_of_an_app_that_was_deleted_is_sent_to_deliver_which_ends
     App("pager").delete()
     queues.run()
     assert len(queues.ids()) == 3
-    assert attempts.replayable("pager", None, 10) == []
+    assert app_lists.replayable("pager", None, 10) == []
     assert queues.telemetry.logged("replay finished")
 
 
@@ -323,7 +323,7 @@ def test_one_that_is_stopped_ends_at_its_next_step_and_the_rest_stays_parked(que
     circuits.stop_replays("pager", START + 5)
     queues.run(following)
     assert queues.ids() == names[:100]
-    assert [row.delivery_id for row in attempts.replayable("pager", None, 200)] == names[100:]
+    assert [row.delivery_id for row in app_lists.replayable("pager", None, 200)] == names[100:]
     assert queues.telemetry.logged("replay ended: a person stopped it; the rest stays replayable")
     ended = circuits.load("pager")
     assert ended.replay_ended is not None

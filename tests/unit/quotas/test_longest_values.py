@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from bellhop import attempts, circuits, outcomes, pings, tables
+from bellhop import app_lists, attempts, circuits, outcomes, pings, tables
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.bus import Bus
 from bellhop.circuits import Circuit
@@ -153,12 +153,12 @@ def deliver_attempts() -> None:
     exhausted = attempts.load(DELIVERY)
     assert exhausted
     chain.announce_exhausted(exhausted, dependencies(None, scheduler(), bus(), Clock()))
-    [listed] = attempts.replayable(APP, None, 10)
+    [listed] = app_lists.replayable(APP, None, 10)
     assert attempts.exhaust(listed, NOW)
-    assert attempts.list_exhausted(attempts.replayable(APP, None, 10)[0], NOW)
+    assert attempts.list_exhausted(app_lists.replayable(APP, None, 10)[0], NOW)
     assert attempts.park(APP, DELIVERY, ATTEMPTS + 1, NOW, replay=True)
-    assert attempts.waiting(APP, NOW, 10)
-    assert attempts.replayable(APP, attempts.place_at(NOW), 10, exhausted=False)
+    assert app_lists.waiting(APP, NOW, 10)
+    assert app_lists.replayable(APP, app_lists.place_at(NOW), 10, exhausted=False)
     reopened = attempts.load(DELIVERY)
     assert reopened
     again = replace(WHOLE, body=b"{}")  # moto would count the old body beside the new one

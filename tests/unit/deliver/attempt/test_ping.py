@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts, circuits, pings
+from bellhop import app_lists, circuits, pings
 from bellhop.deliveries import Delivery
 from bellhop.registry import App
 from deliver.attempt.kept_headers import PING_BYTES
@@ -81,7 +81,7 @@ def test_whatever_else_comes_of_it_ends_stopped_is_not_tried_again_and_never_cou
     assert {record(pings.make(app(), str(n), NOW).delivery_id).state for n in range(12)} == {"stopped"}
     assert counters() == NOTHING
     assert retries(queue) == []
-    assert attempts.replayable("pager", None, 10) == []
+    assert app_lists.replayable("pager", None, 10) == []
     assert circuits.load("pager").paused_since is None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts, circuits
+from bellhop import app_lists, attempts, circuits
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -45,7 +45,7 @@ def scheduled(queue: str) -> list[int]:
 
 
 def listed() -> list[str]:
-    return [row.delivery_id for row in attempts.replayable("pager", None, 10)]
+    return [row.delivery_id for row in app_lists.replayable("pager", None, 10)]
 
 
 def test_a_redriven_first_attempt_whose_record_retries_is_not_posted_and_its_retry_is_scheduled_again(

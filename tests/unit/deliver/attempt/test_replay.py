@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from bellhop import attempts, circuits, deliveries
+from bellhop import app_lists, attempts, circuits, deliveries
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -55,7 +55,7 @@ def replay(attempt: int = 1) -> dict[str, object]:
 
 
 def listed() -> list[str]:
-    return [row.delivery_id for row in attempts.replayable("pager", None, 10)]
+    return [row.delivery_id for row in app_lists.replayable("pager", None, 10)]
 
 
 @pytest.mark.parametrize(("state", "attempt"), [(PARKED, 0), (PARKED, 2), (EXHAUSTED, 3)])
@@ -182,7 +182,7 @@ def test_a_replay_of_an_app_that_is_paused_again_parks_it_again(
     assert run(deps, Endpoint(response(200)), replay(attempt + 1)) == []
     assert retries(queue) == []
     assert (record().state, record().attempts_made, listed()) == (PARKED, attempt, [ID])
-    assert attempts.listed_since(record()) == clock().isoformat(timespec="milliseconds")
+    assert app_lists.listed_since(record()) == clock().isoformat(timespec="milliseconds")
 
 
 def test_replays_beyond_the_apps_rate_are_deferred_and_all_arrive(

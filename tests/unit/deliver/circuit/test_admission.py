@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import GetError
 
-from bellhop import attempts, circuits, deliveries
+from bellhop import app_lists, attempts, circuits, deliveries
 from bellhop.deliveries import Retry
 from bellhop.registry import App
 from deliver.dependencies import DeliverDependencies, RetryPolicy
@@ -164,7 +164,7 @@ def test_a_place_that_is_further_away_than_its_retries_take_ends_the_delivery_as
     states = [attempts.load(f"msg_{n}") for n in range(1, 6)]
     assert [row and row.state for row in states] == ["retrying"] * 3 + ["exhausted"] * 2
     assert [event_id for _, event_id, _ in bus.events] == ["msg_4-0", "msg_5-0"]
-    assert [row.delivery_id for row in attempts.replayable("pager", None, 9)] == ["msg_4", "msg_5"]
+    assert [row.delivery_id for row in app_lists.replayable("pager", None, 9)] == ["msg_4", "msg_5"]
 
 
 def test_places_that_others_take_meanwhile_are_asked_for_again_and_then_a_little_later(

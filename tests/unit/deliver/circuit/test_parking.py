@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop import attempts, circuits, tables
+from bellhop import app_lists, attempts, circuits, tables
 from bellhop.circuits import Share
 from bellhop.deliveries import Retry
 from bellhop.registry import App
@@ -32,7 +32,7 @@ def batch(first: int, number: int) -> list[dict[str, Any]]:
 
 
 def parked() -> list[str]:
-    return [row.delivery_id for row in attempts.replayable("pager", None, 100)]
+    return [row.delivery_id for row in app_lists.replayable("pager", None, 100)]
 
 
 def counted() -> tuple[int, int]:

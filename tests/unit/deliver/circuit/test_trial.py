@@ -8,7 +8,7 @@ import pytest
 from botocore.client import BaseClient
 from pynamodb.exceptions import GetError, UpdateError
 
-from bellhop import attempts, circuits, deliveries
+from bellhop import app_lists, attempts, circuits, deliveries
 from bellhop.attempts import NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.registry import App
@@ -86,7 +86,7 @@ def due(deps: DeliverDependencies, clock: Clock) -> None:
 
 
 def parked() -> list[str]:
-    rows = attempts.replayable("pager", None, 100)
+    rows = app_lists.replayable("pager", None, 100)
     return [row.delivery_id for row in rows if row.state == "parked"]
 
 
@@ -264,7 +264,7 @@ def test_the_oldest_that_is_parked_is_the_trial(
     assert circuits.load("pager").next_trial_at == deps.time() + rate.TRIAL_SECONDS
     due(deps, clock)  # its own retry is due in a minute, so the next trial is another delivery's
     clock.move(-26)
-    assert [row.delivery_id for row in attempts.waiting("pager", clock(), 9)] == ["parked1_0", "parked2_0"]
+    assert [row.delivery_id for row in app_lists.waiting("pager", clock(), 9)] == ["parked1_0", "parked2_0"]
 
 
 def test_what_an_endpoint_fails_at_stood_before_every_trial_of_what_it_would_take(
@@ -292,7 +292,7 @@ def test_a_trial_that_is_asked_to_wait_has_the_next_one_wait_as_long(
     run(deps, Endpoint(response(503, headers={"retry-after": "600"})), trial_message())
     assert scheduled.trials[-1] == (Trial("pager", 1, 1), 600)
     assert float(circuits.load("pager").next_trial_at) == deps.time() + 600
-    assert attempts.waiting("pager", clock(), 9) == []
+    assert app_lists.waiting("pager", clock(), 9) == []
 
 
 def test_twenty_functions_at_once_make_one_trial(deps: DeliverDependencies, clock: Clock) -> None:
@@ -756,8 +756,8 @@ def test_a_list_that_lags_behind_had_trials_come_one_after_another_without_a_bre
     pause(deps)
     run(deps, WELL, *batch(3))
     clock.move(deps.policy.span + 1)
-    lagging = attempts.waiting("pager", clock(), 50)
-    monkeypatch.setattr(attempts, "waiting", lambda *_, **__: lagging)
+    lagging = app_lists.waiting("pager", clock(), 50)
+    monkeypatch.setattr(app_lists, "waiting", lambda *_, **__: lagging)
     for number in range(3):
         scheduled.trials = []
         assert run(deps, ILL, trial_message(number)) == []
