@@ -140,7 +140,8 @@ def _parse(expression: str) -> _Node:
         raise FilterError("is no JMESPath expression: it ends too early") from None
     except LexerError as error:
         where = error.lexer_position + 1
-        raise FilterError(f"is no JMESPath expression: at character {where}: {error.message}") from None
+        hint = "; write == to compare" if "'='" in error.message else ""
+        raise FilterError(f"is no JMESPath expression: at character {where}: {error.message}{hint}") from None
     except ParseError as error:
         number = "; a number is written in backquotes" if isinstance(error.token_value, int) else ""
         where = f"`{error.token_value}` at character {error.lex_position + 1}"
@@ -168,6 +169,8 @@ def _check(node: _Node) -> None:
         raise FilterError(f"has what a filter cannot have: {_named(kind)}")
     if kind == "multi_select_list" and any(child["type"] != "literal" for child in children):
         raise FilterError("has a list in brackets with more than plain values in it, such as ['error', 'fatal']")
+    if kind == "pipe" and children[0]["type"] in _TRUTHS:
+        raise FilterError("goes on with `|` after true or false; leave out what follows")
     if kind in _PATHS - {"slice"} and children and children[0]["type"] in _TRUTHS:
         raise FilterError(
             "looks for something inside true or false; `!` needs parentheses, as in !(data.issue.level)"

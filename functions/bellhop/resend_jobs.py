@@ -18,7 +18,6 @@ from bellhop.registry import find
 from bellhop.resends import Chosen
 from bellhop.tables import change
 
-PAGE = 100  # deliveries that one message has resent
 _KEY = "resend#"  # no delivery's id begins so
 _LISTED_UNDER = "#resends"  # no app's id has this form
 

@@ -18,12 +18,11 @@ from bellhop import app_lists, circuits, deliveries, queues
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Retry
-from bellhop.queues import MAX_DELAY, OutgoingMessage
+from bellhop.queues import MAX_DELAY, PAGE, OutgoingMessage
 from bellhop.registry import ENABLED, App, find
 from bellhop.replays import Replay
 from health.dependencies import HealthDependencies
 
-PAGE = 100  # deliveries that one message reads
 PASS_SECONDS = 15.0  # from the end of a pass to the next
 BEHIND_SECONDS = 60  # from one page to the next while at least a page that was sent is not attempted yet,
 WORTH_SECONDS = 10.0  # and as much as the replay sends in so many seconds
@@ -58,7 +57,7 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     circuits.note_replay(message.app_id, until, message.started, message.sent, rate)
     behind = _is_behind(message, rate)
     exhausted = EXHAUSTED in message.states and not message.passes
-    page = app_lists.replayable(message.app_id, message.after, PAGE, exhausted=exhausted)
+    page = app_lists.replayable(message.app_id, message.after, queues.page_size(rate), exhausted=exhausted)
     chosen = [record for record in page if _is_wanted(record, message)]
     _send_page(chosen, rate, deps)
     after = page[-1].replayable_at if page else None

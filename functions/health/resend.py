@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from bellhop import deliveries, queues, resend_jobs, resends
-from bellhop.queues import MAX_DELAY, OutgoingMessage
-from bellhop.resend_jobs import PAGE, ResendJob, ResendStep
+from bellhop.queues import MAX_DELAY, PAGE, OutgoingMessage
+from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import RESENT, Chosen, Hooks, Result, Times
 from health.dependencies import HealthDependencies
 from health.replay import BEHIND_SECONDS, WORTH_SECONDS

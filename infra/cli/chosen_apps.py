@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bellhop.deliveries import delivery_id
-from bellhop.registry import Installation
+from bellhop.registry import Installation, Organization, find
 from infra.cli.errors import CommandError
 from infra.cli.views import load_app
 
@@ -38,8 +38,12 @@ def choose(app_ids: Sequence[str], organization_id: str | None) -> dict[str, Wit
     installed: dict[str, list[str]] = {}
     for each in Installation.query(organization_id):
         installed.setdefault(each.app_id, []).append(each.installation_id)
+    if not installed:
+        known = find(Organization, organization_id) is not None
+        unknown = f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps"
+        raise CommandError(f"nothing is installed in {organization_id!r}" if known else unknown)
     elsewhere = [app_id for app_id in named if app_id not in installed]
-    if elsewhere or not installed:
-        what = f"{', '.join(elsewhere)} not" if elsewhere else "nothing"
-        raise CommandError(f"{what} installed in {organization_id!r}: bellhop app APP")
+    if elsewhere:
+        where = f"`bellhop app {elsewhere[0]}` shows where it is"
+        raise CommandError(f"{', '.join(elsewhere)} not installed in {organization_id!r}: {where}")
     return {app_id: Within(organization_id, installed[app_id]) for app_id in named or sorted(installed)}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import typer
 from botocore.exceptions import ClientError
 from rich.console import Console
 
@@ -85,6 +86,11 @@ class EventView:
         return self.log.malformed and not self.stories
 
     @property
+    def is_unheard_of(self) -> bool:
+        """Whether nothing tells that it arrived."""
+        return not (self.stories or self.dead or self.log.at or self.log.copies)
+
+    @property
     def name(self) -> str:
         """Its name, such as issue.created; empty where nothing tells it."""
         return self.log.name or next((each.event for each in self.stories), "")
@@ -101,6 +107,8 @@ def run(stack_name: str, organization_id: str, event_id: str, *, since: str, as_
         terminal.print_json(document(view))
     else:
         _print(view, terminal.console())
+    if view.is_unheard_of:
+        raise typer.Exit(1)
 
 
 def read(deployed: Deployed, organization_id: str, event_id: str, since: datetime, now: datetime) -> EventView:
@@ -313,7 +321,7 @@ def _not_known(view: EventView) -> Iterator[str]:
         yield f"The delivery log since {since} was not read to its end: name a later time with --since."
     if view.log.unread:
         yield f"notify's log was not read: {view.log.unread}."
-    if not view.stories and not view.dead and not view.log.at and not view.log.copies:
+    if view.is_unheard_of:
         yield (
             f"Nothing tells that this event arrived since {since}: it was never published, is still in its queue, "
             f"or is older. What failed is kept {KEPT.days} days, functions' logs as LogRetentionDays says."

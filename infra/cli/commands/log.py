@@ -25,6 +25,7 @@ from infra.cli.delivered import AHEAD
 from infra.cli.entries import Entry, Wanted
 from infra.cli.errors import UsageError
 from infra.cli.following import MOST, Following, WithBodies, looks
+from infra.cli.registry.events import unknown_name
 from infra.cli.terminal import cell, line, state, table
 from infra.cli.text import duration, utc
 
@@ -66,6 +67,8 @@ def run(stack_name: str, asked: Asked, *, follow: bool, as_json: bool) -> None:
     until = terminal.read_moment("--until", asked.until, now, KEPT) if asked.until else now + AHEAD
     if not asked.app_ids and not asked.organization_id:
         raise UsageError("name an app, several, or an --organization: `bellhop apps` lists the apps")
+    if asked.wanted.event and (wrong := unknown_name(asked.wanted.event)):
+        raise UsageError(f"--event {wrong}")
     found = stack.find(stack_name)
     stack.bind(found)
     apps = chosen_apps.choose(asked.app_ids, asked.organization_id)

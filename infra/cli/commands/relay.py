@@ -14,7 +14,9 @@ from bellhop.text import printable
 from infra.cli import chosen_apps, errors, forwarding, signing_secrets, stack, terminal
 from infra.cli.attempt_log import RECORDS
 from infra.cli.entries import Wanted
+from infra.cli.errors import UsageError
 from infra.cli.following import MOST, Following, WithBodies, looks
+from infra.cli.registry.events import unknown_name
 from infra.cli.relaying import NOT_KEPT, Copy, Once, Relay
 from infra.cli.terminal import labelled, line
 
@@ -42,6 +44,8 @@ class Options:
 def run(stack_name: str, options: Options, *, as_json: bool) -> None:
     """Relay until Ctrl-C."""
     now = datetime.now(UTC)
+    if options.event and (wrong := unknown_name(options.event)):
+        raise UsageError(f"--event {wrong}")
     url = forwarding.read_url("--to", options.to)
     given = options.secret_env
     secret = signing_secrets.read_variable("--secret-env", given, os.environ) if given else None
@@ -94,7 +98,7 @@ def _outcome(copy: Copy) -> str:
         return f"missed, as {NOT_KEPT}"
     if copy.response is None:
         return "without a response"
-    return "accepted" if copy.accepted else "refused"
+    return "accepted" if copy.accepted else "not accepted"
 
 
 def _sum(counts: Counter[str]) -> str:

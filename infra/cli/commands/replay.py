@@ -11,8 +11,9 @@ from rich.console import Console
 from bellhop import circuits, replays
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE
 from bellhop.clock import utc_now
+from bellhop.queues import PAGE
 from bellhop.registry import DISABLED, App
-from health.replay import PAGE, effective_rate
+from health.replay import effective_rate
 from infra.cli import identity, stack, terminal
 from infra.cli.errors import CommandError
 from infra.cli.identity import TransitionsQueue
@@ -149,6 +150,8 @@ def progress_text(app_id: str, progress: Progress) -> str:
         return f"Replay of {app_id} {over} at {unix_time(progress.ended)}: {sent}.{why}"
     if progress.lost:
         return f"Replay of {app_id} is lost, see `bellhop dead-letters list`; the sweep begins it anew: {sent}."
+    if progress.stopped:
+        return f"{sent}; it ends at its next page."
     left = duration(max(1.0, progress.parked / (progress.per_second or 1.0)))
     return f"{sent}, {progress.per_second:g} a second: about {left}."
 

@@ -194,18 +194,18 @@ def _send_many(
         question = f"Resend {what}, {rate:g} a second?"
         refusal = f"to resend {what} here, add --yes; --dry-run only counts"
         terminal.confirm(question, refusal, as_json=as_json)
-    listing = _list(choices, _sum(counts).total())
+    listing = _list(choices, _sum(counts).total(), rate)
     if listing.listed:
-        jobs.begin(listing, rate, identity.transitions_queue(found))
+        jobs.begin(listing, identity.transitions_queue(found))
     if as_json:
-        terminal.print_json(_begun_document(listing, counts, rate))
+        terminal.print_json(_begun_document(listing, counts))
     else:
-        _print_begun(listing, rate, terminal.console())
+        _print_begun(listing, terminal.console())
 
 
-def _list(choices: Sequence[Choice], total: int) -> Listing:
+def _list(choices: Sequence[Choice], total: int, rate: float) -> Listing:
     """Write the list of what is to be resent, and say now and then how far it is."""
-    listing, began = Listing(jobs.new_id(), utc_now), time.monotonic()
+    listing, began = Listing(jobs.new_id(), rate, utc_now), time.monotonic()
     next_line = began + FIRST_PROGRESS_SECONDS
     try:
         for _ in listing.write(selection.in_turn(choices)):
@@ -292,24 +292,24 @@ def _document(result: Sent) -> dict[str, Any]:
     }
 
 
-def _begun_document(listing: Listing, counts: Counts, rate: float) -> dict[str, Any]:
+def _begun_document(listing: Listing, counts: Counts) -> dict[str, Any]:
     return {
         "job_id": listing.job_id if listing.listed else None,
         "app_ids": list(counts),
         "resent": listing.listed,
         "left": dict(listing.left),
-        "resend_per_second": rate,
+        "resend_per_second": listing.rate,
     }
 
 
-def _print_begun(listing: Listing, rate: float, console: Console) -> None:
+def _print_begun(listing: Listing, console: Console) -> None:
     _print_left(listing.left, console)
     if not listing.listed:
         line(console, "Nothing is resent.", "bold")
         return
     number = f"{listing.listed:,} {'delivery follows' if listing.listed == 1 else 'deliveries follow'}"
-    lasting = duration(max(1.0, listing.listed / rate))
-    line(console, f"{number}, the oldest first, {rate:g} a second: about {lasting}.", "bold")
+    lasting = duration(max(1.0, listing.listed / listing.rate))
+    line(console, f"{number}, the oldest first, {listing.rate:g} a second: about {lasting}.", "bold")
     line(console, "Bellhop sends them; nothing needs to stay open here.")
     line(console, _next_text(listing.job_id))
 

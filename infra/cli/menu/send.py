@@ -188,7 +188,9 @@ def resend(
         return
     alone = sum(job is not None for job in (watch, stop, go_on)) == 1
     if not alone or options.chosen or (rate is not None and go_on is None):
-        raise typer.BadParameter("--watch, --stop and --go-on each stand alone with a job; beside --go-on, --rate")
+        raise typer.BadParameter(
+            "--watch, --stop and --go-on each take a job and nothing else; --go-on also takes --rate"
+        )
     if watch is not None:
         command.watch(stack, watch, as_json=as_json)
     elif stop is not None:

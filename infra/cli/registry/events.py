@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from bellhop import pings
 from bellhop.events import SCHEMA_PATH
 
 
@@ -22,6 +24,15 @@ def expand(name: str) -> tuple[str, ...] | None:
     if name == resource:
         return names or None
     return (name,) if name in names else None
+
+
+def unknown_name(text: str) -> str | None:
+    """What is wrong with a text that may name an event, or be the id of one; None where nothing is."""
+    if "." not in text or expand(text) or text == pings.EVENT:  # no event's id has a dot
+        return None
+    known = [name for names in events_of().values() for name in names]
+    near = get_close_matches(text, known, 1)
+    return f"{text!r} is no event's name{f'; did you mean {near[0]}?' if near else ''}"
 
 
 def collapse(names: Iterable[str]) -> tuple[str, ...]:

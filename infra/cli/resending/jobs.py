@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any
 
 from bellhop import resend_jobs
-from bellhop.queues import MAX_DELAY
-from bellhop.resend_jobs import PAGE, ResendJob, ResendStep
+from bellhop.queues import MAX_DELAY, PAGE, page_size
+from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import NOT_KEPT, Chosen
 from health.dependencies import OVERDUE_SECONDS
 from infra.cli.errors import CommandError
@@ -90,9 +90,13 @@ class Progress:
 
 @dataclass
 class Listing:
-    """The list of a job that is about to begin; `listed` and, by reason, `left` are of what was taken so far."""
+    """The list of a job that is about to begin, and sends `rate` a second.
+
+    `listed` and, by reason, `left` are of what was taken so far.
+    """
 
     job_id: str
+    rate: float
     now: Callable[[], datetime]
     pages: int = 0
     listed: int = 0
@@ -105,7 +109,7 @@ class Listing:
 
     def write(self, chosen: Iterable[Candidate]) -> Iterator[None]:
         """Open each delivery's record and write the list, page by page. An interruption changes nothing."""
-        waiting, page = iter(chosen), list[Chosen]()
+        waiting, page, size = iter(chosen), list[Chosen](), page_size(self.rate)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             while group := list(islice(waiting, PAGE)):
                 found = list(pool.map(partial(opened, now=self.now()), group))
@@ -113,9 +117,9 @@ class Listing:
                 self.listed += len(kept)
                 self.left += Counter({NOT_KEPT: len(found) - len(kept)})  # which drops what is 0
                 page += kept
-                if len(page) >= PAGE:
-                    self._write(page[:PAGE])
-                    page = page[PAGE:]
+                while len(page) >= size:
+                    self._write(page[:size])
+                    page = page[size:]
                 yield
         if page:
             self._write(page)
@@ -130,11 +134,11 @@ def new_id() -> str:
     return secrets.token_hex(_ID_BYTES)
 
 
-def begin(listing: Listing, rate: float, queue: TransitionsQueue) -> None:
-    """Have health resend what is listed, `rate` of it a second."""
+def begin(listing: Listing, queue: TransitionsQueue) -> None:
+    """Have health resend what is listed, at the listing's rate."""
     first = ResendStep(listing.job_id, 0, 0, dict(listing.left))
     now = listing.now()
-    resend_jobs.begin(first, listing.taken, listing.pages, rate, now, lost_after=LOST_AFTER)
+    resend_jobs.begin(first, listing.taken, listing.pages, listing.rate, now, lost_after=LOST_AFTER)
     queue.send(first)
 
 

@@ -96,7 +96,7 @@ def test_a_filter_is_false_of_anything_else_as_jmespath_says(expression: str) ->
         ("{a: data}", "an object in braces ({...})"),
         ("[data, data]", "a list in brackets with more than plain values"),
         ("!data.issue.culprit", "`!` needs parentheses, as in !(data.issue.level)"),
-        ("data.issue.level == 'a' | data", "looks for something inside true or false"),
+        ("data.issue.level == 'a' | data", "goes on with `|` after true or false"),
         ("data.issue.tags[::0]", "has a slice with a step of 0"),
         ("!" * (MAX_DEPTH + 1) + "data", f"has more than {MAX_DEPTH} terms inside one another"),
         ("!" * 490 + "data", "is nested too deeply"),

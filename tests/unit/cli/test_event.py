@@ -16,7 +16,7 @@ from infra.cli import stack
 from infra.cli.errors import CommandError
 from tests.support.endpoint import log_rows
 from tests.support.fakes import app, installation, organization
-from tests.unit.cli.cli_runner import CloudFormation, misused, refused, succeed
+from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
 
 
 class Logs:
@@ -197,7 +197,9 @@ def test_a_malformed_event_was_said_to_be_fanned_out(logs: Logs) -> None:
 
 @pytest.mark.usefixtures("logs")
 def test_an_event_of_which_nothing_is_known_says_what_that_can_mean() -> None:
-    assert "Nothing tells that this event arrived since" in succeed("event", "acme", "e-9")
+    unheard_of = bellhop("event", "acme", "e-9")
+    assert unheard_of.exit_code == 1
+    assert "Nothing tells that this event arrived since" in unheard_of.stdout
     assert "no organisation 'acne'" in refused("event", "acne", "e-1")
 
 

@@ -97,4 +97,5 @@ def test_several_apps_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_names_no_app_is_refused_with_the_way_out() -> None:
     assert "name an app, several, or an --organization" in misused("log")
     assert "bot not installed in 'globex'" in refused("log", "bot", "--organization", "globex")
-    assert "nothing installed in 'nowhere'" in refused("log", "--organization", "nowhere")
+    assert "no organisation 'nowhere'" in refused("log", "--organization", "nowhere")
+    assert "did you mean issue.created?" in misused("log", "bot", "--event", "issue.creted")

@@ -185,7 +185,7 @@ def test_what_the_endpoint_refuses_is_told_with_the_first_line_of_its_response(
     with receiver(failing_first(1), SECRET) as local:
         relayed = Relayed(monkeypatch, local.url)
     assert [each["status"] for each in relayed.documents] == [500]
-    assert relayed.said.endswith("1 delivery: 1 refused.\n")
+    assert relayed.said.endswith("1 delivery: 1 not accepted.\n")
 
 
 def test_what_was_missed_as_its_body_is_not_kept_is_told(
@@ -340,5 +340,5 @@ def test_what_cannot_work_is_refused_with_the_way_out(arguments: list[str], reas
 
 def test_an_app_that_there_is_not_is_named() -> None:
     elsewhere = refused("relay", "pager", "--to", "http://localhost", "--organization", "nowhere")
-    assert "pager not installed in 'nowhere'" in elsewhere
+    assert "no organisation 'nowhere'" in elsewhere
     assert "did you mean pager?" in refused("relay", "pagr", "--to", "http://localhost")

@@ -130,12 +130,14 @@ def test_one_whose_messages_are_lost_is_said_to_be(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_replay_is_stopped_and_a_later_one_is_not() -> None:
-    register()
+    app = register()
     add_replayable(2)
     ahead = datetime.now(UTC).timestamp() + 20  # by the clock of whoever began it
     circuits.note_replay("pager", ahead + 900, ahead, 100, 10.0)
     shown = succeed("replay", "pager", "--stop")
     assert "Stopped: pager is replayed no further. 2 are still parked." in shown
+    stopped = replay.read_progress(app, datetime.now(UTC))
+    assert replay.progress_text("pager", stopped).endswith("2 parked; it ends at its next page.")
     assert "To go on: bellhop replay pager" in shown
     assert circuits.replays_stopped(circuits.load("pager")) >= ahead
     succeed("replay", "pager")

@@ -243,8 +243,8 @@ def test_what_is_not_clear_is_refused_with_the_way_out(arguments: list[str], err
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--organization", "globex"], "nothing installed in 'globex'"),
-        (["--app", "pager", "--organization", "globex"], "pager not installed in 'globex'"),
+        (["--organization", "globex"], "no organisation 'globex'"),
+        (["--app", "pager", "--organization", "globex"], "no organisation 'globex'"),
         (["--app", "nobody"], "no app 'nobody'"),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 
 from bellhop import attempts, resend_jobs, resends, successes
 from bellhop.attempts import DELIVERED, EXHAUSTED
-from bellhop.resend_jobs import PAGE, ResendJob, ResendStep
+from bellhop.queues import PAGE
+from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import NOT_KEPT, OFF
 from health import messages
 from infra.cli.commands import resend
@@ -228,4 +229,4 @@ def test_a_job_that_nobody_knows_is_an_error(option: str) -> None:
     ],
 )
 def test_watching_stopping_and_going_on_stand_alone(options: list[str]) -> None:
-    assert "each stand alone with a job" in misused("resend", *options)
+    assert "each take a job" in misused("resend", *options)

@@ -10,9 +10,9 @@ import pytest
 from bellhop import attempts, deliveries, resend_jobs
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
-from bellhop.queues import OutgoingMessage
+from bellhop.queues import PAGE, OutgoingMessage
 from bellhop.registry import App, Installation
-from bellhop.resend_jobs import PAGE, ResendJob, ResendStep
+from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import BUSY, NOT_KEPT, OFF, UNREGISTERED, Chosen
 from health import messages
 from health.app import handle

@@ -90,7 +90,10 @@ def test_an_owner_is_a_mail_address_that_can_be_the_name_of_an_attribute(owner: 
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        ("data.issue.level = 'fatal'", "is no JMESPath expression: at character 18: Unknown token '='"),
+        (
+            "data.issue.level = 'fatal'",
+            "is no JMESPath expression: at character 18: Unknown token '='; write == to compare",
+        ),
         ("issue.level == 'fatal'", "asks for `issue`, which no webhook has at its top; the issue is `data.issue`"),
         ("''", "is empty; give it a value or remove it"),
         ("!data.issue", "is empty; give it a value or remove it"),  # to YAML, that is a tag
