@@ -206,7 +206,11 @@ def test_a_replay_takes_neither_what_has_ended_nor_another_attempt(aws: None, st
     assert claimed(1, attempt, replay=True) is None
 
 
-def test_a_record_that_was_attempted_for_ever_fits_into_its_item_with_the_largest_body(aws: None) -> None:
+def test_a_record_that_was_attempted_for_ever_fits_into_its_item_with_the_largest_body(
+    aws: None, request: pytest.FixtureRequest
+) -> None:
+    if request.config.getoption("--tables") == "moto":
+        pytest.skip("moto takes a binary value for a third larger than DynamoDB does")
     # Printable characters at random: of all texts, these compress the least.
     body = bytes(random.Random(1).choices(range(0x20, 0x7F), k=280 * 1024))
     row = Attempt(1, NOW, 10_000, "r" * 36, "http_500", 500, "\ufffd" * 1024, {"Server": "x" * 506})
