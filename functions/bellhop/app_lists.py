@@ -1,5 +1,6 @@
 """An app's delivery records, as lists that are read from the indexes: what can be replayed, and its log."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -30,10 +31,13 @@ def newest(app_id: str, since: datetime, until: datetime, limit: int) -> tuple[l
 
     Their ids are of `limit` rows; a delivery that was resent may have several.
     """
-    within = DeliveryRecord.created_at.between(attempts.moment(since, ""), attempts.moment(until, "~"))
-    read = index_keys.read(DeliveryRecord.by_app, app_id, within, limit, "created_at", backwards=True)
-    rows = [*islice(read, limit)]
+    rows = [*islice(_logged(app_id, since, until, limit, backwards=True), limit)]
     return [*index_keys.delivery_ids(rows)], len(rows) < limit
+
+
+def oldest(app_id: str, since: datetime, until: datetime) -> Iterator[str]:
+    """All of these, oldest first; read as they are taken."""
+    return index_keys.delivery_ids(_logged(app_id, since, until, None))
 
 
 def waiting(app_id: str, until: datetime, limit: int, *, newest_first: bool = False) -> list[DeliveryRecord]:
@@ -53,6 +57,13 @@ def place_at(at: datetime) -> str:
 def listed_since(row: DeliveryRecord) -> str:
     """Since when a row of that list is on it, as ISO 8601."""
     return str(row.replayable_at).removeprefix(f"{EXHAUSTED}#").partition("#")[0]
+
+
+def _logged(
+    app_id: str, since: datetime, until: datetime, limit: int | None, *, backwards: bool = False
+) -> Iterator[Any]:
+    within = DeliveryRecord.created_at.between(attempts.moment(since, ""), attempts.moment(until, "~"))
+    return index_keys.read(DeliveryRecord.by_app, app_id, within, limit, "created_at", backwards=backwards)
 
 
 def _listed(app_id: str, condition: Any, limit: int, *, backwards: bool = False) -> list[DeliveryRecord]:

@@ -17,8 +17,9 @@ AFTER_STOP = 0.001  # seconds from a stop by a clock that is ahead to what begin
 
 
 class Circuit(Model):
-    """What an app's endpoint allows. All but `tat`, `chain_until` and what is said of replays is true in the app's
-    `generation` only. Times are Unix seconds.
+    """What an app's endpoint allows. Times are Unix seconds.
+
+    All but `tat`, `chain_until`, `slow_until` and what is said of replays is true in the app's `generation` only.
 
     `strikes`: how unwell the endpoint was since it last was well, the last time at `struck_at`; in deliveries of
     the organisations `struck_by`.
@@ -28,7 +29,7 @@ class Circuit(Model):
     `tat`: in the slow start, the theoretical arrival time of the next delivery. `chain_until`: until then, the
     app's chain of messages on the Transitions queue, a release or recovery checks, is not taken for lost.
     The last replay began at `replay_began`, has sent `replay_sent` at `replay_rate` a second so far, and is over
-    since `replay_ended`, if that is set, `replay_end` says why if something is left. Those that began before
+    since `replay_ended`, if that is set; `replay_end` says why, if something is left. Those that began before
     `replay_stopped` were stopped by a person. Until `slow_until` the app stays on the list of slow apps.
     """
 

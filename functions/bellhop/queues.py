@@ -14,7 +14,6 @@ MAX_ENTRIES = 10
 MAX_BATCH_BYTES = 1_048_576
 
 MAX_DELAY = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-PAGE, PAGE_SECONDS = 100, 10.0  # messages that a chain sends at once, and for how long these last
 
 SENDS = 4  # one, and three more for what SQS rejected by a fault of its own
 
@@ -37,14 +36,6 @@ class OutgoingMessage:
         """Its bytes as SQS counts them: the body, and name, type and value of each attribute."""
         texts = (text for name, value in self.attributes.items() for text in (name, "String", value))
         return len(self.body.encode()) + sum(len(text.encode()) for text in texts)
-
-
-def page_size(rate: float) -> int:
-    """How many messages a chain that sends `rate` a second hands over at once: for PAGE_SECONDS, PAGE at most.
-
-    So it is soon seen how far the chain is, and a stop is soon heeded.
-    """
-    return max(1, min(PAGE, math.ceil(rate * PAGE_SECONDS)))
 
 
 def delay(seconds: float) -> int:

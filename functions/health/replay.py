@@ -14,18 +14,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bellhop import app_lists, circuits, deliveries, queues
+from bellhop import app_lists, circuits, queues
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Retry
-from bellhop.queues import MAX_DELAY, PAGE, OutgoingMessage
+from bellhop.queues import MAX_DELAY
 from bellhop.registry import ENABLED, App, find
 from bellhop.replays import Replay
+from health import pages
 from health.dependencies import HealthDependencies
+from health.pages import BEHIND_SECONDS, PAGE, WORTH_SECONDS
 
 PASS_SECONDS = 15.0  # from the end of a pass to the next
-BEHIND_SECONDS = 60  # from one page to the next while at least a page that was sent is not attempted yet,
-WORTH_SECONDS = 10.0  # and as much as the replay sends in so many seconds
 LATE_SECONDS = 60.0  # how much later than its time a place may come into the list: a function's timeout, the index
 
 
@@ -57,7 +57,7 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     circuits.note_replay(message.app_id, until, message.started, message.sent, rate)
     behind = _is_behind(message, rate)
     exhausted = EXHAUSTED in message.states and not message.passes
-    page = app_lists.replayable(message.app_id, message.after, queues.page_size(rate), exhausted=exhausted)
+    page = app_lists.replayable(message.app_id, message.after, pages.page_size(rate), exhausted=exhausted)
     chosen = [record for record in page if _is_wanted(record, message)]
     _send_page(chosen, rate, deps)
     after = page[-1].replayable_at if page else None
@@ -121,16 +121,14 @@ def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:
 
 
 def _send_page(records: Sequence[DeliveryRecord], rate: float, deps: HealthDependencies) -> None:
-    retries = [_outgoing(record, min(MAX_DELAY, int(n / rate))) for n, record in enumerate(records)]
-    failed = deps.retry(retries) if retries else set()
-    deps.telemetry.count("DeliveryReplayed", len(records) - len(failed))
+    failed = pages.send([_retry(record) for record in records], rate, deps)
+    deps.telemetry.count("DeliveryReplayed", len(records) - failed)
     if failed:
-        raise ReplayError(f"SQS did not take {len(failed)} of {len(records)} retries")
+        raise ReplayError(f"SQS did not take {failed} of {len(records)} retries")
 
 
-def _outgoing(record: DeliveryRecord, delay: int) -> OutgoingMessage:
-    retry = Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1, replay=True)
-    return OutgoingMessage(deliveries.encode(retry), record.app_id, delay)
+def _retry(record: DeliveryRecord) -> Retry:
+    return Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1, replay=True)
 
 
 def _names(message: Replay) -> dict[str, object]:

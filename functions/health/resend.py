@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from bellhop import deliveries, queues, resend_jobs, resends
-from bellhop.queues import MAX_DELAY, PAGE, OutgoingMessage
+from bellhop import queues, resend_jobs, resends
+from bellhop.queues import MAX_DELAY
 from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import RESENT, Chosen, Hooks, Result, Times
+from health import pages
 from health.dependencies import HealthDependencies
-from health.replay import BEHIND_SECONDS, WORTH_SECONDS
+from health.pages import BEHIND_SECONDS, PAGE, WORTH_SECONDS
 
 SAMPLE = 10  # deliveries of an earlier page, by which a resend sees whether the retry queue is behind
 STOPPED = "a person stopped it"
@@ -82,7 +83,7 @@ def _resend(page: Sequence[Chosen], job: ResendJob, deps: HealthDependencies) ->
     hooks, results, sent = Hooks(), list[Result](), 0
     for chosen in page:
         now = deps.now()
-        times = Times(float(job.began), now.timestamp() + _delay(sent, float(job.rate)))
+        times = Times(float(job.began), now.timestamp() + pages.delay(sent, float(job.rate)))
         results.append(resends.resend(chosen, times, hooks, now))
         sent += results[-1].retry is not None
     left = {each.delivery_id: each.outcome for each in results if each.outcome != RESENT}
@@ -93,18 +94,9 @@ def _resend(page: Sequence[Chosen], job: ResendJob, deps: HealthDependencies) ->
 
 def _send(results: Sequence[Result], rate: float, deps: HealthDependencies) -> None:
     retries = [each.retry for each in results if each.retry]
-    outgoing = [
-        OutgoingMessage(deliveries.encode(retry), retry.app_id, _delay(number, rate))
-        for number, retry in enumerate(retries)
-    ]
-    failed = deps.retry(outgoing) if outgoing else set()
+    failed = pages.send(retries, rate, deps)
     if failed:
-        raise ResendError(f"SQS did not take {len(failed)} of {len(retries)} retries")
-
-
-def _delay(number: int, rate: float) -> int:
-    """Seconds until the retry of that number on its page, counted from 0, goes out."""
-    return min(MAX_DELAY, int(number / rate))
+        raise ResendError(f"SQS did not take {failed} of {len(retries)} retries")
 
 
 def _send_next(following: ResendStep, due: float, deps: HealthDependencies) -> None:

@@ -11,8 +11,8 @@ from rich.console import Console
 from bellhop import circuits, replays
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE
 from bellhop.clock import utc_now
-from bellhop.queues import PAGE
 from bellhop.registry import DISABLED, App
+from health.pages import PAGE
 from health.replay import effective_rate
 from infra.cli import identity, stack, terminal
 from infra.cli.errors import CommandError

@@ -11,10 +11,11 @@ from itertools import islice
 from typing import Any
 
 from bellhop import resend_jobs
-from bellhop.queues import MAX_DELAY, PAGE, page_size
+from bellhop.queues import MAX_DELAY
 from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import NOT_KEPT, Chosen
 from health.dependencies import OVERDUE_SECONDS
+from health.pages import PAGE, page_size
 from infra.cli.errors import CommandError
 from infra.cli.identity import TransitionsQueue
 from infra.cli.resending.selection import Candidate

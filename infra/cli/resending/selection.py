@@ -7,7 +7,7 @@ from datetime import datetime
 from heapq import merge
 from itertools import groupby, islice
 
-from bellhop import attempts, index_keys, pings, successes
+from bellhop import app_lists, pings, successes
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, DeliveryRecord
 from bellhop.deliveries import delivery_id
 from bellhop.registry import Installation
@@ -136,10 +136,8 @@ def of_record(record: DeliveryRecord) -> Candidate:
 
 
 def _of_records(app_id: str, since: datetime, until: datetime) -> Iterator[Candidate]:
-    within = DeliveryRecord.created_at.between(attempts.moment(since, ""), attempts.moment(until, "~"))
     ids = list[str]()
-    rows = index_keys.read(DeliveryRecord.by_app, app_id, within, None, "created_at")
-    for each in index_keys.delivery_ids(rows):
+    for each in app_lists.oldest(app_id, since, until):
         ids.append(each)
         if len(ids) == _PAGE:
             yield from by_id(ids)

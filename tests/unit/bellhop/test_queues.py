@@ -5,7 +5,7 @@ import boto3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.queues import MAX_BATCH_BYTES, SENDS, OutgoingMessage, Queue, batches, page_size
+from bellhop.queues import MAX_BATCH_BYTES, SENDS, OutgoingMessage, Queue, batches
 
 
 class Sqs:
@@ -87,7 +87,3 @@ def test_what_is_delayed_or_in_flight_does_not_wait(queue: str) -> None:
         work.send(OutgoingMessage("x", delay=delay))
     work.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=1)
     assert work.waiting() == 2
-
-
-def test_a_chain_hands_over_what_goes_out_in_ten_seconds_and_never_more_than_a_hundred() -> None:
-    assert [page_size(rate) for rate in (0.01, 0.1, 2, 9.95, 10, 1000)] == [1, 1, 20, 100, 100, 100]

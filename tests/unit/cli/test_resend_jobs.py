@@ -9,10 +9,10 @@ import pytest
 
 from bellhop import attempts, resend_jobs, resends, successes
 from bellhop.attempts import DELIVERED, EXHAUSTED
-from bellhop.queues import PAGE
 from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import NOT_KEPT, OFF
 from health import messages
+from health.pages import PAGE
 from infra.cli.commands import resend
 from infra.cli.dead_letters import content
 from infra.cli.resending import jobs, selection

@@ -1,6 +1,7 @@
 """Replay: every replayable delivery is sent, oldest first, at its rate, and the chain ends when it should."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,12 +15,9 @@ from bellhop.deliveries import Retry
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App
 from bellhop.replays import Replay
-from health import messages
-from health.dependencies import HealthDependencies
 from health.replay import ReplayError, next_step, step
-from tests.support.endpoint import Clock
-from tests.support.fakes import NOW, Recorder, app, delivery
-from tests.support.health import health_dependencies
+from tests.support.fakes import NOW, app, delivery
+from tests.support.health import ChainQueues
 
 START = NOW.timestamp()
 SETTLES = START + 90
@@ -27,23 +25,16 @@ FIRST = Replay("pager", 3, (PARKED,), 10.0, SETTLES, START)
 
 
 @dataclass
-class Queues:
-    """The Retries and the Transitions queue; Retries refuses the messages at the positions `refuses`."""
+class Queues(ChainQueues):
+    """With `delivers`, what is sent is delivered at once."""
 
-    clock: Clock = field(default_factory=Clock)
-    retries: list[OutgoingMessage] = field(default_factory=list)
-    chain: list[tuple[Replay, int]] = field(default_factory=list)
-    refuses: set[int] = field(default_factory=set)
     delivers: bool = True
-    waiting: int = 0
-    telemetry: Recorder = field(default_factory=Recorder)
 
-    def take(self, messages: Any) -> set[int]:
-        taken = [m for n, m in enumerate(messages) if n not in self.refuses]
-        self.retries += taken
-        for message in taken if self.delivers else []:
+    def take(self, sent: Sequence[OutgoingMessage]) -> set[int]:
+        refused = super().take(sent)
+        for message in [m for n, m in enumerate(sent) if n not in refused] if self.delivers else []:
             self.deliver(message)
-        return self.refuses
+        return refused
 
     def deliver(self, message: OutgoingMessage) -> None:
         """As deliver does with what it gets at once."""
@@ -53,22 +44,8 @@ class Queues:
         if record:
             attempts.finish(record, NextState(DELIVERED), self.clock())
 
-    def deps(self) -> HealthDependencies:
-        return health_dependencies(
-            retry=self.take,
-            retries_waiting=lambda: self.waiting,
-            send_later=lambda message, delay: self.chain.append((message, delay)),
-            telemetry=self.telemetry,
-            now=self.clock,
-        )
-
     def run(self, message: Replay = FIRST) -> None:
-        """Follow the chain to its end, as time passes."""
-        self.chain.append((message, 0))
-        while self.chain:
-            following, delay = self.chain.pop(0)
-            self.clock.move(delay)
-            step(messages.decode(messages.encode(following)), self.deps())  # type: ignore[arg-type]
+        self.follow(message)
 
     def ids(self) -> list[str]:
         sent = [deliveries.decode(m.body) for m in self.retries]

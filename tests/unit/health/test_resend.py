@@ -1,7 +1,6 @@
 """A resend job sends what is on its list, each delivery once, at its rate, whatever message comes twice."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -10,17 +9,13 @@ import pytest
 from bellhop import attempts, deliveries, resend_jobs
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
-from bellhop.queues import PAGE, OutgoingMessage
 from bellhop.registry import App, Installation
 from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import BUSY, NOT_KEPT, OFF, UNREGISTERED, Chosen
-from health import messages
-from health.app import handle
-from health.dependencies import HealthDependencies
+from health.pages import PAGE
 from health.resend import EXPIRED, STOPPED, ResendError, step
-from tests.support.endpoint import Clock
-from tests.support.fakes import NOW, Recorder, app, delivery, installation
-from tests.support.health import health_dependencies
+from tests.support.fakes import NOW, app, delivery, installation
+from tests.support.health import ChainQueues
 
 JOB = "5eed"
 FIRST = ResendStep(JOB, 0, 0, {})
@@ -30,37 +25,9 @@ class DiedError(BaseException):
     """As if the worker had been killed."""
 
 
-@dataclass
-class Queues:
-    """The Retries and the Transitions queue; Retries refuses the messages at the positions `refuses`."""
-
-    clock: Clock = field(default_factory=Clock)
-    retries: list[OutgoingMessage] = field(default_factory=list)
-    chain: list[tuple[ResendStep, int]] = field(default_factory=list)
-    refuses: set[int] = field(default_factory=set)
-    waiting: int = 0
-    telemetry: Recorder = field(default_factory=Recorder)
-
-    def take(self, messages: Sequence[OutgoingMessage]) -> set[int]:
-        self.retries += [m for n, m in enumerate(messages) if n not in self.refuses]
-        return self.refuses
-
-    def deps(self) -> HealthDependencies:
-        return health_dependencies(
-            retry=self.take,
-            retries_waiting=lambda: self.waiting,
-            send_later=lambda message, delay: self.chain.append((message, delay)),
-            telemetry=self.telemetry,
-            now=self.clock,
-        )
-
+class Queues(ChainQueues):
     def run(self, message: ResendStep = FIRST) -> None:
-        """Follow the chain to its end, as time passes."""
-        self.chain.append((message, 0))
-        while self.chain:
-            following, delay = self.chain.pop(0)
-            self.clock.move(delay)
-            handle(messages.decode(messages.encode(following)), self.deps())
+        self.follow(message)
 
     def sent(self) -> list[str]:
         """The deliveries that deliver was asked to attempt since the last call, and which it then delivered."""
