@@ -17,6 +17,8 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from bellhop import tables
+
 FURTHER_KEYS = 15  # of an app, in each index; docs/capacity.md has the arithmetic
 FIRST_KEY_RECORDS = 240  # a second, of one app by all processes: each is written there up to three times
 AHEAD_SECONDS = 0.5  # by which a process may be ahead of its share
@@ -135,21 +137,22 @@ def read(
     *,
     backwards: bool = False,
 ) -> Iterator[Any]:
-    """An app's rows in an index, as if they were under one key; from each key at most `limit`, or all.
+    """An app's rows in an index, as if they were under one key; of which so many are taken at most, or all.
 
     `place` is the attribute by which the index is sorted. To take so many, each key is asked once, seldom more.
+    What of a row cannot be read is as if it were missing.
     """
     # A further key has a sixteenth of a busy app's rows, if any, and what is read in vain is paid for.
     whole = limit or ALL_AT_ONCE
     part = max(10, whole // 4)
-    rows: Sequence[Iterator[Any]] = [
+    found: Sequence[Any] = [
         index.query(
             key,
             condition,
             scan_index_forward=not backwards,
-            limit=limit,
             page_size=whole if key == app_id else min(whole, part),
         )
         for key in all_keys(app_id)
     ]
-    return heapq.merge(*rows, key=attrgetter(place), reverse=backwards)
+    model = index._model  # noqa: SLF001 - pynamodb offers no public way to know it
+    return heapq.merge(*(tables.rows(each, model) for each in found), key=attrgetter(place), reverse=backwards)

@@ -4,6 +4,7 @@ notify and deliver read it through a cache, so a change takes effect within the 
 """
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, TypeVar
 
 from cachetools import TTLCache
@@ -20,7 +21,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProject
 from pynamodb.models import Model
 
 from bellhop.lease import Lease
-from bellhop.tables import ItemKey
+from bellhop.tables import UNREADABLE, ItemKey, UnreadableError, rows
 
 INTERNAL, UNPUBLISHED, PUBLISHED = "internal", "unpublished", "published"
 KINDS = (INTERNAL, UNPUBLISHED, PUBLISHED)
@@ -217,17 +218,24 @@ def _weight(value: object) -> int:
     return 20 + sum(map(len, lists)) + len(getattr(value, "filter", None) or "") // 100
 
 
-def directory(kind: str, after: str | None, limit: int) -> list[App]:
-    """The first `limit` apps of a kind whose ids come after `after`. Rows of the index, without a scan."""
-    return [*App.directory.query(kind, App.app_id > after if after else None, limit=limit)]
+def directory(kind: str, after: str | None = None, limit: int | None = None) -> list[App]:
+    """The first `limit` apps of a kind, or all, whose ids come after `after`. Rows of the index; no scan."""
+    found = App.directory.query(kind, App.app_id > after if after else None, page_size=limit)
+    return [*islice(rows(found, App), limit)]
 
 
 M = TypeVar("M", bound=Model)
 
 
 def find(model: type[M], key: str, sort_key: str | None = None, *, consistent: bool = False) -> M | None:
-    """The item with that key, or None."""
+    """The item with that key, or None.
+
+    Raises:
+        UnreadableError: it is damaged.
+    """
     try:
         return model.get(key, sort_key, consistent_read=consistent)
     except model.DoesNotExist:
         return None
+    except UNREADABLE as error:
+        raise UnreadableError(model, key if sort_key is None else (key, sort_key), error) from error

@@ -9,21 +9,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bellhop import attempts, index_keys
+from bellhop import attempts, index_keys, tables
 from bellhop.attempts import DELIVERED, LEASE, RETRYING, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import DISABLED, App, Installation, find
 from bellhop.subscription import refusal
-from bellhop.tables import change, change_unseen
+from bellhop.tables import UnreadableError, change, change_unseen
 
 # What becomes of a delivery that was chosen; beside these, what `subscription.refusal` says.
 RESENT = "resent"
 BUSY = "being attempted, or changed meanwhile"
 NOT_KEPT = "its body is not kept any more"
 OFF, UNREGISTERED = "its app is switched off", "its app is not registered any more"
+UNREADABLE = "its record, its app or its installation is damaged and cannot be read"
 
 _UNSEEN = {DeliveryRecord.body.attr_name, DeliveryRecord.attempts.attr_name}
 _SEEN = [name for name in DeliveryRecord.get_attributes() if name not in _UNSEEN]
+_NEEDED = [name for name in _SEEN if not DeliveryRecord.get_attributes()[name].null]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,13 @@ def resend(chosen: Chosen, times: Times, hooks: Hooks, now: datetime) -> Result:
     The second time, with the same `asked`, it changes nothing: what is not attempted yet has its retry sent again,
     and deliver drops one of the two.
     """
+    try:
+        return _resend(chosen, times, hooks, now)
+    except UnreadableError:
+        return Result(chosen.delivery_id, UNREADABLE)
+
+
+def _resend(chosen: Chosen, times: Times, hooks: Hooks, now: datetime) -> Result:
     record = look(chosen.delivery_id, now)
     if record is None:
         return Result(chosen.delivery_id, NOT_KEPT)
@@ -98,18 +107,30 @@ def resend(chosen: Chosen, times: Times, hooks: Hooks, now: datetime) -> Result:
 
 def waits(chosen: Chosen, asked: float, now: datetime) -> bool:
     """Whether what was resent, when that was asked for, waits on the retry queue for its attempt."""
-    record = look(chosen.delivery_id, now)
+    try:
+        record = look(chosen.delivery_id, now)
+    except UnreadableError:
+        return False
     if record is None or record.deferrals:
         return False
     return _is_resent(record, asked) and _is_unmade(record, chosen)
 
 
 def look(delivery_id: str, now: datetime) -> DeliveryRecord | None:
-    """The record as it is now, without its body and its attempts; None where there is none, or it has expired."""
+    """The record as it is now, without its body and its attempts; None where there is none, or it has expired.
+
+    Raises:
+        UnreadableError: it is damaged.
+    """
     try:
         record = DeliveryRecord.get(delivery_id, consistent_read=True, attributes_to_get=_SEEN)
     except DeliveryRecord.DoesNotExist:
         return None
+    except tables.UNREADABLE as error:
+        raise UnreadableError(DeliveryRecord, delivery_id, error) from error
+    lacking = [name for name in _NEEDED if getattr(record, name) is None]
+    if lacking:
+        raise UnreadableError(DeliveryRecord, delivery_id, ValueError(f"it has no {', '.join(lacking)}"))
     # DynamoDB deletes it hours or days late.
     return record if float(record.expires_at) > now.timestamp() else None
 

@@ -1,21 +1,41 @@
 """Binding the pynamodb models to a stack's tables, reads of several tables at once, and conditional writes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from json import JSONDecodeError
+from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 from pynamodb.connection import Connection
-from pynamodb.exceptions import GetError, PynamoDBException, TransactWriteError, UpdateError
+from pynamodb.exceptions import (
+    AttributeDeserializationError,
+    GetError,
+    PynamoDBException,
+    TransactWriteError,
+    UpdateError,
+)
 from pynamodb.models import Model
+from pynamodb.pagination import ResultIterator
 from pynamodb.transactions import TransactWrite
 
 from bellhop import aws
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 MOST_AT_ONCE = 100  # items
+
+UNREADABLE = (AttributeDeserializationError, JSONDecodeError)  # what pynamodb raises of an item that is damaged
+
+M = TypeVar("M", bound=Model)
+
+
+class UnreadableError(Exception):
+    """An item that its model cannot read: it was damaged, or something else wrote it. No value of it is told."""
+
+    def __init__(self, model: type[Model], key: str | tuple[str, ...], cause: Exception) -> None:
+        named = key if isinstance(key, str) else ", ".join(key)
+        super().__init__(f"{named} in the table {model.Meta.table_name} cannot be read: {cause}")
 
 
 class ItemKey(NamedTuple):
@@ -95,6 +115,44 @@ def _read_page(keys: Sequence[ItemKey], connection: Connection) -> dict[ItemKey,
         with suppress(Exception):  # the record boundary: one app's row is not its neighbours'
             found[key] = next((key.model.from_raw_data(item) for item in items), None)
     return found
+
+
+def from_item(model: type[M], item: dict[str, Any]) -> M:
+    """An item as DynamoDB gave it.
+
+    Raises:
+        UnreadableError: it is damaged.
+    """
+    try:
+        return model.from_raw_data(item)
+    except UNREADABLE as error:
+        keys = (each for each in model.get_attributes().values() if each.is_hash_key or each.is_range_key)
+        raise UnreadableError(model, tuple(item[each.attr_name]["S"] for each in keys), error) from error
+
+
+def rows(found: ResultIterator[M], model: type[M]) -> Iterator[M]:
+    """The rows of a query, read as they are taken. An attribute that cannot be read is as if it were missing.
+
+    So one damaged row hides no other. Whoever needs all of it reads the item itself, and fails alone.
+    """
+    for page in found.page_iter:
+        for item in page["Items"]:
+            yield _readable(model, item)
+
+
+def _readable(model: type[M], item: dict[str, Any]) -> M:
+    try:
+        return model.from_raw_data(item)
+    except UNREADABLE:
+        return model.from_raw_data({name: item[name] for name in item if _is_readable(model, {name: item[name]})})
+
+
+def _is_readable(model: type[Model], part: dict[str, Any]) -> bool:
+    try:
+        model.from_raw_data(part)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def change(item: Model, actions: list[Any], condition: Any) -> bool:

@@ -4,14 +4,13 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from pynamodb.exceptions import AttributeDeserializationError
-
 from bellhop import deliveries, filters
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent
 from bellhop.filters import FilterError
 from bellhop.registry import PAGE, App, Installation, Organization
 from bellhop.subscription import ABOUT_INSTALLATIONS, refusal, subscribed_name
+from bellhop.tables import UnreadableError
 from notify.continuation import Cursor
 from notify.payload import Payload
 
@@ -138,7 +137,7 @@ class FanOut:
         """
         try:
             app = self._hooks.app(installation.app_id)
-        except AttributeDeserializationError:
+        except UnreadableError:
             return None
         decision, fault = decide(self.event, self.payload, installation, app)
         if fault:

@@ -10,6 +10,7 @@ from bellhop.deliveries import Delivery
 from infra.cli.delivered import Kept
 from infra.cli.entries import Entry
 from infra.cli.minute_packs import AT_ONCE
+from infra.cli.views import read_items
 
 
 def read(entries: Sequence[Entry]) -> list[Delivery | None]:
@@ -38,7 +39,7 @@ def _of_pack(rows: Sequence[Kept]) -> dict[tuple[str, str, int], Delivery]:
 
 
 def _of_records(delivery_ids: Iterable[str]) -> dict[str, Delivery]:
-    return {record.delivery_id: record.delivery for record in DeliveryRecord.batch_get(list(delivery_ids))}
+    return {record.delivery_id: record.delivery for record in read_items(DeliveryRecord, list(delivery_ids))}
 
 
 def _pack_key(kept: Kept) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from deliver.circuit.strikes import STRIKES_TO_PAUSE, WINDOW_SECONDS
 from health.mail import wording
 from health.transitions import BY_PERSON
 from infra.cli.text import duration, iso_time, stored_time, unix_time
+from infra.cli.views import read_items
 
 OFF, PAUSED, FAILING, SLOW, ON = "off", "paused", "failing", "slow", "on"
 CONDITIONS = (OFF, PAUSED, FAILING, SLOW, ON)  # the worst first
@@ -108,8 +109,8 @@ def conditions(apps: Iterable[App], circuit_rows: Iterable[Circuit], now: float)
 
 def read_conditions(app_ids: Collection[str], now: datetime) -> tuple[dict[str, App], dict[str, Condition]]:
     """Those of these apps that are registered, and how each stands, all read together."""
-    apps = {app.app_id: app for app in App.batch_get(sorted(app_ids))} if app_ids else {}
-    rows = Circuit.batch_get([*apps]) if apps else ()
+    apps = {app.app_id: app for app in read_items(App, sorted(app_ids))} if app_ids else {}
+    rows = read_items(Circuit, [*apps]) if apps else ()
     return apps, conditions(apps.values(), rows, now.timestamp()) if apps else {}
 
 

@@ -21,9 +21,10 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
-from pynamodb.exceptions import PynamoDBException
+from pynamodb.exceptions import AttributeDeserializationError, PynamoDBException
 
 from bellhop.newer import UnknownKindError
+from bellhop.tables import UnreadableError
 from bellhop.text import printable
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended, as of a shell
@@ -87,6 +88,8 @@ def explain(error: Exception) -> str | None:
     """What to tell the operator about a fault of AWS or of the network; None for a bug of ours."""
     if isinstance(error, UnknownKindError):
         return f"{error}, of a newer version: use the command of that version"
+    if isinstance(error, UnreadableError | AttributeDeserializationError):
+        return f"a stored item is damaged: {error}: correct it, or delete it"
     if isinstance(error, PynamoDBException):
         return _explain_cause(error)
     if isinstance(error, ClientError):

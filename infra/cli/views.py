@@ -4,27 +4,31 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
+from pynamodb.models import Model
 from rich.console import Console
 
-from bellhop import app_lists
+from bellhop import app_lists, registry
 from bellhop.attempts import REPLAYABLE, DeliveryRecord
 from bellhop.outcomes import COUNTERS
 from bellhop.registry import KINDS, App, AuditEntry, Installation, find
+from bellhop.tables import UNREADABLE, UnreadableError
 from bellhop.text import printable
 from infra.cli import signing_secrets
-from infra.cli.errors import CommandError
+from infra.cli.errors import CommandError, say
 from infra.cli.terminal import line, table
 from infra.cli.text import stored_time
 
 COUNTED = 10_000  # replayable deliveries at most; of more it is said that there are at least so many
 _PAGE = 1000
 
+M = TypeVar("M", bound=Model)
+
 
 def directory() -> list[App]:
     """Every app, by kind and name; only with the attributes that the index has."""
-    return [app for kind in KINDS for app in App.directory.query(kind)]
+    return [app for kind in KINDS for app in registry.directory(kind)]
 
 
 def load_app(app_id: str) -> App:
@@ -44,7 +48,26 @@ def load_app(app_id: str) -> App:
 def read_records(delivery_ids: Iterable[str]) -> list[DeliveryRecord]:
     """Those of these deliveries that have a record, in any order; without their bodies."""
     names = [name for name in DeliveryRecord.get_attributes() if name != DeliveryRecord.body.attr_name]
-    return list(DeliveryRecord.batch_get(list(delivery_ids), attributes_to_get=names))
+    return read_items(DeliveryRecord, list(delivery_ids), names)
+
+
+def read_items(model: type[M], keys: Sequence[Any], names: list[str] | None = None) -> list[M]:
+    """The items that there are of these keys, in any order; with these attributes, or all.
+
+    One that is damaged is told of and left out, so that it hides no other.
+    """
+    try:
+        return list(model.batch_get(keys, attributes_to_get=names))
+    except UNREADABLE:
+        return [found for key in keys for found in _read_alone(model, key, names)]
+
+
+def _read_alone(model: type[M], key: Any, names: list[str] | None) -> list[M]:
+    try:
+        return list(model.batch_get([key], attributes_to_get=names))  # which needs no other right
+    except UNREADABLE as error:
+        say(f"warning: {printable(str(UnreadableError(model, key, error)))}; it is left out")
+        return []
 
 
 def organizations(app: App, installations: Iterable[Installation]) -> list[str]:

@@ -5,6 +5,7 @@ from itertools import count, islice
 from bellhop import resend_jobs
 from bellhop.attempts import KEPT
 from bellhop.resend_jobs import ResendStep
+from bellhop.resends import Chosen
 from infra.cli.resending.selection import Choice, by_choice
 from infra.cli.resending.sending import opened
 from tests.simulation.faulty_fleet import FaultyFleet
@@ -18,7 +19,7 @@ def begin(fleet: FaultyFleet, app_id: str) -> str:
     """Resend what is kept of an app; the job's id."""
     now, job_id = fleet.clock(), f"{app_id}-{next(_NUMBERS)}"
     found = [opened(each, now) for each in by_choice(Choice(app_id, now - KEPT, now))]
-    chosen = iter([each for each in found if each])
+    chosen = iter([each for each in found if isinstance(each, Chosen)])
     pages = total = 0
     while page := [*islice(chosen, PAGE)]:
         resend_jobs.write_page(job_id, pages, page, now)

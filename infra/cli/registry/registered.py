@@ -1,6 +1,6 @@
 """What is registered on the stack that the models are bound to, as specs. Only reads."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from bellhop import attempts, outcomes
 from bellhop.clock import utc_now
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.secrets import SigningSecret, headers_of
+from bellhop.tables import from_item
 from health import transitions
 from infra.cli.registry.model import AppSpec, InstallationSpec, Key, OrganizationSpec, Spec, key
 from infra.cli.registry.plan import spec_of
@@ -50,7 +51,7 @@ class RegisteredTables:
 
     def everything(self) -> list[Spec]:
         """Everything that is registered. Scans: there is no other list of it."""
-        items: list[Any] = [item for model in MODELS.values() for item in model.scan(consistent_read=True)]
+        items: list[Any] = [item for model in MODELS.values() for item in _scan(model)]
         self._rows |= secret_rows(item.app_id for item in items if isinstance(item, App))
         return [stored_spec(item, self._rows) for item in items]
 
@@ -76,6 +77,11 @@ class RegisteredTables:
         wanted = list(app_ids)
         self._rows |= secret_rows(app for app in wanted if app not in self._rows)
         return {app: self._rows[app].secret for app in wanted if app in self._rows}
+
+
+def _scan(model: type[Model]) -> Iterator[Model]:
+    for page in model.scan(consistent_read=True).page_iter:
+        yield from (from_item(model, item) for item in page["Items"])
 
 
 def rests_until(deletion: AuditEntry) -> datetime:

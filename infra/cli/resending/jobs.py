@@ -13,7 +13,7 @@ from typing import Any
 from bellhop import resend_jobs
 from bellhop.queues import MAX_DELAY
 from bellhop.resend_jobs import ResendJob, ResendStep
-from bellhop.resends import NOT_KEPT, Chosen
+from bellhop.resends import Chosen
 from health.dependencies import OVERDUE_SECONDS
 from health.pages import PAGE, page_size
 from infra.cli.errors import CommandError
@@ -114,9 +114,9 @@ class Listing:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             while group := list(islice(waiting, PAGE)):
                 found = list(pool.map(partial(opened, now=self.now()), group))
-                kept = [each for each in found if each]
+                kept = [each for each in found if isinstance(each, Chosen)]
                 self.listed += len(kept)
-                self.left += Counter({NOT_KEPT: len(found) - len(kept)})  # which drops what is 0
+                self.left.update(each for each in found if isinstance(each, str))
                 page += kept
                 while len(page) >= size:
                     self._write(page[:size])

@@ -11,7 +11,8 @@ from bellhop.attempts import DELIVERED
 from bellhop.backoff import Backoff
 from bellhop.deliveries import Retry
 from bellhop.queues import OutgoingMessage, Queue
-from bellhop.resends import NOT_KEPT, Chosen, Hooks, Times
+from bellhop.resends import NOT_KEPT, UNREADABLE, Chosen, Hooks, Times
+from bellhop.tables import UnreadableError
 from infra.cli.resending.selection import Candidate
 
 NOT_TAKEN = "the retry queue did not take it"
@@ -30,21 +31,28 @@ class Sent:
     retry: Retry | None = None
 
 
-def opened(found: Candidate, now: datetime) -> Chosen | None:
-    """The delivery with its record, which is opened if it has none; None if its body is not kept any more.
+def opened(found: Candidate, now: datetime) -> Chosen | str:
+    """The delivery with its record, which is opened if it has none; or why it is left.
 
     That changes nothing for a delivery: the record of one that succeeded at once says so.
     """
+    try:
+        return _opened(found, now)
+    except UnreadableError:
+        return UNREADABLE
+
+
+def _opened(found: Candidate, now: datetime) -> Chosen | str:
     record = found.record or resends.look(found.delivery_id, now)
     if record is None and found.kept:
         kept = found.kept
         delivery = successes.kept(kept.page, kept.place, kept.number, kept.row)
         if delivery is None:
-            return None
+            return NOT_KEPT
         if resends.open_delivered(delivery, found.attempts_made, found.at, now):
             return Chosen(found.delivery_id, DELIVERED, found.attempts_made)
         record = resends.look(found.delivery_id, now)  # somebody opened it meanwhile, or this call came twice
-    return Chosen(record.delivery_id, record.state, int(record.attempts_made)) if record else None
+    return Chosen(record.delivery_id, record.state, int(record.attempts_made)) if record else NOT_KEPT
 
 
 def send(chosen: Sequence[Candidate], retries: Queue, now: datetime) -> list[Sent]:
@@ -66,7 +74,7 @@ def send(chosen: Sequence[Candidate], retries: Queue, now: datetime) -> list[Sen
 
 def _send_one(found: Candidate, hooks: Hooks, now: datetime) -> Sent:
     chosen = opened(found, now)
-    if chosen is None:
-        return Sent(found, NOT_KEPT)
+    if isinstance(chosen, str):
+        return Sent(found, chosen)
     made = resends.resend(chosen, Times(now.timestamp(), now.timestamp()), hooks, now)
     return Sent(found, made.outcome, made.retry)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pynamodb.models import Model
 
-from bellhop import index_keys, outcomes
+from bellhop import index_keys, outcomes, registry
 from bellhop.attempts import EXHAUSTED, DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.due import SHARDS
@@ -22,6 +22,7 @@ from health import transitions
 from infra.cli.commands.mail import needs_resending
 from infra.cli.condition import FAILING, OFF, ON, PAUSED, Condition, conditions, off_text
 from infra.cli.text import duration
+from infra.cli.views import read_items
 
 AT_ONCE = 10  # calls side by side: as many as a client keeps connections
 COUNTED_APPS = 20  # apps that are off or paused whose parked deliveries are counted, by a call for each key
@@ -179,7 +180,7 @@ def _retrying(shard: int) -> int:
 
 
 def _of_kind(kind: str) -> list[App]:
-    return list(App.directory.query(kind))
+    return registry.directory(kind)
 
 
 def _parked(names: Sequence[str]) -> dict[str, int]:
@@ -228,7 +229,7 @@ def _read_all(model: type[M], keys: Sequence[Key], names: list[str] | None = Non
 
 
 def _read_page(model: type[M], names: list[str] | None, keys: Sequence[Key]) -> list[M]:
-    return list(model.batch_get(keys, attributes_to_get=names))
+    return read_items(model, keys, names)
 
 
 def _side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

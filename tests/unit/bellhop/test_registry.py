@@ -10,7 +10,9 @@ from pynamodb.exceptions import PynamoDBException
 from bellhop import tables
 from bellhop.events import parse
 from bellhop.registry import PAGE, App, Installation, Organization, Registry
+from bellhop.tables import UnreadableError
 from notify.fanout import FanOut
+from tests.support.damage import damage
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, app, installation, issue_event, organization
 
@@ -104,6 +106,18 @@ def test_a_look_up_that_failed_is_no_absence(registry: Registry, aws: None) -> N
     App.create_table(billing_mode="PAY_PER_REQUEST")
     app().save()
     assert registry.app("pager")
+
+
+def test_a_row_that_is_damaged_is_named_and_its_values_are_not(registry: Registry, aws: None) -> None:
+    app().save()
+    damage(App, "pager", "headers", {"S": "{secret"})
+    with pytest.raises(UnreadableError, match="pager in the table apps cannot be read") as caught:
+        registry.app("pager")
+    assert "secret" not in str(caught.value)
+    installation().save()
+    damage(Installation, ("acme", "in-pager"), "events")
+    with pytest.raises(UnreadableError, match=r"acme, in-pager in the table installations .*'events'"):
+        registry.installation("acme", "in-pager")
 
 
 def test_an_event_fans_out_from_what_is_remembered_as_it_did_from_the_tables(

@@ -5,7 +5,8 @@ import pytest
 
 from bellhop.circuits import Circuit
 from bellhop.registry import DISABLED, App
-from tests.unit.cli.cli_runner import EXAMPLE, succeed
+from tests.support.damage import damage
+from tests.unit.cli.cli_runner import EXAMPLE, bellhop, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
@@ -27,3 +28,13 @@ def test_only_those_are_listed_that_are_asked_for() -> None:
     assert len(json.loads(succeed("apps", "--off", "--paused", "--json"))) == 2
     assert "0 of 2 apps failing." in succeed("apps", "--failing")
     assert "paused since" in succeed("apps", "--paused")
+
+
+def test_one_apps_row_that_could_not_be_read_hid_all_the_others() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    damage(App, "deploy-bot", "name")
+    result = bellhop("apps", "--json")
+    assert [each["app_id"] for each in json.loads(result.stdout)] == ["pager"]
+    [warning] = result.stderr.splitlines()
+    assert warning.startswith("warning: deploy-bot in the table apps cannot be read: ")
+    assert bellhop("status").exit_code == 0

@@ -11,9 +11,12 @@ from pynamodb.exceptions import GetError
 from typer.testing import CliRunner
 
 from bellhop.newer import UnknownKindError
+from bellhop.registry import App
 from infra.cli import errors, stack
 from infra.cli.errors import CommandError
 from infra.cli.main import app
+from tests.support.damage import damage
+from tests.unit.cli.cli_runner import EXAMPLE, refused, succeed
 
 
 @pytest.mark.parametrize(
@@ -87,3 +90,13 @@ def test_on_a_terminal_an_error_is_broken_between_words(monkeypatch: pytest.Monk
     lines = written.getvalue().splitlines()
     assert len(lines) == 2
     assert max(map(len, lines)) <= 40
+
+
+@pytest.mark.usefixtures("cloudformation")
+def test_an_export_without_an_item_that_cannot_be_read_would_lack_it_so_there_is_none() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    damage(App, "pager", "headers", {"S": "{secret"})
+    said = refused("export")
+    assert said.startswith("error: a stored item is damaged: pager in the table apps cannot be read: Expecting")
+    assert "secret" not in said
+    assert "pager in the table apps" in refused("app", "pager")

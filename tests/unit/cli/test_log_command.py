@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bellhop import attempts, resends
-from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, NextState
+from bellhop.attempts import EXHAUSTED, RETRYING, Attempt, DeliveryRecord, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
 from bellhop.resends import Times
 from infra.cli import attempt_log
+from tests.support.damage import damage
 from tests.unit.cli.cli_runner import EXAMPLE, bellhop, misused, refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
@@ -33,6 +34,24 @@ def test_log_shows_hostile_responses_as_they_are_written_and_says_how_far_it_loo
     assert "Further back: bellhop log deploy-bot --since 1d" in succeed("log", "deploy-bot")
     assert "Further back: bellhop log deploy-bot --since 7d" in succeed("log", "deploy-bot", "--since", "25h")
     assert "Further back" not in succeed("log", "deploy-bot", "--failures", "--since", "30d")
+
+
+def test_one_record_that_could_not_be_read_hid_an_apps_whole_log() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    now = datetime.now(UTC)
+    for name in ("msg_1", "msg_2", "msg_3"):
+        delivery = Delivery(name, "e-1", "issue.created", "pager", "4501", "i", b"{}")
+        failed = Attempt(1, now, 31, "r", "http_500", 500)
+        attempts.open_record(delivery, NextState(EXHAUSTED, attempt=failed), now)
+    damage(DeliveryRecord, "msg_1", "state")  # which the index has too
+    damage(DeliveryRecord, "msg_2", "expires_at")
+    result = bellhop("log", "pager", "--json")
+    assert [each["delivery_id"] for each in json.loads(result.stdout)["attempts"]] == ["msg_3"]
+    warnings = sorted(result.stderr.splitlines())
+    assert [warning.split(" in the table attempts cannot be read: ")[0] for warning in warnings] == [
+        "warning: msg_1",
+        "warning: msg_2",
+    ]
 
 
 def test_log_shows_when_the_next_attempt_is_due_and_which_delivery_it_is() -> None:

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop import app_lists, attempts, circuits, deliveries
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, NextState
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App
 from bellhop.replays import Replay
 from health.replay import ReplayError, next_step, step
+from tests.support.damage import damage
 from tests.support.fakes import NOW, app, delivery
 from tests.support.health import ChainQueues
 
@@ -72,6 +73,16 @@ def test_what_is_parked_is_sent_oldest_first_each_once(queues: Queues) -> None:
     first = deliveries.decode(queues.retries[0].body)
     assert first == deliveries.Retry(names[0], "pager", 1, replay=True)
     assert queues.telemetry.counts == {"DeliveryReplayed": 250, "ReplayFinished": 1}
+
+
+def test_one_row_of_the_list_that_could_not_be_read_stopped_a_whole_replay(queues: Queues) -> None:
+    names = [keep(n) for n in range(150)]
+    damage(DeliveryRecord, names[5], "attempts_made")
+    damage(DeliveryRecord, names[120], "state")
+    queues.delivers = False
+    queues.run(replace(FIRST, settles_at=START))
+    # deliver looks at the record of the one whose state is known, and its message becomes a dead letter.
+    assert queues.ids() == [name for name in names if name != names[120]]
 
 
 def test_the_page_is_spread_over_the_time_that_its_rate_takes(queues: Queues) -> None:

@@ -11,9 +11,10 @@ from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRec
 from bellhop.deliveries import Retry
 from bellhop.registry import App, Installation
 from bellhop.resend_jobs import ResendJob, ResendStep
-from bellhop.resends import BUSY, NOT_KEPT, OFF, UNREGISTERED, Chosen
+from bellhop.resends import BUSY, NOT_KEPT, OFF, UNREADABLE, UNREGISTERED, Chosen
 from health.pages import PAGE
 from health.resend import EXPIRED, STOPPED, ResendError, step
+from tests.support.damage import damage
 from tests.support.fakes import NOW, app, delivery, installation
 from tests.support.health import ChainQueues
 
@@ -127,6 +128,24 @@ def test_what_another_app_left_on_the_retry_queue_or_a_rate_deferred_slows_no_re
         assert attempts.defer(Retry(name, "pager", 1), NOW.timestamp() + 600, NOW)
     step(queues.chain.pop()[0], queues.deps())
     assert [wait for _, wait in queues.chain] == [10]
+
+
+def test_one_record_app_or_installation_that_could_not_be_read_stopped_a_whole_resend(queues: Queues) -> None:
+    app("bad").save()
+    installation(installation_id="in-bad").save()
+    names = [keep(n) for n in range(250)]
+    bad = [names[5], names[130], keep(300, app_id="bad"), keep(301, installation_id="in-bad"), keep(302)]
+    begin([*names[:100], *bad[2:], *names[100:]])
+    damage(DeliveryRecord, bad[0], "expires_at")
+    damage(DeliveryRecord, bad[1], "state")
+    damage(App, "bad", "headers", {"S": "{"})
+    damage(Installation, ("acme", "in-bad"), "events")
+    DeliveryRecord(bad[4]).update(actions=[DeliveryRecord.installation_id.remove()])
+    queues.run()
+    assert queues.sent() == [name for name in names if name not in bad]
+    assert (job().ended, counted()) == (queues.clock.seconds(), (3, 248, {UNREADABLE: 5}))
+    left = [logged["deliveries"] for logged in queues.telemetry.logged("deliveries not resent")]
+    assert left == [{bad[0]: UNREADABLE}, dict.fromkeys([*bad[2:], bad[1]], UNREADABLE)]
 
 
 def test_what_cannot_be_resent_is_left_as_it_is_counted_by_reason_and_named_in_the_log(queues: Queues) -> None:

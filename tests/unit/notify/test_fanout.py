@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pynamodb.exceptions import AttributeDeserializationError
 
 from bellhop.deliveries import Delivery, SharedTail, decode, delivery_id, encode
 from bellhop.events import parse
 from bellhop.registry import PAGE, App
+from bellhop.tables import UnreadableError
 from deliver.dependencies import DeliverDependencies
 from notify.continuation import Cursor
 from notify.fanout import MAX_REFUSED, FanOut
@@ -458,7 +458,7 @@ class OneUnreadable(FakeRegistry):
 
     def app(self, app_id: str) -> App | None:
         if app_id == "b":
-            raise AttributeDeserializationError("events", "L")
+            raise UnreadableError(App, app_id, TypeError())
         return super().app(app_id)
 
 

@@ -24,6 +24,7 @@ from health.sweep import apps
 from health.sweep.apps import PAGE
 from health.transitions import disabled_id, enabled_id, registration
 from tests.docs import capacity
+from tests.support.damage import damage
 from tests.support.endpoint import Clock
 from tests.support.fakes import NOW, Recorder, app, delivery
 from tests.support.health import health_dependencies
@@ -135,6 +136,15 @@ def test_a_fault_with_one_app_does_not_keep_the_sweep_from_the_others(
         app(name).save()
     world.run()
     assert seen == ["alert", "pager"]
+    assert world.telemetry.logged("app not swept: the next sweep looks at it again") == [{"app_id": "chat"}]
+
+
+def test_an_apps_row_that_cannot_be_read_ended_the_sweep_of_all_others(world: World) -> None:
+    for name in ("chat", "pager"):
+        app(name).save()
+        disabled(name)
+    damage(App, "chat", "name")
+    world.run()
     assert world.telemetry.logged("app not swept: the next sweep looks at it again") == [{"app_id": "chat"}]
 
 
