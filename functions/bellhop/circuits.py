@@ -19,7 +19,7 @@ AFTER_STOP = 0.001  # seconds from a stop by a clock that is ahead to what begin
 class Circuit(Model):
     """What an app's endpoint allows. Times are Unix seconds.
 
-    All but `tat`, `chain_until`, `slow_until` and what is said of replays is true in the app's `generation` only.
+    All but `tat`, `chain_until`, `slow_*` and what is said of replays is true in the app's `generation` only.
 
     `strikes`: how unwell the endpoint was since it last was well, the last time at `struck_at`; in deliveries of
     the organisations `struck_by`.
@@ -30,7 +30,8 @@ class Circuit(Model):
     app's chain of messages on the Transitions queue, a release or recovery checks, is not taken for lost.
     The last replay began at `replay_began`, has sent `replay_sent` at `replay_rate` a second so far, and is over
     since `replay_ended`, if that is set; `replay_end` says why, if something is left. Those that began before
-    `replay_stopped` were stopped by a person. Until `slow_until` the app stays on the list of slow apps.
+    `replay_stopped` were stopped by a person. Until `slow_until` the app stays on the list of slow
+    apps, by a stay of `slow_seconds`.
     """
 
     class Meta:
@@ -56,6 +57,7 @@ class Circuit(Model):
     replay_end = UnicodeAttribute(null=True)
     replay_stopped = NumberAttribute(null=True)
     slow_until = NumberAttribute(null=True)
+    slow_seconds = NumberAttribute(null=True)
 
 
 class Share(Model):
@@ -302,17 +304,12 @@ def unlist_slow(app_ids: Iterable[str]) -> frozenset[str]:
     return row.names
 
 
-def lengthen_stay(app_id: str, now: float, seconds: float) -> None:
-    """Keep an app on that list for so much longer; from now on, if nothing kept it yet."""
-    Circuit(app_id).update(actions=[Circuit.slow_until.set((Circuit.slow_until | now) + seconds)])
-
-
-def end_stay(app_id: str, now: float) -> float:
-    """Let an app leave that list if its stay is over. Returns until when it has to stay, or 0."""
-    over = Circuit.slow_until.does_not_exist() | (Circuit.slow_until <= now)
-    if change(Circuit(app_id), [Circuit.slow_until.remove()], over):
-        return 0.0
-    return float(load(app_id).slow_until or 0.0)
+def keep_slow(circuit: Circuit, until: float, seconds: float) -> bool:
+    """Keep an app on that list until then, by a stay of so long; False where that changed since it was read."""
+    actions = [Circuit.slow_until.set(until), Circuit.slow_seconds.set(seconds)]
+    before = circuit.slow_until
+    unmoved = Circuit.slow_until.does_not_exist() if before is None else Circuit.slow_until == before
+    return change(Circuit(circuit.app_id), actions, unmoved)
 
 
 def declare_outage(until: float) -> None:

@@ -3,8 +3,8 @@
 A batch ends with its slowest attempt, so one endpoint that hangs delays the next batches of that process. All
 functions share one list of such apps and look at it every few seconds. A first attempt of a listed app is handed
 over to the Retries queue, the slow lane, which has processes of its own. There it is attempted, and a quick
-response takes the app off the list, but not at once: each time that the app delays a process of the fast lane
-keeps it there for longer. So one that is slow in bursts does not come back before each.
+response takes the app off the list once its stay is over. Each slow attempt begins the stay again, and one after
+the stay doubles it. So an app that is slow in bursts does not come back before each.
 
 An app is listed as soon as its attempt is slow, while it still runs: the others need not learn it the same way.
 But only if another attempt of the batch got a response: else it may be our network that hangs.
@@ -14,13 +14,39 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bellhop import circuits
+from bellhop.circuits import Circuit
 from bellhop.telemetry import Telemetry
 
 SLOW_SECONDS = 2.0  # or half of the deadline, if that is less
 LOOK_SECONDS = 2.0  # between two looks at the list
-STAY_SECONDS = 30.0  # on the list after it was slow, and for each batch of the fast lane that it delayed
+STAY_SECONDS = 30.0  # on the list after it was slow
+MOST_STAY_SECONDS = 300.0  # so that an app with much traffic and a rare slow response is not kept there
+MOMENT_SECONDS = 5.0  # in which a stay is begun again once, however often the app was slow
+REMEMBERED_SECONDS = 3600.0  # after a stay, in which the next one is twice as long
+
+
+class Stay(NamedTuple):
+    """Until when an app stays on the list, in Unix seconds, and how long it stays after it was slow."""
+
+    until: float
+    seconds: float
+
+    def must_be_longer(self, now: float) -> bool:
+        """Whether an app that was slow now has to stay longer; a busy app is slow many times in a moment."""
+        return self.until < now + self.seconds - MOMENT_SECONDS
+
+
+def longer_stay(circuit: Circuit, now: float) -> Stay:
+    """The stay of an app that was slow now."""
+    until, seconds = float(circuit.slow_until or 0.0), float(circuit.slow_seconds or 0.0)
+    if not seconds or until + REMEMBERED_SECONDS < now:
+        seconds = STAY_SECONDS
+    elif until <= now:  # it was back, or nearly
+        seconds = min(2 * seconds, MOST_STAY_SECONDS)
+    return Stay(max(until, now + seconds), seconds)
 
 
 @dataclass
@@ -34,8 +60,8 @@ class SlowApps:
     clock: Callable[[], float]
     telemetry: Telemetry
     outage_until: float = 0.0
-    # Since when, or when it was last slow here; or as if it had been slow half a minute before it may leave.
-    _listed: dict[str, float] = field(default_factory=dict)
+    # How long each app stays, as far as this process knows.
+    _listed: dict[str, Stay] = field(default_factory=dict)
     _looked_at: float = field(default=0.0)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "slow-apps"))
     _listing: "Future[frozenset[str]] | None" = None
@@ -83,28 +109,40 @@ class SlowApps:
 
         Policy: what cannot be written is not; the next attempt tries again.
         """
-        now = self.clock()
+        now, known = self.clock(), dict(self._listed)
         slow = {app_id for app_id, seconds in slowest.items() if seconds >= self.limit}
-        quick = {app_id for app_id in slowest if now - self._listed.get(app_id, now) >= STAY_SECONDS} - slow
         try:
-            # What was not on the list as this batch began was attempted in the fast lane.
-            delayed_by = slow - self._listed.keys()
             self._take_in_listing()
-            new = slow - self._listed.keys()
-            self._listed |= dict.fromkeys(slow - new, now)
-            if new:
+            if new := slow - self._listed.keys():
                 self._note(circuits.list_slow(new))
-            self._unlist(quick, now)
-            for app_id in delayed_by:
-                circuits.lengthen_stay(app_id, now, STAY_SECONDS)
         except Exception:  # noqa: BLE001 - see the policy
             self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
+        for app_id in slowest:
+            before = known.get(app_id)
+            try:
+                if app_id in slow and (before is None or before.must_be_longer(now)):
+                    self._stay(app_id, now)
+                elif app_id not in slow and before and before.until <= now:
+                    self._end_stay(app_id, now)
+            except Exception:  # noqa: BLE001 - see the policy
+                self.telemetry.error(
+                    "stay on the list of slow apps not written: the app's next attempt tries again", app_id=app_id
+                )
 
-    def _unlist(self, quick: AbstractSet[str], now: float) -> None:
-        stays = {app_id: circuits.end_stay(app_id, now) for app_id in quick}
-        self._listed |= {app_id: until - STAY_SECONDS for app_id, until in stays.items() if until}
-        if leaving := {app_id for app_id, until in stays.items() if not until}:
-            self._note(circuits.unlist_slow(leaving))
+    def _stay(self, app_id: str, now: float) -> None:
+        circuit = circuits.load(app_id)
+        stay = longer_stay(circuit, now)
+        circuits.keep_slow(circuit, *stay)  # where another process was first, its stay is as good
+        if app_id in self._listed:
+            self._listed[app_id] = stay
+
+    def _end_stay(self, app_id: str, now: float) -> None:
+        circuit = circuits.load(app_id)  # another process may have seen it slow
+        stay = Stay(float(circuit.slow_until or 0.0), float(circuit.slow_seconds or STAY_SECONDS))
+        if stay.until <= now:
+            self._note(circuits.unlist_slow({app_id}))
+        elif app_id in self._listed:
+            self._listed[app_id] = stay
 
     def _take_in_listing(self) -> None:
         if self._listing and self._listing.done():
@@ -112,4 +150,6 @@ class SlowApps:
             self._note(listing.result())
 
     def _note(self, app_ids: frozenset[str]) -> None:
-        self._listed = {app_id: self._listed.get(app_id, self.clock()) for app_id in app_ids}
+        # It stays half a minute at least, and for how long after it is slow next is not known here.
+        new = Stay(self.clock() + STAY_SECONDS, MOST_STAY_SECONDS)
+        self._listed = {app_id: self._listed.get(app_id, new) for app_id in app_ids}

@@ -220,7 +220,7 @@ def _circuits() -> Iterator[tuple[str, dict[str, Any]]]:
     circuits.end_replay("pager", UNIX, 120, UNIX + 60, "a person stopped it; the rest stays replayable")
     circuits.stop_replays("pager", UNIX + 50)
     yield "circuit.replay", _circuit("pager")
-    circuits.lengthen_stay("pager", UNIX, 30.0)
+    circuits.keep_slow(circuits.load("pager"), UNIX + 60, 60.0)
     yield "circuit.slow", _circuit("pager")
     circuits.advance(circuits.share("pager", "acme"), None, UNIX + 2)
     circuits.count_parked("pager", "acme", 3, 2)

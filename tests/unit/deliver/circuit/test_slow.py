@@ -14,7 +14,7 @@ from pynamodb.models import Model
 from bellhop import attempts, circuits
 from bellhop.circuits import SLOW_KEY, Circuit, SlowList
 from bellhop.registry import App
-from deliver.circuit.slow import STAY_SECONDS, SlowApps
+from deliver.circuit.slow import STAY_SECONDS, SlowApps, Stay, longer_stay
 from deliver.dependencies import DeliverDependencies
 from deliver.http import hub
 from tests.support.endpoint import TIMEOUT, Clock, Endpoint, NoPrefetch, Scheduled, record, recorded, response, run
@@ -89,22 +89,89 @@ def test_what_is_handed_over_is_attempted_in_the_slow_lane_and_quick_responses_e
     assert len(quick.posted) == 3
 
 
+def quick_in_the_slow_lane(deps: DeliverDependencies, name: str) -> frozenset[str]:
+    """Which apps are listed after a quick response there, in a process that saw the list half a minute ago."""
+    deps.slow._listed |= dict.fromkeys(circuits.slow_list().names, Stay(deps.time(), STAY_SECONDS))
+    run(deps, WELL, *({**each, "eventSourceARN": SLOW_LANE} for each in batch(1, name)))
+    return circuits.slow_list().names
+
+
 def test_an_app_that_was_slow_in_bursts_delayed_the_whole_fast_lane_in_each(
     deps: DeliverDependencies, clock: Clock
 ) -> None:
-    began = deps.time()
-    for _ in range(8):
-        other_process(deps).slow.take_in({"pager": 4.9})
-    [quick, later] = [other_process(deps) for _ in range(2)]
-    for seconds in (STAY_SECONDS, 2 * STAY_SECONDS, 8 * STAY_SECONDS - 1):
-        clock.move(began + seconds - deps.time())
-        run(quick, WELL, *({**each, "eventSourceARN": SLOW_LANE} for each in batch(1, f"quick{seconds}")))
-        assert circuits.slow_list().names == {"pager"}
+    began, delayed = deps.time(), 0
+    for burst in range(8):
+        clock.move(began + 45 * burst - deps.time())
+        for _ in range(10):
+            process = other_process(deps)
+            process.slow.look()
+            delayed += "pager" not in process.slow
+            process.slow.take_in({"pager": 4.9})
+            clock.move(1)
+        for second in range(10, 45, 5):
+            clock.move(began + 45 * burst + second - deps.time())
+            quick_in_the_slow_lane(other_process(deps), f"quick{burst}_{second}")
+    assert delayed == 2  # in the first two bursts
+
+
+def test_a_process_that_had_not_seen_an_app_slow_took_it_off_the_list(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    there, elsewhere = deps, other_process(deps)
+    there.slow.take_in({"pager": 4.9})
+    elsewhere.slow.look()
+    clock.move(STAY_SECONDS - 1)
+    there.slow.take_in({"pager": 4.9})
     clock.move(1)
-    run(quick, WELL, *({**each, "eventSourceARN": SLOW_LANE} for each in batch(1, "over")))
-    assert circuits.slow_list().names == frozenset()
-    later.slow.take_in({"pager": 4.9})  # the next burst begins anew
+    assert quick_in_the_slow_lane(elsewhere, "quick") == {"pager"}
+    clock.move(STAY_SECONDS)
+    assert quick_in_the_slow_lane(elsewhere, "over") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("until", "seconds", "now", "expected"),
+    [
+        (None, None, 1000.0, (1030.0, 30.0)),
+        (1010.0, 30.0, 1000.0, (1030.0, 30.0)),
+        (1100.0, 30.0, 1000.0, (1100.0, 30.0)),
+        (1000.0, 30.0, 1000.0, (1060.0, 60.0)),
+        (900.0, 240.0, 1000.0, (1300.0, 300.0)),
+        (1000.0, 240.0, 4600.0, (4900.0, 300.0)),
+        (1000.0, 240.0, 4601.0, (4631.0, 30.0)),
+        (1000.0, None, 1001.0, (1031.0, 30.0)),  # by a version that kept no length
+    ],
+)
+def test_a_stay_doubles_when_an_app_is_slow_again_after_it_and_is_forgotten_in_an_hour(
+    until: float | None, seconds: float | None, now: float, expected: tuple[float, float]
+) -> None:
+    assert longer_stay(Circuit("pager", slow_until=until, slow_seconds=seconds), now) == expected
+
+
+def test_an_app_that_is_always_slow_has_its_stay_written_every_few_seconds_and_not_for_each_attempt(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, keep_slow = list[str](), circuits.keep_slow
+
+    def counted(circuit: Circuit, *stay: float) -> bool:
+        kept.append(circuit.app_id)
+        return keep_slow(circuit, *stay)
+
+    monkeypatch.setattr(circuits, "keep_slow", counted)
+    for _ in range(600):
+        deps.slow.take_in({"pager": 2.5})
+        clock.move(0.1)
+    assert 10 <= len(kept) <= 13  # in a minute
+
+
+def test_a_row_that_nobody_can_read_kept_the_stays_of_other_apps_from_being_written(
+    deps: DeliverDependencies,
+) -> None:
+    boto3.client("dynamodb").put_item(
+        TableName=Circuit.Meta.table_name, Item={"app_id": {"S": "broken"}, "slow_until": {"S": "soon"}}
+    )
+    deps.slow.take_in({"broken": 5.0, "pager": 5.0})
     assert circuits.load("pager").slow_until == deps.time() + STAY_SECONDS
+    assert recorded(deps).logged("stay on the list of slow apps not written: the app's next attempt tries again")
 
 
 def test_an_app_that_was_slow_every_other_time_had_the_list_written_for_each_attempt(
