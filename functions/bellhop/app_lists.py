@@ -40,13 +40,16 @@ def oldest(app_id: str, since: datetime, until: datetime) -> Iterator[str]:
     return index_keys.delivery_ids(_logged(app_id, since, until, None))
 
 
-def waiting(app_id: str, until: datetime, limit: int, *, newest_first: bool = False) -> list[DeliveryRecord]:
-    """What was parked of an app and is due until then, oldest first: rows as `replayable` gives them.
+def waiting(app_id: str, until: datetime, limit: int, *, since: datetime | None = None) -> list[DeliveryRecord]:
+    """What was parked of an app `since` then and is due `until` then, oldest first.
 
+    Rows as `replayable` gives them.
     Among them are rows that were exhausted where they stood, and not moved yet.
     """
-    due = DeliveryRecord.replayable_at <= attempts.moment(until, "~")  # no id comes after that
-    return _listed(app_id, due, limit, backwards=newest_first)
+    last = attempts.moment(until, "~")  # no id comes after that
+    if since is None:
+        return _listed(app_id, DeliveryRecord.replayable_at <= last, limit)
+    return _listed(app_id, DeliveryRecord.replayable_at.between(attempts.moment(since, ""), last), limit)
 
 
 def place_at(at: datetime) -> str:
@@ -66,10 +69,8 @@ def _logged(
     return index_keys.read(DeliveryRecord.by_app, app_id, within, limit, "created_at", backwards=backwards)
 
 
-def _listed(app_id: str, condition: Any, limit: int, *, backwards: bool = False) -> list[DeliveryRecord]:
-    index = DeliveryRecord.replayable
-    read = index_keys.read(index, app_id, condition, limit, "replayable_at", backwards=backwards)
-    rows = [*islice(read, limit)]
+def _listed(app_id: str, condition: Any, limit: int) -> list[DeliveryRecord]:
+    rows = [*islice(index_keys.read(DeliveryRecord.replayable, app_id, condition, limit, "replayable_at"), limit)]
     for row in rows:
         row.app_id = app_id
     return rows

@@ -6,12 +6,13 @@ that it is for, so one that comes late finds the record ahead of it.
 """
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pynamodb.attributes import BinaryAttribute, ListAttribute, NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import PutError
+from pynamodb.exceptions import AttributeDeserializationError, PutError
 from pynamodb.models import Model
 
 from bellhop import index_keys
@@ -152,6 +153,20 @@ class NextState:
     next_attempt_at: float = 0.0
     attempt: Attempt | None = None
     unannounced: bool = False
+
+
+def organizations(delivery_ids: Iterable[str]) -> dict[str, str]:
+    """Whose each of these deliveries is; those that cannot be read, or have no record, are missing.
+
+    Raises:
+        GetError: the table did not respond.
+    """
+    wanted = ["delivery_id", "organization_id"]
+    try:
+        found = [*DeliveryRecord.batch_get([*delivery_ids], attributes_to_get=wanted)]
+    except AttributeDeserializationError:  # in one of them somebody damaged it
+        return {}
+    return {record.delivery_id: record.organization_id for record in found if record.organization_id}
 
 
 def load(delivery_id: str) -> DeliveryRecord | None:

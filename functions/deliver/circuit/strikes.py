@@ -48,6 +48,11 @@ def pause(strikes: int, by: Collection[str]) -> bool:
     return strikes >= STRIKES_TO_PAUSE and (EVERYBODY in by or len(by) > 1)
 
 
+def named(by: frozenset[str]) -> frozenset[str]:
+    """Whom the circuit names for these strikes: one organisation, or everybody, as two count as much."""
+    return by if len(by) == 1 else frozenset({EVERYBODY})
+
+
 def merge(signs: Iterable[Sign]) -> list[Sign]:
     """One sign per app and generation; one that is well outweighs the others."""
     merged: dict[tuple[str, int], Sign] = {}

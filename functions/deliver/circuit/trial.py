@@ -9,12 +9,12 @@ finds the endpoint well closes the circuit and has health release what is parked
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bellhop import app_lists, attempts, circuits
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 from bellhop.deliveries import Trial
-from bellhop.registry import DISABLED, App
+from bellhop.registry import DISABLED, INTERNAL, App
 from deliver.attempt import chain
 from deliver.attempt.verdict import Judgement
 from deliver.circuit import strikes
@@ -122,7 +122,7 @@ def _take_in(sign: Sign, deps: DeliverDependencies) -> None:
         return
     now = deps.time()
     row = circuits.strike(
-        sign.app_id, sign.generation, sign.strikes, sign.by, now=now, seconds=strikes.WINDOW_SECONDS
+        sign.app_id, sign.generation, sign.strikes, strikes.named(sign.by), now=now, seconds=strikes.WINDOW_SECONDS
     )
     deps.circuits.note(row)
     pauses = strikes.pause(int(row.strikes or 0), row.struck_by or ())
@@ -158,15 +158,23 @@ def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAtt
 
 
 def _candidates(app: App, lease: TrialLease, deps: DeliverDependencies) -> list[DeliveryRecord]:
-    """What is due, the oldest first, but for every other trial what came last and was attempted least.
+    """What is due, the oldest first; for every other trial what was parked from a random moment on comes before.
 
-    So what the endpoint fails at, of one organisation or event, does not prolong the pause.
+    Of that, lots decide whose delivery it is. So neither what an organisation had parked first nor what it keeps
+    having parked, and the endpoint fails at, prolongs the pause for the others.
     """
     oldest = app_lists.waiting(app.app_id, deps.now(), CANDIDATES)
     if not lease.number % 2:
         return oldest
-    newest = app_lists.waiting(app.app_id, deps.now(), CANDIDATES, newest_first=True)
-    return sorted(newest, key=lambda row: int(row.attempts_made)) + oldest
+    now = deps.time()
+    since = deps.uniform(max(lease.paused_since, now - deps.policy.span), now)
+    some = app_lists.waiting(app.app_id, deps.now(), CANDIDATES, since=datetime.fromtimestamp(since, UTC))
+    owners = {} if app.kind == INTERNAL else attempts.organizations(row.delivery_id for row in some)
+    lots = {owner: deps.uniform(0.0, 1.0) for owner in sorted(set(owners.values()))}
+    return (
+        sorted(some, key=lambda row: (lots.get(owners.get(row.delivery_id, ""), 1.0), int(row.attempts_made)))
+        + oldest
+    )
 
 
 def _nothing_due(app: App, lease: TrialLease, deps: DeliverDependencies) -> NextStep:

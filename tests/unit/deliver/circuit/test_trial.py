@@ -1,6 +1,7 @@
 """A pause, from the strikes that begin it to the trial that ends it: the real batch, tables in memory, a clock."""
 
 import dataclasses
+import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,7 +33,7 @@ from tests.support.endpoint import (
     response,
     run,
 )
-from tests.support.fakes import NOW, SLOW_LANE, app, delivery, queue_message
+from tests.support.fakes import NOW, SLOW_LANE, app, delivery, installation, queue_message
 
 T0 = NOW.timestamp()
 WELL, ILL = Endpoint(response(200)), Endpoint(response(500))
@@ -270,6 +271,7 @@ def test_the_oldest_that_is_parked_is_the_trial(
 def test_what_an_endpoint_fails_at_stood_before_every_trial_of_what_it_would_take(
     deps: DeliverDependencies, clock: Clock
 ) -> None:
+    deps = dataclasses.replace(deps, uniform=lambda low, high: low + 0.01 * (high - low))
     pause(deps)
     run(deps, WELL, *batch(50, "bad"))
     clock.move(1)
@@ -281,6 +283,39 @@ def test_what_an_endpoint_fails_at_stood_before_every_trial_of_what_it_would_tak
         run(deps, endpoint, trial_message(number))
         tried += [headers["webhook-id"] for _, headers, _ in endpoint.posted]
     assert [name.partition("_")[0] for name in tried] == ["bad", "good"]
+
+
+def test_one_organisation_that_kept_having_deliveries_parked_was_every_trial_of_a_common_app(
+    deps: DeliverDependencies, clock: Clock, apps: dict[str, App]
+) -> None:
+    apps["pager"] = app("pager", kind="published")
+    for owner in ("loud", "quiet"):
+        hook = installation(organization_id=owner)
+        deps.registry.installed[owner, hook.installation_id] = hook  # type: ignore[attr-defined]
+    chosen = dataclasses.replace(deps, uniform=random.Random(7).uniform)
+    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    run(chosen, WELL, *batch(CANDIDATES, "flood", organization_id="loud"))
+    tried = list[str]()
+    for number in range(12):
+        for second in range(40):
+            run(chosen, WELL, *batch(1, f"more{number}_{second}", organization_id="loud"))
+            clock.move(1)
+        if not number:
+            run(chosen, WELL, *batch(1, "quiet", organization_id="quiet"))
+        due(chosen, clock)
+        endpoint = Endpoint(response(500))
+        run(chosen, endpoint, trial_message(number))
+        tried += [headers["webhook-id"] for _, headers, _ in endpoint.posted]
+    assert "quiet_0" in tried
+
+
+def test_strikes_of_many_organisations_in_one_batch_name_none_of_them(
+    deps: DeliverDependencies, apps: dict[str, App]
+) -> None:
+    apps["pager"] = app("pager", kind="published")
+    each = [batch(1, f"of{number}", organization_id=f"org-{number}")[0] for number in range(5)]
+    run(deps, ILL, *each)
+    assert circuits.load("pager").struck_by == {EVERYBODY}
 
 
 def test_a_trial_that_is_asked_to_wait_has_the_next_one_wait_as_long(
@@ -747,7 +782,7 @@ def test_records_that_have_expired_and_are_still_listed_stood_before_every_trial
     clock.move(AGAIN_SECONDS)
     assert run(deps, endpoint, trial_message(1)) == []
     assert (len(endpoint.posted), record("msg_0").state) == (1, "delivered")
-    assert parked() == [f"expired_{number}" for number in sorted(range(60), key=str)[CANDIDATES:]]
+    assert parked() == []
 
 
 def test_a_list_that_lags_behind_had_trials_come_one_after_another_without_a_break(
