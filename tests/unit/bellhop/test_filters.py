@@ -147,6 +147,13 @@ def test_an_evaluation_ends_after_its_steps_whatever_the_event(expression: str, 
     assert failed(expression, {"data": data}) == f"takes more than {MAX_STEPS:,} steps on this event"
 
 
+def test_a_text_of_thousands_of_digits_took_longer_to_become_a_number_than_a_filter_may() -> None:
+    assert wants("to_number(data.x) > `0`", {"data": {"x": "9" * 308}})
+    assert wants("to_number(data.x) == `3` && to_number(data.y) == `3`", {"data": {"x": "3", "y": 3}})
+    assert wants("to_number(data.x) == `null`", {"data": {"x": "9" * 309}})
+    assert wants("to_number(data.x) == `null`", {"data": {"x": "0." + "9" * 307}})
+
+
 def test_an_event_may_be_nested_as_deep_as_the_contract_allows() -> None:
     deep: Any = "x"
     for _ in range(EVENT_DEPTH):
