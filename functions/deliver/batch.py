@@ -40,7 +40,6 @@ from deliver.http.response import Response, SendFailure
 from deliver.intake import Begun, Intake
 from deliver.next_step import NextStep
 
-OUR_FAULT_SECONDS = 60.0  # until an attempt is made that a fault of ours prevented, and as much jitter
 LOGGED = ("app", "event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
 
 
@@ -228,7 +227,8 @@ def _write_result(
 def _defer_by_our_fault(
     message_id: str, pending: PendingAttempt, fault: OurFaultError, deps: DeliverDependencies
 ) -> Ended:
-    wait = retry.jittered(OUR_FAULT_SECONDS + deps.uniform(0.0, OUR_FAULT_SECONDS), deps.uniform)
+    deferrals = int(pending.record.deferrals or 0) if pending.record else 0
+    wait = retry.jittered(retry.fault_wait(deferrals, deps.uniform), deps.uniform)
     deps.telemetry.warning(
         "attempt not made, by a fault of ours: it will be made later",
         **pending.names(),

@@ -13,14 +13,14 @@ from bellhop.deliveries import Delivery, Retry
 from bellhop.due import next_retry
 from bellhop.registry import DISABLED, App
 from deliver.attempt import chain
+from deliver.attempt.retry import fault_wait
 from deliver.circuit import trial
 from deliver.circuit.known import CircuitState
 from deliver.circuit.rate import Pace
 from deliver.dependencies import DeliverDependencies, InternalError, QueueMessage, names
 
 RESERVATIONS = 3  # tries to reserve places while other workers reserve theirs
-UNRESERVED_SECONDS = (1.0, 5.0)  # after which deliveries come back that found no place in so many tries,
-OUTAGE_SECONDS = (60.0, 120.0)  # and those whose app's circuit could not be asked
+UNRESERVED_SECONDS = (1.0, 5.0)  # after which deliveries come back that found no place in so many tries
 
 PAUSED, OFF = "paused", "switched off"
 
@@ -65,7 +65,7 @@ def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDepend
         except (PynamoDBException, OutOfBudgetError):
             # Policy: nothing is parked for a pause that may be over, for nothing would release it.
             _log_deferral("circuit not read", app.app_id, messages, deps)
-            return Admission(waits=_waits(messages, OUTAGE_SECONDS, deps))
+            return Admission(waits=_fault_waits(messages, deps))
         if state.paused_since is not None:
             trial.recover(app, state, deps)
             return Admission(parked_because=PAUSED)
@@ -161,10 +161,10 @@ def _reserve(
         places = _places(limit, len(messages), deps)
     except (PynamoDBException, OutOfBudgetError):
         _log_deferral("rate not read or written", limit.app_id, messages, deps)
-        admission.waits += _waits(messages, OUTAGE_SECONDS, deps)
+        admission.waits += _fault_waits(messages, deps)
         return
     if places is None:
-        admission.waits += _waits(messages, UNRESERVED_SECONDS, deps)
+        admission.waits += [(message, deps.uniform(*UNRESERVED_SECONDS), False) for message in messages]
         return
     for message, wait in zip(messages, places, strict=True):
         if wait:
@@ -185,15 +185,19 @@ def _places(limit: _Limit, wanted: int, deps: DeliverDependencies) -> Sequence[f
     return None
 
 
-def _waits(
-    messages: Sequence[QueueMessage], seconds: tuple[float, float], deps: DeliverDependencies
+def _fault_waits(
+    messages: Sequence[QueueMessage], deps: DeliverDependencies
 ) -> list[tuple[QueueMessage, float, bool]]:
-    return [(message, deps.uniform(*seconds), False) for message in messages]
+    deferrals = [m.content.deferral if isinstance(m.content, Retry) else 0 for m in messages]
+    waits = [fault_wait(each, deps.uniform) for each in deferrals]
+    return [(message, wait, False) for message, wait in zip(messages, waits, strict=True)]
 
 
 def _log_deferral(what: str, app_id: str, messages: Sequence[QueueMessage], deps: DeliverDependencies) -> None:
     deps.telemetry.error(
-        f"{what}: the app's deliveries are deferred for a minute or two", app_id=app_id, number=len(messages)
+        f"{what}: the app's deliveries are deferred by a minute or two, or more if they were before",
+        app_id=app_id,
+        number=len(messages),
     )
 
 

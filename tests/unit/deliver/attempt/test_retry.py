@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliver.attempt import retry
+from deliver.attempt.retry import fault_wait
 from deliver.attempt.verdict import MAX_RETRY_AFTER
 
 DELAYS = (5, 60, 300)
@@ -25,3 +26,15 @@ def test_jitter_is_only_added_and_within_its_bounds(made: int, asked: float, whe
     base = max(DELAYS[made - 1], asked)
     assert wait is not None
     assert base <= wait <= base + max(1, base / 10) + 1
+
+
+def test_what_a_fault_of_ours_prevented_was_sent_every_minute_or_two_for_as_long_as_the_fault_lasted() -> None:
+    def middle(low: float, high: float) -> float:
+        return (low + high) / 2
+
+    assert fault_wait(0, middle) == 90
+    waited, rounds = 0.0, 0
+    while waited < 12 * 3600:
+        waited, rounds = waited + fault_wait(rounds, middle), rounds + 1
+    assert rounds == 76  # it was 480
+    assert max(fault_wait(1000, lambda _, high: high), fault_wait(9, lambda _, high: high)) == 900
