@@ -26,8 +26,8 @@ def delay(
 def fault_wait(deferrals: int, uniform: Callable[[float, float], float]) -> float:
     """Seconds until an attempt that a fault of ours prevented is made, after so many deferrals.
 
-    It is a minute or two at first, and grows to a quarter of an hour: what waits through an outage of hours must not
-    be sent by the minute, and after it a few minutes more matter little.
+    It is a minute or two at first, and grows to a quarter of an hour. What waits through an outage of hours must
+    not be sent by the minute, and after them a few minutes more matter little.
     """
     least = min(FAULT_SECONDS * (1 + deferrals / FAULT_DEFERRALS), MOST_FAULT_SECONDS)
     return least + uniform(0.0, least)
