@@ -22,8 +22,8 @@ from tests.e2e.conftest import DEADLINE_SECONDS, Tenant, eventually, kill_worker
 
 pytestmark = pytest.mark.stack
 
-MANY = 10_000
-STREAM, KILLS = 700, 2
+MANY = 2_000
+STREAM, KILLS = 500, 2
 DRAIN_SECONDS = 240.0
 
 
@@ -177,10 +177,10 @@ def first_arrivals(endpoint: Receiver) -> dict[str, float]:
     return {r.webhook_id: r.at for r in reversed(endpoint.received)}
 
 
-def test_ten_thousand_events_all_arrive_once(tenant: Tenant) -> None:
+def test_two_thousand_events_all_arrive_once(tenant: Tenant) -> None:
     hook, endpoint = tenant.app(ok)
     tenant.publish(*(tenant.event(f"many-{n}") for n in range(MANY)))
-    eventually(lambda: len(endpoint.copies) >= MANY, "ten thousand webhooks", DRAIN_SECONDS)
+    eventually(lambda: len(endpoint.copies) >= MANY, "two thousand webhooks", DRAIN_SECONDS)
     assert set(endpoint.copies) == {webhook_id(tenant, hook, f"many-{n}") for n in range(MANY)}
     assert len(endpoint.received) == MANY
     assert all(r.verified for r in endpoint.received)

@@ -22,14 +22,15 @@ DEADLINE_SECONDS = 1
 PARAMETERS: dict[str, str | int] = {
     "DeliveryDeadlineSeconds": DEADLINE_SECONDS,
     "RetryDelaysSeconds": "1,2,3",
-    # On AWS it is six times the timeouts. Here the batch of a killed worker has to come back soon. Twice the
-    # timeout is enough to keep a slow machine's batch from coming back while it is still worked on.
+    # On AWS it is six times the timeouts. Here the batch of a killed worker has to come back soon. A little more than
+    # the timeout keeps a slow machine's batch from coming back while it is still worked on; twice as much for those
+    # whose webhooks would be sent twice.
     "NotifyTimeoutSeconds": 10,
     "NotifyVisibilitySeconds": 20,
     "DeliverTimeoutSeconds": 16,
     "DeliverVisibilitySeconds": 32,
     "HealthTimeoutSeconds": 15,
-    "HealthVisibilitySeconds": 30,
+    "HealthVisibilitySeconds": 20,
 }
 LOG = ROOT / ".local" / "e2e.log"  # written when a test failed
 WAIT_SECONDS = 60.0  # most waits end after a few seconds; a busy machine may need more
