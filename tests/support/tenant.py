@@ -22,9 +22,9 @@ DEADLINE_SECONDS = 1
 PARAMETERS: dict[str, str | int] = {
     "DeliveryDeadlineSeconds": DEADLINE_SECONDS,
     "RetryDelaysSeconds": "1,2,3",
-    # On AWS it is six times the timeouts. Here the batch of a killed worker has to come back soon. A little more than
-    # the timeout keeps a slow machine's batch from coming back while it is still worked on; twice as much for those
-    # whose webhooks would be sent twice.
+    # On AWS it is six times the timeouts. Here the batch of a killed worker has to come back soon. A little more
+    # than the timeout keeps a slow machine's batch from coming back while it is still worked on; twice as much for
+    # those whose webhooks would be sent twice.
     "NotifyTimeoutSeconds": 10,
     "NotifyVisibilitySeconds": 20,
     "DeliverTimeoutSeconds": 16,
