@@ -20,7 +20,9 @@ from health.dependencies import HealthDependencies
 from health.messages import RetrySweep
 
 PAGE = 100  # rows of the index, each of whose records is read
-MOST_WAITING = 1000  # messages on the Retries queue; behind so many, an overdue retry is late, not lost
+MOST_WAITING = (
+    1000  # messages on the Retries queue; behind so many, an overdue retry is more likely late than lost
+)
 EVERY_SECONDS = 3600
 RUN_SECONDS = 3000.0  # then the next sweep takes over
 
@@ -38,16 +40,18 @@ def step(message: RetrySweep, deps: HealthDependencies) -> None:
     now = deps.now().timestamp()
     ends_at = message.ends_at or now + RUN_SECONDS
     waiting = deps.retries_waiting()
-    if waiting >= MOST_WAITING:
-        deps.telemetry.warning(
-            "overdue retries not sent again: so many messages wait on the retry queue that they may be among "
-            "them; the next sweep looks again",
-            waiting=waiting,
-        )
-        return
     first = int(ends_at - RUN_SECONDS) // EVERY_SECONDS  # each hour another, so that none is always the last
     turn, page, after = _first_page(message, first, now - deps.overdue_seconds)
     lost = [record for row in page if (record := _looked_at(row, now, deps))]
+    if waiting >= MOST_WAITING and lost:
+        # Policy: most of it is among what waits, and whoever's that is. Copies of all would make it later; one of
+        # each app on a page does not, and an app of whose messages none waits gets its own all the same.
+        lost = [*{record.app_id: record for record in reversed(lost)}.values()]
+        deps.telemetry.warning(
+            "most overdue retries not sent again, only one of each app: so many messages wait on the retry queue that "
+            "the others may be among them; the next sweep looks again",
+            waiting=waiting,
+        )
     _send_again(lost, now, deps)
     if page and now < ends_at:
         following = RetrySweep(turn, after, ends_at) if after else RetrySweep(turn + 1, ends_at=ends_at)
