@@ -48,8 +48,8 @@ def step(message: RetrySweep, deps: HealthDependencies) -> None:
         # each app on a page does not, and an app of whose messages none waits gets its own all the same.
         lost = [*{record.app_id: record for record in reversed(lost)}.values()]
         deps.telemetry.warning(
-            "most overdue retries not sent again, only one of each app: so many messages wait on the retry queue that "
-            "the others may be among them; the next sweep looks again",
+            "most overdue retries not sent again, only one of each app: so many messages wait on the retry queue "
+            "that the others may be among them; the next sweep looks again",
             waiting=waiting,
         )
     _send_again(lost, now, deps)

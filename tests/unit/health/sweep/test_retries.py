@@ -221,7 +221,7 @@ def test_one_tenant_that_kept_the_retry_queue_behind_had_nothing_of_anybody_foun
     world.waiting = MOST_WAITING
     world.run()
     assert sorted(world.ids()) == sorted([late[0], lost])
-    [*_, (severity, text, fields)] = [
+    [*_, (severity, _text, fields)] = [
         line for line in world.telemetry.lines if "most overdue retries not sent again" in line[1]
     ]
     assert (severity, fields) == ("warning", {"waiting": MOST_WAITING})
