@@ -281,6 +281,8 @@ def _skip_missing_app(delivery: Delivery, deps: DeliverDependencies) -> None:
 
 def _refused(message: Retry, record: DeliveryRecord | None, receive_count: int, deps: DeliverDependencies) -> None:
     if record is None or float(record.expires_at) <= deps.time():
+        if record and message.replay:  # or it would be listed, and replayed in vain, until DynamoDB deletes it
+            attempts.unlist_expired(record, deps.now())
         deps.telemetry.warning("retry dropped: its record has expired", delivery_id=message.delivery_id)
     elif not _is_due(record, message):  # ahead of the message, or begun anew since it was sent
         _resume(record, message.next_attempt, deps)

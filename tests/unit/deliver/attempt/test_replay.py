@@ -127,6 +127,18 @@ def test_a_record_that_is_gone_is_nothing_to_replay(deps: DeliverDependencies) -
 
 
 @pytest.mark.parametrize("state", REPLAYABLE)
+def test_what_had_expired_stayed_listed_and_slowed_every_replay(
+    deps: DeliverDependencies, clock: Clock, state: str
+) -> None:
+    record_as(state)
+    clock.move(attempts.KEPT.total_seconds())
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, replay()) == []
+    assert (endpoint.posted, record().state, listed()) == ([], state, [])
+    assert recorded(deps).logged("retry dropped: its record has expired") == [{"delivery_id": ID}]
+
+
+@pytest.mark.parametrize("state", REPLAYABLE)
 def test_an_ordinary_retry_does_not_take_what_is_replayable(deps: DeliverDependencies, state: str) -> None:
     record_as(state)
     endpoint = Endpoint(response(200))
