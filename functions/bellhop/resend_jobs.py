@@ -6,7 +6,9 @@ and what was not sent yet can be gone on with after a stop. The job's row says h
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import reduce
+from operator import and_
 from typing import Any
 
 from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
@@ -27,15 +29,16 @@ class ResendJob(Model):
 
     `page` is the next one; `sent` and, by reason, `left` are of those before it. `chain_until`: until then its
     message is not taken for lost. `stopped`: a person stopped it then. `ended`: it is over since then; `end` says
-    why, if something was not sent. In the index by_app it stands among the jobs, by when it `began`.
+    why, if something was not sent. While it is not over, it stands among the jobs in the index by_app, by when it
+    `began`.
     """
 
     class Meta:
         table_name = "attempts"
 
     key = UnicodeAttribute(hash_key=True, attr_name="delivery_id")
-    listed_under = UnicodeAttribute(attr_name="app_id")
-    listed_at = UnicodeAttribute(attr_name="created_at")
+    listed_under = UnicodeAttribute(attr_name="app_id", null=True)
+    listed_at = UnicodeAttribute(attr_name="created_at", null=True)
     began = NumberAttribute()
     rate = NumberAttribute()
     total = NumberAttribute()
@@ -101,8 +104,7 @@ def begin(first: ResendStep, total: int, pages: int, rate: float, now: datetime,
     """
     row, key = ResendJob, f"{_KEY}{first.job_id}"
     actions: list[Any] = [
-        row.listed_under.set(_LISTED_UNDER),
-        row.listed_at.set(attempts.moment(now, key)),
+        *_listing(key, now),
         row.began.set(now.timestamp()),
         row.rate.set(rate),
         row.total.set(total),
@@ -121,11 +123,11 @@ def load(job_id: str) -> ResendJob | None:
     return find(ResendJob, f"{_KEY}{job_id}", consistent=True)
 
 
-def newest(number: int) -> list[ResendJob]:
-    """The jobs that began last, the newest first."""
+def not_over(number: int) -> list[ResendJob]:
+    """So many of the jobs that go on, or are lost; the newest first."""
     rows = DeliveryRecord.by_app.query(_LISTED_UNDER, scan_index_forward=False, limit=number)
     found = (load(row.delivery_id.removeprefix(_KEY)) for row in rows)
-    return [job for job in found if job]
+    return [job for job in found if job and not job.ended]  # the index lags
 
 
 def note(step: ResendStep, until: float) -> bool:
@@ -136,10 +138,15 @@ def note(step: ResendStep, until: float) -> bool:
     return _note(step, [ResendJob.chain_until.set(until)])
 
 
-def end(step: ResendStep, now: float, reason: str | None = None) -> bool:
-    """Note that the job is over at `step`, and why if something was not sent; False where a copy is ahead."""
+def end(step: ResendStep, now: float, reason: str | None = None, *, stopped: float | None = None) -> bool:
+    """Note that the job is over at `step`, and why if something was not sent; False where a copy is ahead.
+
+    With `stopped`, the time of the stop for which it ends, also False where a person went on with it since.
+    """
     row = ResendJob
-    return _note(step, [row.ended.set(now), row.end.set(reason) if reason else row.end.remove()])
+    unlisted = [row.listed_under.remove(), row.listed_at.remove()]
+    actions = [row.ended.set(now), row.end.set(reason) if reason else row.end.remove(), *unlisted]
+    return _note(step, actions, *([] if stopped is None else [row.stopped == stopped]))
 
 
 def stop(job_id: str, now: float) -> bool:
@@ -148,15 +155,32 @@ def stop(job_id: str, now: float) -> bool:
     return change(row(f"{_KEY}{job_id}"), [row.stopped.set(now)], row.began.exists() & row.ended.does_not_exist())
 
 
-def go_on(job: ResendJob, rate: float, now: float, *, lost_after: float) -> ResendStep:
-    """Undo a stop; returns what is then to be sent. Where the job goes on already, one of the two ends."""
-    gone = (ResendJob.stopped, ResendJob.ended, ResendJob.end)
-    again = [ResendJob.rate.set(rate), ResendJob.chain_until.set(now + lost_after)]
-    job.update(actions=[*again, *(each.remove() for each in gone)])
-    return ResendStep(job.job_id, int(job.page), int(job.sent), dict(job.left))
+def go_on(job: ResendJob, rate: float, now: float, *, lost_after: float) -> ResendStep | None:
+    """Undo a stop; returns what is then to be sent. Where the job goes on already, one of the two ends.
 
-
-def _note(step: ResendStep, actions: list[Any]) -> bool:
+    None, and nothing changed, where it went on, was stopped or ended since `job` was read.
+    """
     row = ResendJob
+    listing = _listing(str(job.key), datetime.fromtimestamp(float(job.began), UTC))
+    again = [row.rate.set(rate), row.chain_until.set(now + lost_after), *listing]
+    gone = [each.remove() for each in (row.stopped, row.ended, row.end)]
+    unchanged = _is(row.stopped, job.stopped) & _is(row.ended, job.ended)
+    ours = row.chain_until == now + lost_after  # the SDK repeats a write whose response was lost
+    following = ResendStep(job.job_id, int(job.page), int(job.sent), dict(job.left))
+    possible = (row.page == job.page) & (unchanged | ours)
+    return following if change(job, [*again, *gone], possible) else None
+
+
+def _listing(key: str, began: datetime) -> list[Any]:
+    return [ResendJob.listed_under.set(_LISTED_UNDER), ResendJob.listed_at.set(attempts.moment(began, key))]
+
+
+def _is(attribute: Any, value: float | None) -> Any:
+    return attribute.does_not_exist() if value is None else attribute == value
+
+
+def _note(step: ResendStep, actions: list[Any], *conditions: Any) -> bool:
+    row = ResendJob
+    possible = reduce(and_, conditions, row.page <= step.page)
     far = [row.page.set(step.page), row.sent.set(step.sent), row.left.set(dict(step.left))]
-    return change(row(f"{_KEY}{step.job_id}"), [*far, *actions], row.page <= step.page)
+    return change(row(f"{_KEY}{step.job_id}"), [*far, *actions], possible)

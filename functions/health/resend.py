@@ -46,9 +46,7 @@ def step(message: ResendStep, deps: HealthDependencies) -> None:
         return
     page = resend_jobs.read_page(message.job_id, message.page)
     if page is None or job.is_stopped:
-        reason = EXPIRED if page is None else STOPPED
-        deps.telemetry.warning(f"resend ended: {reason}; the rest is as it was", **_names(message))
-        resend_jobs.end(message, began, reason)
+        _end(message, job, STOPPED if page else EXPIRED, deps)
         return
     behind = _is_behind(job, message, deps)
     results = _resend(page, job, deps)
@@ -60,6 +58,14 @@ def step(message: ResendStep, deps: HealthDependencies) -> None:
         return
     resend_jobs.end(done, deps.now().timestamp())
     deps.telemetry.info("resend finished", **_names(done))
+
+
+def _end(message: ResendStep, job: ResendJob, reason: str, deps: HealthDependencies) -> None:
+    stopped = float(job.stopped) if reason == STOPPED else None
+    if resend_jobs.end(message, deps.now().timestamp(), reason, stopped=stopped):
+        deps.telemetry.warning(f"resend ended: {reason}; the rest is as it was", **_names(message))
+    else:
+        deps.telemetry.info("resend's message dropped: a person went on with it meanwhile", **_names(message))
 
 
 def next_step(done: ResendStep, results: Sequence[Result]) -> ResendStep:

@@ -33,6 +33,6 @@ def begin(fleet: FaultyFleet, app_id: str) -> str:
 
 def stop(fleet: FaultyFleet, app_id: str) -> None:
     """Stop the app's newest resend."""
-    newest = next((job for job in resend_jobs.newest(9) if job.job_id.startswith(app_id)), None)
+    newest = next((job for job in resend_jobs.not_over(9) if job.job_id.startswith(app_id)), None)
     if newest:
         resend_jobs.stop(newest.job_id, fleet.clock.seconds())

@@ -1,5 +1,6 @@
 """The jobs by which health resends many deliveries: beginning one, watching, stopping and going on with it."""
 
+import math
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,14 +17,14 @@ from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import Chosen
 from health.dependencies import OVERDUE_SECONDS
 from health.pages import PAGE, page_size
-from infra.cli.errors import CommandError
+from infra.cli.errors import CommandError, UsageError
 from infra.cli.identity import TransitionsQueue
 from infra.cli.resending.selection import Candidate
 from infra.cli.resending.sending import AT_ONCE, opened
 from infra.cli.text import duration, iso_time, unix_time
 
 WATCH_SECONDS = 2.0  # between two looks
-NEWEST = 5  # jobs that are looked at to show those that go on
+SHOWN = 20  # jobs that are not over, at most
 LOST_AFTER = MAX_DELAY + OVERDUE_SECONDS  # seconds; then health has said until when
 _ID_BYTES = 4
 
@@ -164,13 +165,20 @@ def go_on(job_id: str, rate: float | None, queue: TransitionsQueue, now: float) 
     """Have a job go on that was stopped or is lost; how many a second it sends.
 
     Raises:
-        CommandError: it has sent everything.
+        CommandError: it has sent everything, is too large for that rate, or changed meanwhile.
     """
     job = load(job_id)
     if int(job.page) >= int(job.pages):
         raise CommandError(f"resend {job_id} is over: `bellhop resend --app APP --since TIME` begins another")
     pace = rate or float(job.rate)
-    queue.send(resend_jobs.go_on(job, pace, now, lost_after=LOST_AFTER))
+    slowest = len(resend_jobs.read_page(job_id, int(job.page)) or ()) / MAX_DELAY
+    if pace < slowest:  # its pages are as they were listed, for the rate at which it began
+        least = math.ceil(100 * slowest) / 100
+        raise UsageError(f"--rate {pace:g} is too slow to go on with resend {job_id}: {least:g} or more")
+    following = resend_jobs.go_on(job, pace, now, lost_after=LOST_AFTER)
+    if following is None:
+        raise CommandError(f"resend {job_id} changed meanwhile: look at it, bellhop resend --watch {job_id}")
+    queue.send(following)
     return pace
 
 
@@ -192,8 +200,8 @@ def progress(job: ResendJob, now: datetime) -> Progress:
 
 
 def not_over(now: datetime) -> list[Progress]:
-    """Of the jobs that began last, those that go on, or are lost and not stopped; the newest first."""
-    found = (progress(job, now) for job in resend_jobs.newest(NEWEST))
+    """The jobs that go on, or are lost and not stopped; the newest first."""
+    found = (progress(job, now) for job in resend_jobs.not_over(SHOWN))
     return [each for each in found if each.goes_on or (each.lost and not each.stopped)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from bellhop import attempts, resend_jobs, resends, successes
 from bellhop.attempts import DELIVERED, EXHAUSTED
 from bellhop.resend_jobs import ResendJob, ResendStep
-from bellhop.resends import NOT_KEPT, OFF
+from bellhop.resends import NOT_KEPT, OFF, Chosen
 from health import messages
 from health.pages import PAGE
 from infra.cli.commands import resend
@@ -194,6 +194,23 @@ def test_the_status_shows_those_that_go_on_or_are_lost() -> None:
     assert jobs.not_over(now()) == []
 
 
+def test_the_status_did_not_show_one_that_goes_on_where_others_began_after_it() -> None:
+    a_job()
+    for number in range(60):
+        first, began = ResendStep(f"later{number}", 0, 0, {}), now() + timedelta(seconds=1 + number)
+        resend_jobs.begin(first, 1, 1, 10.0, began, lost_after=8100)
+        resend_jobs.end(ResendStep(first.job_id, 1, 1, {}), now().timestamp())
+    assert [each.job_id for each in jobs.not_over(now())] == ["5eed"]
+
+
+def test_the_status_shows_one_that_was_gone_on_with() -> None:
+    a_job()
+    resend_jobs.end(ResendStep("5eed", 1, 100, {}), now().timestamp(), "a person stopped it")
+    assert jobs.not_over(now()) == []
+    assert resend_jobs.go_on(jobs.load("5eed"), 10.0, now().timestamp(), lost_after=8100)
+    assert [each.job_id for each in jobs.not_over(now())] == ["5eed"]
+
+
 # ---- Stopped, and gone on with
 
 
@@ -211,6 +228,31 @@ def test_one_is_stopped_and_goes_on_at_another_rate() -> None:
     ended = resent_by_health()
     assert (ended["sent"], ended["waiting"], ended["reason"], ended["per_second"]) == (3, 0, None, 5.0)
     assert [name for name, _ in sent()] == names
+
+
+def test_one_went_on_faster_than_at_the_low_rate_that_was_asked_for() -> None:
+    many(30)
+    job_id = begun(*OF_PAGER)["job_id"]
+    succeed("resend", "--stop", job_id)
+    said = misused("resend", "--go-on", job_id, "--rate", "0.03")
+    assert said == f"error: --rate 0.03 is too slow to go on with resend {job_id}: 0.04 or more\n"
+    assert jobs.load(job_id).is_stopped
+    assert "0.04 a second" in succeed("resend", "--go-on", job_id, "--rate", "0.04")
+
+
+def test_one_that_changed_while_it_was_gone_on_with_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    many(3)
+    job_id = begun(*OF_PAGER)["job_id"]
+    read_page = resend_jobs.read_page
+
+    def ended(name: str, number: int) -> list[Chosen] | None:
+        resend_jobs.end(ResendStep(name, 1, 3, {}), now().timestamp())
+        return read_page(name, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resend_jobs, "read_page", ended)
+        assert f"resend {job_id} changed meanwhile" in refused("resend", "--go-on", job_id)
+    assert jobs.load(job_id).ended
 
 
 @pytest.mark.parametrize("option", ["--watch", "--stop", "--go-on"])

@@ -208,10 +208,46 @@ def test_one_that_was_stopped_goes_on_where_it_ended(queues: Queues) -> None:
     step(FIRST, queues.deps())
     resend_jobs.stop(JOB, NOW.timestamp())
     queues.run(queues.chain.pop()[0])
-    queues.run(resend_jobs.go_on(job(), 1000.0, NOW.timestamp(), lost_after=8100))
+    following = resend_jobs.go_on(job(), 1000.0, NOW.timestamp(), lost_after=8100)
+    assert following
+    queues.run(following)
     assert queues.sent() == names
     assert (counted(), float(job().rate)) == ((3, 250, {}), 1000.0)
     assert job().end is None
+
+
+def test_one_that_went_on_while_health_ended_it_could_never_be_stopped_again(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [keep(n) for n in range(250)]
+    begin(names)
+    step(FIRST, queues.deps())
+    resend_jobs.stop(JOB, NOW.timestamp())
+    read_page = resend_jobs.read_page
+
+    def gone_on_with(job_id: str, number: int) -> list[Chosen] | None:
+        monkeypatch.undo()
+        queues.chain.append((resend_jobs.go_on(job(), 10.0, NOW.timestamp(), lost_after=8100), 0))
+        return read_page(job_id, number)
+
+    monkeypatch.setattr(resend_jobs, "read_page", gone_on_with)
+    step(queues.chain.pop()[0], queues.deps())
+    assert job().ended is None
+    assert queues.telemetry.logged("resend's message dropped: a person went on with it meanwhile")
+    step(queues.chain.pop()[0], queues.deps())
+    assert counted() == (2, 200, {})
+    assert resend_jobs.stop(JOB, NOW.timestamp())
+    queues.run(queues.chain.pop()[0])
+    assert (queues.sent(), job().end) == (names[:200], STOPPED)
+
+
+def test_going_on_with_one_that_moved_on_meanwhile_changed_what_it_had_noted(queues: Queues) -> None:
+    begin([keep(n) for n in range(50)])
+    seen = job()
+    step(FIRST, queues.deps())
+    ended = job().ended
+    assert resend_jobs.go_on(seen, 10.0, NOW.timestamp(), lost_after=8100) is None
+    assert (job().ended, counted()) == (ended, (1, 50, {}))
 
 
 def test_one_that_goes_on_twice_at_once_sends_nothing_twice(queues: Queues) -> None:
