@@ -34,20 +34,27 @@ class Payload:
         return own[:-1].encode() + self.shared.tail
 
     def values(self, action: str, installation_id: str) -> Mapping[str, Any]:
-        """What a receiver reads in the body. What all bodies share is read once."""
+        """What a receiver reads in the body; what is the event's is shared with it."""
         return _own(action, installation_id) | self._shared_values
 
     @cached_property
     def _shared_values(self) -> dict[str, Any]:
-        values: dict[str, Any] = json.loads(b"{" + self.shared.tail[1:])
-        return values
+        event, others = self._event, json.loads(_object(self._but_data))
+        data = {name: value for name, value in (event.data or {}).items() if name != "issue" or not event.issue}
+        if event.issue:
+            data["issue"] = event.issue | _id_as_text(event.issue, event.texts["issue"])
+        return {"data": data, **others}
 
     @cached_property
     def shared(self) -> SharedTail:
         """What every body ends with: all that does not depend on the installation."""
+        fields = {"data": self._data} | self._but_data
+        return SharedTail(("," + _object(fields)[1:]).encode())
+
+    @property
+    def _but_data(self) -> dict[str, str]:
         event = self._event
-        fields = {
-            "data": self._data,
+        return {
             "actor": self._actor,
             "event_id": json.dumps(event.event_id),
             "resource": json.dumps(event.resource),
@@ -55,7 +62,6 @@ class Payload:
             "organization_id": json.dumps(event.organization_id),
             "project_id": event.texts["project_id"] if event.project_id else "null",
         }
-        return SharedTail(("," + _object(fields)[1:]).encode())
 
     @property
     def _occurred_at(self) -> str:
@@ -64,7 +70,7 @@ class Payload:
             return self._event.texts["occurred_at"]
         return json.dumps(rfc3339(datetime.fromtimestamp(self._published_at, UTC)))
 
-    @cached_property
+    @property
     def _data(self) -> str:
         event = self._event
         written = members(event.texts["data"]) if event.data else ()
@@ -73,7 +79,7 @@ class Payload:
             parts.append(f'"issue":{_with_id_as_text(event.texts["issue"])}')
         return "{" + ",".join(parts) + "}"
 
-    @cached_property
+    @property
     def _actor(self) -> str:
         if self._event.user is None:
             return json.dumps(SYSTEM, separators=(",", ":"))
@@ -83,6 +89,13 @@ class Payload:
 
 def _own(action: str, installation_id: str) -> dict[str, Any]:
     return {"action": action, "installation": {"uuid": installation_id}}
+
+
+def _id_as_text(issue: Mapping[str, Any], text: str) -> dict[str, str]:
+    """What `_with_id_as_text` changes in an issue."""
+    if isinstance(issue.get("id", ""), str):
+        return {}
+    return {"id": next(m.value_text for m in members(text) if m.name == "id")}
 
 
 def _with_id_as_text(issue: str) -> str:

@@ -96,7 +96,9 @@ def test_strings_reach_receivers_as_they_were_written() -> None:
 
 @pytest.mark.parametrize(("identifier", "expected"), [("42", '"42"'), ('"42"', '"42"'), ("-0", '"-0"')])
 def test_an_issue_id_becomes_a_string_with_the_text_that_was_written(identifier: str, expected: str) -> None:
-    body = written(event_text(issue='{"a": 1, "id": ' + identifier + ', "b": 2}'))
+    text = event_text(issue='{"a": 1, "id": ' + identifier + ', "b": 2}')
+    body = written(text)
+    assert Payload(parse(text), 0.0).values("created", "in-pager")["data"]["issue"]["id"] == json.loads(expected)
     assert ('"issue":{"a":1,"id":' + expected + ',"b":2}').encode() in body
 
 
@@ -108,6 +110,7 @@ def test_data_beside_the_issue_keeps_its_order() -> None:
 def test_an_alert_without_an_issue_keeps_what_its_data_calls_an_issue() -> None:
     text = event_text(resource='"metric_alert"', type='"open"', issue="null", data='{"issue": {"id": 1.50}}')
     assert b'"data":{"issue":{"id": 1.50}}' in written(text)
+    assert Payload(parse(text), 0.0).values("open", "in-pager")["data"] == {"issue": {"id": 1.5}}
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -121,6 +124,17 @@ JSON = st.recursive(
 OBJECTS = st.dictionaries(st.text(), JSON)
 
 
+def test_for_its_filters_a_batch_kept_a_second_copy_of_all_that_its_events_say() -> None:
+    event = parse(json.dumps(issue_event(issue={"id": 7, "tags": [1, 2]}, data={"x": {"y": 1}})))
+    values = Payload(event, NOW.timestamp()).values("created", "in-pager")
+    assert event.data
+    assert event.issue
+    assert values["data"]["x"] is event.data["x"]
+    assert values["data"]["issue"]["tags"] is event.issue["tags"]
+    assert values["data"]["issue"]["id"] == "7"
+    assert event.issue["id"] == 7
+
+
 @given(issue=OBJECTS, data=OBJECTS, indent=st.none() | st.integers(0, 4))
 def test_whatever_is_published_is_delivered_with_the_same_meaning(
     issue: dict[str, Any], data: dict[str, Any], indent: int | None
@@ -131,5 +145,7 @@ def test_whatever_is_published_is_delivered_with_the_same_meaning(
     except MalformedEventError as error:
         assert "UTF-8" in error.reason  # noqa: PT017 - a lone surrogate is refused
         return
-    delivered = json.loads(Payload(parsed, NOW.timestamp()).body("created", "in-pager"))
+    payload = Payload(parsed, NOW.timestamp())
+    delivered = json.loads(payload.body("created", "in-pager"))
     assert delivered["data"] == {k: v for k, v in data.items() if k != "issue"} | {"issue": issue | {"id": "42"}}
+    assert json.dumps(payload.values("created", "in-pager")) == json.dumps(delivered)
