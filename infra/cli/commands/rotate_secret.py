@@ -34,7 +34,9 @@ class Rotation:
 def run(stack_name: str, app_id: str, *, overlap: str, secret_env: str | None, force: bool, as_json: bool) -> None:
     """Show the new secret, then write it."""
     both = terminal.read_duration("--overlap", overlap, LONGEST_OVERLAP, zero=True)
-    imported = None if secret_env is None else _variable(secret_env)
+    imported = None
+    if secret_env is not None:
+        imported = signing_secrets.read_variable("--secret-env", secret_env, os.environ)
     found = stack.find(stack_name)
     stack.bind(found)
     load_app(app_id)
@@ -51,10 +53,10 @@ def run(stack_name: str, app_id: str, *, overlap: str, secret_env: str | None, f
 
 
 def prepare(app_id: str, imported: str | None, overlap: timedelta, now: datetime, *, force: bool) -> Rotation:
-    """The rotation to a new secret, or to `imported` in either form. Only reads.
+    """The rotation to a new secret, or to the `imported` one. Only reads.
 
     Raises:
-        CommandError: the app has no secret, `imported` is none or is the present one, or an overlap is
+        CommandError: the app has no secret, `imported` is the present one, or an overlap is
             running that `force` does not drop.
     """
     stored = find(SigningSecret, app_id, consistent=True)
@@ -65,7 +67,7 @@ def prepare(app_id: str, imported: str | None, overlap: timedelta, now: datetime
             f"{app_id} is rotating already, until {unix_time(stored.previous_until or 0)}: wait for that, or add "
             "--force to drop the older secret now, which breaks receivers that still verify with it"
         )
-    secret = signing_secrets.generate() if imported is None else _read(imported)
+    secret = signing_secrets.generate() if imported is None else imported
     if secret == stored.secret:
         raise CommandError(f"this is the secret that {app_id} has already: import another, or none for a new one")
     until = (now + overlap).replace(microsecond=0) if overlap else None
@@ -101,19 +103,6 @@ def document(rotation: Rotation, cache_seconds: int) -> dict[str, Any]:
         "both_sign_until": rotation.until.isoformat(timespec="seconds") if rotation.until else None,
         "seen_within_seconds": cache_seconds,
     }
-
-
-def _variable(name: str) -> str:
-    if name not in os.environ:
-        raise CommandError(f"--secret-env names {name}, which is not set: export it")
-    return os.environ[name]
-
-
-def _read(text: str) -> str:
-    try:
-        return signing_secrets.read(text)
-    except signing_secrets.SecretRefusedError as error:
-        raise CommandError(f"the secret to import {error}") from None
 
 
 def _print(rotation: Rotation, cache_seconds: int, console: Console) -> None:

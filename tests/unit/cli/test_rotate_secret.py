@@ -105,12 +105,11 @@ def test_what_cannot_be_imported_is_refused_without_repeating_it(
     old: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEW", "too-short")
-    said = refused("rotate-secret", "pager", "--secret-env", "NEW")
-    assert "the secret to import has 9 characters; 24 to 64 are needed" in said
+    said = misused("rotate-secret", "pager", "--secret-env", "NEW")
+    assert "--secret-env: the value of NEW has 9 characters; 24 to 64 are needed" in said
     assert "too-short" not in said
-    assert "--secret-env names OTHER, which is not set" in refused(
-        "rotate-secret", "pager", "--secret-env", "OTHER"
-    )
+    said = misused("rotate-secret", "pager", "--secret-env", "OTHER")
+    assert "--secret-env: the variable OTHER is not set" in said
 
 
 def test_of_two_operators_one_wins_and_the_other_is_told(old: str) -> None:
