@@ -1,9 +1,12 @@
 """Running the command as an operator does, on a stack whose CloudFormation is pretended."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer
 from botocore.exceptions import ClientError
+from typer import testing
 from typer.testing import CliRunner, Result
 
 from infra.cli import log_lines, stack
@@ -12,6 +15,8 @@ from infra.cli.registry import loading
 
 EXAMPLE = Path(loading.__file__).with_name("example-registry.yaml")
 
+# For each call, the runner would make all commands anew.
+testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-defined]
 runner = CliRunner()
 
 
