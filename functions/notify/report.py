@@ -9,6 +9,10 @@ from bellhop.telemetry import Telemetry
 from notify.fanout import MAX_NAMED, FanOut
 
 LINE_BYTES = 200_000  # CloudWatch cuts a line after 256 KiB; what stands around the record is small
+# Of each event's row. They stand once in a line: for each event they would take as much log as what they name.
+COLUMNS = ("event_id", "event", "organization_id", "issue_id", "user_id", "installations")
+
+Row = list[Any]  # of one event: an entry for each of COLUMNS
 
 
 def report(fan_outs: Iterable[FanOut], telemetry: Telemetry) -> None:
@@ -17,43 +21,37 @@ def report(fan_outs: Iterable[FanOut], telemetry: Telemetry) -> None:
     A record that is too large for a line goes on in the next one, where it names its event again.
     """
     chosen = list(fan_outs)
-    for record in _records(chosen):
-        telemetry.info("deliveries enqueued", events=record)
+    for rows in _records(chosen):
+        telemetry.info("deliveries enqueued", columns=COLUMNS, events=rows)
     for fan_out in chosen:
         if fan_out.enqueued:
             telemetry.count("DeliveryEnqueued", len(fan_out.enqueued))
         _report_skipped(fan_out, telemetry)
 
 
-def _records(fan_outs: Iterable[FanOut]) -> Iterator[list[dict[str, Any]]]:
-    line: list[dict[str, Any]] = []
+def _records(fan_outs: Iterable[FanOut]) -> Iterator[list[Row]]:
+    line: list[Row] = []
     size = 0
     for fan_out in fan_outs:
-        names = _names(fan_out.event)
-        entry: dict[str, Any] | None = None
+        installations: list[str] | None = None
         for installation_id in fan_out.enqueued:
             length = len(json.dumps(installation_id)) + 2
             if line and size + length > LINE_BYTES:
                 yield line
-                line, size, entry = [], 0, None
-            if entry is None:
-                entry = names | {"installations": []}
-                line.append(entry)
-                size += len(json.dumps(entry)) + 2
-            entry["installations"].append(installation_id)
+                line, size, installations = [], 0, None
+            if installations is None:
+                installations = []
+                line.append([*_about(fan_out.event), installations])
+                size += len(json.dumps(line[-1])) + 2
+            installations.append(installation_id)
             size += length
     if line:
         yield line
 
 
-def _names(event: IssueEvent) -> dict[str, Any]:
-    return {
-        "event_id": event.event_id,
-        "event": event.name,
-        "organization_id": event.organization_id,
-        "issue_id": _id(event.issue),
-        "user_id": _id(event.user),  # None: the system acted
-    }
+def _about(event: IssueEvent) -> Row:
+    # Without a user the system acted.
+    return [event.event_id, event.name, event.organization_id, _id(event.issue), _id(event.user)]
 
 
 def _id(about: dict[str, Any] | None) -> str | None:

@@ -19,6 +19,7 @@ from infra.local.embedded import REGION, embedded_aws
 
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
 SECRET = "ab" * 32
+STACK = "bellhop"
 EVENTS = ["issue.created", "metric_alert.open"]
 TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
@@ -64,6 +65,8 @@ class Cloud:
                 return self.names[name] if self.names[name].startswith("arn:") else _queue_arn(name)
             case {"Fn::FindInMap": [mapping, key, entry]}:
                 return str(TEMPLATE["Mappings"][mapping][self._value(key, parameters)][entry])
+            case {"Fn::Sub": str(text)}:
+                return text.replace("${AWS::StackName}", STACK)
         return str(value)
 
 

@@ -13,8 +13,8 @@ from tests.bench.meter import Meter
 class Metered:
     """A handler, its AWS calls, and what it prints."""
 
-    def __init__(self, make: Callable[[], Measured], indexes: dict[str, Any]) -> None:
-        self._meter = Meter(indexes)
+    def __init__(self, make: Callable[[], Measured], schemas: dict[str, Any]) -> None:
+        self._meter = Meter(schemas)
         self._measured = make()
 
     def run(self, event: Event) -> dict[str, Any]:
@@ -34,19 +34,19 @@ class MeteredDeliver(Metered):
         return self._meter.take()
 
 
-def deliver(authorities: str, indexes: dict[str, Any]) -> MeteredDeliver:
+def deliver(authorities: str, schemas: dict[str, Any]) -> MeteredDeliver:
     """The deliver function, trusting the bench's authority."""
-    return MeteredDeliver(lambda: _imported("tests.bench.ours").make(authorities), indexes)
+    return MeteredDeliver(lambda: _imported("tests.bench.ours").make(authorities), schemas)
 
 
-def other(function: str, indexes: dict[str, Any]) -> Metered:
+def other(function: str, schemas: dict[str, Any]) -> Metered:
     """notify or health, as they are."""
 
     def make() -> Measured:
         handler = _imported(f"{function}.app").handler
         return Measured(lambda event: handler(event, Context()))
 
-    return Metered(make, indexes)
+    return Metered(make, schemas)
 
 
 def _imported(module: str) -> Any:

@@ -1,6 +1,5 @@
 """Counts the billed units of a process's AWS calls, from the calls themselves."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,15 +14,16 @@ class Meter:
     """Billed units of every call of every botocore client that is created after it.
 
     DynamoDB's units are computed from the sizes of the items, because those that an embedded AWS reports need not
-    be true. They are recorded too, as `reported`.
+    be true. They are recorded too, as `reported`. What an index had of an item is known if this process wrote it.
     """
 
-    def __init__(self, indexes: Mapping[str, list[dict[str, Any]]]) -> None:
-        self._indexes = indexes
+    def __init__(self, schemas: Mapping[str, dict[str, Any]]) -> None:
+        self._schemas = schemas  # the properties of each table, as the template has them
         self.units: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
         self.written: defaultdict[str, float] = defaultdict(float)  # write units by table and operation
         self.failures: list[Item] = []  # counter rows with a failure, which the stream's filter passes on
+        self._seen: dict[str, Item] = {}  # items of tables with indexes, as they were written last
         botocore.register_initializer(self._watch)
 
     def take(self) -> dict[str, Any]:
@@ -61,14 +61,12 @@ class Meter:
         count(self, asked, parsed)
 
     def _put(self, asked: dict[str, Any], _: dict[str, Any], times: int = 1) -> None:
-        written = self._item_units(asked["TableName"], asked["Item"], set(asked["Item"]))
-        self._write(asked["TableName"], "put", times * written)
+        self._write(asked["TableName"], "put", times * self._item_units(asked["TableName"], asked["Item"]))
 
     def _update(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
-        item = parsed.get("Attributes") or {}
-        names = asked.get("ExpressionAttributeNames", {})
-        changed = {names.get(name, name) for name in re.findall(r"#?\w+", asked.get("UpdateExpression", ""))}
-        self._write(asked["TableName"], "update", self._item_units(asked["TableName"], item, changed))
+        item = parsed.get("Attributes") or {}  # nothing where a condition was not met, which costs as much
+        written = self._item_units(asked["TableName"], item) if item else 1
+        self._write(asked["TableName"], "update", written)
         if item.get("has_failure", {}).get("BOOL"):
             self.failures.append(item)
 
@@ -78,8 +76,7 @@ class Meter:
                 self._write(table, _LOGGED.get(item["key"]["S"].partition("#")[0], "put"), _units(item))
 
     def _delete(self, asked: dict[str, Any], _: dict[str, Any]) -> None:
-        written = self._item_units(asked["TableName"], asked["Key"], set(asked["Key"]))
-        self._write(asked["TableName"], "delete", written)
+        self._write(asked["TableName"], "delete", self._item_units(asked["TableName"], asked["Key"]))
 
     def _transact(self, asked: dict[str, Any], parsed: dict[str, Any]) -> None:
         for action in asked["TransactItems"]:
@@ -109,16 +106,14 @@ class Meter:
         size = sum(map(item_bytes, items))
         self.units["read_units"] += prices.read_units(size, consistent=asked.get("ConsistentRead", False))
 
-    def _item_units(self, table: str, item: Item, changed: set[str]) -> int:
-        units = _units(item)
-        for index in self._indexes.get(table, []):
-            keys = [key["AttributeName"] for key in index["KeySchema"]]
-            included = keys + index["Projection"].get("NonKeyAttributes", [])
-            everything = index["Projection"]["ProjectionType"] == "ALL"
-            shown = {n: v for n, v in item.items() if everything or n in included}
-            if set(keys) <= set(item) and changed & set(shown):
-                units += _units(shown)
-        return units
+    def _item_units(self, table: str, item: Item) -> int:
+        schema = self._schemas.get(table, {})
+        indexes = schema.get("GlobalSecondaryIndexes", [])
+        if not indexes:
+            return _units(item)
+        key = f"{table} {[item[name] for name in _key_names(schema)]}"
+        before, self._seen[key] = self._seen.get(key, {}), item
+        return _units(item) + sum(entry_units(index, before, item) for index in indexes)
 
 
 _COUNTED: dict[str, Callable[..., None]] = {
@@ -135,6 +130,29 @@ _COUNTED: dict[str, Callable[..., None]] = {
 
 # What the log of successes has beside its packs, by what their keys begin with.
 _LOGGED = {"app": "list", "bodies": "bodies"}
+
+
+def _key_names(schema: dict[str, Any]) -> list[str]:
+    return [each["AttributeName"] for each in schema["KeySchema"]]
+
+
+def entry_units(index: dict[str, Any], before: Item, after: Item) -> int:
+    """What it takes to have an index follow an item. An entry whose key changes is deleted and written anew."""
+    old, new = _entry(index, before), _entry(index, after)
+    if old == new:
+        return 0
+    if old and new and all(old[name] == new[name] for name in _key_names(index)):
+        return max(_units(old), _units(new))
+    return sum(_units(entry) for entry in (old, new) if entry)
+
+
+def _entry(index: dict[str, Any], item: Item) -> Item:
+    """What an index has of an item; empty where the item is not in it."""
+    keys, projection = _key_names(index), index["Projection"]
+    if not set(keys) <= set(item):
+        return {}
+    included = {*keys, *projection.get("NonKeyAttributes", [])}
+    return {n: v for n, v in item.items() if projection["ProjectionType"] == "ALL" or n in included}
 
 
 def _units(item: Item) -> int:

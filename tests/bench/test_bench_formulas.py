@@ -1,9 +1,12 @@
 """The pure parts of the bench."""
 
+from typing import Any
+
 import pytest
 
 from tests.bench import prices
 from tests.bench.fair_queue import FairQueue, Message
+from tests.bench.meter import entry_units
 from tests.bench.prices import Units
 from tests.bench.stats import distinct, draw, percentile, zipf
 from tests.support.item_size import item_bytes
@@ -53,6 +56,19 @@ def test_a_million_deliveries_cost_what_their_units_cost() -> None:
 
 def test_items_are_as_large_as_dynamodb_says() -> None:
     assert item_bytes({"ab": {"S": "cde"}, "n": {"N": "100"}, "f": {"BOOL": True}}) == 5 + 4 + 2
+
+
+def test_an_index_costs_where_an_entry_comes_changes_moves_or_goes() -> None:
+    keys = [{"AttributeName": name, "KeyType": kind} for name, kind in (("shard", "HASH"), ("at", "RANGE"))]
+    index = {"KeySchema": keys, "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["state"]}}
+    due: dict[str, Any] = {"shard": {"N": "1"}, "at": {"N": "5"}}
+    entry = due | {"state": {"S": "due"}, "body": {"S": "x" * 2000}}
+    assert entry_units(index, {}, entry) == 1  # of two units, the index has less than one
+    assert entry_units(index, entry, entry | {"body": {"S": ""}}) == 0
+    assert entry_units(index, entry, entry | {"state": {"S": "late"}}) == 1
+    assert entry_units(index, entry, entry | {"at": {"N": "6"}}) == 2
+    assert entry_units(index, entry, {"at": {"N": "5"}}) == 1
+    assert entry_units(index, {"at": {"N": "5"}}, {}) == 0
 
 
 class _Clock:

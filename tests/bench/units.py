@@ -22,8 +22,8 @@ LATENCY_MS, SLOW_MS = 150, 5000
 SLOW_BATCHES = 8  # of the flow at slow endpoints
 RETRY_PATIENCE = 3.0  # retries are due within two seconds here
 
-INDEXES = {
-    name: resource["Properties"].get("GlobalSecondaryIndexes", [])
+SCHEMAS = {
+    name: resource["Properties"]
     for name, resource in TEMPLATE["Resources"].items()
     if resource["Type"] == "AWS::DynamoDB::Table"
 }
@@ -101,9 +101,9 @@ def _functions(rig: Rig, parameters: dict[str, Any], stack: ExitStack) -> dict[s
         return stack.enter_context(rig.child(f"lambdas:{factory}", environ, *arguments))
 
     return {
-        "NotifyFunction": start("NotifyFunction", "other", "notify", INDEXES),
-        "DeliverFunction": start("DeliverFunction", "deliver", rig.authorities, INDEXES),
-        "HealthFunction": start("HealthFunction", "other", "health", INDEXES),
+        "NotifyFunction": start("NotifyFunction", "other", "notify", SCHEMAS),
+        "DeliverFunction": start("DeliverFunction", "deliver", rig.authorities, SCHEMAS),
+        "HealthFunction": start("HealthFunction", "other", "health", SCHEMAS),
     }
 
 

@@ -23,7 +23,7 @@ from tests.bench.cloud import register
 from tests.bench.poller import REQUEST, Poller
 from tests.bench.rig import Rig, rig
 from tests.bench.run import STORED
-from tests.bench.units import INDEXES
+from tests.bench.units import SCHEMAS
 
 APP, NUMBER, HOURS = "app0", 600, 72
 # Short, because the replay ends only when every process has read the registry again; the units are the same.
@@ -57,8 +57,8 @@ def measure(rig: Rig, stack: ExitStack) -> dict[str, Any]:
         environ = rig.cloud.environment(name, PARAMETERS)
         return stack.enter_context(rig.child(f"lambdas:{factory}", environ, *arguments))
 
-    deliver = start("DeliverFunction", "deliver", rig.authorities, INDEXES)
-    health = start("HealthFunction", "other", "health", INDEXES)
+    deliver = start("DeliverFunction", "deliver", rig.authorities, SCHEMAS)
+    health = start("HealthFunction", "other", "health", SCHEMAS)
     tables.bind(tables.connect(), {Circuit: rig.cloud.names["Circuits"]})
     parked, trials = Bill(), Bill()
     _endpoint(rig, "fail")

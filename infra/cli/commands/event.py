@@ -210,7 +210,7 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
     skipped, faults = dict[str, str](), dict[str, str]()
     for each in lines:
         fields = each.fields
-        for record in fields.get("events", []) if each.message == ENQUEUED else []:
+        for record in _records(fields) if each.message == ENQUEUED else ():
             if (record["event_id"], record["organization_id"]) == (event_id, organization_id):
                 at, name = at or each.at, record["event"]
                 enqueued |= set(record["installations"])
@@ -226,6 +226,12 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
                 skipped |= dict.fromkeys(names, reason)
             faults |= fields.get("faults", {})
     return FanOutLog(at, name, frozenset(enqueued), skipped, faults, malformed, copies=copies)
+
+
+def _records(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What a line says of each event that was enqueued."""
+    for row in fields["events"]:
+        yield dict(zip(fields["columns"], row, strict=True))
 
 
 def _skipped(

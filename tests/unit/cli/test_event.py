@@ -14,6 +14,7 @@ from bellhop.resends import Times
 from bellhop.successes import SuccessLog
 from infra.cli import stack
 from infra.cli.errors import CommandError
+from notify.report import COLUMNS
 from tests.support.endpoint import log_rows
 from tests.support.fakes import app, installation, organization
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
@@ -71,6 +72,11 @@ def deliver_at_once(name: str, at: datetime) -> None:
     log_rows(SuccessLog("process", timedelta(0)), [row | names], at)
 
 
+def enqueued(organization_id: str, installations: list[str]) -> dict[str, Any]:
+    row = ["e-1", "issue.created", organization_id, "42", "7", installations]
+    return {"message": "deliveries enqueued", "columns": COLUMNS, "events": [row]}
+
+
 @pytest.mark.usefixtures("logs")
 def test_an_event_shows_who_got_it_and_every_attempt() -> None:
     fail("pager", EXHAUSTED)
@@ -87,12 +93,11 @@ def test_an_event_shows_who_got_it_and_every_attempt() -> None:
 def test_an_event_shows_who_was_skipped_as_notify_logged_it(logs: Logs) -> None:
     fail("pager", EXHAUSTED)
     event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme"}
-    sent = event | {"event": "issue.created", "installations": ["pager-hook", "board-hook"]}
     skipped = event | {"event_name": "issue.created", "skipped": {"project_not_allowed": ["mute-hook"]}}
     logs.lines["notify"] = [
-        {"message": "deliveries enqueued", "events": [sent]},
+        enqueued("acme", ["pager-hook", "board-hook"]),
         {"message": "event fanned out, but not to every installation"} | skipped,
-        {"message": "deliveries enqueued", "events": [sent | {"organization_id": "other"}]},
+        enqueued("other", ["mute-hook"]),
     ]
     read = json.loads(succeed("event", "acme", "e-1", "--json"))
     assert [(each["app_id"], each["reason"], each["logged"]) for each in read["skipped"]] == [

@@ -24,6 +24,7 @@ from health.app import handle
 from health.messages import AppSweep, RetrySweep
 from notify import intake
 from notify.intake import NotifyDependencies
+from tests.docs.pages import RUNBOOK, blocks
 from tests.support import insights
 from tests.support.endpoint import Clock, Endpoint, Secrets, response, run
 from tests.support.fakes import (
@@ -183,6 +184,22 @@ def test_a_pattern_reads_the_app_and_the_milliseconds_of_a_delivery_from_its_lin
         read = re.fullmatch(pattern, text)
         assert read
         assert read.groupdict() == {"app": "pager", "ms": str(line["deliveries"][0][-1])}
+
+
+def test_the_runbooks_query_reads_a_row_of_notifys_record(lines: dict[str, list[Line]]) -> None:
+    [query] = [block.text for block in blocks(RUNBOOK) if "deliveries enqueued" in block.text]
+    pattern = re.findall(r"parse text /(.+)/", query)[0].replace("(?<", "(?P<")
+    line = next(line for line in lines["NotifyLogs"] if line.get("message") == "deliveries enqueued")
+    assert insights.fields(query) <= {*line, *re.findall(r"\(\?P<(\w+)>", pattern)}
+    about = dict(zip(line["columns"], line["events"][0], strict=True))
+    for separators in [(",", ":"), (", ", ": ")]:
+        read = re.match(pattern, json.dumps(line["events"][0], separators=separators))
+        assert read
+        assert read.groupdict() == {
+            "event_id": about["event_id"],
+            "name": about["event"],
+            "organization_id": about["organization_id"],
+        }
 
 
 @pytest.mark.parametrize(

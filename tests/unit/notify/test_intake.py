@@ -173,7 +173,7 @@ def test_the_log_finds_every_event_by_its_id_whatever_became_of_it(
     records = [queue_message(issue_event(event_id=name), name) for name in ("ev1", "ev2")]
     process([*records, queue_message(bad)], deps)
     [line] = telemetry.logged("deliveries enqueued")
-    assert [event["event_id"] for event in line["events"]] == ["ev1", "ev2"]
+    assert [row[0] for row in line["events"]] == ["ev1", "ev2"]
     [line] = telemetry.logged("event malformed: it was sent to the dead-letter queue")
     assert (line["event_id"], line["organization_id"]) == ("bad", "acme")
     process([queue_message(issue_event(event_id="ev3", organization_id="other"))], replace(deps, hooks=Flaky()))
