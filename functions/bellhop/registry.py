@@ -63,7 +63,7 @@ class App(Model):
     """An app: its endpoint, the events it may get, and whether its deliveries go out or are parked.
 
     `generation` counts how often the app was switched off or on. Outcomes are counted per generation, so health
-    starts from zero after each switch.
+    starts from zero after each switch. `transform` (see transforms.py) makes the body of its webhooks.
     """
 
     class Meta:
@@ -79,6 +79,7 @@ class App(Model):
     # Its own headers, where 0.1.0 wrote them: `bellhop apply` moves them to its SigningSecret.
     headers: JSONAttribute = JSONAttribute(null=True)
     max_per_second: NumberAttribute = NumberAttribute(null=True)  # None: no limit
+    transform = UnicodeAttribute(null=True)  # None: the body as it is
     state = UnicodeAttribute(default=ENABLED)
     generation = NumberAttribute(default=1)
     auto_enable = BooleanAttribute(
@@ -215,7 +216,8 @@ def _weight(value: object) -> int:
     if isinstance(value, list):
         return 1 + sum(map(_weight, value))
     lists = (getattr(value, name, None) or () for name in ("events", "projects", "headers", "owners"))
-    return 20 + sum(map(len, lists)) + len(getattr(value, "filter", None) or "") // 100
+    texts = (getattr(value, name, None) or "" for name in ("filter", "transform"))
+    return 20 + sum(map(len, lists)) + sum(map(len, texts)) // 100
 
 
 def directory(kind: str, after: str | None = None, limit: int | None = None) -> list[App]:

@@ -2,20 +2,22 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
-from bellhop import deliveries, filters
+from bellhop import deliveries, filters, transforms
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent
-from bellhop.filters import FilterError
+from bellhop.expressions import ExpressionError
 from bellhop.registry import PAGE, App, Installation, Organization
 from bellhop.subscription import ABOUT_INSTALLATIONS, refusal, subscribed_name
 from bellhop.tables import UnreadableError
 from notify.continuation import Cursor
 from notify.payload import Payload
 
-MAX_NAMED = 20  # skipped installations that are kept to be named, for each reason, and as many with faulty filters
+MAX_NAMED = 20  # skipped installations that are kept to be named, for each reason, and as many with a fault
 FILTERED_OUT = "filtered_out"
+TRANSFORM_FAILED = "transform_failed"
 MAX_REFUSED = 400  # ids in a cursor; at 1 KiB, the longest, they and an event still fit into a queue message
 
 
@@ -43,7 +45,8 @@ class FanOut:
     `steps` hands out what is to be enqueued, and `accept` says that a delivery is on its queue. `cursor` says
     where to go on: whatever was handed out and not accepted counts as refused, and so do those that are
     `unreadable`, as their app's row cannot be read. What gets no delivery is in `skipped`, by the reason.
-    `filter_faults` says whose filter could not be evaluated, and why.
+    `filter_faults` says whose filter could not be evaluated, and why; `transform_faults` whose transform, with its
+    app.
 
     Apps that are switched off get deliveries too: deliver alone decides what is parked.
     """
@@ -60,6 +63,7 @@ class FanOut:
         self.skips: Counter[str] = Counter()
         self.filter_faults: dict[str, str] = {}
         self.filters_failed = 0
+        self.transform_faults: dict[str, dict[str, str]] = {}
         self.unreadable: list[str] = []
         self._hooks = hooks
         self._after = self.start.after
@@ -139,12 +143,15 @@ class FanOut:
             app = self._hooks.app(installation.app_id)
         except UnreadableError:
             return None
-        decision, fault = decide(self.event, self.payload, installation, app)
-        if fault:
+        decision = decide(self.event, self.payload, installation, app)
+        if decision.filter_fault:
             self.filters_failed += 1
             if len(self.filter_faults) < MAX_NAMED:
-                self.filter_faults[installation.installation_id] = fault
-        return decision
+                self.filter_faults[installation.installation_id] = decision.filter_fault
+        if decision.transform_fault and len(self.transform_faults) < MAX_NAMED:
+            fault = {"app_id": installation.app_id, "reason": decision.transform_fault}
+            self.transform_faults[installation.installation_id] = fault
+        return decision.outcome
 
     def _settled(self, decision: Delivery | str | None, installation_id: str) -> Iterator[Delivery | None]:
         if decision is None:
@@ -165,27 +172,42 @@ class FanOut:
             named += names
 
 
-def decide(
-    event: IssueEvent, payload: Payload, installation: Installation, app: App | None
-) -> tuple[Delivery | str, str | None]:
-    """The delivery for this installation, or the reason there is none; and why its filter failed, if it did.
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The delivery for an installation, or the reason why there is none, and which expressions failed, and why."""
+
+    outcome: Delivery | str
+    filter_fault: str | None = None
+    transform_fault: str | None = None
+
+
+def decide(event: IssueEvent, payload: Payload, installation: Installation, app: App | None) -> Decision:
+    """Whether this installation gets the event, and with which body.
 
     Policy: a filter that cannot be evaluated does not filter, because one webhook too few is seen by nobody. It is
-    not asked about an event about the installation itself: that reaches the app in any case.
+    not asked about an event about the installation itself: that reaches the app in any case. Where a transform
+    cannot be applied, there is no delivery: the receiver could not read another body, and its refusals would count
+    against the app.
     """
     reason = refusal(event.name, event.project_id, installation, app)
     if reason:
-        return reason, None
+        return Decision(reason)
     name = subscribed_name(event.name, installation.events) or event.name
     action, id_ = name.partition(".")[2], installation.installation_id
     fault = None
     if installation.filter and event.resource != ABOUT_INSTALLATIONS:
         try:
             if not filters.compiled(installation.filter).wants(payload.values(action, id_)):
-                return FILTERED_OUT, None
-        except FilterError as error:
+                return Decision(FILTERED_OUT)
+        except ExpressionError as error:
             fault = str(error)
-    return _delivery(event, name, payload.body(action, id_), installation), fault
+    if app is None or not app.transform:
+        return Decision(_delivery(event, name, payload.body(action, id_), installation), fault)
+    try:
+        body = transforms.compiled(app.transform).body(payload.values(action, id_))
+    except ExpressionError as error:
+        return Decision(TRANSFORM_FAILED, fault, str(error))
+    return Decision(_delivery(event, name, body, installation), fault)
 
 
 def _delivery(event: IssueEvent, name: str, body: bytes, installation: Installation) -> Delivery:

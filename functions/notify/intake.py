@@ -18,7 +18,7 @@ from bellhop.queues import MAX_BATCH_BYTES, OutgoingMessage, Queue
 from bellhop.telemetry import Telemetry
 from notify import continuation
 from notify.duplicates import DUPLICATE, Duplicates
-from notify.fanout import FanOut, Hooks
+from notify.fanout import TRANSFORM_FAILED, FanOut, Hooks
 from notify.outbox import Outbox
 from notify.report import report
 
@@ -107,6 +107,7 @@ def process(
     with deps.budget.keeping(TRY_SECONDS):  # for the continuations
         _take_turns(works, deps, seconds_left)
     report([work.fan_out for work in works if work.fan_out], deps.telemetry)
+    _tell_failed_transforms(works, deps.telemetry)
     returned = [*_not_begun(works, deps), *_continue(works, deps)]
     _end_duplicates(works, deps)
     received = [w for w in works if w.fan_out and not w.fan_out.resumed and w not in returned]
@@ -205,6 +206,18 @@ def _not_begun(works: Iterable[_Work], deps: NotifyDependencies) -> list[_Work]:
 
 def _has_begun(fan_out: FanOut | None) -> bool:
     return bool(fan_out and (fan_out.done or fan_out.progressed))
+
+
+def _tell_failed_transforms(works: Iterable[_Work], telemetry: Telemetry) -> None:
+    for fan_out in (work.fan_out for work in works if work.fan_out and work.fan_out.transform_faults):
+        telemetry.warning(
+            "transform failed: these installations do not get the event",
+            event_id=fan_out.event.event_id,
+            organization_id=fan_out.event.organization_id,
+            event_name=fan_out.event.name,
+            installations=fan_out.skips[TRANSFORM_FAILED],
+            transform_faults=fan_out.transform_faults,
+        )
 
 
 def _end_duplicates(works: Iterable[_Work], deps: NotifyDependencies) -> None:

@@ -35,14 +35,17 @@ class Outlook:
     """What is to become of each event, by its position.
 
     `skips` has why it gets no delivery, or none for some installations. `faulty` has an event on which a filter
-    cannot be evaluated, by the app and why. `copies` are duplicates, which are dropped; each with when the event
-    was fanned out, in Unix seconds. Events of `unknown` organisations were not looked up.
+    cannot be evaluated, by the app and why; `failing` the same of transforms. `transformed` has, for each app with
+    a transform, the first event that it gets, and the body. `copies` are duplicates, which are dropped; each with
+    when the event was fanned out, in Unix seconds. Events of `unknown` organisations were not looked up.
     """
 
     destinations: list[Destination] = field(default_factory=list)
     skips: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     copies: dict[int, float] = field(default_factory=dict)
     faulty: dict[tuple[str, str], str] = field(default_factory=dict)
+    failing: dict[tuple[str, str], str] = field(default_factory=dict)
+    transformed: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     off: set[str] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
@@ -113,6 +116,8 @@ def warnings(events: Sequence[IssueEvent], outlook: Outlook) -> Iterator[str]:
 def _app_warnings(outlook: Outlook) -> Iterator[str]:
     for (app_id, fault), event_id in outlook.faulty.items():
         yield f"the filter of app {app_id} cannot be evaluated on {event_id}, which it gets: {fault}"
+    for (app_id, fault), event_id in outlook.failing.items():
+        yield f"the transform of app {app_id} fails on {event_id}, which it does not get: {fault}"
     for app_id in sorted(outlook.off):
         yield f"app {app_id} is switched off: what it gets is parked until `bellhop enable {app_id}`"
     for app_id in sorted(outlook.paused):
@@ -128,13 +133,18 @@ def _decide(
         outlook.skips[position]["missing_installation" if named else "no_installations"] += 1
     payload = Payload(event, utc_now().timestamp())
     for one in considered:
-        decision, fault = decide(event, payload, one, apps.get(one.app_id))
-        if fault:
-            outlook.faulty.setdefault((one.app_id, fault), event.event_id)
-        if isinstance(decision, Delivery):
-            outlook.destinations.append(Destination(position, one.app_id, decision.delivery_id))
+        app = apps.get(one.app_id)
+        decision = decide(event, payload, one, app)
+        if decision.filter_fault:
+            outlook.faulty.setdefault((one.app_id, decision.filter_fault), event.event_id)
+        if decision.transform_fault:
+            outlook.failing.setdefault((one.app_id, decision.transform_fault), event.event_id)
+        if isinstance(decision.outcome, Delivery):
+            outlook.destinations.append(Destination(position, one.app_id, decision.outcome.delivery_id))
+            if app and app.transform:
+                outlook.transformed.setdefault(one.app_id, (event.event_id, decision.outcome.body))
         else:
-            outlook.skips[position][decision] += 1
+            outlook.skips[position][decision.outcome] += 1
 
 
 def _ids(ids: Sequence[str]) -> str:

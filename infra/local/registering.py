@@ -21,6 +21,7 @@ class Hook:
     secret: str
     events: Sequence[str] = EVENTS
     projects: Sequence[str] | None = None
+    transform: str | None = None
 
 
 def use_stack(stack: Stack, environ: MutableMapping[str, str]) -> None:
@@ -50,6 +51,7 @@ def _write(organization_id: str, hook: Hook) -> None:
         organization_id=organization_id,
         url=hook.url,
         events=list(hook.events),
+        transform=hook.transform,
     ).save()
     Installation(
         organization_id,

@@ -43,7 +43,7 @@ def webhook(timestamp: int = TIMESTAMP, request_id: str = REQUEST_ID, page: Path
     installation = Installation(
         "acme", "5d2c6e0a-9f57-4c57-8f19-0c2f6f0b7f11", app_id="deploy-bot", events=["issue.resolved"]
     )
-    delivery, _ = fanout.decide(event, Payload(event, TIMESTAMP), installation, app)
+    delivery = fanout.decide(event, Payload(event, TIMESTAMP), installation, app).outcome
     assert isinstance(delivery, Delivery)
     headers = signing.headers(delivery, Keys(SECRET), request_id, timestamp)
     return Webhook(headers | {"Content-Length": str(len(delivery.body))}, delivery.body)

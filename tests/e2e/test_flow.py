@@ -49,12 +49,17 @@ def dead_lettered_events(tenant: Tenant) -> list[str]:
 
 def test_an_event_arrives_as_a_webhook_that_verifies_in_both_schemes(tenant: Tenant) -> None:
     _, endpoint = tenant.app(ok)
+    _, room = tenant.app(ok, transform="{text: join(': ', [action, data.issue.title])}")
     kinds = ("created", "resolved", "assigned")
     tenant.publish(*(tenant.event(f"kind-{kind}", kind) for kind in kinds))
     eventually(lambda: len(endpoint.received) == len(kinds), "three webhooks")
     assert all(r.standard and r.classic for r in endpoint.received)
     assert {json.loads(r.body)["action"] for r in endpoint.received} == set(kinds)
     assert {r.headers["sentry-hook-resource"] for r in endpoint.received} == {"issue"}
+    eventually(lambda: len(room.received) == len(kinds), "three webhooks of the chat room")
+    assert all(r.standard and r.classic for r in room.received)
+    title = tenant.event("x")["issue"]["title"]
+    assert {r.body for r in room.received} == {f'{{"text":"{kind}: {title}"}}'.encode() for kind in kinds}
 
 
 def test_a_delivery_that_met_a_500_is_delivered_by_its_retry(tenant: Tenant) -> None:

@@ -55,11 +55,13 @@ class Tenant:
     owners: Sequence[str] = ("ann@acme.example", "bob@acme.example")
     apps: int = 0
 
-    def app(self, behaviour: Behaviour, projects: Sequence[str] | None = None) -> tuple[Hook, Receiver]:
+    def app(
+        self, behaviour: Behaviour, projects: Sequence[str] | None = None, transform: str | None = None
+    ) -> tuple[Hook, Receiver]:
         """Register an app with an endpoint of this behaviour."""
         endpoint = self.exit_stack.enter_context(receiver(behaviour, SECRET))
         self.apps += 1  # in the id, because one event's deliveries are enqueued in its order
-        hook = Hook(f"app-{self.apps}-{uuid.uuid4().hex[:8]}", endpoint.url, SECRET, EVENTS, projects)
+        hook = Hook(f"app-{self.apps}-{uuid.uuid4().hex[:8]}", endpoint.url, SECRET, EVENTS, projects, transform)
         register(self.organization, self.owners, [hook])
         return hook, endpoint
 

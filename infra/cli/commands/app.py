@@ -101,6 +101,7 @@ def document(view: AppView) -> dict[str, Any]:
         "headers": view.headers,
         "max_per_second": app.max_per_second,
         "auto_enable": bool(app.auto_enable),
+        "transform": app.transform,
         "circuit": view.condition.document(),
         "replayable": view.replayable.document(),
         "rotating_until": iso_time(view.rotating_until),
@@ -150,10 +151,7 @@ def _print_app(view: AppView, console: Console) -> None:
     labelled(console, "kind", app.kind + (f", of {app.organization_id}" if app.organization_id else ""))
     labelled(console, "url", app.url)
     labelled(console, "events", ", ".join(collapse(app.events)))
-    if view.headers:
-        labelled(console, "headers", ", ".join(f"{name}: {value}" for name, value in view.headers.items()))
-    if app.max_per_second is not None:
-        labelled(console, "rate", f"at most {float(app.max_per_second):g} a second")
+    _print_sending(view, console)
     if not view.condition.off:
         labelled(console, "circuit", view.condition.text(), "" if view.condition.name == ON else "yellow")
     labelled(console, "replayable", view.replayable.text())
@@ -167,6 +165,16 @@ def _print_app(view: AppView, console: Console) -> None:
     for entry in view.audit:
         _print_audit_entry(entry, console)
     line(console, f"Next: bellhop explain {app.app_id}, bellhop log {app.app_id} --failures")
+
+
+def _print_sending(view: AppView, console: Console) -> None:
+    """What is peculiar to how its webhooks are sent."""
+    if view.headers:
+        labelled(console, "headers", ", ".join(f"{name}: {value}" for name, value in view.headers.items()))
+    if view.app.max_per_second is not None:
+        labelled(console, "rate", f"at most {float(view.app.max_per_second):g} a second")
+    if view.app.transform:
+        labelled(console, "transform", view.app.transform)
 
 
 def _print_installations(installations: Sequence[Installation], console: Console) -> None:

@@ -29,7 +29,8 @@ AROUND = timedelta(hours=1)  # of what is known of an event's time: where else t
 LOOKED_THROUGH = 100  # messages of each dead-letter queue
 
 NOT_NAMED = "the event was for other installations, or this one was not installed yet"
-FILTER_NOT_NAMED = f"its filter did not want the event, or {NOT_NAMED}"
+FILTER_NOT_NAMED = "its filter did not want the event"
+TRANSFORM_NOT_NAMED = "its app's transform failed on the event"
 ENQUEUED = "deliveries enqueued"  # notify's line that names installations
 MALFORMED = "event malformed"  # how its line of an event that it refused begins
 DUPLICATE = "event skipped as a duplicate"  # how its line of a copy begins
@@ -49,8 +50,9 @@ class Skipped:
 class FanOutLog:
     """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
 
-    `malformed`: notify refused it. `faults`: whose filter could not be evaluated, and why. `unread` says why the
-    log was not read. `copies`: when copies of it were dropped as duplicates.
+    `malformed`: notify refused it. `faults`: whose filter could not be evaluated, and why; `transform_faults`: for
+    whom the transform failed, and why. `unread` says why the log was not read. `copies`: when copies of it were
+    dropped as duplicates.
     """
 
     at: datetime | None = None
@@ -58,6 +60,7 @@ class FanOutLog:
     enqueued: frozenset[str] = frozenset()
     skipped: Mapping[str, str] | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
+    transform_faults: Mapping[str, str] = field(default_factory=dict)
     malformed: bool = False
     unread: str = ""
     copies: Sequence[datetime] = ()
@@ -182,6 +185,7 @@ def document(view: EventView) -> dict[str, Any]:
         ],
         "duplicates": [at.isoformat(timespec="seconds") for at in view.log.copies],
         "filter_faults": dict(view.log.faults),
+        "transform_faults": dict(view.log.transform_faults),
         "unknown": [{"installation_id": each.installation_id, "app_id": each.app_id} for each in view.unknown],
         "dead_letters": [{"queue": queue, **letter.document()} for queue, letter in view.dead],
         "looked_since": view.since.isoformat(timespec="seconds"),
@@ -207,7 +211,7 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
     """What notify's lines say of an event."""
     at, name, enqueued, malformed = None, "", set[str](), False
     copies: list[datetime] = []
-    skipped, faults = dict[str, str](), dict[str, str]()
+    skipped, faults, transform_faults = dict[str, str](), dict[str, str](), dict[str, str]()
     for each in lines:
         fields = each.fields
         for record in _records(fields) if each.message == ENQUEUED else ():
@@ -225,7 +229,11 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
             for reason, names in fields.get("skipped", {}).items():
                 skipped |= dict.fromkeys(names, reason)
             faults |= fields.get("faults", {})
-    return FanOutLog(at, name, frozenset(enqueued), skipped, faults, malformed, copies=copies)
+            found = fields.get("transform_faults", {})
+            transform_faults |= {key: fault["reason"] for key, fault in found.items()}
+    return FanOutLog(
+        at, name, frozenset(enqueued), skipped, faults, transform_faults, malformed=malformed, copies=copies
+    )
 
 
 def _records(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -244,10 +252,17 @@ def _skipped(
         elif key not in log.enqueued and name:
             # Which project the event had is not known here, so that this may say nothing.
             only = each.projects[0] if each.projects else None
-            reason = refusal(name, only, each, apps.get(each.app_id))
+            app = apps.get(each.app_id)
+            reason = refusal(name, only, each, app)
             if reason or log.at:
-                otherwise = FILTER_NOT_NAMED if each.filter else NOT_NAMED
-                yield Skipped(key, each.app_id, reason or otherwise, by_log=not reason)
+                yield Skipped(key, each.app_id, reason or _not_named(each, app), by_log=not reason)
+
+
+def _not_named(installation: Installation, app: App | None) -> str:
+    """Why notify may not have named an installation: it names some of those for which there is the same reason."""
+    possible = [FILTER_NOT_NAMED] if installation.filter else []
+    possible += [TRANSFORM_NOT_NAMED] if app and app.transform else []
+    return ", or ".join([*possible, NOT_NAMED])
 
 
 def _dead(deployed: Deployed, event_id: str, delivery_ids: set[str]) -> Iterator[tuple[str, DeadLetter]]:
@@ -282,8 +297,8 @@ def _print(view: EventView, console: Console) -> None:
         times = ", ".join(f"{utc(at)} UTC" for at in view.log.copies)
         again = f"bellhop resend --event {view.event_id} --organization {view.organization_id}"
         line(console, f"Published again, and dropped as a duplicate: {times}. To send its webhooks again: {again}")
-    for name, fault in view.log.faults.items():
-        line(console, f"The filter of {name} could not be evaluated, so it got the event: {fault}", "yellow")
+    for text in _faults(view.log):
+        line(console, text, "yellow")
     for queue, letter in view.dead:
         line(console, f"Dead letter in {queue}: {letter.content.kind}: {letter.content.reason}", "red")
     for text in _not_known(view):
@@ -306,6 +321,15 @@ def _print_story(each: Story, view: EventView, console: Console) -> None:
     text = story.next_text(each, view.apps.get(each.app_id), view.conditions.get(each.app_id), view.now)
     if text:
         labelled(console, "next", text)
+
+
+def _faults(log: FanOutLog) -> Iterator[str]:
+    for name, fault in log.faults.items():
+        yield f"The filter of {name} could not be evaluated, so it got the event: {fault}"
+    for name, fault in log.transform_faults.items():
+        yield f"The transform failed for {name}, so it did not get the event: {fault}"
+    if log.transform_faults:
+        yield "Once a transform is corrected, publish the event again with that installation_id."
 
 
 def _reason(each: Skipped) -> str:

@@ -159,6 +159,8 @@ def _print_outlook(events: Sequence[IssueEvent], outlook: Outlook, console: Cons
     deliveries = Counter(one.app_id for one in outlook.destinations)
     rows = [(app_id, f"{each_once[app_id]:,}", f"{deliveries[app_id]:,}") for app_id in outlook.apps]
     table(console, ("app", "events", "deliveries"), rows)
+    for app_id, (event_id, body) in sorted(outlook.transformed.items()):
+        line(console, f"{app_id} would get of {event_id}: {body.decode()}", indent=4)
     least = "At least " if outlook.unknown else ""
     line(
         console,

@@ -85,7 +85,7 @@ class _Exporter:
         entry |= {"url": spec.url, "events": list(collapse(spec.events))}
         named = {name: {"env": self._variable(spec.app_id, name)} for name in spec.headers or {}}
         entry |= {"headers": named or None, "max_per_second": spec.max_per_second}
-        entry["auto_enable"] = bool(spec.auto_enable)
+        entry |= {"auto_enable": bool(spec.auto_enable), "transform": spec.transform}
         if spec.app_id in self.keyed:
             entry["secret_env"] = self._variable(spec.app_id, "secret")
         return entry

@@ -1,16 +1,16 @@
 """Loading a registry file: reading it, and checking what its schema cannot say. Pure.
 
-That is: URLs, mail addresses, headers, filters and secrets can be used. What an entry means beside what is
-registered, resolving.py says.
+That is: URLs, mail addresses, headers, filters, transforms and secrets can be used. What an entry means
+beside what is registered, resolving.py says.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bellhop import filters
-from bellhop.filters import FilterError
+from bellhop import filters, transforms
+from bellhop.expressions import ExpressionError
 from bellhop.registry import PUBLISHED
 from deliver.http import endpoint_url
 from deliver.http.guard import EndpointPolicy
@@ -102,6 +102,7 @@ class _Loader:
             found["max_per_second"] = _rate(fields["max_per_second"])
         if "auto_enable" in fields:
             found["auto_enable"] = _flag(fields["auto_enable"]) or None
+        self._check_expression(transforms.compiled, fields.get("transform"), (*path, "transform"))
         return Entry(path, found)
 
     def _check_url(self, url: str, path: Path) -> None:
@@ -132,14 +133,14 @@ class _Loader:
             found["events"] = _events(fields["events"])
         if fields.get("projects") is not None:
             found["projects"] = _each_once(fields["projects"])
-        if fields.get("filter") is not None:
-            self._check_filter(fields["filter"], (*path, "filter"))
+        self._check_expression(filters.compiled, fields.get("filter"), (*path, "filter"))
         return Entry(path, found)
 
-    def _check_filter(self, expression: str, path: Path) -> None:
+    def _check_expression(self, compiled: Callable[[str], object], text: str | None, path: Path) -> None:
         try:
-            filters.compiled(expression)
-        except FilterError as error:
+            if text is not None:
+                compiled(text)
+        except ExpressionError as error:
             self.document.report(path, str(error))
 
 

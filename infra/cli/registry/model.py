@@ -34,6 +34,7 @@ class AppSpec:
     """An app, without what the running system decides: its state and generation.
 
     The values of `headers` may be secrets. `max_per_second` None means no limit. `auto_enable` is True or None.
+    `transform` None means the body as it is.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("app_id",)
@@ -46,6 +47,7 @@ class AppSpec:
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     max_per_second: float | None = None
     auto_enable: bool | None = None
+    transform: str | None = None
 
     @property
     def label(self) -> str:

@@ -128,6 +128,7 @@ def _lost(name: str, old: Any, new: Any) -> Iterator[str]:
 # Fields of which one value gives more than the others do.
 _TAKEN: dict[str, tuple[Any, str]] = {
     "projects": (None, "events of other projects than those listed"),
+    "transform": (None, "what its transform leaves out of the body"),
     "filter": (None, "events of which its filter is not true"),
     "status": (INSTALLED, "its events, as it is not installed any more"),
     "warnings": (True, "early warnings"),

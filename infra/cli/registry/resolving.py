@@ -150,7 +150,7 @@ class _Resolver:
         for name in incomplete:
             self._report(entry.path, f"is new and has no `{name}`; add it")
         defaults = {"name": slug, "kind": INTERNAL, "organization_id": None, "url": "", "events": ()}
-        defaults |= {"headers": None, "max_per_second": None, "auto_enable": None}
+        defaults |= {"headers": None, "max_per_second": None, "auto_enable": None, "transform": None}
         spec = AppSpec(slug, **_merged(Entry(entry.path, fields), stored, defaults))
         unowned = spec.kind == INTERNAL and not spec.organization_id and not fields.get("organization")
         if unowned and _owner(spec) != (stored and _owner(stored)):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from bellhop.events import MAX_DEPTH as EVENT_DEPTH
 from bellhop.events import MAX_EVENT_BYTES, parse
-from bellhop.filters import FUNCTIONS, MAX_DEPTH, MAX_LENGTH, MAX_STEPS, MEMBERS, FilterError, compiled
+from bellhop.expressions import MAX_DEPTH, MAX_STEPS, MEMBERS, ExpressionError
+from bellhop.filters import FILTER, FUNCTIONS, compiled
 from notify.payload import Payload
 from tests.support.fakes import issue_event
 
@@ -26,13 +27,13 @@ def wants(expression: str, body: dict[str, Any] = BODY) -> bool:
 
 
 def refused(expression: str) -> str:
-    with pytest.raises(FilterError) as caught:
+    with pytest.raises(ExpressionError) as caught:
         compiled(expression)
     return str(caught.value)
 
 
 def failed(expression: str, body: dict[str, Any] = BODY) -> str:
-    with pytest.raises(FilterError) as caught:
+    with pytest.raises(ExpressionError) as caught:
         wants(expression, body)
     return str(caught.value)
 
@@ -101,7 +102,7 @@ def test_a_filter_is_false_of_anything_else_as_jmespath_says(expression: str) ->
         ("!" * (MAX_DEPTH + 1) + "data", f"has more than {MAX_DEPTH} terms inside one another"),
         ("!" * 490 + "data", "is nested too deeply"),
         ("(" * 490 + "data", "is nested too deeply"),
-        ("data." + "a" * MAX_LENGTH, "has 505 characters; at most 500 are possible"),
+        ("data." + "a" * FILTER.max_length, "has 505 characters; at most 500 are possible"),
     ],
 )
 def test_what_is_no_filter_is_refused_with_the_way_out(expression: str, reason: str) -> None:
@@ -211,7 +212,7 @@ PIECES = [
 def test_any_text_is_a_filter_with_a_result_or_is_told_not_to_be_one(expression: str) -> None:
     try:
         wants(expression)
-    except FilterError as error:
+    except ExpressionError as error:
         assert str(error).isprintable()  # noqa: PT017
 
 
@@ -219,5 +220,5 @@ def test_any_text_is_a_filter_with_a_result_or_is_told_not_to_be_one(expression:
 def test_any_characters_are_a_filter_or_are_told_not_to_be_one(expression: str) -> None:
     try:
         wants(expression)
-    except FilterError as error:
+    except ExpressionError as error:
         assert str(error)  # noqa: PT017
