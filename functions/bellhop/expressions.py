@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jmespath.exceptions import IncompleteExpressionError, JMESPathError, JMESPathTypeError, LexerError, ParseError
-from jmespath.functions import Functions, signature
+from jmespath.functions import TYPES_MAP, Functions, signature
 from jmespath.parser import Parser
 from jmespath.visitor import Options, TreeInterpreter
 
@@ -95,9 +95,10 @@ class Expression:
         except ExpressionError:
             raise
         except JMESPathTypeError as error:
-            raise ExpressionError(
-                f"{error.function_name}() does not take a value of type {error.actual_type}"
-            ) from None
+            given = TYPES_MAP.get(
+                error.actual_type, error.actual_type
+            )  # of what is in a list, it is Python's name
+            raise ExpressionError(f"{error.function_name}() does not take a value of type {given}") from None
         except TypeError:
             raise ExpressionError("values of different types cannot be compared") from None
         except (JMESPathError, ArithmeticError, RecursionError) as error:
@@ -244,7 +245,7 @@ class _Steps:
 
 
 class _Functions(Functions):  # type: ignore[misc]  # jmespath has no types
-    """JMESPath's own, of which none takes longer than what it is given is long. What makes text pays for it before."""
+    """JMESPath's own, but none takes longer than what it is given is long, and what makes text pays first."""
 
     def __init__(self, steps: _Steps) -> None:
         self._steps = steps

@@ -86,6 +86,13 @@ def test_a_ping_is_a_webhook_like_any_other_about_the_app_itself() -> None:
     assert (ping.organization_id, ping.app_id, ping.ping) == ("acme", "pager", True)
 
 
+def test_a_ping_is_transformed_as_webhooks_are_and_sent_as_it_is_where_that_fails() -> None:
+    read = pings.make(app(transform="{text: not_null(data.issue.title, data.message)}"), "t", NOW)
+    assert json.loads(read.body)["text"].startswith("Bellhop is testing this endpoint")
+    failing = pings.make(app(transform="{text: join('', [data.issue.title])}"), "t", NOW)
+    assert failing == pings.make(app(), "t", NOW)
+
+
 def test_a_pings_id_is_made_of_its_app_and_token() -> None:
     one = pings.make(app(), "t", NOW)
     assert one.delivery_id == deliveries.delivery_id("acme", "ping_t", "pager")

@@ -55,6 +55,14 @@ def test_app_shows_the_filter_of_each_hook() -> None:
     assert filters == {None, "data.issue.level != 'info'"}
 
 
+def test_app_shows_its_transform() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    assert json.loads(succeed("app", "pager", "--json"))["transform"] is None
+    App("pager").update(actions=[App.transform.set("{a: action}")])
+    assert "transform  {a: action}" in succeed("app", "pager")
+    assert json.loads(succeed("app", "pager", "--json"))["transform"] == "{a: action}"
+
+
 def test_app_shows_whether_it_is_paused() -> None:
     succeed("apply", EXAMPLE, "--yes")
     assert "circuit    closed" in succeed("app", "pager")

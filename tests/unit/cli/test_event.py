@@ -122,6 +122,32 @@ def test_an_event_tells_whom_a_filter_kept_it_from_and_whose_could_not_be_evalua
     assert json.loads(succeed("event", "acme", "e-1", "--json"))["filter_faults"] == {"pager-hook": "no"}
 
 
+def test_an_event_tells_for_whom_a_transform_failed_and_how_they_get_it_after_all(logs: Logs) -> None:
+    fail("pager", EXHAUSTED)
+    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
+    logs.lines["notify"] = [
+        {"message": "event fanned out, but not to every installation"}
+        | event
+        | {"skipped": {"transform_failed": ["mute-hook"]}},
+        {"message": "transform failed"}
+        | event
+        | {"transform_faults": {"mute-hook": {"app_id": "mute", "reason": "no"}}},
+    ]
+    text = succeed("event", "acme", "e-1")
+    assert re.search(r"mute-hook +mute +transform_failed", text)
+    assert "The transform failed for mute-hook, so it did not get the event: no" in text
+    assert "publish the event again with that installation_id" in text
+    read = json.loads(succeed("event", "acme", "e-1", "--json"))
+    assert (read["transform_faults"], read["filter_faults"]) == ({"mute-hook": "no"}, {})
+
+
+def test_a_hook_that_notify_did_not_name_may_have_got_nothing_by_its_transform(logs: Logs) -> None:
+    app("mute", transform="{a: action}").save()
+    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
+    logs.lines["notify"] = [{"message": "event skipped: no installation gets it"} | event | {"skipped": {}}]
+    assert "its app's transform failed on the event" in succeed("event", "acme", "e-1")
+
+
 def test_an_event_tells_of_its_duplicates_and_does_not_take_them_for_the_event(logs: Logs) -> None:
     event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
     logs.lines["notify"] = [

@@ -193,6 +193,20 @@ def test_a_dry_run_asks_the_filters_and_warns_of_one_that_cannot_be_evaluated() 
     assert documents[0]["skipped"] == {"filtered_out": 1}
 
 
+@REGISTERED
+def test_a_dry_run_shows_what_an_app_with_a_transform_would_get_and_warns_where_it_fails() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    App("pager").update(actions=[App.transform.set("{text: join(': ', [action, data.issue.title])}")])
+    many = [event(1, issue={"id": 1, "title": "Ünï"}), event(2, issue={"id": 2, "title": None})]
+    result = bellhop("publish", "-", "--dry-run", stdin=json.dumps(many))
+    assert 'pager would get of e-1: {"text":"created: Ünï"}' in result.stdout
+    assert ["pager", "1", "1"] in [each.split() for each in result.stdout.splitlines()]
+    failed = "join() does not take a value of type null"
+    assert result.stderr.splitlines() == [
+        f"warning: the transform of app pager fails on e-2, which it does not get: {failed}"
+    ]
+
+
 def test_publish_tells_of_events_that_are_dropped_as_duplicates_and_does_not_wait_for_them(
     cloudformation: CloudFormation,
 ) -> None:

@@ -124,6 +124,8 @@ def _registry() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "app", _item("apps", app_id="pager")
     app("full", max_per_second=5, auto_enable=True, generation=3).save()
     yield "app.full", _item("apps", app_id="full")
+    app("room", transform="{text: action}").save()
+    yield "app.transform", _item("apps", app_id="room")
     installation(projects=["web"]).save()
     yield "installation", _item("installations", organization_id="acme", installation_id="in-pager")
     installation(installation_id="in-filtered", filter="data.issue.level == 'fatal'").save()

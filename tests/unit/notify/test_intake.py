@@ -127,6 +127,21 @@ def test_an_event_that_a_filter_does_not_want_is_skipped_with_that_reason(
     assert (telemetry.counts["Skipped_filtered_out"], telemetry.counts["EventSkipped"]) == (1, 1)
 
 
+def test_a_transform_that_fails_is_told_once_for_an_event_with_app_and_hook_and_nothing_is_retried(
+    deps: NotifyDependencies, telemetry: Recorder
+) -> None:
+    names = [f"app-{n:02}" for n in range(30)]
+    apps = {name: app(name, transform="{text: join('', [data.issue.culprit])}") for name in names}
+    crowd = FakeRegistry({"acme": organization()}, apps, [installation(name) for name in names])
+    assert process([queue_message(issue_event())], replace(deps, hooks=crowd)) == []
+    assert received(deps, deps.deliveries.url) == []
+    [line] = telemetry.logged("transform failed: these installations do not get the event")
+    assert (line["event_id"], line["installations"], len(line["transform_faults"])) == ("ev1", 30, 20)
+    reason = "join() does not take a value of type null"
+    assert line["transform_faults"]["in-app-00"] == {"app_id": "app-00", "reason": reason}
+    assert (telemetry.counts["Skipped_transform_failed"], telemetry.counts["EventSkipped"]) == (30, 1)
+
+
 @pytest.mark.parametrize("body", ['{"a\\u0000b": 1}', '{"\\ud800": 1}', '{"x": "\\u0001"}', "\x7f", "[" * 5000])
 def test_an_event_that_is_malformed_in_its_very_characters_can_be_dead_lettered(
     deps: NotifyDependencies, body: str

@@ -21,6 +21,7 @@ EVENTS = st.lists(st.sampled_from([e for names in events_of().values() for e in 
 HEADERS = st.dictionaries(st.sampled_from(["X-A", "X_A", "Secret", "Authorization", "!"]), TEXT, max_size=3)
 KIND = st.sampled_from(["unpublished", "published"])
 FILTER = st.sampled_from([None, "data.issue.level == 'fatal'", "!(data.x)", "`1` == '# no: comment'"])
+TRANSFORM = st.sampled_from([None, "{text: join(': ', ['# no', action])}", '[data, `"\\n"`]', "@"])
 RATE = st.none() | st.integers(1, 1000) | st.sampled_from([0.001, 0.5, 2.125])
 
 
@@ -38,7 +39,7 @@ def registries(draw: st.DrawFn) -> InMemory:
     apps = [
         AppSpec(
             slug, draw(TEXT), draw(KIND), draw(st.sampled_from([None, *ids])), f"https://{draw(ID)}.example/%41?a=b#c",
-            draw(EVENTS), draw(HEADERS) or None, draw(RATE), draw(st.sampled_from([True, None])),
+            draw(EVENTS), draw(HEADERS) or None, draw(RATE), draw(st.sampled_from([True, None])), draw(TRANSFORM),
         )
         for slug in draw(st.lists(SLUG, unique=True, max_size=3))
     ]  # fmt: skip

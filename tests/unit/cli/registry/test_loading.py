@@ -108,6 +108,21 @@ def test_what_is_no_filter_is_refused_before_anything_is_written(written: str, r
     assert problems(text.rstrip() + f" {written}\n") == [f"line 11: installations[0].filter: {reason}"]
 
 
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("'{text: data.issue.title'", "is no JMESPath expression: it ends too early"),
+        ("'{text: issue.title}'", "asks for `issue`, which no webhook has at its top; the issue is `data.issue`"),
+        ("'{text: sort(data.x)}'", "calls sort(); a transform has contains, ends_with"),
+        ("a" * 2001, "has 2,001 characters; at most 2,000 are possible"),
+        ("{text: data}", "must be one value, not a list or a mapping"),
+    ],
+)
+def test_what_is_no_transform_is_refused_before_anything_is_written(written: str, reason: str) -> None:
+    [problem] = problems(SMALL.replace("  bot:", f"  bot:\n    transform: {written}"))
+    assert problem.startswith(f"line 5: apps.bot.transform: {reason}")
+
+
 def test_the_default_id_of_an_installation_never_changes() -> None:
     assert installation_id("acme", "bot") == "9f42a3f5-a98c-5fd9-b746-1ca1306dbdd5"
 

@@ -84,6 +84,8 @@ def test_an_installation_ends_before_its_app_changes() -> None:
         (replace(BOT, headers={"X-A": "1", "X-B": "2"}), replace(BOT, headers={"X-B": "3"}), ["headers X-A"]),
         (replace(BOT, headers={"X-A": "1"}), BOT, ["headers X-A"]),
         (BOT, replace(BOT, url="https://new.example", headers={"X-A": "1"}), []),
+        (BOT, replace(BOT, transform="data"), ["what its transform leaves out of the body"]),
+        (replace(BOT, transform="data"), BOT, []),
         (HOOK, replace(HOOK, projects=("1",)), ["events of other projects than those listed"]),
         (replace(HOOK, projects=("1", "2")), replace(HOOK, projects=("1",)), ["projects 2"]),
         (replace(HOOK, projects=("1",)), HOOK, []),

@@ -60,7 +60,7 @@ def test_only_the_key_that_is_named_changes() -> None:
 def test_null_sets_a_key_to_its_default() -> None:
     nulls = "organizations: {acme: {name: null, owners: null, warnings: null}}"
     assert one(OrganizationSpec, nulls) == OrganizationSpec("1", "acme", "acme", (), warnings=True)
-    nulls = app("name: ~, organization: ~, events: ~, headers: ~, max_per_second: ~, auto_enable: ~")
+    nulls = app("name: ~, organization: ~, events: ~, headers: ~, max_per_second: ~, auto_enable: ~, transform: ~")
     assert one(AppSpec, nulls) == AppSpec("bot", "bot", "published", None, BOT.url, ())
     nulls = "installations: [{app: bot, organization: acme, status: ~, events: ~, projects: ~, filter: ~}]"
     assert one(InstallationSpec, nulls) == InstallationSpec("1", "i-1", "bot", "installed", BOT.events, None)
