@@ -13,15 +13,16 @@ from typing import Any
 
 import boto3
 import pytest
+from ruamel.yaml import YAML
 from standardwebhooks import Webhook
 
-from bellhop import events
+from bellhop import events, transforms
 from bellhop.events import MalformedEventError
 from deliver.http.guard import EndpointPolicy
 from deliver.http.response import Response
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
-from tests.docs.pages import ROOT, blocks, example, name, pages, rows
+from tests.docs.pages import DOCS, ROOT, blocks, example, name, pages, rows
 from tests.docs.receivers import NODE, post, running, write_receiver
 from tests.docs.webhook_example import APP_AUTHORS, PUBLISHERS, README, SECRET, STANDARD_SECRET, webhook
 from tests.support import servers
@@ -135,6 +136,15 @@ def test_the_webhook_on_the_page_is_what_goes_over_the_wire() -> None:
     lines = [line for line in head.split("\r\n")[1:] if not line.startswith("Host: ")]
     assert "\n".join(lines) + "\n" == example(APP_AUTHORS, "webhook-headers")
     assert body + "\n" == example(APP_AUTHORS, "webhook-body")
+
+
+def test_the_transform_on_the_page_makes_the_body_beside_it_also_of_a_ping_and_without_an_issue() -> None:
+    page = DOCS / "operators.md"
+    app = YAML(typ="safe", pure=True).load(example(page, "transform"))["apps"]["chat-room"]
+    transform = transforms.compiled(app["transform"])
+    assert f"`{transform.body(json.loads(webhook().body)).decode()}`" in page.read_text()
+    others = [{"action": "test", "data": {"message": "hello"}}, {"action": "deleted", "resource": "installation"}]
+    assert list(map(transform.body, others)) == [b'{"text":"test: hello"}', b'{"text":"deleted: installation"}']
 
 
 def test_the_secret_on_the_page_is_one_key_in_two_forms() -> None:
