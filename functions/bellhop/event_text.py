@@ -29,7 +29,7 @@ class MalformedEventError(Exception):
         self.names = names or {}
 
 
-class _Real(float):
+class Real(float):
     """A number with a fraction or an exponent. No id may be one: some receivers would read 42.0 as 42."""
 
     def is_integer(self) -> bool:
@@ -65,8 +65,8 @@ def _constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _real(text: str) -> _Real:
-    number = _Real(text)
+def _real(text: str) -> Real:
+    number = Real(text)
     if math.isinf(number):
         raise ValueError(f"{text[:MAX_ID]} is beyond the numbers that receivers can read (IEEE 754 doubles)")
     return number

@@ -5,7 +5,7 @@ steps for. What a kind of expressions may have, filters.py and transforms.py say
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from jmespath.functions import TYPES_MAP, Functions, signature
 from jmespath.parser import Parser
 from jmespath.visitor import Options, TreeInterpreter
 
-from bellhop.event_text import MAX_INTEGER_DIGITS
+from bellhop.event_text import MAX_INTEGER_DIGITS, Real
 from bellhop.text import printable
 
 MAX_DEPTH = 30  # terms inside one another, far below what Python's recursion takes
@@ -54,6 +54,10 @@ _CONDITIONS = frozenset({"and_expression", "comparator", "not_expression", "or_e
 _TRUTHS = frozenset({"comparator", "not_expression"})  # nothing is inside their values
 _TERMS = frozenset({"current", "function_expression", "identity", "literal", "multi_select_list"})
 _MADE = frozenset({"key_val_pair", "multi_select_dict"})
+
+# JMESPath's names of types, by Python's, which its errors have for what is in a list. An event's numbers with a
+# fraction are of no type that it knows.
+_TYPES = TYPES_MAP | {Real.__name__: "number", "unknown": "number"}
 
 _Node = dict[str, Any]
 
@@ -95,9 +99,7 @@ class Expression:
         except ExpressionError:
             raise
         except JMESPathTypeError as error:
-            given = TYPES_MAP.get(
-                error.actual_type, error.actual_type
-            )  # of what is in a list, it is Python's name
+            given = _TYPES.get(error.actual_type, error.actual_type)
             raise ExpressionError(f"{error.function_name}() does not take a value of type {given}") from None
         except TypeError:
             raise ExpressionError("values of different types cannot be compared") from None
@@ -244,11 +246,21 @@ class _Steps:
                 self.spend_on_text(value.bit_length() // 3)  # at least its digits
 
 
+def _with_reals(types: Iterable[str]) -> list[str]:
+    """The names of types, with that of the numbers of an event that have a fraction if numbers are among them."""
+    names = list(types)
+    return [*names, Real.__name__] if float.__name__ in names else names
+
+
 class _Functions(Functions):  # type: ignore[misc]  # jmespath has no types
     """JMESPath's own, but none takes longer than what it is given is long, and what makes text pays first."""
 
     def __init__(self, steps: _Steps) -> None:
         self._steps = steps
+
+    def _get_allowed_pytypes(self, types: list[str]) -> tuple[list[str], list[tuple[str, ...]]]:
+        values, elements = super()._get_allowed_pytypes(types)
+        return _with_reals(values), [tuple(_with_reals(each)) for each in elements]
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})  # type: ignore[untyped-decorator]
     def _func_join(self, separator: str, parts: list[str]) -> str:

@@ -296,6 +296,16 @@ def test_a_filter_sees_what_the_receiver_will_see() -> None:
     data = {"score": 1.5, "numbers": [1.25, 1.25]}
     issue = {"id": 42}
     assert only(out(registry, type="ignored", issue=issue, data=data, project_id="17", user=ADA))
+    contrary = listening("issue.archived", filter=f"!({expression})")
+    skipped = reasons(out(contrary, type="ignored", issue=issue, data=data, project_id="17", user=ADA))
+    assert skipped == {"filtered_out"}  # so it was not sent because the filter failed
+
+
+def test_a_number_with_a_fraction_was_no_number_to_the_functions_of_a_filter() -> None:
+    registry = hooks((app(), installation(filter="max(data.numbers) > `2` && starts_with(data.numbers[0], 'x')")))
+    fan_out = FanOut(parse(json.dumps(issue_event(data={"numbers": [1.5, 2.5]}))), registry, 0.0)
+    assert [*fan_out.steps()] != [None]
+    assert fan_out.filter_faults == {"in-pager": "starts_with() does not take a value of type number"}
 
 
 def test_a_filter_is_asked_last_so_that_the_reason_is_the_plainest() -> None:
