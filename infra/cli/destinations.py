@@ -12,6 +12,7 @@ from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent
 from bellhop.registry import App, Installation, Organization
 from infra.cli.condition import OFF, PAUSED, read_conditions
+from infra.cli.stack import Stack
 from infra.cli.text import unix_time
 from notify.duplicates import DUPLICATE
 from notify.fanout import decide
@@ -89,7 +90,7 @@ def look(events: Sequence[IssueEvent], duplicates: Connection | None = None) -> 
     return outlook
 
 
-def warnings(events: Sequence[IssueEvent], outlook: Outlook) -> Iterator[str]:
+def warnings(events: Sequence[IssueEvent], outlook: Outlook, found: Stack) -> Iterator[str]:
     """What will keep events from arriving, as far as it is known."""
     reached = outlook.reached | outlook.copies.keys()
     lost: dict[tuple[str, str, str], list[str]] = {}
@@ -105,21 +106,22 @@ def warnings(events: Sequence[IssueEvent], outlook: Outlook) -> Iterator[str]:
             yield f"no installation of {organization_id} wants {name} ({_ids(ids)}): {why}"
     for position, handled_at in outlook.copies.items():
         event = events[position]
-        again = f"bellhop resend --event {event.event_id} --organization {event.organization_id}"
+        again = found.command(f"resend --event {event.event_id} --organization {event.organization_id}")
         when = unix_time(handled_at)
         yield f"event {event.event_id} was fanned out {when}: a duplicate is dropped; to send it again: {again}"
-    yield from _app_warnings(outlook)
+    yield from _app_warnings(outlook, found)
     if outlook.unknown:
         yield f"{len(outlook.unknown)} more organisations were not looked up"
 
 
-def _app_warnings(outlook: Outlook) -> Iterator[str]:
+def _app_warnings(outlook: Outlook, found: Stack) -> Iterator[str]:
     for (app_id, fault), event_id in outlook.faulty.items():
         yield f"the filter of app {app_id} cannot be evaluated on {event_id}, which it gets: {fault}"
     for (app_id, fault), event_id in outlook.failing.items():
         yield f"the transform of app {app_id} fails on {event_id}, which it does not get: {fault}"
     for app_id in sorted(outlook.off):
-        yield f"app {app_id} is switched off: what it gets is parked until `bellhop enable {app_id}`"
+        back = found.command(f"enable {app_id}")
+        yield f"app {app_id} is switched off: what it gets is parked until `{back}`"
     for app_id in sorted(outlook.paused):
         yield f"app {app_id} is paused: what it gets is parked until its endpoint responds well again"
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -55,6 +56,8 @@ TRANSITIONS_QUEUE = "TransitionsQueueUrl"
 QUEUES = (EVENTS_QUEUE, DELIVERIES_QUEUE, RETRIES_QUEUE, TRANSITIONS_QUEUE)
 SCHEDULE_GROUP = "ScheduleGroup"
 
+DEFAULT = "bellhop"  # the stack of commands that are told of none
+
 CONNECTIONS = 50  # to DynamoDB: calls that are made side by side
 
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
@@ -62,12 +65,24 @@ _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempt
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The outputs, parameters and status of a stack, as CloudFormation has them."""
+    """The outputs, parameters and status of a stack, as CloudFormation has them.
+
+    `option` has commands find it again, typed in the same shell; it is empty where they do by themselves.
+    """
 
     name: str
     outputs: Mapping[str, str]
     parameters: Mapping[str, str]
     status: str = ""
+    option: str = ""
+
+    def command(self, text: str) -> str:
+        """What to type to have the command do that with this stack, such as `bellhop apps --stack local`."""
+        return f"bellhop {text}{self.option}"
+
+    def next(self, *texts: str) -> str:
+        """The line that ends what a command prints: what to type then."""
+        return f"Next: {'; '.join(map(self.command, texts))}"
 
     @property
     def title(self) -> str:
@@ -146,6 +161,8 @@ def find(name: str) -> Stack:
         CommandError: there is none, it is still being created, or it is not a stack of Bellhop.
         BotoCoreError, ClientError: the call failed; see `errors.explain`.
     """
+    unnamed = os.environ.get("BELLHOP_STACK") or DEFAULT
+    option = "" if name == unnamed else f" --stack {shlex.quote(name)}"
     if name == local_stack.NAME:
         name = local_stack.enter(os.environ)
     try:
@@ -158,7 +175,7 @@ def find(name: str) -> Stack:
     outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
     parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
     _complete(name, found["StackStatus"], outputs)
-    return Stack(name, outputs, parameters, found["StackStatus"])
+    return Stack(name, outputs, parameters, found["StackStatus"], option)
 
 
 def bind(stack: Stack) -> Connection:

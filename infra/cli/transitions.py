@@ -9,12 +9,13 @@ from health import transitions
 from health.transitions import TransitionDependencies
 from infra.cli import terminal
 from infra.cli.errors import CommandError
+from infra.cli.stack import Stack
 from infra.cli.terminal import line
 from infra.cli.text import stored_time
 from infra.cli.views import Replayable, mail_states
 
 
-def leave_as_it_is(app: App, deps: TransitionDependencies, *, as_json: bool) -> None:
+def leave_as_it_is(app: App, found: Stack, deps: TransitionDependencies, *, as_json: bool) -> None:
     """Say that an app is in the wanted state already.
 
     Where the worker or operator who made the transition died before announcing it, it is announced now.
@@ -30,7 +31,7 @@ def leave_as_it_is(app: App, deps: TransitionDependencies, *, as_json: bool) -> 
     line(console, f"{app.app_id} is {'off' if app.state == DISABLED else 'on'} already{since}.", "bold")
     if resumed:
         line(console, "What follows that had never been begun; health does it now.")
-    line(console, f"Next: bellhop explain {app.app_id}")
+    line(console, found.next(f"explain {app.app_id}"))
 
 
 def refuse_late(app: App, key: str) -> NoReturn:

@@ -19,6 +19,7 @@ from infra.cli import stack, terminal
 from infra.cli.condition import ON, Condition, condition, off_text, way_back_text
 from infra.cli.registry import headers
 from infra.cli.registry.events import collapse
+from infra.cli.stack import Stack
 from infra.cli.terminal import cell, labelled, line, state, table
 from infra.cli.text import iso_time, stored_time, unix_time
 from infra.cli.views import (
@@ -59,12 +60,13 @@ class AppView:
 
 def run(stack_name: str, app_id: str, *, as_json: bool) -> None:
     """Read an app and print it."""
-    stack.bind(stack.find(stack_name))
+    found = stack.find(stack_name)
+    stack.bind(found)
     view = read(app_id, datetime.now(UTC))
     if as_json:
         terminal.print_json(document(view))
     else:
-        _print_app(view, terminal.console())
+        _print_app(view, found, terminal.console())
 
 
 def read(app_id: str, now: datetime) -> AppView:
@@ -142,7 +144,7 @@ def _counts(row: OutcomeDay) -> dict[str, int]:
     return {name: int(getattr(row, name)) for name in COUNTERS}
 
 
-def _print_app(view: AppView, console: Console) -> None:
+def _print_app(view: AppView, found: Stack, console: Console) -> None:
     app = view.app
     line(console, f"{app.app_id}: {app.name}", "bold")
     labelled(console, "state", state(app.state) + cell(f" (generation {int(app.generation)})"))
@@ -164,7 +166,7 @@ def _print_app(view: AppView, console: Console) -> None:
     _print_days(view, console)
     for entry in view.audit:
         _print_audit_entry(entry, console)
-    line(console, f"Next: bellhop explain {app.app_id}, bellhop log {app.app_id} --failures")
+    line(console, found.next(f"explain {app.app_id}", f"log {app.app_id} --failures"))
 
 
 def _print_sending(view: AppView, console: Console) -> None:

@@ -56,7 +56,7 @@ def run(
     deps = identity.transition_dependencies(found, connection)
     effects.execute(plan, deps, identity.operator())
     if not as_json:
-        line(console, f"Applied to {found.title}. Next: bellhop apps")
+        line(console, f"Applied to {found.title}. {found.next('apps')}")
 
 
 def widen(policy: EndpointPolicy, other: EndpointPolicy) -> EndpointPolicy:

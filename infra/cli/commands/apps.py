@@ -7,6 +7,7 @@ from rich.console import Console
 
 from infra.cli import stack, terminal
 from infra.cli.condition import FAILING, OFF, ON, PAUSED
+from infra.cli.stack import Stack
 from infra.cli.status import fleet
 from infra.cli.status.fleet import AppStatus, Fleet
 from infra.cli.terminal import line, state, table
@@ -14,17 +15,18 @@ from infra.cli.terminal import line, state, table
 
 def run(stack_name: str, *, failing: bool, paused: bool, off: bool, as_json: bool) -> None:
     """Read the apps, and print those that are asked for."""
-    stack.bind(stack.find(stack_name))
+    found_stack = stack.find(stack_name)
+    stack.bind(found_stack)
     asked = [name for name, wanted in ((FAILING, failing), (PAUSED, paused), (OFF, off)) if wanted]
     found = fleet.read(datetime.now(UTC))
     shown = found.in_condition(*asked) if asked else found.apps
     if as_json:
         terminal.print_json([each.document() for each in shown])
     else:
-        _print(shown, found, asked, terminal.console())
+        _print(shown, found, asked, found_stack, terminal.console())
 
 
-def _print(shown: Sequence[AppStatus], found: Fleet, asked: Sequence[str], console: Console) -> None:
+def _print(shown: Sequence[AppStatus], found: Fleet, asked: Sequence[str], of: Stack, console: Console) -> None:
     rows = [
         (
             each.app.app_id,
@@ -38,7 +40,7 @@ def _print(shown: Sequence[AppStatus], found: Fleet, asked: Sequence[str], conso
     ]
     table(console, ("app", "stands", "kind", "organisation", "name", ""), rows)
     if not found.apps:
-        line(console, "No apps. Next: bellhop apply FILE")
+        line(console, f"No apps. {of.next('apply FILE')}")
         return
     number = f"{len(shown)} of {len(found.apps)} apps {' or '.join(asked)}" if asked else f"{len(shown)} apps"
-    line(console, f"{number}. Next: bellhop app APP", "bold")
+    line(console, f"{number}. {of.next('app APP')}", "bold")

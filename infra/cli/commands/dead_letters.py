@@ -15,6 +15,7 @@ from bellhop.clock import utc_now
 from infra.cli import stack, terminal
 from infra.cli.dead_letters.queues import HIDDEN_SECONDS, MOST, DeadLetter, DeadLetterQueue, find_queues
 from infra.cli.errors import CommandError, UsageError
+from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line, table
 from infra.cli.text import duration, utc
 
@@ -46,7 +47,8 @@ class Done:
 
 def show_all(stack_name: str, queue: str | None, *, limit: int, as_json: bool) -> None:
     """List the dead letters, the oldest of each queue first."""
-    queues = find_queues(stack.find(stack_name), queue)
+    found_stack = stack.find(stack_name)
+    queues = find_queues(found_stack, queue)
     with ThreadPoolExecutor(len(queues)) as pool:
         found = list(pool.map(partial(_read, most=limit), queues))
     messages = [message for of_queue in found for message in of_queue.messages]
@@ -55,16 +57,17 @@ def show_all(stack_name: str, queue: str | None, *, limit: int, as_json: bool) -
         rows = [document(each) for each in messages]
         terminal.print_json({"dead_letters": rows, "complete": complete, "hidden": hidden})
     else:
-        _print_all(messages, hidden, terminal.console(), complete=complete)
+        _print_all(messages, hidden, found_stack, terminal.console(), complete=complete)
 
 
 def show(stack_name: str, message_id: str, *, as_json: bool) -> None:
     """Show one dead letter whole."""
-    message = _find_one(find_queues(stack.find(stack_name), None), message_id)
+    found = stack.find(stack_name)
+    message = _find_one(find_queues(found, None), message_id)
     if as_json:
         terminal.print_json(document(message))
     else:
-        _print_one(message, terminal.console())
+        _print_one(message, found, terminal.console())
 
 
 def redrive(stack_name: str, message_ids: Sequence[str], queue: str | None, *, every: bool, as_json: bool) -> None:
@@ -209,7 +212,9 @@ def _print_done(done: Done, verb: str, console: Console) -> None:
     line(console, f"{done.counts.total():,} {verb}{f': {of_queues}' if of_queues else ''}.", "bold")
 
 
-def _print_all(messages: Sequence[DeadLetter], hidden: int, console: Console, *, complete: bool) -> None:
+def _print_all(
+    messages: Sequence[DeadLetter], hidden: int, found: Stack, console: Console, *, complete: bool
+) -> None:
     rows = []
     for message in messages:
         content = message.content
@@ -221,14 +226,14 @@ def _print_all(messages: Sequence[DeadLetter], hidden: int, console: Console, *,
     if hidden:
         line(console, f"Another command is reading {hidden:,} more, or died: they show within {HIDDEN_SECONDS} s.")
     if messages:
-        line(console, "Next: bellhop dead-letters show MESSAGE, then redrive MESSAGE or delete MESSAGE")
+        line(console, f"{found.next('dead-letters show MESSAGE')}, then redrive MESSAGE or delete MESSAGE")
 
 
 def _number(messages: int) -> str:
     return f"{messages:,} dead letter{'' if messages == 1 else 's'}"
 
 
-def _print_one(message: DeadLetter, console: Console) -> None:
+def _print_one(message: DeadLetter, found: Stack, console: Console) -> None:
     content = message.content
     line(console, f"{content.kind}, in the dead-letter queue of {message.queue}", "bold")
     labelled(console, "reason", content.reason)
@@ -242,4 +247,4 @@ def _print_one(message: DeadLetter, console: Console) -> None:
     if content.obstacle:
         line(console, f"It is not redriven: {content.obstacle}", "yellow")
     else:
-        line(console, f"Next: bellhop dead-letters redrive {message.message_id}")
+        line(console, found.next(f"dead-letters redrive {message.message_id}"))

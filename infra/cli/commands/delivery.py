@@ -45,7 +45,7 @@ def run(stack_name: str, delivery_id: str, *, app_id: str | None, since: str, as
     if as_json:
         terminal.print_json(document(view))
     else:
-        _print(view, terminal.console())
+        _print(view, found, terminal.console())
 
 
 def read(found: Stack, delivery_id: str, app_id: str | None, since: datetime, now: datetime) -> DeliveryView:
@@ -111,7 +111,7 @@ def _logged(found: Stack, delivery_id: str, since: datetime, now: datetime) -> t
     raise CommandError(*hint)
 
 
-def _print(view: DeliveryView, console: Console) -> None:
+def _print(view: DeliveryView, found: Stack, console: Console) -> None:
     told = view.story
     line(console, f"{told.delivery_id} to {told.app_id}", "bold")
     labelled(console, "state", state(told.state))
@@ -132,8 +132,8 @@ def _print(view: DeliveryView, console: Console) -> None:
         line(console, "The headers are composed anew; the URL and the app's own headers are those of now.", "dim")
     else:
         line(console, "No attempt was made yet.")
-    event = f"bellhop event {told.organization_id} {told.event_id}, " if told.organization_id else ""
-    line(console, f"Next: {event}bellhop explain {told.app_id}")
+    event = [f"event {told.organization_id} {told.event_id}"] if told.organization_id else []
+    line(console, found.next(*event, f"explain {told.app_id}"))
 
 
 def _print_attempt(view: DeliveryView, row: Mapping[str, Any], console: Console) -> None:

@@ -12,6 +12,7 @@ from health import review, transitions
 from health.rules import Thresholds, evaluate, sum_by_date
 from health.transitions import TransitionDependencies
 from infra.cli import identity, stack, terminal
+from infra.cli.stack import Stack
 from infra.cli.terminal import line
 from infra.cli.transitions import document, leave_as_it_is, print_switched, refuse_late
 from infra.cli.views import count_replayable, load_app, mail_states, organizations
@@ -24,7 +25,7 @@ def run(stack_name: str, app_id: str, *, reason: str, yes: bool, as_json: bool) 
     deps = identity.transition_dependencies(found, stack.bind(found))
     app = load_app(app_id)
     if app.state == DISABLED:
-        leave_as_it_is(app, deps, as_json=as_json)
+        leave_as_it_is(app, found, deps, as_json=as_json)
         return
     if not yes:
         question = f"Switch {app_id} off? Its deliveries are parked, and its owners get mail."
@@ -35,7 +36,7 @@ def run(stack_name: str, app_id: str, *, reason: str, yes: bool, as_json: bool) 
         return
     console = terminal.console()
     print_switched("off", entry, found.cache_seconds, console)
-    _print_following(app, entry, console)
+    _print_following(app, entry, found, console)
 
 
 def disable(app: App, actor: str, reason: str, thresholds: Thresholds, deps: TransitionDependencies) -> AuditEntry:
@@ -63,10 +64,11 @@ def _evidence(app: App, thresholds: Thresholds, now: datetime) -> dict[str, Any]
     return review.evidence(evaluation, app, thresholds, rows)
 
 
-def _print_following(app: App, entry: AuditEntry, console: Console) -> None:
+def _print_following(app: App, entry: AuditEntry, found: Stack, console: Console) -> None:
     owners = ", ".join(mail_states(entry))
     line(console, f"Health mails {owners}." if owners else "Nobody gets mail: it has no owners.")
     line(console, f"Deliveries that arrive from now on are parked for {KEPT.days} days.")
     if app.auto_enable:
         line(console, "It asks for recovery checks (auto_enable), but there are none while it is off by hand.")
-    line(console, f"Back: bellhop enable {entry.app_id}. Next: bellhop explain {entry.app_id}")
+    back = found.command(f"enable {entry.app_id}")
+    line(console, f"Back: {back}. {found.next(f'explain {entry.app_id}')}")

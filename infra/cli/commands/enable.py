@@ -15,6 +15,7 @@ from infra.cli.commands import ping
 from infra.cli.commands.ping import PingResult
 from infra.cli.commands.replay import following_text
 from infra.cli.errors import CommandError, UsageError
+from infra.cli.stack import Stack
 from infra.cli.terminal import line
 from infra.cli.transitions import document, leave_as_it_is, print_switched, refuse_late
 from infra.cli.views import Replayable, count_replayable, load_app
@@ -47,7 +48,7 @@ def run(
     deps = identity.transition_dependencies(found, stack.bind(found))
     app = load_app(app_id)
     if app.state == ENABLED:
-        leave_as_it_is(app, deps, as_json=as_json)
+        leave_as_it_is(app, found, deps, as_json=as_json)
         return
     result = None if force else ping.ping(found, app, wait=None)
     if result and not result.well:
@@ -64,7 +65,7 @@ def run(
     if result:
         line(console, f"Pinged {result.url}: {result.result} in {result.milliseconds:,} ms.")
     print_switched("on", entry, found.cache_seconds, console)
-    _print_following(app, replayable, pace, console)
+    _print_following(app, replayable, pace, found, console)
 
 
 def enable(
@@ -106,12 +107,14 @@ def _refuse(result: PingResult, *, as_json: bool) -> None:
     )
 
 
-def _print_following(app: App, replayable: Replayable, rate: float | None, console: Console) -> None:
+def _print_following(app: App, replayable: Replayable, rate: float | None, found: Stack, console: Console) -> None:
+    replay = f"replay {app.app_id}"
     if rate is None:
-        line(console, f"Not replayed: {replayable.text()}. Later: bellhop replay {app.app_id}")
+        line(console, f"Not replayed: {replayable.text()}. Later: {found.command(replay)}")
     else:
         line(console, following_text(replayable.total([PARKED]), rate, complete=replayable.complete))
         exhausted = replayable.total([EXHAUSTED])
         if exhausted:
-            line(console, f"{exhausted:,} exhausted stay where they are: bellhop replay {app.app_id} --exhausted")
-    line(console, f"Next: bellhop explain {app.app_id}; bellhop log {app.app_id}")
+            again = found.command(f"{replay} --exhausted")
+            line(console, f"{exhausted:,} exhausted stay where they are: {again}")
+    line(console, found.next(f"explain {app.app_id}", f"log {app.app_id}"))

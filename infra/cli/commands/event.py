@@ -19,6 +19,7 @@ from infra.cli.dead_letters.queues import dead_letter_queue
 from infra.cli.doctor.looking import QUEUE, Deployed
 from infra.cli.errors import CommandError, denied_action
 from infra.cli.log_lines import Log, LogLine
+from infra.cli.stack import Stack
 from infra.cli.status import queues
 from infra.cli.status.queues import DEAD_LETTERS, DeadLetter
 from infra.cli.story import Story
@@ -109,7 +110,7 @@ def run(stack_name: str, organization_id: str, event_id: str, *, since: str, as_
     if as_json:
         terminal.print_json(document(view))
     else:
-        _print(view, terminal.console())
+        _print(view, found, terminal.console())
     if view.is_unheard_of:
         raise typer.Exit(1)
 
@@ -279,7 +280,7 @@ def _dead(deployed: Deployed, event_id: str, delivery_ids: set[str]) -> Iterator
                     yield depth.name, DeadLetter(letter.body, letter.content)
 
 
-def _print(view: EventView, console: Console) -> None:
+def _print(view: EventView, found: Stack, console: Console) -> None:
     became = "refused as malformed" if view.refused else "fanned out"
     when = f", {became} {utc(view.log.at)} UTC" if view.log.at else ""
     line(
@@ -295,7 +296,7 @@ def _print(view: EventView, console: Console) -> None:
     table(console, ("installation", "app", "because"), rows)
     if view.log.copies:
         times = ", ".join(f"{utc(at)} UTC" for at in view.log.copies)
-        again = f"bellhop resend --event {view.event_id} --organization {view.organization_id}"
+        again = found.command(f"resend --event {view.event_id} --organization {view.organization_id}")
         line(console, f"Published again, and dropped as a duplicate: {times}. To send its webhooks again: {again}")
     for text in _faults(view.log):
         line(console, text, "yellow")
@@ -307,7 +308,7 @@ def _print(view: EventView, console: Console) -> None:
     line(console, f"{number} deliver{'y' if number == 1 else 'ies'}, {len(rows)} skipped.", "bold")
     if view.stories:
         example = view.stories[-1]
-        line(console, f"Next: bellhop delivery {example.delivery_id} --app {example.app_id}")
+        line(console, found.next(f"delivery {example.delivery_id} --app {example.app_id}"))
 
 
 def _print_story(each: Story, view: EventView, console: Console) -> None:

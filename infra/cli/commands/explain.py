@@ -18,6 +18,7 @@ from health.rules import Evaluation, Pause, Thresholds, evaluate
 from infra.cli import stack, terminal
 from infra.cli.commands.mail import needs_resending
 from infra.cli.condition import ON, Condition, condition, way_back_text
+from infra.cli.stack import Stack
 from infra.cli.terminal import cell, labelled, line, state, table
 from infra.cli.text import duration, stored_time
 from infra.cli.views import (
@@ -77,7 +78,7 @@ def run(stack_name: str, app_id: str, *, as_json: bool) -> None:
     if as_json:
         terminal.print_json(document(explanation))
     else:
-        _print(explanation, terminal.console())
+        _print(explanation, found, terminal.console())
 
 
 def explain(app: App, thresholds: Thresholds, now: datetime) -> Explanation:
@@ -141,7 +142,7 @@ def _organization_document(organization: EvaluatedOrganization) -> dict[str, Any
     }
 
 
-def _print(explanation: Explanation, console: Console) -> None:
+def _print(explanation: Explanation, found: Stack, console: Console) -> None:
     app = explanation.app
     line(console, f"{app.app_id}: {app.name}", "bold")
     generation = f" (generation {int(app.generation)}), {_since(explanation)}"
@@ -156,7 +157,7 @@ def _print(explanation: Explanation, console: Console) -> None:
         _print_off(explanation, console)
     else:
         _print_on(explanation, console)
-    line(console, f"Next: {'; '.join(_next_commands(explanation))}")
+    line(console, found.next(*_next_commands(explanation)))
 
 
 def _since(explanation: Explanation) -> str:
@@ -275,20 +276,20 @@ def _thresholds_text(thresholds: Mapping[str, Any]) -> str:
 
 
 def _next_commands(explanation: Explanation) -> list[str]:
-    """What an operator may want to do now."""
+    """What an operator may want to do now, without `bellhop`."""
     app_id, replayable = explanation.app.app_id, explanation.replayable
     commands = []
     if explanation.app.state == DISABLED:
-        commands += [f"bellhop ping {app_id}", f"bellhop enable {app_id}"]
+        commands += [f"ping {app_id}", f"enable {app_id}"]
     else:
         evaluations = [organization.evaluation for organization in explanation.organizations]
         failing = explanation.pause or any(e.broken or e.warnings for e in evaluations)
-        commands += [f"bellhop ping {app_id}", f"bellhop log {app_id} --failures"] if failing else []
-        commands += [] if failing else [f"bellhop log {app_id}"]
+        commands += [f"ping {app_id}", f"log {app_id} --failures"] if failing else []
+        commands += [] if failing else [f"log {app_id}"]
         if replayable.total([PARKED]):
-            commands.append(f"bellhop replay {app_id}")
+            commands.append(f"replay {app_id}")
         elif replayable.total([EXHAUSTED]):
-            commands.append(f"bellhop replay {app_id} --exhausted")
+            commands.append(f"replay {app_id} --exhausted")
     if explanation.transition and needs_resending(explanation.transition):
-        commands.append(f"bellhop mail resend {app_id} '{explanation.transition.transition_id}'")
+        commands.append(f"mail resend {app_id} '{explanation.transition.transition_id}'")
     return commands

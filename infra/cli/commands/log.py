@@ -26,6 +26,7 @@ from infra.cli.entries import Entry, Wanted
 from infra.cli.errors import UsageError
 from infra.cli.following import MOST, Following, WithBodies, looks
 from infra.cli.registry.events import unknown_name
+from infra.cli.stack import Stack
 from infra.cli.terminal import cell, line, state, table
 from infra.cli.text import duration, utc
 
@@ -52,12 +53,12 @@ class Asked:
 
     @property
     def command(self) -> str:
-        """The command without its times and its limit."""
+        """The command without `bellhop`, its times and its limit."""
         named = {"organization": self.organization_id, "event": self.wanted.event, "status": self.wanted.status}
         named |= {"error": self.wanted.error, "contains": self.contains}
         options = "".join(_option(name, text) for name, text in named.items())
         failures = " --failures" if self.wanted.failures else ""
-        return f"{' '.join(['bellhop log', *self.app_ids])}{failures}{options}"
+        return f"{' '.join(['log', *self.app_ids])}{failures}{options}"
 
 
 def run(stack_name: str, asked: Asked, *, follow: bool, as_json: bool) -> None:
@@ -84,7 +85,7 @@ def run(stack_name: str, asked: Asked, *, follow: bool, as_json: bool) -> None:
         terminal.print_json(_names(apps, conditions) | document(log, search))
         return
     console = terminal.console()
-    print_log(log, asked, search, console, several=len(apps) > 1)
+    print_log(log, asked, search, found, console, several=len(apps) > 1)
     for app_id in apps:
         if app_id in known and app_id in conditions:
             _print_condition(known[app_id], conditions[app_id], console)
@@ -109,7 +110,9 @@ def _names(apps: Collection[str], conditions: Mapping[str, Condition]) -> dict[s
     return {"app_ids": list(circuits), "circuits": circuits}
 
 
-def print_log(log: Log, asked: Asked, search: Search | None, console: Console, *, several: bool) -> None:
+def print_log(
+    log: Log, asked: Asked, search: Search | None, found: Stack, console: Console, *, several: bool
+) -> None:
     """Print the attempts and how far back they reach."""
     now = datetime.now(UTC)
     if console.width >= WIDE:
@@ -124,15 +127,16 @@ def print_log(log: Log, asked: Asked, search: Search | None, console: Console, *
     line(console, f"{attempts}." if whole else f"The newest {attempts}; there are more.", "bold")
     if search:
         line(console, f"Bodies and responses: {search.counts()}.")
+    again = found.command(asked.command)
     if stopped:
         reached = log.reached.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
-        line(console, f"Further back: {asked.command}{_option('since', asked.since)} --until {reached}")
+        line(console, f"Further back: {again}{_option('since', asked.since)} --until {reached}")
     elif not log.complete:
         more = min(max(10 * number, _MORE), LIMIT)
         times = f"{_option('since', asked.since)}{_option('until', asked.until)}"
-        line(console, f"Others: {asked.command}{times} --limit {more}")
+        line(console, f"Others: {again}{times} --limit {more}")
     elif not log.entries and (further := _further_back(log, now)):
-        line(console, f"Further back: {asked.command} --since {further}")
+        line(console, f"Further back: {again} --since {further}")
 
 
 def _print_condition(app: App, condition: Condition, console: Console) -> None:

@@ -83,7 +83,7 @@ def resend(stack_name: str, app_id: str, key: str | None, *, to: str | None, yes
         terminal.print_json({"app_id": app_id, "transition_id": entry.transition_id, "resent": resent})
     else:
         line(console, f"Health sends the mail again to: {', '.join(resent) or 'nobody'}.", "bold")
-        line(console, f"Next: bellhop mail show {app.app_id} '{entry.transition_id}'")
+        line(console, found.next(f"mail show {app.app_id} '{entry.transition_id}'"))
 
 
 def find_entry(app: App, key: str | None) -> AuditEntry:

@@ -59,7 +59,7 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: boo
     connection = stack.bind(found)
     published = [each.event for each in events]
     outlook = destinations.look(published, connection if found.drops_duplicates else None)
-    for warning in destinations.warnings(published, outlook):
+    for warning in destinations.warnings(published, outlook, found):
         errors.say(f"warning: {printable(warning)}")
     if dry_run:
         if as_json:
@@ -69,7 +69,7 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: boo
         return
     since = utc_now()
     publisher = Publisher(found.outputs[stack.EVENTS_QUEUE], stack.client("sqs"))
-    send(events, publisher, f"bellhop publish {file}", skip)
+    send(events, publisher, found.command(f"publish {file}"), skip)
     seen = {}
     if longest:
         seen = arrivals.watch(outlook.destinations, since, longest.total_seconds(), utc_now, time.sleep)
@@ -81,7 +81,7 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: boo
         _print_arrivals(published, outlook, seen, utc_now(), console)
     else:
         _print(published, console)
-    hint = f" Next: bellhop log {outlook.apps[0]}" if outlook.apps else ""
+    hint = f" {found.next(f'log {outlook.apps[0]}')}" if outlook.apps else ""
     line(console, f"{len(published):,} published.{hint}", "bold")
 
 

@@ -17,6 +17,7 @@ from health.replay import effective_rate
 from infra.cli import identity, stack, terminal
 from infra.cli.errors import CommandError
 from infra.cli.identity import TransitionsQueue
+from infra.cli.stack import Stack
 from infra.cli.terminal import line
 from infra.cli.text import duration, unix_time
 from infra.cli.views import Replayable, count_replayable, load_app
@@ -70,7 +71,7 @@ def run(stack_name: str, app_id: str, *, exhausted: bool, rate: float | None, as
     if as_json:
         terminal.print_json(document(started))
     else:
-        _print(started, terminal.console())
+        _print(started, found, terminal.console())
 
 
 def start(app: App, rate: float, queue: TransitionsQueue, now: datetime, *, exhausted: bool) -> ReplayStart:
@@ -158,7 +159,8 @@ def progress_text(app_id: str, progress: Progress) -> str:
 
 def stop(stack_name: str, app_id: str, *, as_json: bool) -> None:
     """Stop the app's replays."""
-    stack.bind(stack.find(stack_name))
+    found = stack.find(stack_name)
+    stack.bind(found)
     app, now = load_app(app_id), utc_now()
     circuits.stop_replays(app_id, circuits.stop_time(circuits.load(app_id), now.timestamp()))
     progress = read_progress(app, now)
@@ -168,7 +170,7 @@ def stop(stack_name: str, app_id: str, *, as_json: bool) -> None:
     console = terminal.console()
     line(console, f"Stopped: {app_id} is replayed no further. {progress.parked:,} are still parked.", "bold")
     line(console, f"What the retry queue has already, up to {PAGE} deliveries, is sent.")
-    line(console, f"To go on: bellhop replay {app_id}")
+    line(console, f"To go on: {found.command(f'replay {app_id}')}")
 
 
 def document(started: ReplayStart) -> dict[str, Any]:
@@ -192,13 +194,14 @@ def following_text(number: int, rate: float, *, complete: bool) -> str:
     return f"{follow[0].upper()}{follow[1:]}, oldest first, {rate:g} a second: {least}{lasting}."
 
 
-def _print(started: ReplayStart, console: Console) -> None:
+def _print(started: ReplayStart, found: Stack, console: Console) -> None:
     app_id, replayable = started.app_id, started.replayable
     if started.rate is None:
         line(console, f"Nothing of {app_id} is {' or '.join(started.states)}: nothing to replay.", "bold")
         if replayable.total([EXHAUSTED]):
-            line(console, f"Exhausted: {replayable.text([EXHAUSTED])}. bellhop replay {app_id} --exhausted")
+            again = found.command(f"replay {app_id} --exhausted")
+            line(console, f"Exhausted: {replayable.text([EXHAUSTED])}. {again}")
         return
     line(console, f"Replayable of {app_id}: {replayable.text()}.", "bold")
     line(console, following_text(replayable.total(started.states), started.rate, complete=replayable.complete))
-    line(console, f"Next: bellhop replay {app_id} --watch, or --stop")
+    line(console, f"{found.next(f'replay {app_id} --watch')}, or --stop")

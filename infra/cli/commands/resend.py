@@ -22,6 +22,7 @@ from infra.cli.resending import jobs, selection, sending
 from infra.cli.resending.jobs import Listing, Progress
 from infra.cli.resending.selection import Candidate, Choice
 from infra.cli.resending.sending import Sent
+from infra.cli.stack import Stack
 from infra.cli.terminal import line, table
 from infra.cli.text import duration
 from infra.cli.views import load_app
@@ -159,7 +160,7 @@ def _of_event(options: Options, now: datetime, kept: timedelta) -> list[Candidat
 
 
 def _send_few(
-    chosen: Sequence[Candidate], options: Options, found: stack.Stack, now: datetime, *, as_json: bool
+    chosen: Sequence[Candidate], options: Options, found: Stack, now: datetime, *, as_json: bool
 ) -> None:
     if options.dry_run:
         counts = Counts()
@@ -171,7 +172,7 @@ def _send_few(
     if as_json:
         terminal.print_json({"deliveries": [_document(result) for result in results]})
     else:
-        _print_results(results, terminal.console())
+        _print_results(results, found, terminal.console())
     if any(result.outcome != RESENT for result in results):
         raise typer.Exit(1)
 
@@ -179,7 +180,7 @@ def _send_few(
 def _send_many(
     choices: Sequence[Choice],
     options: Options,
-    found: stack.Stack,
+    found: Stack,
     now: datetime,
     kept: timedelta,
     *,
@@ -200,7 +201,7 @@ def _send_many(
     if as_json:
         terminal.print_json(_begun_document(listing, counts))
     else:
-        _print_begun(listing, terminal.console())
+        _print_begun(listing, found, terminal.console())
 
 
 def _list(choices: Sequence[Choice], total: int, rate: float) -> Listing:
@@ -235,13 +236,14 @@ def _count(choices: Sequence[Choice], now: datetime, kept: timedelta) -> tuple[C
 
 def watch(stack_name: str, job_id: str, *, as_json: bool) -> None:
     """Show how far a resend is, until it is over."""
-    stack.bind(stack.find(stack_name))
+    found = stack.find(stack_name)
+    stack.bind(found)
     shown: Progress | None = None
     for shown in jobs.follow(job_id, utc_now, time.sleep):
         if as_json:
             terminal.print_json_line(shown.document())
         else:
-            line(terminal.console(), shown.text())
+            line(terminal.console(), shown.text(found))
     if shown and not as_json:
         _print_left(shown.left, terminal.console())
     if shown is None or not shown.is_done:
@@ -250,7 +252,8 @@ def watch(stack_name: str, job_id: str, *, as_json: bool) -> None:
 
 def stop(stack_name: str, job_id: str, *, as_json: bool) -> None:
     """Stop a resend."""
-    stack.bind(stack.find(stack_name))
+    found = stack.find(stack_name)
+    stack.bind(found)
     now = utc_now()
     if not jobs.stop(job_id, now.timestamp()):
         raise CommandError(f"resend {job_id} is over already: bellhop resend --watch {job_id}")
@@ -259,9 +262,9 @@ def stop(stack_name: str, job_id: str, *, as_json: bool) -> None:
         terminal.print_json(progress.document())
         return
     console = terminal.console()
-    line(console, f"Stopped: {progress.text()}", "bold")
+    line(console, f"Stopped: {progress.text(found)}", "bold")
     line(console, "What the retry queue has already is sent. The rest stays as it was.")
-    line(console, f"To go on: bellhop resend --go-on {job_id}")
+    line(console, f"To go on: {found.command(f'resend --go-on {job_id}')}")
 
 
 def go_on(stack_name: str, job_id: str, *, rate: float | None, as_json: bool) -> None:
@@ -274,8 +277,8 @@ def go_on(stack_name: str, job_id: str, *, rate: float | None, as_json: bool) ->
     if as_json:
         terminal.print_json(progress.document())
         return
-    line(terminal.console(), f"Resend {job_id} goes on: {progress.text()}", "bold")
-    line(terminal.console(), _next_text(job_id))
+    line(terminal.console(), f"Resend {job_id} goes on: {progress.text(found)}", "bold")
+    line(terminal.console(), _next_text(job_id, found))
 
 
 # ---- Printing
@@ -302,7 +305,7 @@ def _begun_document(listing: Listing, counts: Counts) -> dict[str, Any]:
     }
 
 
-def _print_begun(listing: Listing, console: Console) -> None:
+def _print_begun(listing: Listing, found: Stack, console: Console) -> None:
     _print_left(listing.left, console)
     if not listing.listed:
         line(console, "Nothing is resent.", "bold")
@@ -311,11 +314,11 @@ def _print_begun(listing: Listing, console: Console) -> None:
     lasting = duration(max(1.0, listing.listed / listing.rate))
     line(console, f"{number}, the oldest first, {listing.rate:g} a second: about {lasting}.", "bold")
     line(console, "Bellhop sends them; nothing needs to stay open here.")
-    line(console, _next_text(listing.job_id))
+    line(console, _next_text(listing.job_id, found))
 
 
-def _next_text(job_id: str) -> str:
-    return f"Next: bellhop resend --watch {job_id}, or --stop {job_id}"
+def _next_text(job_id: str, found: Stack) -> str:
+    return f"{found.next(f'resend --watch {job_id}')}, or --stop {job_id}"
 
 
 def _print_left(left: Mapping[str, int], console: Console) -> None:
@@ -323,7 +326,7 @@ def _print_left(left: Mapping[str, int], console: Console) -> None:
         line(console, f"{number:,} not resent: {reason}", "yellow")
 
 
-def _print_results(results: Sequence[Sent], console: Console) -> None:
+def _print_results(results: Sequence[Sent], of: Stack, console: Console) -> None:
     for result in results:
         found = result.found
         if result.retry:
@@ -332,7 +335,7 @@ def _print_results(results: Sequence[Sent], console: Console) -> None:
         else:
             line(console, f"{found.delivery_id} of {found.app_id} was not resent: {result.outcome}", "yellow")
     apps = sorted({result.found.app_id for result in results})
-    line(console, f"Next: {', '.join(f'bellhop log {app_id}' for app_id in apps)}")
+    line(console, of.next(*(f"log {app_id}" for app_id in apps)))
 
 
 def _print_counts(counts: Counts, not_kept: int, *, as_json: bool) -> None:

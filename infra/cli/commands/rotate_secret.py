@@ -13,6 +13,7 @@ from bellhop.secrets import SigningSecret
 from bellhop.tables import change
 from infra.cli import signing_secrets, stack, terminal
 from infra.cli.errors import CommandError
+from infra.cli.stack import Stack
 from infra.cli.terminal import line
 from infra.cli.text import unix_time, utc
 from infra.cli.views import load_app, print_secret, secret_document
@@ -49,7 +50,7 @@ def run(stack_name: str, app_id: str, *, overlap: str, secret_env: str | None, f
     sys.stdout.flush()  # an operator must have a secret before it is stored
     execute(rotation)
     if not as_json:
-        _print(rotation, found.cache_seconds, console)
+        _print(rotation, found, console)
 
 
 def prepare(app_id: str, imported: str | None, overlap: timedelta, now: datetime, *, force: bool) -> Rotation:
@@ -105,7 +106,7 @@ def document(rotation: Rotation, cache_seconds: int) -> dict[str, Any]:
     }
 
 
-def _print(rotation: Rotation, cache_seconds: int, console: Console) -> None:
+def _print(rotation: Rotation, found: Stack, console: Console) -> None:
     """What receivers see from now on."""
     if rotation.until:
         for text, style in (
@@ -125,5 +126,7 @@ def _print(rotation: Rotation, cache_seconds: int, console: Console) -> None:
             line(console, text, style)
     else:
         line(console, f"Rotated the secret of {rotation.app_id}. The new one alone signs.", "bold")
-    line(console, f"Functions see it within {cache_seconds} s (CacheSeconds); until then some sign as before.")
-    line(console, f"Next: bellhop app {rotation.app_id}")
+    line(
+        console, f"Functions see it within {found.cache_seconds} s (CacheSeconds); until then some sign as before."
+    )
+    line(console, found.next(f"app {rotation.app_id}"))

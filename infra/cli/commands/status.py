@@ -21,6 +21,7 @@ from infra.cli.condition import CONDITIONS, FAILING, OFF, ON, PAUSED, SLOW
 from infra.cli.doctor.looking import QUEUE, Deployed
 from infra.cli.resending import jobs
 from infra.cli.resending.jobs import Progress
+from infra.cli.stack import Stack
 from infra.cli.status import fleet, queues, traffic
 from infra.cli.status.fleet import AppStatus, Fleet
 from infra.cli.status.queues import QueueDepth
@@ -44,8 +45,7 @@ class Status:
     `resends`: those that are not over.
     """
 
-    stack_name: str
-    state: str
+    stack: Stack
     now: datetime
     queues: Sequence[QueueDepth]
     traffic: Traffic
@@ -80,7 +80,7 @@ def read(deployed: Deployed, now: datetime) -> Status:
         seen = pool.submit(traffic.read, deployed, urls, now).result()
         depths = queues.read(deployed.client("sqs"), urls, seen.ages)
         later = (apps.result(), retrying.result(), resends.result())
-        return Status(deployed.stack.name, deployed.stack.status, now, depths, seen, *later)
+        return Status(deployed.stack, now, depths, seen, *later)
 
 
 def document(status: Status) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def document(status: Status) -> dict[str, Any]:
     parked, all_parked = status.fleet.parked
     retrying, all_retrying = status.retrying
     return {
-        "stack": status.stack_name,
-        "state": status.state,
+        "stack": status.stack.name,
+        "state": status.stack.status,
         "at": status.now.isoformat(timespec="seconds"),
         "traffic": status.traffic.document(),
         "queues": [queue.document() for queue in status.queues],
@@ -109,24 +109,24 @@ def document(status: Status) -> dict[str, Any]:
 def screen(status: Status, width: int, height: int) -> list[Text | Table]:
     """The status on so many columns and lines; of the apps, as many as fit."""
     above: list[Text | Table] = [
-        _line(f"{status.stack_name}  {status.state}  seen at {utc(status.now)} UTC", width, "bold"),
+        _line(f"{status.stack.name}  {status.stack.status}  seen at {utc(status.now)} UTC", width, "bold"),
         *_traffic_lines(status.traffic, width),
         _queue_table(status.queues),
     ]
     lines = len(above) + len(queues.NAMES)
-    dead = [_line(text, width, "red") for text in _dead_letters(status.queues)]
+    dead = [_line(text, width, "red") for text in _dead_letters(status)]
     below = [
         _line(_waiting_text(status), width),
-        *(_line(each.brief(), width) for each in status.resends),
-        *_mail_lines(status.fleet, width),
-        _next_line(status, width),
+        *(_line(each.brief(status.stack), width) for each in status.resends),
+        *_mail_lines(status, width),
+        *_next_lines(status, width),
     ]
     room = height - lines - len(dead) - len(below) - 2  # the line of counts, and the shell's own
     return [
         *above,
         *dead,
-        _counts_line(status.fleet, width),
-        *_app_lines(status.fleet, width, max(room, 1)),
+        _counts_line(status, width),
+        *_app_lines(status, width, max(room, 1)),
         *below,
     ]
 
@@ -153,7 +153,7 @@ def _again_and_again(deployed: Deployed) -> Iterator[Status]:
 
 
 def _traffic_lines(seen: Traffic, width: int) -> list[Text]:
-    return [_line(text, width) for text in textwrap.wrap(seen.text(), width, subsequent_indent="  ")]
+    return _lines(seen.text(), width)
 
 
 def _queue_table(depths: Sequence[QueueDepth]) -> Table:
@@ -175,27 +175,27 @@ def _age(depth: QueueDepth) -> str:
     return "not known" if depth.waiting else "-"
 
 
-def _dead_letters(depths: Sequence[QueueDepth]) -> Iterator[str]:
-    for depth in depths:
+def _dead_letters(status: Status) -> Iterator[str]:
+    for depth in status.queues:
         if depth.is_dead and depth.total:
             yield f"{depth.total:,} in {depth.name}, which nothing handles"
             shown = list(depth.reasons.items())[:_MOST_REASONS]
             for reason, number in shown:
                 yield f"  {number} of {len(depth.dead_letters)}: {reason}"
             if len(shown) < len(depth.reasons):
-                yield f"  and {len(depth.reasons) - len(shown)} more reasons: bellhop dead-letters list"
+                everything = status.stack.command("dead-letters list")
+                yield f"  and {len(depth.reasons) - len(shown)} more reasons: {everything}"
 
 
-def _counts_line(apps: Fleet, width: int) -> Text:
-    counts = apps.counts
+def _counts_line(status: Status, width: int) -> Text:
+    number, counts = len(status.fleet.apps), status.fleet.counts
     parts = [f"{counts[name]:,} {name}" for name in CONDITIONS if counts[name]]
-    return _line(
-        f"{len(apps.apps):,} apps: {', '.join(parts) or 'none registered: bellhop apply FILE'}", width, "bold"
-    )
+    none = f"none registered: {status.stack.command('apply FILE')}"
+    return _line(f"{number:,} apps: {', '.join(parts) or none}", width, "bold")
 
 
-def _app_lines(apps: Fleet, width: int, room: int) -> list[Text]:
-    unwell = apps.in_condition(*_URGENT)
+def _app_lines(status: Status, width: int, room: int) -> list[Text]:
+    unwell = status.fleet.in_condition(*_URGENT)
     shown = sorted(_chosen(unwell, room if len(unwell) <= room else room - 1), key=_urgency)
     name_width = min(max((len(each.app.app_id) for each in shown), default=0), 24)
     lines = [
@@ -207,7 +207,7 @@ def _app_lines(apps: Fleet, width: int, room: int) -> list[Text]:
         for each in shown
     ]
     if len(shown) < len(unwell):
-        lines.append(_line(f"  and {len(unwell) - len(shown):,} more: bellhop apps", width))
+        lines.append(_line(f"  and {len(unwell) - len(shown):,} more: {status.stack.command('apps')}", width))
     return lines
 
 
@@ -230,23 +230,29 @@ def _waiting_text(status: Status) -> str:
     )
 
 
-def _mail_lines(apps: Fleet, width: int) -> list[Text]:
-    entries = [entry for each in apps.apps for entry in each.undelivered_mails]
-    lines = [
-        _line(f"mail needs somebody: bellhop mail show {entry.app_id} '{entry.transition_id}'", width, "yellow")
-        for entry in entries[:_MOST_MAILS]
-    ]
+def _mail_lines(status: Status, width: int) -> list[Text]:
+    entries = [entry for each in status.fleet.apps for entry in each.undelivered_mails]
+    lines = list[Text]()
+    for entry in entries[:_MOST_MAILS]:
+        show = status.stack.command(f"mail show {entry.app_id} '{entry.transition_id}'")
+        lines += _lines(f"mail needs somebody: {show}", width, "yellow")
     if len(entries) > _MOST_MAILS:
         lines.append(_line(f"  and {len(entries) - _MOST_MAILS:,} mails more", width, "yellow"))
     return lines
 
 
-def _next_line(status: Status, width: int) -> Text:
+def _next_lines(status: Status, width: int) -> list[Text]:
     counts: Mapping[str, int] = status.fleet.counts
     worst = next((name for name in (PAUSED, FAILING, OFF) if counts[name]), None)
-    commands = ["bellhop dead-letters list"] if any(each.is_dead and each.total for each in status.queues) else []
-    commands.append(f"bellhop apps --{worst}" if worst else "bellhop apps")
-    return _line(f"Next: {', '.join([*commands, 'bellhop explain APP', 'bellhop log APP'])}", width)
+    commands = ["dead-letters list"] if any(each.is_dead and each.total for each in status.queues) else []
+    commands.append(f"apps --{worst}" if worst else "apps")
+    return _lines(status.stack.next(*commands, "explain APP", "log APP"), width)
+
+
+def _lines(text: str, width: int, style: str = "") -> list[Text]:
+    """A line with commands, which are not cut: a command that lost its end could mean another stack."""
+    wrapped = textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+    return [_line(each, width, style) for each in wrapped]
 
 
 def _line(text: str, width: int, style: str = "") -> Text:

@@ -21,6 +21,7 @@ from infra.cli.errors import CommandError, UsageError
 from infra.cli.identity import TransitionsQueue
 from infra.cli.resending.selection import Candidate
 from infra.cli.resending.sending import AT_ONCE, opened
+from infra.cli.stack import Stack
 from infra.cli.text import duration, iso_time, unix_time
 
 WATCH_SECONDS = 2.0  # between two looks
@@ -62,12 +63,12 @@ class Progress:
         """Whether all of it was sent."""
         return self.ended is not None and self.sent == self.total
 
-    def text(self) -> str:
+    def text(self, found: Stack) -> str:
         """In a line."""
         sent = f"{self.sent:,} of {self.total:,} sent since {unix_time(self.began)}"
         if self.left:
             sent += f", {sum(self.left.values()):,} left"
-        again = f"To go on: bellhop resend --go-on {self.job_id}"
+        again = f"To go on: {found.command(f'resend --go-on {self.job_id}')}"
         if self.ended is not None and self.reason:
             return f"Resend {self.job_id} ended at {unix_time(self.ended)}, {self.reason}: {sent}. {again}"
         if self.ended is not None:
@@ -79,10 +80,11 @@ class Progress:
         left = duration(max(1.0, self.waiting / self.per_second))
         return f"{sent}, {self.per_second:g} a second: about {left}."
 
-    def brief(self) -> str:
+    def brief(self, found: Stack) -> str:
         """In few words, with what shows more."""
         lost = " (lost)" if self.lost else ""
-        return f"resend: {self.sent:,} of {self.total:,} sent{lost}: bellhop resend --watch {self.job_id}"
+        more = found.command(f"resend --watch {self.job_id}")
+        return f"resend: {self.sent:,} of {self.total:,} sent{lost}: {more}"
 
     def document(self) -> dict[str, Any]:
         """As JSON."""

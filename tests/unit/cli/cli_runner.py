@@ -28,6 +28,7 @@ class CloudFormation:
         self.outputs |= dict.fromkeys(stack.QUEUES, queue) | (queues or {}) | {stack.SCHEDULE_GROUP: "default"}
         self.outputs |= {output: f"logs-of-{name}" for name, output in log_lines.GROUPS.items()}
         self.queue_urls: dict[str, str] = {}
+        self.name = "bellhop"
         self.parameters = {"AllowHttp": "false", "AllowPrivateAddresses": "false", "AllowedPorts": "80,443"}
         self.parameters |= {
             "RetryDelaysSeconds": "5,60,86400",
@@ -43,7 +44,7 @@ class CloudFormation:
         }
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
-        if StackName != "bellhop":
+        if StackName != self.name:
             message = f"Stack with id {StackName} does not exist"
             raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
         outputs = [{"OutputKey": k, "OutputValue": v} for k, v in self.outputs.items()]

@@ -31,7 +31,7 @@ def test_app_shows_its_state_days_and_transitions() -> None:
         "00000001#disabled",
     ):
         assert part in shown
-    assert "Next: bellhop explain deploy-bot, bellhop log deploy-bot --failures" in shown
+    assert "Next: bellhop explain deploy-bot; bellhop log deploy-bot --failures" in shown
 
 
 def test_app_as_json_has_its_days_hooks_and_audit() -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 from infra.cli.attempt_log import Log
 from infra.cli.commands.log import Asked, print_log
 from infra.cli.entries import Entry, Source, Wanted
+from infra.cli.stack import Stack
 
 DELIVERY = "msg_" + "0123456789abcdef" * 2
 EVENT = "8f14e45f-" * 4 + "end"
@@ -35,7 +36,14 @@ def shown(width: int, *, several: bool = False) -> list[str]:
     asked = Asked(["deploy-bot"], None, 50, "1h", None, Wanted())
     since = now - timedelta(hours=1)
     console = Console(file=written, width=width)
-    print_log(Log((waits,), since, complete=True, reached=since), asked, None, console, several=several)
+    print_log(
+        Log((waits,), since, complete=True, reached=since),
+        asked,
+        None,
+        Stack("bellhop", {}, {}),
+        console,
+        several=several,
+    )
     return written.getvalue().splitlines()
 
 

@@ -16,10 +16,12 @@ from health.pages import PAGE
 from infra.cli.commands import resend
 from infra.cli.dead_letters import content
 from infra.cli.resending import jobs, selection
+from infra.cli.stack import Stack
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
 from tests.unit.cli.failing_app import announced
 from tests.unit.cli.resendable import HOUR, a_record, a_success, begun, now, prepare, resent_by_health, sent
 
+STACK = Stack("bellhop", {}, {})
 OF_PAGER = ("--app", "pager", "--since", "1d")
 
 
@@ -148,8 +150,8 @@ def test_one_is_watched_to_its_end() -> None:
         (98, 150, True),
         (240, 0, False),
     ]
-    assert "98 of 250 sent since" in found[1].text()
-    assert "2 left, 10 a second: about 15 s." in found[1].text()
+    assert "98 of 250 sent since" in found[1].text(STACK)
+    assert "2 left, 10 a second: about 15 s." in found[1].text(STACK)
     result = bellhop("resend", "--watch", job_id)
     assert result.exit_code == 1  # not everything was sent
     assert "Resend 5eed over at" in result.stdout
@@ -182,11 +184,11 @@ def test_its_dead_letter_is_named_and_may_go_back() -> None:
 
 def test_the_status_shows_those_that_go_on_or_are_lost() -> None:
     a_job()
-    assert [each.brief() for each in jobs.not_over(now())] == [
+    assert [each.brief(STACK) for each in jobs.not_over(now())] == [
         "resend: 0 of 250 sent: bellhop resend --watch 5eed"
     ]
     a_job(chain_until=now().timestamp() - 1)
-    assert "sent (lost): bellhop" in jobs.not_over(now())[0].brief()
+    assert "sent (lost): bellhop" in jobs.not_over(now())[0].brief(STACK)
     resend_jobs.stop("5eed", now().timestamp())
     assert jobs.not_over(now()) == []
     a_job()

@@ -1,8 +1,10 @@
+import re
+
 import pytest
 
-from infra.cli import stack
+from infra.cli import local_stack, stack
 from tests.support.fakes import app, organization
-from tests.unit.cli.cli_runner import CloudFormation, refused
+from tests.unit.cli.cli_runner import EXAMPLE, CloudFormation, bellhop, refused
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
@@ -32,3 +34,45 @@ def test_a_link_in_mail_that_is_no_web_page_is_refused(
     app().save()
     cloudformation.parameters[name] = url
     assert f"{name} of stack 'bellhop' is" in refused("mail", "show", "pager")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("apps",),
+        ("app", "deploy-bot"),
+        ("explain", "deploy-bot"),
+        ("log", "deploy-bot", "--since", "1h"),
+        ("disable", "deploy-bot", "--reason", "a try", "--yes"),
+        ("enable", "deploy-bot"),
+        ("replay", "deploy-bot", "--stop"),
+        ("rotate-secret", "deploy-bot"),
+    ],
+)
+def test_what_to_type_next_names_the_stack_that_was_named(
+    cloudformation: CloudFormation, typed: tuple[str, ...]
+) -> None:
+    cloudformation.name = "staging"
+    named = ("--stack", "staging")
+    assert "Next: bellhop apps --stack staging" in bellhop("apply", EXAMPLE, "--yes", *named).stdout
+    result = bellhop(*typed, *named)
+    assert result.exit_code == 0, result.output
+    commands = re.findall(r"bellhop [^;.\n]*", result.stdout)
+    assert commands
+    assert all("--stack staging" in command for command in commands), commands
+
+
+def test_what_to_type_next_names_no_stack_that_is_found_without_being_named(
+    cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stack.find("bellhop").next("apps", "doctor") == "Next: bellhop apps; bellhop doctor"
+    cloudformation.name = "staging"
+    monkeypatch.setenv("BELLHOP_STACK", "staging")
+    assert stack.find("staging").command("apps") == "bellhop apps"
+    cloudformation.name = "bellhop"
+    assert stack.find("bellhop").command("apps") == "bellhop apps --stack bellhop"
+
+
+def test_what_to_type_next_calls_the_local_stack_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_stack, "enter", lambda _: "bellhop")
+    assert stack.find("local").command("apps") == "bellhop apps --stack local"

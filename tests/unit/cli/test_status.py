@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from infra.cli import stack
 from infra.cli.commands import status
 from infra.cli.condition import condition
 from infra.cli.dead_letters.content import Content
+from infra.cli.stack import Stack
 from infra.cli.status.fleet import AppStatus, Fleet
 from infra.cli.status.queues import DeadLetter, QueueDepth
 from infra.cli.status.traffic import Traffic
@@ -48,14 +50,16 @@ def crowd(paused: int, well: int) -> Fleet:
     return Fleet(apps)
 
 
-def shown(width: int, height: int, fleet: Fleet) -> list[str]:
+def shown(width: int, height: int, fleet: Fleet, option: str = "") -> list[str]:
     letter = DeadLetter("{}", Content("malformed event", "type: must be one of " + "created, " * 40))
     queues = [
         QueueDepth(name, 12_345, 10, 999) for name in ("IssueEvents", "Deliveries", "Retries", "Transitions")
     ]
     queues.append(QueueDepth("IssueEventsDeadLetters", 3, 0, 0, dead_letters=(letter,)))
     traffic = Traffic({"delivered": 123_456, "failed": 1234}, 0.1, 12.3, "CloudWatch")
-    seen = status.Status("bellhop", "UPDATE_COMPLETE", NOW, queues, traffic, fleet, (16_000, False))
+    seen = status.Status(
+        Stack("bellhop", {}, {}, "UPDATE_COMPLETE", option), NOW, queues, traffic, fleet, (16_000, False)
+    )
     console = Console(width=width, height=height)
     with console.capture() as capture:
         console.print(Group(*status.screen(seen, width, height)))
@@ -72,6 +76,16 @@ def test_the_whole_stack_fits_on_a_screen_whatever_is_wrong(width: int, height: 
     assert "1 min 30 s, next trial in 20 s" in text
     assert "more: bellhop apps" in text
     assert "at least 16,000 wait for a retry" in text
+
+
+def test_the_last_lines_of_a_status_keep_each_command_with_its_stack_at_eighty_columns() -> None:
+    lines = shown(80, 24, crowd(150, 50), " --stack a-stack-of-a-long-name")
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 24
+    text = " ".join(map(str.strip, lines))
+    commands = re.findall(r"bellhop [^;:]*", text[text.index("Next: ") :])
+    assert len(commands) == 4
+    assert all("--stack a-stack-of-a-long-name" in command for command in commands)
 
 
 def test_a_message_whose_age_is_not_known_is_said_to_be_so() -> None:
