@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bellhop import circuits, tables
+from deliver.circuit.slow import MOST_STAY_SECONDS
 from tests.bench import messages, prices
 from tests.bench.bill import Bill, longest_wall, median_wall
 from tests.bench.child import Child
@@ -87,10 +88,14 @@ def _result(profile: Profile, bill: Bill, slow_profile: Profile, slow: Bill) -> 
 def _endpoints(rig: Rig, milliseconds: int, *, slow: bool = False) -> None:
     ports = enumerate(rig.tls[:APPS])
     register(rig.cloud, [f"https://localhost:{port}/ok/{milliseconds}/app{app}" for app, port in ports])
-    tables.bind(tables.connect(), {circuits.SlowList: rig.cloud.names["Circuits"]})
+    tables.bind(
+        tables.connect(), dict.fromkeys((circuits.Circuit, circuits.SlowList), rig.cloud.names["Circuits"])
+    )
     listed = [f"app{app}" for app in range(APPS)]
     if slow:
         circuits.list_slow(listed)
+        for app_id in listed:  # for a while already
+            circuits.keep_slow(circuits.load(app_id), time.time() + MOST_STAY_SECONDS, MOST_STAY_SECONDS)
     else:
         circuits.unlist_slow(listed)  # what an earlier profile left
 

@@ -3,8 +3,8 @@
 A batch ends with its slowest attempt, so one endpoint that hangs delays the next batches of that process. All
 functions share one list of such apps and look at it every few seconds. A first attempt of a listed app is handed
 over to the Retries queue, the slow lane, which has processes of its own. There it is attempted, and a quick
-response takes the app off the list once its stay is over. Each slow attempt begins the stay again, and one after
-the stay doubles it. So an app that is slow in bursts does not come back before each.
+response takes the app off the list once its stay is over. A slow attempt begins the stay again, and one after the
+stay doubles it. So an app that is slow in bursts does not come back before each.
 
 An app is listed as soon as its attempt is slow, while it still runs: the others need not learn it the same way.
 But only if another attempt of the batch got a response: else it may be our network that hangs.
@@ -24,7 +24,6 @@ SLOW_SECONDS = 2.0  # or half of the deadline, if that is less
 LOOK_SECONDS = 2.0  # between two looks at the list
 STAY_SECONDS = 30.0  # on the list after it was slow
 MOST_STAY_SECONDS = 300.0  # so that an app with much traffic and a rare slow response is not kept there
-MOMENT_SECONDS = 5.0  # in which a stay is begun again once, however often the app was slow
 REMEMBERED_SECONDS = 3600.0  # after a stay, in which the next one is twice as long
 
 
@@ -35,14 +34,18 @@ class Stay(NamedTuple):
     seconds: float
 
     def must_be_longer(self, now: float) -> bool:
-        """Whether an app that was slow now has to stay longer; a busy app is slow many times in a moment."""
-        return self.until < now + self.seconds - MOMENT_SECONDS
+        """Whether an app that was slow now has to stay longer: at least half a stay has to be left."""
+        return self.until < now + self.seconds / 2
+
+
+def _stay_of(circuit: Circuit) -> Stay:
+    return Stay(float(circuit.slow_until or 0.0), float(circuit.slow_seconds or STAY_SECONDS))
 
 
 def longer_stay(circuit: Circuit, now: float) -> Stay:
     """The stay of an app that was slow now."""
-    until, seconds = float(circuit.slow_until or 0.0), float(circuit.slow_seconds or 0.0)
-    if not seconds or until + REMEMBERED_SECONDS < now:
+    until, seconds = _stay_of(circuit)
+    if not circuit.slow_seconds or until + REMEMBERED_SECONDS < now:
         seconds = STAY_SECONDS
     elif until <= now:  # it was back, or nearly
         seconds = min(2 * seconds, MOST_STAY_SECONDS)
@@ -130,15 +133,16 @@ class SlowApps:
                 )
 
     def _stay(self, app_id: str, now: float) -> None:
-        circuit = circuits.load(app_id)
-        stay = longer_stay(circuit, now)
-        circuits.keep_slow(circuit, *stay)  # where another process was first, its stay is as good
+        circuit = circuits.load(app_id, consistent=False)
+        stay = _stay_of(circuit)
+        if stay.must_be_longer(now):
+            stay = longer_stay(circuit, now)
+            circuits.keep_slow(circuit, *stay)  # where another process was first, its stay is as good
         if app_id in self._listed:
             self._listed[app_id] = stay
 
     def _end_stay(self, app_id: str, now: float) -> None:
-        circuit = circuits.load(app_id)  # another process may have seen it slow
-        stay = Stay(float(circuit.slow_until or 0.0), float(circuit.slow_seconds or STAY_SECONDS))
+        stay = _stay_of(circuits.load(app_id))  # another process may have seen it slow
         if stay.until <= now:
             self._note(circuits.unlist_slow({app_id}))
         elif app_id in self._listed:
