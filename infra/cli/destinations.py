@@ -1,6 +1,6 @@
 """Who gets events, by what is registered now: the same decisions as notify's, made before the events are sent."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -31,18 +31,26 @@ class Destination:
     delivery_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why an app gets no delivery of an event; without `app_id`, why nobody gets one."""
+
+    reason: str
+    app_id: str = ""
+
+
 @dataclass
 class Outlook:
     """What is to become of each event, by its position.
 
-    `skips` has why it gets no delivery, or none for some installations. `faulty` has an event on which a filter
+    `skips` has why it gets no delivery, or which apps get none. `faulty` has an event on which a filter
     cannot be evaluated, by the app and why; `failing` the same of transforms. `transformed` has, for each app with
     a transform, the first event that it gets, and the body. `copies` are duplicates, which are dropped; each with
     when the event was fanned out, in Unix seconds. Events of `unknown` organisations were not looked up.
     """
 
     destinations: list[Destination] = field(default_factory=list)
-    skips: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    skips: dict[int, list[Skip]] = field(default_factory=lambda: defaultdict(list))
     copies: dict[int, float] = field(default_factory=dict)
     faulty: dict[tuple[str, str], str] = field(default_factory=dict)
     failing: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -79,11 +87,11 @@ def look(events: Sequence[IssueEvent], duplicates: Connection | None = None) -> 
         handled_at = known.get(handled_events.key(event)) if known else None
         if handled_at:
             outlook.copies[position] = handled_at
-            outlook.skips[position][DUPLICATE] += 1
+            outlook.skips[position].append(Skip(DUPLICATE))
         elif event.organization_id in hooks:
             _decide(position, event, hooks[event.organization_id], apps, outlook)
         elif event.organization_id not in outlook.unknown:
-            outlook.skips[position]["missing_organization"] += 1
+            outlook.skips[position].append(Skip("missing_organization"))
     _, standing = read_conditions(outlook.apps, utc_now())
     outlook.off = {name for name, each in standing.items() if each.name == OFF}
     outlook.paused = {name for name, each in standing.items() if each.name == PAUSED}
@@ -94,10 +102,10 @@ def warnings(events: Sequence[IssueEvent], outlook: Outlook, found: Stack) -> It
     """What will keep events from arriving, as far as it is known."""
     reached = outlook.reached | outlook.copies.keys()
     lost: dict[tuple[str, str, str], list[str]] = {}
-    for position, reasons in outlook.skips.items():
+    for position, skips in outlook.skips.items():
         if position not in reached:
             event = events[position]
-            key = (event.organization_id, event.name, ", ".join(sorted(reasons)))
+            key = (event.organization_id, event.name, ", ".join(sorted({skip.reason for skip in skips})))
             lost.setdefault(key, []).append(event.event_id)
     for (organization_id, name, why), ids in lost.items():
         if why == "missing_organization":
@@ -132,7 +140,7 @@ def _decide(
     named = event.installation_id
     considered = [one for one in installations if named in {None, one.installation_id}]
     if not considered:
-        outlook.skips[position]["missing_installation" if named else "no_installations"] += 1
+        outlook.skips[position].append(Skip("missing_installation" if named else "no_installations"))
     payload = Payload(event, utc_now().timestamp())
     for one in considered:
         app = apps.get(one.app_id)
@@ -146,7 +154,7 @@ def _decide(
             if app and app.transform:
                 outlook.transformed.setdefault(one.app_id, (event.event_id, decision.outcome.body))
         else:
-            outlook.skips[position][decision.outcome] += 1
+            outlook.skips[position].append(Skip(decision.outcome, one.app_id))
 
 
 def _ids(ids: Sequence[str]) -> str:

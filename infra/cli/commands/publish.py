@@ -2,9 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import typer
@@ -16,7 +17,7 @@ from bellhop.events import IssueEvent
 from bellhop.text import printable
 from infra.cli import arrivals, destinations, errors, events_file, files, stack, terminal
 from infra.cli.arrivals import Arrival
-from infra.cli.destinations import Outlook
+from infra.cli.destinations import Outlook, Skip
 from infra.cli.errors import INTERRUPTED, CommandError
 from infra.cli.events_file import FileEvent
 from infra.cli.terminal import line, table
@@ -24,6 +25,7 @@ from infra.cli.text import duration
 
 LONGEST_WAIT = timedelta(hours=1)
 ROWS = 20  # events that are listed; of more, their number
+SKIPPED = 5  # apps that are named of those that an event skips; of more, their number by reason
 UNSEEN = "not seen yet"
 
 _PROGRESS_SECONDS = 1.0
@@ -130,7 +132,9 @@ def _names(event: IssueEvent) -> dict[str, str]:
 
 
 def _documents(events: Sequence[IssueEvent], outlook: Outlook, seen: dict[str, Arrival]) -> list[dict[str, Any]]:
-    documents: list[dict[str, Any]] = [_names(event) | {"deliveries": [], "skipped": {}} for event in events]
+    documents: list[dict[str, Any]] = [
+        _names(event) | {"deliveries": [], "skipped": {}, "skipped_apps": []} for event in events
+    ]
     for each in outlook.destinations:
         arrival = seen.get(each.delivery_id)
         documents[each.position]["deliveries"].append(
@@ -142,8 +146,9 @@ def _documents(events: Sequence[IssueEvent], outlook: Outlook, seen: dict[str, A
                 "due": arrival.due if arrival else None,
             }
         )
-    for position, reasons in outlook.skips.items():
-        documents[position]["skipped"] = dict(reasons)
+    for position, skips in outlook.skips.items():
+        documents[position]["skipped"] = dict(Counter(skip.reason for skip in skips))
+        documents[position]["skipped_apps"] = [asdict(skip) for skip in skips if skip.app_id]
     return documents
 
 
@@ -177,14 +182,24 @@ def _print_arrivals(
         event = events[each.position]
         became = _text(seen.get(each.delivery_id), now)
         rows.append((each.position, (event.event_id, event.name, each.app_id, became)))
-    for position, reasons in outlook.skips.items():
+    for position, skips in outlook.skips.items():
         event = events[position]
-        skipped = ", ".join(f"{reason} ({number})" for reason, number in sorted(reasons.items()))
-        rows.append((position, (event.event_id, event.name, "", f"skipped: {skipped}")))
+        rows += [(position, (event.event_id, event.name, *cells)) for cells in _skipped(skips)]
     for position, event in enumerate(events):
         if event.organization_id in outlook.unknown:
             rows.append((position, (event.event_id, event.name, "", "not looked up")))
-    table(console, ("event id", "event", "app", "became"), [row for _, row in sorted(rows)])
+    table(console, ("event id", "event", "app", "became"), [row for _, row in sorted(rows, key=itemgetter(0))])
+
+
+def _skipped(skips: Sequence[Skip]) -> Iterator[tuple[str, str]]:
+    """The apps that an event skips, each with why."""
+    ordered = sorted(skips, key=lambda skip: (skip.app_id, skip.reason))
+    for skip in ordered[:SKIPPED]:
+        yield skip.app_id, f"skipped: {skip.reason}"
+    more = Counter(skip.reason for skip in ordered[SKIPPED:])
+    if more:
+        reasons = ", ".join(f"{reason} ({number:,})" for reason, number in sorted(more.items()))
+        yield f"and {more.total():,} more", f"skipped: {reasons}"
 
 
 def _text(arrival: Arrival | None, now: datetime) -> str:

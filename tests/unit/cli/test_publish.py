@@ -15,10 +15,11 @@ from bellhop.backoff import Backoff
 from bellhop.client import Publisher
 from bellhop.events import parse
 from bellhop.registry import App, Installation
-from infra.cli import events_file
+from infra.cli import arrivals, events_file
 from infra.cli.commands.publish import send
 from infra.cli.errors import CommandError
 from infra.cli.events_file import FileEvent
+from tests.support.fakes import app, installation
 from tests.unit.cli.cli_runner import EXAMPLE, CloudFormation, bellhop, refused, succeed
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ def test_a_dry_run_asks_the_filters_and_warns_of_one_that_cannot_be_evaluated() 
     ]
     documents = json.loads(succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(many[0])))
     assert documents[0]["skipped"] == {"filtered_out": 1}
+    assert documents[0]["skipped_apps"] == [{"app_id": "pager", "reason": "filtered_out"}]
 
 
 @REGISTERED
@@ -204,6 +206,23 @@ def test_a_dry_run_shows_what_an_app_with_a_transform_would_get_and_warns_where_
     failed = "join() does not take a value of type null"
     assert result.stderr.splitlines() == [
         f"warning: the transform of app pager fails on e-2, which it does not get: {failed}"
+    ]
+
+
+@REGISTERED
+def test_who_waits_for_an_event_is_told_which_apps_are_skipped_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "watch", lambda *_: {})
+    succeed("apply", EXAMPLE, "--yes")
+    for name in "abcdef":
+        app(f"x-{name}", events=["error.created"]).save()
+        installation(f"x-{name}", organization_id="4501").save()
+    result = bellhop("publish", "-", "--wait", "1s", stdin=json.dumps(event(type="resolved")))
+    rows = [re.split(r"  +", each.strip())[-2:] for each in result.stdout.splitlines()[1:-1]]
+    assert rows == [
+        ["deploy-bot", "not seen yet"],
+        ["pager", "skipped: event_not_in_hook"],
+        *([f"x-{name}", "skipped: event_not_in_app"] for name in "abcd"),
+        ["and 2 more", "skipped: event_not_in_app (2)"],
     ]
 
 
@@ -222,7 +241,7 @@ def test_publish_tells_of_events_that_are_dropped_as_duplicates_and_does_not_wai
         r"bellhop resend --event e-1 --organization 4501",
         warning,
     )
-    assert "skipped: duplicate (1)" in result.stdout
+    assert "skipped: duplicate\n" in result.stdout
     [other] = json.loads(succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(event(2))))
     assert len(other["deliveries"]) == 2
 
