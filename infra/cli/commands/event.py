@@ -52,8 +52,9 @@ class FanOutLog:
     """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
 
     `malformed`: notify refused it. `faults`: whose filter could not be evaluated, and why; `transform_faults`: for
-    whom the transform failed, and why. `unread` says why the log was not read. `copies`: when copies of it were
-    dropped as duplicates.
+    whom the transform failed, and why. `unread` says why the log was not read. `again`: when somebody got it who
+    had got it before: it was published again, or its message came twice. `copies`: when copies of it were dropped
+    as duplicates.
     """
 
     at: datetime | None = None
@@ -65,6 +66,7 @@ class FanOutLog:
     malformed: bool = False
     unread: str = ""
     copies: Sequence[datetime] = ()
+    again: Sequence[datetime] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ def document(view: EventView) -> dict[str, Any]:
         "event_id": view.event_id,
         "event": view.name or None,
         "fanned_out_at": view.log.at.isoformat() if view.log.at else None,
+        "fanned_out_again_at": [at.isoformat(timespec="seconds") for at in view.log.again],
         "deliveries": [
             each.document(view.apps.get(each.app_id), view.conditions.get(each.app_id), view.now)
             for each in view.stories
@@ -211,14 +214,18 @@ def _read_log(
 def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> FanOutLog:
     """What notify's lines say of an event."""
     at, name, enqueued, malformed = None, "", set[str](), False
-    copies: list[datetime] = []
+    copies, again, this_time = list[datetime](), list[datetime](), set[str]()
     skipped, faults, transform_faults = dict[str, str](), dict[str, str](), dict[str, str]()
     for each in lines:
         fields = each.fields
         for record in _records(fields) if each.message == ENQUEUED else ():
             if (record["event_id"], record["organization_id"]) == (event_id, organization_id):
                 at, name = at or each.at, record["event"]
-                enqueued |= set(record["installations"])
+                if this_time & set(record["installations"]):  # a large event is enqueued in several pieces
+                    again.append(each.at)
+                    this_time = set()
+                this_time |= set(record["installations"])
+                enqueued |= this_time
         if (fields.get("event_id"), fields.get("organization_id")) != (event_id, organization_id):
             continue
         name = name or fields.get("event_name", "")
@@ -233,7 +240,15 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
             found = fields.get("transform_faults", {})
             transform_faults |= {key: fault["reason"] for key, fault in found.items()}
     return FanOutLog(
-        at, name, frozenset(enqueued), skipped, faults, transform_faults, malformed=malformed, copies=copies
+        at,
+        name,
+        frozenset(enqueued),
+        skipped,
+        faults,
+        transform_faults,
+        malformed=malformed,
+        copies=copies,
+        again=again,
     )
 
 
@@ -294,10 +309,8 @@ def _print(view: EventView, found: Stack, console: Console) -> None:
     if rows:
         line(console, f"Skipped ({len(rows)}):", "bold")
     table(console, ("installation", "app", "because"), rows)
-    if view.log.copies:
-        times = ", ".join(f"{utc(at)} UTC" for at in view.log.copies)
-        again = found.command(f"resend --event {view.event_id} --organization {view.organization_id}")
-        line(console, f"Published again, and dropped as a duplicate: {times}. To send its webhooks again: {again}")
+    for text in _repeats(view, found):
+        line(console, text)
     for text in _faults(view.log):
         line(console, text, "yellow")
     for queue, letter in view.dead:
@@ -309,6 +322,20 @@ def _print(view: EventView, found: Stack, console: Console) -> None:
     if view.stories:
         example = view.stories[-1]
         line(console, found.next(f"delivery {example.delivery_id} --app {example.app_id}"))
+
+
+def _repeats(view: EventView, found: Stack) -> Iterator[str]:
+    if view.log.again:
+        log = found.command("log APP")
+        yield f"Fanned out again: {_times(view.log.again)}. Of each delivery one story is shown; all: {log}"
+    if view.log.copies:
+        again = found.command(f"resend --event {view.event_id} --organization {view.organization_id}")
+        times = _times(view.log.copies)
+        yield f"Published again, and dropped as a duplicate: {times}. To send its webhooks again: {again}"
+
+
+def _times(times: Sequence[datetime]) -> str:
+    return ", ".join(f"{utc(at)} UTC" for at in times)
 
 
 def _print_story(each: Story, view: EventView, console: Console) -> None:

@@ -80,7 +80,8 @@ def event(
     """Show what became of an event.
 
     Shows who got it, with every attempt, who was skipped and why, and its dead letter if it is one. What failed or
-    waits is found at once; --since is for what was delivered at the first attempt, and for notify's log.
+    waits is found at once; --since is for what was delivered at the first attempt, and for notify's log. That log
+    tells when the event was fanned out again; if a delivery failed, it is read for about two hours from the first.
     """
     from infra.cli.commands import event as command
 

@@ -148,6 +148,18 @@ def test_a_hook_that_notify_did_not_name_may_have_got_nothing_by_its_transform(l
     assert "its app's transform failed on the event" in succeed("event", "acme", "e-1")
 
 
+def test_an_event_that_was_published_several_times_tells_when_it_was_fanned_out_again(logs: Logs) -> None:
+    deliver_at_once("board", datetime.now(UTC))
+    pieces = [enqueued("acme", ["board-hook"]), enqueued("acme", ["pager-hook"])]
+    logs.lines["notify"] = list(pieces)
+    assert "Fanned out again" not in succeed("event", "acme", "e-1")
+    logs.lines["notify"] = [*pieces, *pieces, enqueued("other", ["board-hook"]), *pieces[:1]]
+    text = succeed("event", "acme", "e-1")
+    assert re.search(r"Fanned out again: 20[^,]* UTC, 20[^,]* UTC\. Of each delivery one", text)
+    assert "all: bellhop log APP\n" in text
+    assert len(json.loads(succeed("event", "acme", "e-1", "--json"))["fanned_out_again_at"]) == 2
+
+
 def test_an_event_tells_of_its_duplicates_and_does_not_take_them_for_the_event(logs: Logs) -> None:
     event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
     logs.lines["notify"] = [
