@@ -23,7 +23,7 @@ WHILE_OFF = tuple(f"while-off-{number}" for number in range(1, 4))
 PROJECT, OTHER_PROJECT = "frontend", "backend"
 SECRET = "5e" * 32  # known beforehand, so that the endpoints can verify every webhook
 
-PAGER, BOARD, RETIRED, SLEEPY = "pager", "backend-board", "retired-bot", "sleepy-bot"
+PAGER, BOARD, RETIRED, SLEEPY = "on-call-pager", "backend-board", "retired-bot", "sleepy-bot"
 
 
 @dataclass
@@ -156,7 +156,7 @@ class DemoScript:
         leads = [lead for kind in KINDS if (lead := self._lead(kind))]
         if len(leads) < len(KINDS):
             return None
-        return f"pager was {min(leads):.1f} s earlier"
+        return f"{PAGER} was {min(leads):.1f} s earlier"
 
     def _lead(self, kind: str) -> float | None:
         """Seconds from the arrival at the pager to the end of the first attempt at the hanging endpoint."""

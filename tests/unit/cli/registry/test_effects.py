@@ -56,7 +56,7 @@ def test_applying_the_example_registers_it_and_a_second_time_writes_nothing(conn
     assert (bot.state, int(bot.generation), bot.kind, bot.organization_id) == ("enabled", 1, "internal", "4501")
     assert len(bot.uuid) == 36
     assert SigningSecret.get("deploy-bot").secret == plan.secrets["deploy-bot"]
-    assert Organization.get("4501").owners == ["ada@acme.example", "grace@acme.example"]
+    assert Organization.get("4501").owners == ["ada@initech.example", "grace@initech.example"]
     hooks = {(i.organization_id, i.app_id): i for i in Installation.scan()}
     projects = {key: hook.projects for key, hook in hooks.items()}
     assert [projects["4501", "deploy-bot"]] == [None]
@@ -135,7 +135,7 @@ def test_an_app_that_no_longer_asks_to_be_switched_on_again_has_no_such_mark(con
 
 def test_what_leaves_the_file_stays_on_the_stack(connection: Connection) -> None:
     execute(prepare(EXAMPLE), connection)
-    execute(prepare("organizations:\n  acme: {id: 4501, owners: []}\n"), connection)
+    execute(prepare("organizations:\n  initech: {id: 4501, owners: []}\n"), connection)
     assert App.get("pager").app_id == "pager"
     assert Organization.get("4501").owners == []
 
@@ -283,9 +283,9 @@ def test_an_internal_app_is_not_moved_away_from_an_organisation_that_still_has_i
     connection: Connection,
 ) -> None:
     execute(prepare(EXAMPLE), connection)
-    moved = EXAMPLE.replace("organization: acme #", "organization: globex #").replace(
+    moved = EXAMPLE.replace("organization: initech #", "organization: globex #").replace(
         "  - app: deploy-bot # everything else by default: installed, all of the app's events, all projects\n"
-        "    organization: acme\n",
+        "    organization: initech\n",
         "",
     )
     with pytest.raises(
@@ -300,7 +300,7 @@ def test_an_internal_app_is_not_moved_away_from_an_organisation_that_still_has_i
 
 def test_a_url_and_headers_change_together_or_not_at_all(connection: Connection) -> None:
     changed = EXAMPLE.replace("X-Source: bellhop", "X-Source: new").replace(
-        "deploy.acme.example", "new.acme.example"
+        "deploy.initech.example", "new.initech.example"
     )
     execute(prepare(EXAMPLE), connection)
     old_url, plan = App.get("deploy-bot").url, prepare(changed)
@@ -316,7 +316,9 @@ def test_a_url_and_headers_change_together_or_not_at_all(connection: Connection)
 def test_an_app_that_is_off_gets_its_url_and_headers_together(connection: Connection) -> None:
     execute(prepare(EXAMPLE), connection)
     App("deploy-bot").update(actions=[App.state.set("disabled")])
-    text = EXAMPLE.replace("X-Source: bellhop", "X-Source: new").replace("deploy.acme.example", "new.acme.example")
+    text = EXAMPLE.replace("X-Source: bellhop", "X-Source: new").replace(
+        "deploy.initech.example", "new.initech.example"
+    )
     execute(prepare(text), connection)
     assert SigningSecret.get("deploy-bot").headers == {"X-Source": "new"}
     assert prepare(text).empty

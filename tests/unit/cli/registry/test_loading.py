@@ -44,12 +44,12 @@ def only(kind: type[S], file: Desired) -> list[S]:
 
 def test_the_example_is_valid_and_says_what_its_comments_say() -> None:
     file = desired(EXAMPLE)
-    acme, globex = only(OrganizationSpec, file)
-    assert (acme.organization_id, globex.organization_id) == ("4501", "globex")
+    initech, globex = only(OrganizationSpec, file)
+    assert (initech.organization_id, globex.organization_id) == ("4501", "globex")
     bot, pager = only(AppSpec, file)
     assert (bot.kind, bot.organization_id) == ("internal", "4501")
     assert (pager.kind, pager.organization_id) == ("published", None)
-    assert (acme.warnings, globex.warnings) == (True, True)
+    assert (initech.warnings, globex.warnings) == (True, True)
     assert (bot.auto_enable, pager.auto_enable) == (True, None)
     first, second, third = only(InstallationSpec, file)
     assert first.events == bot.events

@@ -28,7 +28,7 @@ def test_the_schema_is_one_of_draft_2020_12() -> None:
 
 def test_an_editor_that_reads_numbers_and_booleans_accepts_the_example() -> None:
     typed = YAML(typ="safe", pure=True).load(EXAMPLE.read_text())
-    assert (typed["organizations"]["acme"]["id"], typed["apps"]["deploy-bot"]["auto_enable"]) == (4501, True)
+    assert (typed["organizations"]["initech"]["id"], typed["apps"]["deploy-bot"]["auto_enable"]) == (4501, True)
     assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(typed)] == []
 
 
