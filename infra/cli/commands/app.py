@@ -187,11 +187,13 @@ def _print_installations(installations: Sequence[Installation], console: Console
             state(installation.status),
             ", ".join(collapse(installation.events)),
             "all" if installation.projects is None else ", ".join(installation.projects) or "none",
-            installation.filter or "none",
         )
         for installation in installations
     ]
-    table(console, ("organisation", "installation", "status", "events", "projects", "filter"), rows)
+    table(console, ("organisation", "installation", "status", "events", "projects"), rows)
+    for installation in installations:
+        if installation.filter:  # below the table: in a narrow column no line of it would have room
+            labelled(console, "filter", f"of {installation.installation_id}: {installation.filter}")
 
 
 def _print_days(view: AppView, console: Console) -> None:

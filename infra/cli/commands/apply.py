@@ -16,6 +16,7 @@ from infra.cli.registry.plan import Change, Plan
 from infra.cli.terminal import line
 from infra.cli.views import print_secret, secret_document
 
+_VALUE_AT = 20  # the column of a field's value
 _IN_LABEL = {"app_id", "slug", "installation_id"}
 
 
@@ -123,7 +124,8 @@ def _print_change(change: Change, console: Console) -> None:
     for name, (old, new) in change.fields.items():
         evident = change.creates and (name in _IN_LABEL or new is None)
         if not evident:
-            line(console, f"    {name:<16}{_difference(name, old, new, creates=change.creates)}")
+            text = f"    {name:<16}{_difference(name, old, new, creates=change.creates)}"
+            line(console, text, indent=_VALUE_AT)
 
 
 def _difference(name: str, old: Any, new: Any, *, creates: bool) -> str:

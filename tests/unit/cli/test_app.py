@@ -1,8 +1,10 @@
+import io
 import json
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from bellhop import attempts, outcomes
 from bellhop.attempts import EXHAUSTED, PARKED, NextState
@@ -10,7 +12,9 @@ from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import App, AuditEntry
+from infra.cli.commands.app import _print_installations
 from infra.cli.text import utc
+from tests.support.fakes import installation
 from tests.unit.cli.cli_runner import EXAMPLE, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
@@ -50,9 +54,23 @@ def test_app_as_json_has_its_days_hooks_and_audit() -> None:
 
 def test_app_shows_the_filter_of_each_hook() -> None:
     succeed("apply", EXAMPLE, "--yes")
-    assert "frontend, 17  data.issue.level != 'info'" in succeed("app", "pager")
+    assert re.search(
+        r"^    filter     of [0-9a-f-]+: data\.issue\.level != 'info'$", succeed("app", "pager"), re.MULTILINE
+    )
     filters = {each["filter"] for each in json.loads(succeed("app", "pager", "--json"))["installations"]}
     assert filters == {None, "data.issue.level != 'info'"}
+
+
+def test_a_long_filter_is_wrapped_between_words_below_where_it_begins() -> None:
+    words = [f"data.issue.level != '{n}-of-a-long-expression' &&" for n in range(6)]
+    hook = installation(filter=" ".join([*words, "`true`"]))
+    written = io.StringIO()
+    _print_installations([hook], Console(file=written, width=80))
+    first, *others = written.getvalue().partition("    filter     ")[2].splitlines()
+    assert first.startswith(f"of {hook.installation_id}: data.issue.level")
+    assert others
+    assert all(re.match(" {15}[^ ]", other) for other in others)
+    assert " ".join([first.split(": ")[1], *map(str.strip, others)]) == hook.filter
 
 
 def test_app_shows_its_transform() -> None:

@@ -1,12 +1,18 @@
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bellhop.registry import App
 from bellhop.secrets import SigningSecret
 from infra.cli import signing_secrets
+from infra.cli.commands.apply import print_plan
 from infra.cli.registry import effects
+from infra.cli.registry.model import InstallationSpec
+from infra.cli.registry.plan import Change, Plan
 from tests.unit.cli.cli_runner import EXAMPLE, CloudFormation, bellhop, refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
@@ -125,3 +131,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert "No such file" in refused("apply", tmp_path / "absent.yaml")
     (tmp_path / "latin").write_bytes(b"\xff\xfe\x00")
     assert "is not UTF-8" in refused("publish", tmp_path / "latin")
+
+
+def test_a_long_value_of_a_plan_goes_on_below_where_it_begins() -> None:
+    hook = InstallationSpec("1", "i", "bot", "installed", (), None)
+    fields = {"filter": (None, " ".join(["data.issue.level != 'info'"] * 6))}
+    written = io.StringIO()
+    plan = Plan((Change(hook, creates=True, fields=fields),), 0, {}, frozenset())
+    print_plan(plan, Console(file=written, width=80))
+    _, first, *others = written.getvalue().splitlines()[:-1]
+    assert first.startswith("    filter          data")
+    assert others
+    assert all(re.match(" {20}[^ ]", other) for other in others)
