@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from bellhop import attempts, index_keys
-from bellhop.attempts import EXHAUSTED, DeliveryRecord
+from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 
 
 def replayable(app_id: str, after: str | None, limit: int, *, exhausted: bool = True) -> list[DeliveryRecord]:
@@ -50,6 +50,16 @@ def waiting(app_id: str, until: datetime, limit: int, *, since: datetime | None 
     if since is None:
         return _listed(app_id, DeliveryRecord.replayable_at <= last, limit)
     return _listed(app_id, DeliveryRecord.replayable_at.between(attempts.moment(since, ""), last), limit)
+
+
+def is_parked(row: DeliveryRecord) -> bool:
+    """Whether a row of that list is released with what is parked.
+
+    So is what a pause exhausted where it stood, as long as that is not announced: nothing else would find it once
+    the pause is over.
+    """
+    in_its_place = not str(row.replayable_at).startswith(f"{EXHAUSTED}#")
+    return bool(row.state == PARKED or (row.state == EXHAUSTED and in_its_place))
 
 
 def place_at(at: datetime) -> str:

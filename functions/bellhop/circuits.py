@@ -203,8 +203,7 @@ def postpone_trial(app_id: str, before: float, after: float) -> bool:
 
 def close_circuit(app_id: str, lease: str, now: float, strikes: int = 0) -> bool:
     """End the pause and begin the slow start, with so many strikes; False when the lease was lost meanwhile."""
-    gone: list[Any] = [Circuit.paused_since, Circuit.next_trial_at, Circuit.trials, Circuit.tat]
-    gone += [] if strikes else [Circuit.struck_by]
+    gone: list[Any] = [Circuit.paused_since, Circuit.next_trial_at, Circuit.trials, Circuit.tat, Circuit.struck_by]
     actions = [
         Circuit.closed_at.set(now),
         Circuit.strikes.set(strikes),

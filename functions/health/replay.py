@@ -117,7 +117,9 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
 def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:
     # Exhausted since the replay began means that the replay itself failed: sending it again would never end.
     began = datetime.fromtimestamp(message.began, UTC).isoformat(timespec="milliseconds")
-    return record.state in message.states and (record.state == PARKED or app_lists.listed_since(record) < began)
+    if app_lists.is_parked(record):
+        return PARKED in message.states
+    return record.state in message.states and app_lists.listed_since(record) < began
 
 
 def _send_page(records: Sequence[DeliveryRecord], rate: float, deps: HealthDependencies) -> None:

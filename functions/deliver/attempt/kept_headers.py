@@ -30,10 +30,15 @@ def of_failure(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
 
     One that repeats what the app keeps secret, which its endpoint knows, is masked.
     """
-    named = {name: headers[name] for name in OF_FAILURES if name in headers}
     secrets = [keys.current, keys.previous or "", *(keys.headers or {}).values()]
     hidden = [secret for secret in secrets if len(secret) >= SECRET_LENGTH]
-    masked = {n: MASK if any(secret in value for secret in hidden) else value for n, value in named.items()}
+    longest, room, masked = max(map(len, hidden), default=0), FAILURE_BYTES, dict[str, str]()
+    for name in OF_FAILURES:
+        if room > 0 and name in headers:
+            # Of what is cut off below, a secret that begins before it matters. To search all of it takes long.
+            value = headers[name][: room + longest]
+            masked[name] = MASK if any(secret in value for secret in hidden) else value
+            room -= len(name) + len(masked[name])
     return _bounded(masked, FAILURE_BYTES)
 
 

@@ -19,7 +19,7 @@ from deliver.attempt import chain
 from deliver.attempt.verdict import Judgement
 from deliver.circuit import strikes
 from deliver.circuit.known import CircuitState
-from deliver.circuit.rate import TRIAL_SECONDS, trial_interval
+from deliver.circuit.rate import MAX_TRIAL_SECONDS, TRIAL_SECONDS, trial_interval
 from deliver.circuit.strikes import STRIKES_OF_SLOW, STRIKES_TO_PAUSE, Sign
 from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, TrialLease, names
 from deliver.next_step import NextStep
@@ -99,7 +99,9 @@ def finish(
         _announce(exhausted, deps)
     if judgement.well:
         return _close(app, lease, 0, deps)
-    wait = max(trial_interval(lease.paused_since, deps.time()), judgement.not_before)
+    # What a common app's endpoint asks of one organisation must not put off the trials of the others.
+    not_before = judgement.not_before if app.kind == INTERNAL else min(judgement.not_before, MAX_TRIAL_SECONDS)
+    wait = max(trial_interval(lease.paused_since, deps.time()), not_before)
     return _put_off(app, lease, wait, deps)
 
 

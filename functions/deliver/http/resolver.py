@@ -19,6 +19,8 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, NoReturn
 
+from cachetools import TTLCache
+
 from deliver.http import hub
 from deliver.http.faults import DnsError, OurFaultError
 from deliver.http.sockets import current_call
@@ -31,8 +33,11 @@ HANG_SECONDS = 0.5
 REMEMBERED_SECONDS = 60.0
 REMEMBERED_NAMES = 4096
 
-# Of one name: as many as are tried. A name may have thousands, and to check each would keep the others waiting.
+# Of one name: as many as are tried.
 MAX_ADDRESSES = 8
+# A name may have thousands, and its look-up takes the processor for long. It is not made again soon.
+MOST_ADDRESSES = 64
+CROWDED_SECONDS = 3600.0
 
 # Looked up when another name's look-up fails or hangs in a way that may be the resolver's fault. Whatever definite
 # comes back, even that there is no such name, shows that the resolver works. Nothing works without AWS's names.
@@ -84,6 +89,7 @@ class Resolver:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._names = _Names(clock)
+        self._crowded: TTLCache[str, int] = TTLCache(REMEMBERED_NAMES, CROWDED_SECONDS, clock)
         self._threads = ThreadPoolExecutor(LOOKUPS, "resolve")
         self._control_thread = ThreadPoolExecutor(1, "resolve-control")  # which names that hang cannot take
         self._control: Future[Any] | None = None
@@ -94,10 +100,11 @@ class Resolver:
         """What getaddrinfo finds, for that port, in the order in which it is to be tried.
 
         Raises:
-            DnsError: the name has no address.
+            DnsError: the name has no address, or more than MOST_ADDRESSES.
             OurFaultError: the resolver does not respond, or no thread was free.
             TimeoutError: the name's own look-up takes too long.
         """
+        self._refuse_crowded(host)
         with self._lock:
             look_up = self._look_up(host)
         if look_up.hung:
@@ -106,6 +113,9 @@ class Resolver:
             found = self._wait(host, look_up)
         except (socket.gaierror, UnicodeError) as error:
             self._raise_fault(host, error)
+        if len(found) > MOST_ADDRESSES:
+            self._crowded[host] = len(found)
+        self._refuse_crowded(host)
         self._names.note(host, found=True)
         return [(*kind, (address[0], port, *address[2:])) for *kind, address in _to_try(found)]
 
@@ -151,6 +161,11 @@ class Resolver:
             hub.result(self._ask_control(), current_call.get().remaining())
         self._check_works(f"the resolver found nothing, neither {host} nor {CONTROL_NAME}")
         raise TimeoutError(f"the look-up of {host} by an earlier attempt has not ended yet")
+
+    def _refuse_crowded(self, host: str) -> None:
+        number = self._crowded.get(host)
+        if number:
+            raise DnsError(f"{host} has {number:,} addresses; at most {MOST_ADDRESSES} are possible")
 
     def _raise_fault(self, host: str, error: Exception) -> NoReturn:
         number = error.errno if isinstance(error, socket.gaierror) else None

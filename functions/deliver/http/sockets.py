@@ -26,7 +26,7 @@ from deliver.http.faults import BudgetExceededError
 # The budget of one attempt. It bounds the CPU that an endpoint can take from the others of its batch: each read
 # costs some 10 to 30 microseconds, however little it brings, and there is one thread for all.
 MAX_READS = 600  # of a socket, and of TLS: a response needs less than ten
-MAX_HANDSHAKE_BYTES = 131_072  # OpenSSL takes certificates of up to 100 KiB
+MAX_HANDSHAKE_BYTES = 32_768  # a chain has a few certificates of 1 to 2 KiB; OpenSSL would take 100 KiB
 # Of CPU, in OpenSSL: a handshake with RSA keys of 4096 bits takes 3 ms; as many key updates as fit into the bytes
 # before the headers end, 270.
 MAX_TLS_SECONDS = 0.05

@@ -17,7 +17,7 @@ from health.messages import AppSweep
 
 PAGE = 50  # apps
 ENTRIES = 10  # of an app's transitions, the newest
-PARKED_ROWS = 10  # of an app, the oldest: those before may be exhausted, and not announced yet
+PARKED_ROWS = 10  # of an app, the oldest: a newer version may have put others before
 
 
 def step(message: AppSweep, deps: HealthDependencies) -> None:
@@ -110,7 +110,7 @@ def _may_have_parked(circuit: Circuit, entries: Iterable[AuditEntry], deps: Heal
 
 def _release_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None:
     rows = app_lists.replayable(app.app_id, None, PARKED_ROWS, exhausted=False)
-    oldest = next((row for row in rows if row.state == PARKED), None)
+    oldest = next((row for row in rows if app_lists.is_parked(row)), None)
     if oldest is None or not _is_left(oldest, deps):
         return
     rate = _release_rate(app, circuit, deps)
@@ -133,7 +133,7 @@ def _is_left(row: DeliveryRecord, deps: HealthDependencies) -> bool:
     if not _long_ago(_unix(app_lists.listed_since(row)), deps):
         return False
     record = attempts.load(row.delivery_id)
-    if record is None or record.state != PARKED:
+    if record is None or record.replayable_at != row.replayable_at:
         return False
     leased = float(record.lease_until or 0.0) >= deps.now().timestamp()
     return not leased and _long_ago(float(record.next_attempt_at), deps)

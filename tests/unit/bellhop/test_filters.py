@@ -155,6 +155,27 @@ def test_a_text_of_thousands_of_digits_took_longer_to_become_a_number_than_a_fil
     assert wants("to_number(data.x) == `null`", {"data": {"x": "0." + "9" * 307}})
 
 
+@pytest.mark.parametrize(
+    ("within", "sought"),
+    [
+        pytest.param("a" * 2499, "a" * 1248 + "b", id="neither is long"),
+        pytest.param("a" * 29_999, "a" * 14_999 + "b", id="both are long"),
+        pytest.param("a" * 29_999, "a" * 99 + "b", id="as short as it may be"),
+    ],
+)
+def test_a_search_took_longer_than_a_filter_may(within: str, sought: str) -> None:
+    data = {"data": {"x": within, "y": sought}}
+    expression = " || ".join(["contains(data.x, data.y)"] * 18)
+    assert failed(expression, data) == f"takes more than {MAX_STEPS:,} steps on this event"
+
+
+def test_a_search_for_a_word_in_the_longest_text_is_within_the_steps() -> None:
+    assert wants(
+        "contains(data.x, 'needle') && contains(data.x, 'an')", {"data": {"x": "an " * (LARGE // 3) + "needle"}}
+    )
+    assert wants("contains(data.x, data.y)", {"data": {"x": ["a", ["b"]], "y": ["b"]}})
+
+
 def test_an_event_may_be_nested_as_deep_as_the_contract_allows() -> None:
     deep: Any = "x"
     for _ in range(EVENT_DEPTH):

@@ -139,6 +139,15 @@ def test_an_app_that_is_slow_by_its_own_limit_is_replayed_at_that(queues: Queues
     assert [m.delay for m in queues.retries] == [0, 0, 1, 1]
 
 
+def test_what_a_pause_exhausted_and_nobody_announced_before_its_end_stayed_listed_for_ever(queues: Queues) -> None:
+    names = [keep(n) for n in range(2)]
+    record = attempts.load(names[0])
+    assert record
+    assert attempts.exhaust(record, NOW)  # then its trial died, and another ended the pause
+    queues.run()
+    assert queues.ids() == names
+
+
 def test_exhausted_deliveries_are_replayed_only_where_they_are_asked_for(queues: Queues) -> None:
     parked, exhausted = keep(1), keep(2, EXHAUSTED)
     queues.run()

@@ -50,6 +50,11 @@ def test_a_short_value_of_the_apps_own_headers_masks_nothing() -> None:
     assert of_failure(sent(("Server", "ok")), KEYS) == {"Server": "ok"}
 
 
+def test_the_whole_of_a_long_header_was_searched_for_each_of_the_apps_own_though_its_start_alone_is_kept() -> None:
+    kept = of_failure(sent(("Server", "a" * 60_000 + TOKEN), ("Retry-After", "5")), KEYS)
+    assert kept == {"Retry-After": "5", "Server": "a" * (FAILURE_BYTES - len("Retry-After5Server"))}
+
+
 def test_a_secret_is_masked_before_the_bound_cuts_it() -> None:
     value = "s" * (FAILURE_BYTES - len("Server") - 5) + TOKEN
     assert of_failure(sent(("Server", value)), KEYS) == {"Server": MASK}

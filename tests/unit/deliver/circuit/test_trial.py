@@ -3,6 +3,7 @@
 import dataclasses
 import random
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -328,6 +329,29 @@ def test_a_trial_that_is_asked_to_wait_has_the_next_one_wait_as_long(
     assert scheduled.trials[-1] == (Trial("pager", 1, 1), 600)
     assert float(circuits.load("pager").next_trial_at) == deps.time() + 600
     assert app_lists.waiting("pager", clock(), 9) == []
+
+
+def test_what_a_common_apps_endpoint_asked_of_one_organisation_put_off_the_trials_of_all_for_a_day(
+    deps: DeliverDependencies, clock: Clock, apps: dict[str, App], scheduled: Scheduled
+) -> None:
+    apps["pager"] = app("pager", kind="published")
+    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    run(deps, WELL, *batch(1))
+    due(deps, clock)
+    run(deps, Endpoint(response(429, headers={"retry-after": "86400"})), trial_message())
+    assert scheduled.trials[-1] == (Trial("pager", 1, 1), round(rate.MAX_TRIAL_SECONDS))
+    assert record("msg_0").replayable_at.startswith((NOW + timedelta(seconds=30 + 86400)).isoformat()[:16])
+
+
+def test_who_struck_before_a_pause_counted_again_after_one_that_ended_as_nothing_was_parked(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    circuits.strike("pager", 1, 10, {"globex"}, now=T0, seconds=3600)
+    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    due(deps, clock)
+    run(deps, WELL, trial_message())
+    left = circuits.load("pager")
+    assert (left.strikes, bool(left.struck_by)) == (6, False)
 
 
 def test_twenty_functions_at_once_make_one_trial(deps: DeliverDependencies, clock: Clock) -> None:

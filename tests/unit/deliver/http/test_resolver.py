@@ -16,10 +16,12 @@ from deliver.http.faults import DnsError, OurFaultError
 from deliver.http.hub import Hub
 from deliver.http.resolver import (
     CONTROL_NAME,
+    CROWDED_SECONDS,
     HANG_SECONDS,
     HUNG_LOOKUPS,
     LOOKUPS,
     MAX_ADDRESSES,
+    MOST_ADDRESSES,
     REMEMBERED_NAMES,
     REMEMBERED_SECONDS,
     UNKNOWN_LOOKUPS,
@@ -311,10 +313,24 @@ def test_families_take_turns(resolver: Resolver, zone: Zone) -> None:
     assert [address[0] for *_, address in found] == ["2600::0", "93.184.216.34", "2600::1", "2600::2"]
 
 
-def test_each_of_a_names_thousands_of_addresses_was_checked(resolver: Resolver, zone: Zone) -> None:
-    zone.names["many.example"] = FOUND * 4000
+def test_of_a_names_addresses_a_few_are_tried(resolver: Resolver, zone: Zone) -> None:
+    zone.names["many.example"] = FOUND * MOST_ADDRESSES
     current_call.set(Call(time.monotonic() + 5))
     assert len(resolver.addresses("many.example", 443)) == MAX_ADDRESSES
+
+
+def test_a_name_with_thousands_of_addresses_was_looked_up_for_each_attempt(
+    resolver: Resolver, zone: Zone, clock: Clock
+) -> None:
+    zone.names["many.example"] = FOUND * 4000
+    for _ in range(3):
+        current_call.set(Call(time.monotonic() + 5))
+        with pytest.raises(DnsError, match="has 4,000 addresses; at most 64 are possible"):
+            resolver.addresses("many.example", 443)
+    assert zone.asked == ["many.example"]
+    zone.names["many.example"] = FOUND
+    clock.now += CROWDED_SECONDS
+    assert resolver.addresses("many.example", 443)
 
 
 def end_look_ups(resolver: Resolver, zone: Zone) -> None:
