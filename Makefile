@@ -126,7 +126,7 @@ faults: install ## Deliveries accounted for while AWS calls fail and workers die
 simulate: .venv/.ready ## Stories of random faults around the real functions on a virtual clock; SCHEDULES=1000, a second each
 	@$(PY) -m tests.simulation --stories $(or $(SCHEDULES),1000)
 
-mutants: .venv/.ready ## Plant 88 defects in copies of the tree; each must be caught; MUTANT="a text" for some of them
+mutants: .venv/.ready ## Plant defects in copies of the tree; each must be caught; MUTANT="a text" for some of them
 	@$(PY) -m tests.mutants $(if $(MUTANT),"$(MUTANT)")
 
 fuzz: .venv/.ready ## Damaged events, messages, items, URLs, responses and TLS, for hours; PROFILE=minutes for CI's budget
