@@ -7,7 +7,7 @@ from typing import Any
 from bellhop.deliveries import delivery_id
 from tests.simulation.faults import FREEZES, Faults
 from tests.simulation.faulty_fleet import HANGS, SKEWS, FaultyFleet, Post
-from tests.simulation.faulty_tables import FaultyTables
+from tests.simulation.faulty_tables import LAG_SECONDS, FaultyTables
 from tests.simulation.history import WANTED, Facts, History
 from tests.simulation.operators import new_app, register
 from tests.simulation.simulated_functions import CACHE_SECONDS, TEMPLATE, Parameters
@@ -91,6 +91,7 @@ def begin(tables: FaultyTables, parameters: Parameters = TEMPLATE) -> World:
     tables.changed, tables.down = fleet.counted, lambda: fleet.faults.down
     for app_id in APPS:
         installation(app_id, events=[*WANTED]).save()
+    fleet.clock.move(LAG_SECONDS)  # what is registered is known to every read
     world = World(fleet, tables, History(tables.tables))
     tables.noted = world.note
     world.note()

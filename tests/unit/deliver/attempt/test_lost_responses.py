@@ -12,7 +12,7 @@ from bellhop.deliveries import Retry
 from bellhop.registry import App
 from deliver.dependencies import DeliverDependencies, RetryPolicy
 from tests.support.endpoint import Clock, Endpoint, FakeBus, counters, record, response, retries, run
-from tests.support.fakes import app, delivery, queue_message
+from tests.support.fakes import NOW, app, delivery, queue_message
 
 ID = delivery().delivery_id
 
@@ -29,6 +29,14 @@ def queue(queue: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setattr(BaseClient, "_make_api_call", twice)
     return queue
+
+
+def test_an_end_that_was_written_by_a_clock_that_is_behind_was_taken_for_one_of_before_and_logged_twice(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    made = delivery(enqueued_at=NOW.timestamp() + 5)
+    assert run(deps, Endpoint(response(410)), queue_message(made)) == []
+    assert (record().state, len(record().attempts)) == ("stopped", 1)
 
 
 def test_a_first_attempts_result_is_followed_by_its_retry(deps: DeliverDependencies, queue: str) -> None:
