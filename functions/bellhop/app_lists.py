@@ -43,8 +43,7 @@ def oldest(app_id: str, since: datetime, until: datetime) -> Iterator[str]:
 def waiting(app_id: str, until: datetime, limit: int, *, since: datetime | None = None) -> list[DeliveryRecord]:
     """What was parked of an app `since` then and is due `until` then, oldest first.
 
-    Rows as `replayable` gives them.
-    Among them are rows that were exhausted where they stood, and not moved yet.
+    Rows as `replayable` gives them. Among them are some that were exhausted where they stood, and not moved yet.
     """
     last = attempts.moment(until, "~")  # no id comes after that
     if since is None:

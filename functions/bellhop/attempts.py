@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pynamodb.attributes import BinaryAttribute, ListAttribute, NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import AttributeDeserializationError, PutError
+from pynamodb.exceptions import PutError
 from pynamodb.models import Model
 
 from bellhop import index_keys
@@ -21,7 +21,7 @@ from bellhop.due import Due, shard
 from bellhop.index_keys import ByApp, Replayable
 from bellhop.lease import Lease
 from bellhop.newer import UnknownKindError
-from bellhop.tables import change, lost_condition
+from bellhop.tables import UNREADABLE, change, lost_condition
 
 KEPT = timedelta(days=30)
 MOST_ATTEMPTS = 40  # of a record; with the largest body, of more it would not fit into an item
@@ -156,7 +156,7 @@ class NextState:
 
 
 def organizations(delivery_ids: Iterable[str]) -> dict[str, str]:
-    """Whose each of these deliveries is; those that cannot be read, or have no record, are missing.
+    """Whose each of these deliveries is. Those without a record are missing; where one is damaged, all are.
 
     Raises:
         GetError: the table did not respond.
@@ -164,7 +164,7 @@ def organizations(delivery_ids: Iterable[str]) -> dict[str, str]:
     wanted = ["delivery_id", "organization_id"]
     try:
         found = [*DeliveryRecord.batch_get([*delivery_ids], attributes_to_get=wanted)]
-    except AttributeDeserializationError:  # in one of them somebody damaged it
+    except UNREADABLE:
         return {}
     return {record.delivery_id: record.organization_id for record in found if record.organization_id}
 

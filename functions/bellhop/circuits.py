@@ -30,8 +30,8 @@ class Circuit(Model):
     app's chain of messages on the Transitions queue, a release or recovery checks, is not taken for lost.
     The last replay began at `replay_began`, has sent `replay_sent` at `replay_rate` a second so far, and is over
     since `replay_ended`, if that is set; `replay_end` says why, if something is left. Those that began before
-    `replay_stopped` were stopped by a person. Until `slow_until` the app stays on the list of slow
-    apps, by a stay of `slow_seconds`.
+    `replay_stopped` were stopped by a person. Until `slow_until` the app stays on the list of slow apps,
+    by a stay of `slow_seconds`.
     """
 
     class Meta:

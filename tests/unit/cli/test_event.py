@@ -107,15 +107,17 @@ def test_an_event_shows_who_was_skipped_as_notify_logged_it(logs: Logs) -> None:
     assert "Enqueued, and neither failed nor delivered yet" in succeed("event", "acme", "e-1")
 
 
+def skips_a_hook(logs: Logs, reason: str, fault: dict[str, Any]) -> None:
+    """Have notify's log say why the app "mute" does not get the event, and what failed."""
+    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
+    skipped = {"message": "event fanned out, but not to every installation", "skipped": {reason: ["mute-hook"]}}
+    logs.lines["notify"] = [skipped | event, fault | event]
+
+
 def test_an_event_tells_whom_a_filter_kept_it_from_and_whose_could_not_be_evaluated(logs: Logs) -> None:
     fail("pager", EXHAUSTED)
-    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
-    logs.lines["notify"] = [
-        {"message": "event fanned out, but not to every installation"}
-        | event
-        | {"skipped": {"filtered_out": ["mute-hook"]}},
-        {"message": "filter could not be evaluated"} | event | {"faults": {"pager-hook": "no"}},
-    ]
+    fault = {"message": "filter could not be evaluated", "faults": {"pager-hook": "no"}}
+    skips_a_hook(logs, "filtered_out", fault)
     text = succeed("event", "acme", "e-1")
     assert re.search(r"mute-hook +mute +filtered_out", text)
     assert "The filter of pager-hook could not be evaluated, so it got the event: no" in text
@@ -124,15 +126,8 @@ def test_an_event_tells_whom_a_filter_kept_it_from_and_whose_could_not_be_evalua
 
 def test_an_event_tells_for_whom_a_transform_failed_and_how_they_get_it_after_all(logs: Logs) -> None:
     fail("pager", EXHAUSTED)
-    event: dict[str, Any] = {"event_id": "e-1", "organization_id": "acme", "event_name": "issue.created"}
-    logs.lines["notify"] = [
-        {"message": "event fanned out, but not to every installation"}
-        | event
-        | {"skipped": {"transform_failed": ["mute-hook"]}},
-        {"message": "transform failed"}
-        | event
-        | {"transform_faults": {"mute-hook": {"app_id": "mute", "reason": "no"}}},
-    ]
+    faults = {"mute-hook": {"app_id": "mute", "reason": "no"}}
+    skips_a_hook(logs, "transform_failed", {"message": "transform failed", "transform_faults": faults})
     text = succeed("event", "acme", "e-1")
     assert re.search(r"mute-hook +mute +transform_failed", text)
     assert "The transform failed for mute-hook, so it did not get the event: no" in text
