@@ -16,13 +16,12 @@ from bellhop.due import SHARDS, next_retry
 from bellhop.newer import UnknownKindError
 from bellhop.queues import MAX_DELAY, OutgoingMessage
 from bellhop.tables import change
+from health import pages
 from health.dependencies import HealthDependencies
 from health.messages import RetrySweep
 
 PAGE = 100  # rows of the index, each of whose records is read
-MOST_WAITING = (
-    1000  # messages on the Retries queue; behind so many, an overdue retry is more likely late than lost
-)
+MOST_WAITING = 1000  # messages on the Retries queue: behind so many, what is overdue is rather late than lost
 EVERY_SECONDS = 3600
 RUN_SECONDS = 3000.0  # then the next sweep takes over
 
@@ -43,15 +42,8 @@ def step(message: RetrySweep, deps: HealthDependencies) -> None:
     first = int(ends_at - RUN_SECONDS) // EVERY_SECONDS  # each hour another, so that none is always the last
     turn, page, after = _first_page(message, first, now - deps.overdue_seconds)
     lost = [record for row in page if (record := _looked_at(row, now, deps))]
-    if waiting >= MOST_WAITING and lost:
-        # Policy: most of it is among what waits, and whoever's that is. Copies of all would make it later; one of
-        # each app on a page does not, and an app of whose messages none waits gets its own all the same.
-        lost = [*{record.app_id: record for record in reversed(lost)}.values()]
-        deps.telemetry.warning(
-            "most overdue retries not sent again, only one of each app: so many messages wait on the retry queue "
-            "that the others may be among them; the next sweep looks again",
-            waiting=waiting,
-        )
+    if waiting >= MOST_WAITING:
+        lost = _one_of_each_app(lost, waiting, deps)
     _send_again(lost, now, deps)
     if page and now < ends_at:
         following = RetrySweep(turn, after, ends_at) if after else RetrySweep(turn + 1, ends_at=ends_at)
@@ -101,6 +93,24 @@ def _lost(row: DeliveryRecord, now: float, deps: HealthDependencies) -> Delivery
     return record if overdue and not leased else None
 
 
+def _one_of_each_app(
+    lost: Sequence[DeliveryRecord], waiting: int, deps: HealthDependencies
+) -> list[DeliveryRecord]:
+    """What of a page is sent again while so many messages wait on the Retries queue.
+
+    Policy: most of what is overdue is among them, and copies of all would make it later. One of each app does not,
+    and an app of whose messages none waits gets its own all the same.
+    """
+    chosen = [*{record.app_id: record for record in reversed(lost)}.values()]
+    if len(chosen) < len(lost):
+        deps.telemetry.warning(
+            "most overdue retries not sent again, only one of each app: so many messages wait on the retry queue "
+            "that the others may be among them; the next sweep looks again",
+            waiting=waiting,
+        )
+    return chosen
+
+
 def _send_again(lost: Sequence[DeliveryRecord], now: float, deps: HealthDependencies) -> None:
     if not lost:
         return
@@ -125,7 +135,7 @@ def _paced(lost: Sequence[DeliveryRecord], rate: float) -> list[OutgoingMessage]
     before: Counter[str] = Counter()
     messages = []
     for record in lost:
-        delay = min(MAX_DELAY, int(before[record.app_id] / rate))
+        delay = pages.delay(before[record.app_id], rate)
         messages.append(OutgoingMessage(deliveries.encode(next_retry(record)), record.app_id, delay))
         before[record.app_id] += 1
     return messages
