@@ -133,7 +133,7 @@ def _publish_event(entry: AuditEntry, deps: HealthDependencies) -> None:
 
 def _mail_warning(entry: AuditEntry, deps: HealthDependencies) -> None:
     app = find(App, entry.app_id, consistent=True)
-    if app and not entry.transition_id.startswith(transitions.warning_prefix(app)):
+    if app and not entry.transition_id.startswith(transitions.warning_prefix(int(app.generation))):
         deps.telemetry.info("warning not mailed: the app has been switched off since", **_names(entry))
         mailer.skip_mails(entry, deps)
     else:

@@ -132,9 +132,11 @@ def _send_when_due(check: RecoveryCheck, deps: HealthDependencies) -> None:
 
 def _send_later(check: RecoveryCheck, seconds: float, deps: HealthDependencies) -> None:
     wait = max(1, queues.delay(seconds))
+    # Counted before it is sent: a worker that freezes in between must not have the message taken for a copy.
+    until = deps.now().timestamp() + wait + deps.overdue_seconds
     deps.send_later(check, wait)
-    # After it: if the worker dies in between, the message is sent twice, and otherwise it might never be.
-    circuits.note_chain(check.app_id, deps.now().timestamp() + wait + deps.overdue_seconds)
+    # Noted after it: if the worker dies in between, the message is sent twice, and otherwise it might never be.
+    circuits.note_chain(check.app_id, until)
 
 
 def _unix(at: str) -> float:

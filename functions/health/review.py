@@ -10,7 +10,7 @@ from bellhop import circuits, outcomes
 from bellhop.outcomes import COUNTERS, OutcomeDay
 from bellhop.registry import ENABLED, INTERNAL, App, AuditEntry, find
 from health import transitions
-from health.rules import Day, EarlyWarning, Evaluation, Pause, PriorWarning, Thresholds, evaluate, left_on
+from health.rules import Day, Evaluation, Pause, PriorWarning, Thresholds, evaluate, left_on
 from health.transitions import TransitionDependencies
 
 
@@ -33,6 +33,7 @@ def review(scope: Scope, thresholds: Thresholds, deps: TransitionDependencies) -
     if app is None:
         deps.telemetry.warning("review skipped: the app does not exist", app_id=scope.app_id)
     elif int(app.generation) != scope.generation or app.state != ENABLED:
+        _resume_warnings(app, scope, deps)  # one of them may have been given just before the app was switched off
         transition_id = transitions.disabled_id(scope.generation)
         transitions.resume(find(AuditEntry, scope.app_id, transition_id, consistent=True), deps)
     else:
@@ -77,26 +78,24 @@ def _review_current(app: App, scope: Scope, thresholds: Thresholds, deps: Transi
     if not evaluation.broken and not evaluation.warnings:
         return
     facts = evidence(evaluation, app, thresholds, rows)
-    if not evaluation.broken:
-        _warn(app, scope, evaluation.warnings, facts, deps)
-    elif app.kind == INTERNAL:
+    prior = [_prior_warning(entry) for entry in _resume_warnings(app, scope, deps)]
+    if evaluation.broken and app.kind == INTERNAL:
         transitions.disable(app, scope.organization_id, "health", facts, deps)
-    else:
-        _warn(app, scope, (left_on(evaluation, now.date()),), facts, deps)
-
-
-def _warn(
-    app: App, scope: Scope, due: tuple[EarlyWarning, ...], facts: dict[str, Any], deps: TransitionDependencies
-) -> None:
-    earlier = list(transitions.warnings_in(app, scope.organization_id))
-    for entry in earlier:
-        transitions.resume(entry, deps)
-    prior = [_prior_warning(entry) for entry in earlier]
+        return
+    due = (left_on(evaluation, now.date()),) if evaluation.broken else evaluation.warnings
     for warning in due:
         if not warning.was_given(prior):
             numbers = {"level": warning.level, "reached": warning.reached, "limit": warning.limit}
             details = {"rule": warning.rule, "since": warning.since.isoformat(), "warning": numbers}
             transitions.warn(app, scope.organization_id, warning, facts | details, deps)
+
+
+def _resume_warnings(app: App, scope: Scope, deps: TransitionDependencies) -> list[AuditEntry]:
+    """The warnings given so far, with the announcement made up for where its maker died before it."""
+    given = list(transitions.warnings_in(app, scope.organization_id, scope.generation))
+    for entry in given:
+        transitions.resume(entry, deps)
+    return given
 
 
 def _prior_warning(entry: AuditEntry) -> PriorWarning:

@@ -76,7 +76,7 @@ def warn(
     mailed = app.kind == INTERNAL and warning.level < BROKEN and organization and organization.warnings
     entry = AuditEntry(
         app.app_id,
-        f"{warning_prefix(app)}{counted_in}#{warning.rule}#{warning.level}#{warning.since}",
+        f"{warning_prefix(int(app.generation))}{counted_in}#{warning.rule}#{warning.level}#{warning.since}",
         organization_id=organization_id,
         actor="health",
         evidence=evidence,
@@ -218,9 +218,9 @@ def deleted_id(generation: int) -> str:
     return f"{generation:08d}#deleted"
 
 
-def warning_prefix(app: App) -> str:
-    """What the ids of the warnings in an app's present generation begin with."""
-    return f"{int(app.generation):08d}#warned#"
+def warning_prefix(generation: int) -> str:
+    """What the ids of the warnings in a generation begin with."""
+    return f"{generation:08d}#warned#"
 
 
 def last_disabled(app: App) -> AuditEntry | None:
@@ -237,18 +237,19 @@ def last_transition(app: App) -> AuditEntry | None:
 
 def warnings(app: App) -> Iterable[AuditEntry]:
     """The warnings of an app's present generation."""
-    return _beginning(app, warning_prefix(app))
+    return _beginning(app, warning_prefix(int(app.generation)))
 
 
-def warnings_in(app: App, organization_id: str) -> Iterable[AuditEntry]:
-    """Those about one organisation. Thousands may have an app, and none is read for another's sake.
+def warnings_in(app: App, organization_id: str, generation: int) -> Iterable[AuditEntry]:
+    """Those about an organisation in a generation. Thousands may have an app, and none is read for another's sake.
 
     In the ids of version 0.1.0 the organisation comes last. It mailed warnings of internal apps alone, which have
     one organisation, so of these all are read.
     """
+    prefix = warning_prefix(generation)
     if app.kind == INTERNAL:
-        return [each for each in warnings(app) if organization_id in each.transition_id.split("#")]
-    return _beginning(app, f"{warning_prefix(app)}{organization_id}#")
+        return [each for each in _beginning(app, prefix) if organization_id in each.transition_id.split("#")]
+    return _beginning(app, f"{prefix}{organization_id}#")
 
 
 def _beginning(app: App, prefix: str) -> Iterable[AuditEntry]:

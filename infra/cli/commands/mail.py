@@ -125,7 +125,7 @@ def owners_to_resend(app: App, entry: AuditEntry, to: str | None) -> Sequence[st
     """
     states = mail_states(entry)
     if entry.action == transitions.WARN.action and not entry.transition_id.startswith(
-        transitions.warning_prefix(app)
+        transitions.warning_prefix(int(app.generation))
     ):
         raise CommandError(
             f"{entry.transition_id} is a warning that a later transition overtook: it is not sent any more"

@@ -156,6 +156,18 @@ def failing(app_id: str, until: float) -> None:
     raise UpdateError("the table does not respond")
 
 
+def test_a_check_that_was_sent_by_a_worker_which_then_froze_was_taken_for_a_copy(world: World) -> None:
+    def send_and_freeze(check: Any, delay: int) -> None:
+        world.send(check, delay)
+        world.clock.move(60)
+
+    step(FIRST, replace(world.deps(), send_later=send_and_freeze))
+    [(following, delay)] = world.chain
+    world.clock.move(delay - 60)
+    step(following, world.deps())
+    assert len(world.pings) == 1
+
+
 def test_a_step_that_was_repeated_later_pinged_under_the_same_id_with_other_bytes(world: World) -> None:
     world.clock.move(900)
     for _ in range(3):

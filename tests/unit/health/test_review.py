@@ -391,6 +391,25 @@ def test_a_warning_whose_maker_died_is_announced_by_the_next_review(
     assert announced == [FollowUp("pager", entries("app.warned")[0].transition_id)]
 
 
+@pytest.mark.parametrize("another_was_first", [True, False])
+def test_a_warning_whose_maker_died_before_another_worker_switched_the_app_off_was_not_announced(
+    deps: TransitionDependencies, announced: list[FollowUp], another_was_first: bool
+) -> None:
+    def crash(_: FollowUp) -> None:
+        raise ConnectionError("the queue does not respond")
+
+    count(timeout=2)
+    with pytest.raises(ConnectionError):
+        review(SCOPE, replace(deps, announce=crash))
+    count(timeout=1)
+    if another_was_first:  # or the review that comes again switches it off itself
+        unaware = replace(deps, announce=lambda _: None)
+        transitions.disable(App.get("pager"), "acme", "health", {"rule": "timeouts"}, unaware)
+    review(SCOPE, deps)
+    assert state() == ("disabled", 2)
+    assert FollowUp("pager", entries("app.warned")[0].transition_id) in announced
+
+
 def test_an_app_of_two_organisations_is_warned_about_in_each(deps: TransitionDependencies) -> None:
     for name in ("acme", "globex"):
         outcomes.add(OutcomeDelta("pager", name, 1, NOW.date(), timeout=2, last_failure=FAILURE), lambda _: None)
