@@ -1,23 +1,19 @@
 """Searching the bodies of deliveries: of what was sent, and of the response as far as it is kept."""
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-import typer
 
 from bellhop.deliveries import Delivery
 from infra.cli import bodies
 from infra.cli.entries import Entry
 from infra.cli.errors import UsageError
+from infra.cli.progress import ProgressLines
 from infra.cli.text import utc
 
 MOST = 10_000  # attempts that are looked into, of all apps together
-PROGRESS_SECONDS = 1.0
-
 AT_A_TIME = 100  # bodies that are read together
 
 
@@ -30,13 +26,9 @@ class Search:
 
     text: str
     kept_since: datetime
-    clock: Callable[[], float] = time.monotonic
+    progress: ProgressLines = field(default_factory=ProgressLines)
     searched: int = 0
     not_kept: int = 0
-    _told: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._told = self.clock()
 
     @property
     def looked(self) -> int:
@@ -53,7 +45,7 @@ class Search:
             readable = [entry for entry in some if self.may_be_kept(entry)]
             read = dict(zip((entry.key for entry in readable), bodies.read(readable), strict=True))
             found += [entry for entry in some if self.holds(entry, read.get(entry.key))]
-            self._tell(some[-1].at)
+            self.progress.say(f"{self.counts()}; back to {utc(some[-1].at)} UTC")
         return found
 
     def holds(self, entry: Entry, delivery: Delivery | None) -> bool:
@@ -79,11 +71,6 @@ class Search:
         """Such as "1,204 searched; 3 not, as their bodies are not kept"."""
         missing = f"; {self.not_kept:,} not, as their bodies are not kept" if self.not_kept else ""
         return f"{self.searched:,} searched{missing}"
-
-    def _tell(self, at: datetime) -> None:
-        if self.clock() - self._told >= PROGRESS_SECONDS:
-            self._told = self.clock()
-            typer.echo(f"{self.counts()}; back to {utc(at)} UTC", err=True)
 
 
 def read_text(text: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -20,6 +20,7 @@ from infra.cli.arrivals import Arrival
 from infra.cli.destinations import Outlook, Skip
 from infra.cli.errors import INTERRUPTED, CommandError
 from infra.cli.events_file import FileEvent
+from infra.cli.progress import ProgressLines
 from infra.cli.terminal import line, table
 from infra.cli.text import duration
 
@@ -27,8 +28,6 @@ LONGEST_WAIT = timedelta(hours=1)
 ROWS = 20  # events that are listed; of more, their number
 SKIPPED = 5  # apps that are named of those that an event skips; of more, their number by reason
 UNSEEN = "not seen yet"
-
-_PROGRESS_SECONDS = 1.0
 
 
 @dataclass
@@ -92,7 +91,7 @@ def send(
     publisher: Publisher,
     command: str,
     skip: int = 0,
-    clock: Callable[[], float] = time.monotonic,
+    progress: ProgressLines | None = None,
 ) -> None:
     """Send the events, and say how far it is when that takes longer than a second.
 
@@ -100,14 +99,11 @@ def send(
         CommandError: SQS did not take some of them; it says how many are sent, and how to go on.
         Exit: the operator interrupted it, and was told the same.
     """
-    sent = Sent(len(events))
-    told = clock()
+    sent, progress = Sent(len(events)), progress or ProgressLines()
     try:
         for outcome in publisher.outcomes([each.text for each in events]):
             sent.outcomes[outcome.position] = outcome
-            if clock() - told >= _PROGRESS_SECONDS:
-                told = clock()
-                typer.echo(f"{sent.number:,} of {sent.total:,} sent", err=True)
+            progress.say(f"{sent.number:,} of {sent.total:,} sent")
     except KeyboardInterrupt:
         typer.echo(f"interrupted: at least {_go_on(sent, command, skip)}", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -18,6 +18,7 @@ from bellhop.resends import OFF, RESENT, UNREGISTERED
 from infra.cli import chosen_apps, identity, stack, terminal
 from infra.cli.chosen_apps import Within
 from infra.cli.errors import INTERRUPTED, CommandError, UsageError, say
+from infra.cli.progress import ProgressLines
 from infra.cli.resending import jobs, selection, sending
 from infra.cli.resending.jobs import Listing, Progress
 from infra.cli.resending.selection import Candidate, Choice
@@ -27,8 +28,7 @@ from infra.cli.terminal import line, table
 from infra.cli.text import duration
 from infra.cli.views import load_app
 
-FIRST_PROGRESS_SECONDS = 1.0  # until the first line about a list that is being written,
-PROGRESS_SECONDS = 5.0  # and from one to the next
+PROGRESS_SECONDS = 5.0  # from one line about a list that is being written to the next
 
 Counts = dict[str, Counter[str]]  # by app, how many deliveries of each outcome
 
@@ -206,13 +206,10 @@ def _send_many(
 
 def _list(choices: Sequence[Choice], total: int, rate: float) -> Listing:
     """Write the list of what is to be resent, and say now and then how far it is."""
-    listing, began = Listing(jobs.new_id(), rate, utc_now), time.monotonic()
-    next_line = began + FIRST_PROGRESS_SECONDS
+    listing, progress = Listing(jobs.new_id(), rate, utc_now), ProgressLines(PROGRESS_SECONDS)
     try:
         for _ in listing.write(selection.in_turn(choices)):
-            if time.monotonic() >= next_line:
-                next_line = time.monotonic() + PROGRESS_SECONDS
-                say(f"{listing.taken:,} of {total:,} are on the list")
+            progress.say(f"{listing.taken:,} of {total:,} are on the list")
     except KeyboardInterrupt:
         say("Interrupted: nothing was resent, and every delivery is as it was. To begin anew, run it again.")
         raise typer.Exit(INTERRUPTED) from None

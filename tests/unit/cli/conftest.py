@@ -3,10 +3,21 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from infra.cli import stack
+from infra.cli import progress, stack
 from infra.cli.commands import ping
 from tests.unit.cli.cli_runner import CloudFormation
 from tests.unit.cli.failing_app import Endpoint
+
+
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a test may take longer than a second, and most look at all that a command prints."""
+    monkeypatch.setattr(progress, "FIRST_SECONDS", 3600.0)
+
+
+@pytest.fixture
+def progress_after_a_second(no_progress: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "FIRST_SECONDS", 1.0)
 
 
 @pytest.fixture

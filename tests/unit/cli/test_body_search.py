@@ -13,6 +13,7 @@ from bellhop.registry import App
 from bellhop.successes import Delivered
 from infra.cli import body_search, delivered, entries
 from infra.cli.body_search import Search
+from infra.cli.progress import ProgressLines
 from tests.support.fakes import delivery
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, succeed
 from tests.unit.cli.resendable import a_record, a_success, now, prepare
@@ -114,11 +115,12 @@ def test_several_apps_are_searched_equally_far(monkeypatch: pytest.MonkeyPatch) 
     assert now() - 4 * MINUTE < reached < now() - 3 * MINUTE
 
 
+@pytest.mark.usefixtures("progress_after_a_second")
 def test_a_search_that_takes_longer_than_a_second_says_how_far_it_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     seconds = iter(range(0, 100, 2))
-    search = Search("needle", now() - timedelta(days=3), clock=lambda: next(seconds))
+    search = Search("needle", now() - timedelta(days=3), progress=ProgressLines(clock=lambda: next(seconds)))
     name = a_success("msg_1", MINUTE)
     [(_, [kept])] = [each for each in delivered.newest("pager", now() - timedelta(hours=1), now()) if each[1]]
     assert name == kept.row["delivery_id"]

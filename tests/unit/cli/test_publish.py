@@ -19,6 +19,7 @@ from infra.cli import arrivals, events_file
 from infra.cli.commands.publish import send
 from infra.cli.errors import CommandError
 from infra.cli.events_file import FileEvent
+from infra.cli.progress import ProgressLines
 from tests.support.fakes import app, installation
 from tests.unit.cli.cli_runner import EXAMPLE, CloudFormation, bellhop, refused, succeed
 
@@ -83,11 +84,12 @@ def test_an_interruption_says_how_many_went_and_how_to_go_on(capsys: pytest.Capt
     assert " of 250 events were sent; go on with: bellhop publish f --skip " in said
 
 
+@pytest.mark.usefixtures("progress_after_a_second")
 def test_more_than_a_seconds_work_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     ticks = itertools.count()
-    send(some(4), Sqs().publisher(), "bellhop publish f", clock=lambda: next(ticks) * 0.6)
+    send(some(4), Sqs().publisher(), "bellhop publish f", progress=ProgressLines(clock=lambda: next(ticks) * 0.6))
     assert capsys.readouterr().err.splitlines() == ["2 of 4 sent", "4 of 4 sent"]
-    send(some(4), Sqs().publisher(), "bellhop publish f", clock=lambda: 0.0)
+    send(some(4), Sqs().publisher(), "bellhop publish f", progress=ProgressLines(clock=lambda: 0.0))
     assert capsys.readouterr().err == ""
 
 

@@ -13,7 +13,7 @@ from bellhop.resend_jobs import ResendJob, ResendStep
 from bellhop.resends import NOT_KEPT, OFF, Chosen
 from health import messages
 from health.pages import PAGE
-from infra.cli.commands import resend
+from infra.cli import progress
 from infra.cli.dead_letters import content
 from infra.cli.resending import jobs, selection
 from infra.cli.stack import Stack
@@ -82,7 +82,7 @@ def test_a_list_that_is_interrupted_changes_nothing_and_can_be_written_again(
 
 def test_a_list_that_takes_a_while_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     many(150)
-    monkeypatch.setattr(resend, "FIRST_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "FIRST_SECONDS", 0.0)
     result = bellhop("resend", *OF_PAGER, "--yes")
     assert "100 of 150 are on the list" in result.stderr
 
