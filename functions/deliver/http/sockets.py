@@ -26,10 +26,12 @@ from deliver.http.faults import BudgetExceededError
 # The budget of one attempt. It bounds the CPU that an endpoint can take from the others of its batch: each read
 # costs some 10 to 30 microseconds, however little it brings, and there is one thread for all.
 MAX_READS = 600  # of a socket, and of TLS: a response needs less than ten
-MAX_HANDSHAKE_BYTES = 32_768  # a chain has a few certificates of 1 to 2 KiB; OpenSSL would take 100 KiB
+# A chain has a few certificates of 1 to 2 KiB. OpenSSL would take 100 KiB, and each KiB of certificates that lead
+# nowhere costs 0.7 ms of CPU.
+MAX_HANDSHAKE_BYTES = 16_384
 # Of CPU, in OpenSSL: a handshake with RSA keys of 4096 bits takes 3 ms; as many key updates as fit into the bytes
 # before the headers end, 270.
-MAX_TLS_SECONDS = 0.05
+MAX_TLS_SECONDS = 0.02
 MAX_HEADER_BYTES = 131_072  # of one response, with those of the 1xx before it
 # After the headers: twice the body that is read. The rest is what frames it, such as chunk extensions, trailers
 # and TLS records that carry no data.

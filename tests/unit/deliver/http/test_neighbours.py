@@ -177,14 +177,27 @@ def test_a_server_of_tls_1_3_chose_a_group_of_8192_bits() -> None:
     assert run.stdout.split() == ["29", "23", "24", "25"]  # x25519, secp256r1, secp384r1, secp521r1
 
 
-def test_a_chain_of_megabytes_of_certificates_ends_inside_the_handshake(
-    transport: Transport, authority: trustme.CA, tmp_path: Path
+@pytest.mark.parametrize("kib", [17, 1000])
+def test_a_chain_of_so_many_certificates_ends_inside_the_handshake(
+    transport: Transport, authority: trustme.CA, tmp_path: Path, kib: int
 ) -> None:
     leaf, chain = authority.issue_cert("localhost"), tmp_path / "chain.pem"
-    chain.write_bytes(leaf.private_key_and_cert_chain_pem.bytes() + authority.cert_pem.bytes() * 3000)
+    number = kib * 1024 // len(ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode())) + 1
+    chain.write_bytes(leaf.private_key_and_cert_chain_pem.bytes() + authority.cert_pem.bytes() * number)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
     with serve(responds_with(OK), context) as server:
         outcome = transport.post("app", server.url, {}, b"{}", 5.0)
     assert isinstance(outcome, SendFailure)
     assert outcome.kind in {"tls_error", "invalid_response"}
+
+
+def test_a_long_chain_of_certificates_is_taken(
+    transport: Transport, authority: trustme.CA, tmp_path: Path
+) -> None:
+    leaf, chain = authority.issue_cert("localhost"), tmp_path / "chain.pem"
+    chain.write_bytes(leaf.private_key_and_cert_chain_pem.bytes() + authority.cert_pem.bytes() * 20)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    with serve(responds_with(OK), context) as server:
+        assert isinstance(transport.post("app", server.url, {}, b"{}", 5.0), Response)
