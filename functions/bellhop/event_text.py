@@ -42,6 +42,8 @@ def decode(text: str) -> Any:
     Raises:
         MalformedEventError: it is no JSON, too deeply nested, too large, or has what cannot be passed on.
     """
+    if len(text) > MAX_EVENT_BYTES:  # what is too large is not looked into; the bytes are counted below
+        raise _too_large(len(text.encode(errors="surrogatepass")))
     document = _decode(text)
     _encodable(text, document)
     return document
@@ -105,7 +107,11 @@ def _encodable(text: str, document: Any) -> None:
             _unencodable_field(document), "has a character that UTF-8 cannot encode (a lone surrogate)"
         ) from None
     if size > MAX_EVENT_BYTES:
-        raise MalformedEventError("body", f"has {size} bytes; at most {MAX_EVENT_BYTES} are allowed")
+        raise _too_large(size)
+
+
+def _too_large(size: int) -> MalformedEventError:
+    return MalformedEventError("body", f"has {size} bytes; at most {MAX_EVENT_BYTES} are allowed")
 
 
 def _unencodable_field(document: Any) -> str:

@@ -231,8 +231,12 @@ class _Steps:
     def spend_on_text(self, length: int) -> None:
         self.spend(length // TEXT_PER_STEP)
 
-    def spend_on(self, made: Any) -> None:
-        waiting = [made]
+    def spend_on(self, made: Any, times: int = 1) -> None:
+        before = self._left
+        self._spend_on_all([made])
+        self.spend((times - 1) * (before - self._left))
+
+    def _spend_on_all(self, waiting: list[Any]) -> None:
         while waiting:
             value = waiting.pop()
             if isinstance(value, str):
@@ -284,6 +288,8 @@ class _Functions(Functions):  # type: ignore[misc]  # jmespath has no types
     def _func_contains(self, within: Any, sought: Any) -> bool:
         if isinstance(within, str) and isinstance(sought, str):
             self._steps.spend_on_text(_search_cost(len(within), len(sought)))
+        elif isinstance(within, list) and isinstance(sought, dict | list):
+            self._steps.spend_on(sought, len(within))
         found: bool = super()._func_contains(within, sought)
         return found
 
@@ -307,17 +313,31 @@ class _Interpreter(TreeInterpreter):  # type: ignore[misc]
     def __init__(self) -> None:
         self._steps = _Steps()
         super().__init__(Options(custom_functions=_Functions(self._steps)))
+        self.COMPARATOR_FUNC = {**TreeInterpreter.COMPARATOR_FUNC, "eq": self._equal, "ne": self._differ}
 
     def visit(self, node: _Node, *args: Any, **kwargs: Any) -> Any:
         result = super().visit(node, *args, **kwargs)
         self._steps.spend(1 + len(result) if isinstance(result, list) else 1)
         return result
 
+    def visit_literal(self, node: _Node, value: Any) -> Any:
+        # In a projection it stands in the result once for each element.
+        return self._paid(super().visit_literal(node, value))
+
     def visit_multi_select_list(self, node: _Node, value: Any) -> Any:
         return self._paid(super().visit_multi_select_list(node, value))
 
     def visit_multi_select_dict(self, node: _Node, value: Any) -> Any:
         return self._paid(super().visit_multi_select_dict(node, value))
+
+    def _equal(self, left: Any, right: Any) -> bool:
+        if isinstance(right, dict | list):  # at the latest, the comparison ends with it
+            self._steps.spend_on(right)
+        equal: bool = TreeInterpreter.COMPARATOR_FUNC["eq"](left, right)
+        return equal
+
+    def _differ(self, left: Any, right: Any) -> bool:
+        return not self._equal(left, right)
 
     def _paid(self, made: Any) -> Any:
         self._steps.spend_on(made)

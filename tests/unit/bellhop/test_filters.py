@@ -169,6 +169,14 @@ def test_a_search_took_longer_than_a_filter_may(within: str, sought: str) -> Non
     assert failed(expression, data) == f"takes more than {MAX_STEPS:,} steps on this event"
 
 
+@pytest.mark.parametrize("condition", ["data.a == data.b", "!(data.a != data.b)", "contains(data.c, data.a)"])
+def test_large_values_were_compared_for_a_step(condition: str) -> None:
+    one, other = ([[0] * 2_000] for _ in range(2))  # a list of a list, whose length is one
+    data = {"data": {"a": one, "b": other, "c": [[[0] * 1_999], other]}}
+    assert wants(condition, data)
+    assert failed(" && ".join([condition] * 12), data) == f"takes more than {MAX_STEPS:,} steps on this event"
+
+
 def test_a_search_for_a_word_in_the_longest_text_is_within_the_steps() -> None:
     assert wants(
         "contains(data.x, 'needle') && contains(data.x, 'an')", {"data": {"x": "an " * (LARGE // 3) + "needle"}}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellhop import event_text
 from bellhop.event_text import MAX_EVENT_BYTES
 from bellhop.expressions import MAX_STEPS, ExpressionError
 from bellhop.transforms import TRANSFORM, compiled
@@ -125,6 +126,21 @@ def test_a_value_that_is_made_again_at_each_depth_is_paid_for_each_time() -> Non
     body = {"data": {"x": [1] * 5_000}}
     assert made("{a: data}", body)
     assert failed("{a: {a: {a: {a: data}}}}", body) == STEPS
+
+
+@pytest.mark.parametrize("literal", ['{"a":[' + ",".join(["[]"] * 635) + "]}", '"' + "a" * 1_900 + '"'])
+def test_a_literal_stood_in_the_result_once_for_each_element_and_nobody_paid_for_it(literal: str) -> None:
+    body = {"data": {"l": [1] * 3_900}}
+    assert made("data.l[*].not_null(`1`)", body)
+    assert failed(f"data.l[*].not_null(`{literal}`)", body) == STEPS
+
+
+def test_what_is_larger_than_an_event_was_read_again_before_its_size_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_text, "_decode", lambda _: pytest.fail("it was read"))
+    text = "\x01" * (MAX_EVENT_BYTES // 6)
+    assert "at most" in failed("[data.x, data.x]", {"data": {"x": text}})
 
 
 def test_a_number_of_many_digits_is_paid_for_as_a_text_would_be() -> None:
