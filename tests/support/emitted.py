@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.support.cloudwatch import Metric
@@ -37,18 +38,19 @@ def of_aws() -> set[Metric]:
     return of_queues | of_functions | {Metric("AWS/Lambda", "IteratorAge", (("FunctionName", "HealthFunction"),))}
 
 
-def of_ours() -> set[Metric]:
+@cache
+def of_ours() -> frozenset[Metric]:
     """The metrics whose names stand in the functions' code, with the service that counts or measures them.
 
     A name that the code puts together, such as `Skipped_` and a reason, is not among them. What bellhop counts,
     each function that uses it does.
     """
-    return {
+    return frozenset(
         Metric(NAMESPACE, name, (("service", service),))
         for path in sorted(FUNCTIONS.rglob("*.py"))
         for name in _counted(ast.parse(path.read_text()))
         for service in _services(path)
-    }
+    )
 
 
 def _services(path: Path) -> tuple[str, ...]:
