@@ -24,11 +24,12 @@ INSTALLATIONS = 1000  # of an organisation that are looked at
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A delivery that an event is to have."""
+    """A delivery that an event is to have, with its body if a transform makes it."""
 
     position: int
     app_id: str
     delivery_id: str
+    transformed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ class Outlook:
     """What is to become of each event, by its position.
 
     `skips` has why it gets no delivery, or which apps get none. `faulty` has an event on which a filter
-    cannot be evaluated, by the app and why; `failing` the same of transforms. `transformed` has, for each app with
-    a transform, the first event that it gets, and the body. `copies` are duplicates, which are dropped; each with
-    when the event was fanned out, in Unix seconds. Events of `unknown` organisations were not looked up.
+    cannot be evaluated, by the app and why; `failing` the same of transforms. `copies` are duplicates, which are
+    dropped; each with when the event was fanned out, in Unix seconds. Events of `unknown` organisations were not
+    looked up.
     """
 
     destinations: list[Destination] = field(default_factory=list)
@@ -54,7 +55,6 @@ class Outlook:
     copies: dict[int, float] = field(default_factory=dict)
     faulty: dict[tuple[str, str], str] = field(default_factory=dict)
     failing: dict[tuple[str, str], str] = field(default_factory=dict)
-    transformed: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     off: set[str] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
@@ -63,6 +63,11 @@ class Outlook:
     def apps(self) -> list[str]:
         """The apps that are to get something."""
         return sorted({destination.app_id for destination in self.destinations})
+
+    @property
+    def transformed(self) -> dict[str, Destination]:
+        """Of each app with a transform, the first delivery."""
+        return {each.app_id: each for each in reversed(self.destinations) if each.transformed is not None}
 
     @property
     def reached(self) -> set[int]:
@@ -150,9 +155,9 @@ def _decide(
         if decision.transform_fault:
             outlook.failing.setdefault((one.app_id, decision.transform_fault), event.event_id)
         if isinstance(decision.outcome, Delivery):
-            outlook.destinations.append(Destination(position, one.app_id, decision.outcome.delivery_id))
-            if app and app.transform:
-                outlook.transformed.setdefault(one.app_id, (event.event_id, decision.outcome.body))
+            delivery = decision.outcome
+            body = delivery.body if app and app.transform else None
+            outlook.destinations.append(Destination(position, one.app_id, delivery.delivery_id, body))
         else:
             outlook.skips[position].append(Skip(decision.outcome, one.app_id))
 

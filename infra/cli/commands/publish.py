@@ -1,5 +1,6 @@
 """bellhop publish: put issue events on the queue. All are valid, or none is sent."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -137,6 +138,7 @@ def _documents(events: Sequence[IssueEvent], outlook: Outlook, seen: dict[str, A
             {
                 "app_id": each.app_id,
                 "delivery_id": each.delivery_id,
+                "transformed": json.loads(each.transformed) if each.transformed else None,
                 "state": arrival.state if arrival else None,
                 "result": arrival.result if arrival else None,
                 "due": arrival.due if arrival else None,
@@ -160,8 +162,9 @@ def _print_outlook(events: Sequence[IssueEvent], outlook: Outlook, console: Cons
     deliveries = Counter(one.app_id for one in outlook.destinations)
     rows = [(app_id, f"{each_once[app_id]:,}", f"{deliveries[app_id]:,}") for app_id in outlook.apps]
     table(console, ("app", "events", "deliveries"), rows)
-    for app_id, (event_id, body) in sorted(outlook.transformed.items()):
-        line(console, f"{app_id} would get of {event_id}: {body.decode()}", indent=4)
+    for app_id, first in sorted(outlook.transformed.items()):
+        body = (first.transformed or b"").decode()
+        line(console, f"{app_id} would get of {events[first.position].event_id}: {body}", indent=4)
     least = "At least " if outlook.unknown else ""
     line(
         console,

@@ -209,6 +209,10 @@ def test_a_dry_run_shows_what_an_app_with_a_transform_would_get_and_warns_where_
     assert result.stderr.splitlines() == [
         f"warning: the transform of app pager fails on e-2, which it does not get: {failed}"
     ]
+    documents = json.loads(succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(many[0])))
+    bodies = {each["app_id"]: each["transformed"] for each in documents[0]["deliveries"]}
+    assert bodies["pager"] == {"text": "created: Ünï"}
+    assert {app_id for app_id, body in bodies.items() if body is None} == set(bodies) - {"pager"}
 
 
 @REGISTERED
