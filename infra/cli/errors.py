@@ -26,6 +26,7 @@ from pynamodb.exceptions import AttributeDeserializationError, PynamoDBException
 from bellhop.newer import UnknownKindError
 from bellhop.tables import UnreadableError
 from bellhop.text import printable
+from infra.cli.options import naming_stack
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended, as of a shell
 
@@ -64,16 +65,17 @@ class UsageError(CommandError):
     """What was typed cannot be meant: an option's value, or options that contradict one another."""
 
 
-def fail(error: Exception) -> NoReturn:
+def fail(error: Exception, option: str = "") -> NoReturn:
     """Tell the operator what is wrong and exit; a bug of ours is raised again as it is.
 
-    The status is 2 for what was typed wrong, as where Typer finds it, and otherwise 1.
+    `option` names the stack in the commands that the operator is told to type. The status is 2 for what was typed
+    wrong, as where Typer finds it, and otherwise 1.
     """
     lines = error.lines if isinstance(error, CommandError) else (explain(error),)
     for line in lines:
         if line is None:
             raise error
-        say(f"error: {printable(line)}")
+        say(f"error: {printable(naming_stack(line, option))}")
     raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
 
 

@@ -25,7 +25,7 @@ class _Commands(TyperGroup):
         except Exception as error:  # noqa: BLE001 - fail() raises again what the operator cannot mend
             from infra.cli.errors import fail
 
-            fail(error)
+            fail(error, ctx.obj or "")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

@@ -1,8 +1,30 @@
 """The arguments and options that several commands take."""
 
+import os
+import re
+import shlex
 from typing import Annotated
 
 import typer
+
+DEFAULT_STACK = "bellhop"
+
+
+def stack_option(name: str) -> str:
+    """What commands need to find that stack, typed in the same shell: empty where they do by themselves."""
+    unnamed = os.environ.get("BELLHOP_STACK") or DEFAULT_STACK
+    return "" if name == unnamed else f" --stack {shlex.quote(name)}"
+
+
+def naming_stack(text: str, option: str) -> str:
+    """The same text, in which the commands in backquotes that need a stack have the option."""
+    return re.sub(r"`(bellhop (?!example)[^`]+)`", lambda found: f"`{found[1]}{option}`", text)
+
+
+def _remember(context: typer.Context, name: str) -> str:
+    context.find_root().obj = stack_option(name)  # for the errors, which do not know the stack
+    return name
+
 
 StackName = Annotated[
     str,
@@ -11,6 +33,7 @@ StackName = Annotated[
         envvar="BELLHOP_STACK",
         help="The CloudFormation stack; local is that of `make run`.",
         metavar="NAME",
+        callback=_remember,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +30,7 @@ from health.rules import Thresholds
 from infra.cli import local_stack
 from infra.cli.errors import CommandError
 from infra.cli.minute_packs import MinutePack
+from infra.cli.options import naming_stack, stack_option
 
 TABLES: dict[type[Model], str] = {
     Organization: "OrganizationsTable",
@@ -56,7 +56,6 @@ TRANSITIONS_QUEUE = "TransitionsQueueUrl"
 QUEUES = (EVENTS_QUEUE, DELIVERIES_QUEUE, RETRIES_QUEUE, TRANSITIONS_QUEUE)
 SCHEDULE_GROUP = "ScheduleGroup"
 
-DEFAULT = "bellhop"  # the stack of commands that are told of none
 
 CONNECTIONS = 50  # to DynamoDB: calls that are made side by side
 
@@ -83,6 +82,10 @@ class Stack:
     def next(self, *texts: str) -> str:
         """The line that ends what a command prints: what to type then."""
         return f"Next: {'; '.join(map(self.command, texts))}"
+
+    def naming(self, text: str) -> str:
+        """The same text, in which the commands in backquotes name this stack where they need to."""
+        return naming_stack(text, self.option)
 
     @property
     def title(self) -> str:
@@ -161,8 +164,7 @@ def find(name: str) -> Stack:
         CommandError: there is none, it is still being created, or it is not a stack of Bellhop.
         BotoCoreError, ClientError: the call failed; see `errors.explain`.
     """
-    unnamed = os.environ.get("BELLHOP_STACK") or DEFAULT
-    option = "" if name == unnamed else f" --stack {shlex.quote(name)}"
+    option = stack_option(name)
     if name == local_stack.NAME:
         name = local_stack.enter(os.environ)
     try:

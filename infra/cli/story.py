@@ -138,7 +138,7 @@ def next_text(story: Story, app: App | None, condition: Condition | None, now: d
     if story.state == PARKED:
         return _why_parked(story, app, condition)
     texts = {
-        EXHAUSTED: f"nothing by itself; its retries are used up: bellhop resend {story.delivery_id}",
+        EXHAUSTED: f"nothing by itself; its retries are used up: `bellhop resend {story.delivery_id}`",
         STOPPED: f"nothing: {_why_stopped(story, app)}",
         WITHDRAWN: "nothing: its installation is gone, or its hook does not want the event any more",
     }
@@ -200,7 +200,7 @@ def _why_parked(story: Story, app: App | None, condition: Condition | None) -> s
     if app is None:
         return "parked: its app is not registered any more"
     if app.state == DISABLED:
-        return f"parked until {app.app_id} is switched on: bellhop explain {app.app_id}"
+        return f"parked until {app.app_id} is switched on: `bellhop explain {app.app_id}`"
     if condition is not None and condition.paused_since is not None:
         return f"parked while {app.app_id} is {condition.text()}"
-    return f"parked, and {app.app_id} is on: it is being released, or waits for bellhop replay {story.app_id}"
+    return f"parked, and {app.app_id} is on: it is being released, or waits for `bellhop replay {story.app_id}`"

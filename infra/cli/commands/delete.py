@@ -71,7 +71,7 @@ def organization(stack_name: str, organization_id: str, *, dry_run: bool, yes: b
     if remains.apps:
         raise CommandError(
             f"nothing is deleted: apps belong to {organization_id}; delete them first, or give them another owner",
-            *(f"bellhop delete app {app_id}" for app_id in remains.apps),
+            *(f"`bellhop delete app {app_id}`" for app_id in remains.apps),
         )
     if dry_run:
         _say_nothing_done(as_json=as_json)

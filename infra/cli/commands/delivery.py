@@ -95,7 +95,7 @@ def _logged(found: Stack, delivery_id: str, since: datetime, now: datetime) -> t
     """The app that deliver's log names, and when."""
     hint = (
         f"no record of {delivery_id}: it was delivered at once, was never sent, or expired after {KEPT.days} days",
-        f"to look for it in the delivery log, name its app: bellhop delivery {delivery_id} --app APP --since 7d",
+        f"to look for it in the delivery log, name its app: `bellhop delivery {delivery_id} --app APP --since 7d`",
     )
     try:
         log = Log(stack.client("logs"), found.outputs)
@@ -121,7 +121,7 @@ def _print(view: DeliveryView, found: Stack, console: Console) -> None:
     labelled(console, "began", stored_time(told.began.isoformat()))
     text = story.next_text(told, view.app, view.condition, view.now)
     if text:
-        labelled(console, "next", text)
+        labelled(console, "next", found.naming(text))
     if story.kept_text(told):
         labelled(console, "record", story.kept_text(told))
     if told.lacks_success:

@@ -304,7 +304,7 @@ def _print(view: EventView, found: Stack, console: Console) -> None:
         "bold",
     )
     for each in view.stories:
-        _print_story(each, view, console)
+        _print_story(each, view, found, console)
     rows = [(each.installation_id, each.app_id, _reason(each)) for each in view.skipped]
     if rows:
         line(console, f"Skipped ({len(rows)}):", "bold")
@@ -338,7 +338,7 @@ def _times(times: Sequence[datetime]) -> str:
     return ", ".join(f"{utc(at)} UTC" for at in times)
 
 
-def _print_story(each: Story, view: EventView, console: Console) -> None:
+def _print_story(each: Story, view: EventView, found: Stack, console: Console) -> None:
     console.print(
         cell(f"{each.app_id}  "), state(each.state), cell(f"  {each.delivery_id}"), sep="", soft_wrap=True
     )
@@ -348,7 +348,7 @@ def _print_story(each: Story, view: EventView, console: Console) -> None:
         line(console, f"    {story.attempt_text(row)}", indent=8)
     text = story.next_text(each, view.apps.get(each.app_id), view.conditions.get(each.app_id), view.now)
     if text:
-        labelled(console, "next", text)
+        labelled(console, "next", found.naming(text))
 
 
 def _faults(log: FanOutLog) -> Iterator[str]:

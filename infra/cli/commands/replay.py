@@ -102,13 +102,14 @@ def start(app: App, rate: float, queue: TransitionsQueue, now: datetime, *, exha
 
 def watch(stack_name: str, app_id: str, *, as_json: bool) -> None:
     """Show how far the app's replay is, until it is over."""
-    stack.bind(stack.find(stack_name))
+    found = stack.find(stack_name)
+    stack.bind(found)
     app = load_app(app_id)
     for progress in follow(app, utc_now, time.sleep):
         if as_json:
             terminal.print_json(asdict(progress))
         else:
-            line(terminal.console(), progress_text(app_id, progress))
+            line(terminal.console(), found.naming(progress_text(app_id, progress)))
 
 
 def follow(app: App, now: Callable[[], datetime], sleep: Callable[[float], None]) -> Iterator[Progress]:

@@ -74,7 +74,8 @@ class Progress:
         if self.ended is not None:
             return f"Resend {self.job_id} over at {unix_time(self.ended)}: {sent}."
         if self.lost:
-            return f"Resend {self.job_id} is lost, see `bellhop dead-letters list`: {sent}. {again}"
+            listed = found.command("dead-letters list")
+            return f"Resend {self.job_id} is lost, see `{listed}`: {sent}. {again}"
         if self.stopped:
             return f"{sent}; it ends at its next page."
         left = duration(max(1.0, self.waiting / self.per_second))

@@ -3,8 +3,9 @@ import re
 import pytest
 
 from infra.cli import local_stack, stack
+from infra.cli.options import naming_stack
 from tests.support.fakes import app, organization
-from tests.unit.cli.cli_runner import EXAMPLE, CloudFormation, bellhop, refused
+from tests.unit.cli.cli_runner import EXAMPLE, CloudFormation, bellhop, refused, succeed
 
 pytestmark = pytest.mark.usefixtures("cloudformation")
 
@@ -76,3 +77,27 @@ def test_what_to_type_next_names_no_stack_that_is_found_without_being_named(
 def test_what_to_type_next_calls_the_local_stack_local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_stack, "enter", lambda _: "bellhop")
     assert stack.find("local").command("apps") == "bellhop apps --stack local"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("app", "nobody"), "`bellhop apps --stack staging` lists them"),
+        (("resend", "--stop", "nothing"), "`bellhop status --stack staging` shows those that go on"),
+        (("mail", "show", "deploy-bot"), "`bellhop app deploy-bot --stack staging` has its audit"),
+    ],
+)
+def test_an_error_says_what_to_type_with_the_stack_that_was_named(
+    cloudformation: CloudFormation, typed: tuple[str, ...], told: str
+) -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    cloudformation.name = "staging"
+    result = bellhop(*typed, "--stack", "staging")
+    assert result.exit_code != 0
+    assert told in result.stderr
+    cloudformation.name = "bellhop"
+    assert told.replace(" --stack staging", "") in bellhop(*typed).stderr
+
+
+def test_a_command_that_asks_no_stack_is_told_without_one() -> None:
+    assert naming_stack("`bellhop example` lists them", " --stack local") == "`bellhop example` lists them"
