@@ -42,7 +42,7 @@ def decode(text: str) -> Any:
     Raises:
         MalformedEventError: it is no JSON, too deeply nested, too large, or has what cannot be passed on.
     """
-    if len(text) > MAX_EVENT_BYTES:  # what is too large is not looked into; the bytes are counted below
+    if len(text) > MAX_EVENT_BYTES:  # there are no fewer bytes than characters: it need not be parsed
         raise _too_large(len(text.encode(errors="surrogatepass")))
     document = _decode(text)
     _encodable(text, document)

@@ -231,12 +231,8 @@ class _Steps:
     def spend_on_text(self, length: int) -> None:
         self.spend(length // TEXT_PER_STEP)
 
-    def spend_on(self, made: Any, times: int = 1) -> None:
-        before = self._left
-        self._spend_on_all([made])
-        self.spend((times - 1) * (before - self._left))
-
-    def _spend_on_all(self, waiting: list[Any]) -> None:
+    def spend_on(self, made: Any) -> None:
+        waiting = [made]
         while waiting:
             value = waiting.pop()
             if isinstance(value, str):
@@ -289,7 +285,8 @@ class _Functions(Functions):  # type: ignore[misc]  # jmespath has no types
         if isinstance(within, str) and isinstance(sought, str):
             self._steps.spend_on_text(_search_cost(len(within), len(sought)))
         elif isinstance(within, list) and isinstance(sought, dict | list):
-            self._steps.spend_on(sought, len(within))
+            for _ in within:  # it is compared with each
+                self._steps.spend_on(sought)
         found: bool = super()._func_contains(within, sought)
         return found
 

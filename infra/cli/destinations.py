@@ -65,9 +65,14 @@ class Outlook:
         return sorted({destination.app_id for destination in self.destinations})
 
     @property
-    def transformed(self) -> dict[str, Destination]:
-        """Of each app with a transform, the first delivery."""
-        return {each.app_id: each for each in reversed(self.destinations) if each.transformed is not None}
+    def transformed(self) -> dict[str, tuple[int, bytes]]:
+        """Of each app with a transform, the position of the first event that it gets, and the body."""
+        last_to_first = reversed(self.destinations)
+        return {
+            each.app_id: (each.position, each.transformed)
+            for each in last_to_first
+            if each.transformed is not None
+        }
 
     @property
     def reached(self) -> set[int]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import typer
+from infra.cli import errors
 
 FIRST_SECONDS = 1.0  # until the first line
 
@@ -25,4 +25,4 @@ class ProgressLines:
         now = self.clock()
         if now >= self._next:
             self._next = now + self.seconds
-            typer.echo(line, err=True)
+            errors.say(line)

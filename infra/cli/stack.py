@@ -56,7 +56,6 @@ TRANSITIONS_QUEUE = "TransitionsQueueUrl"
 QUEUES = (EVENTS_QUEUE, DELIVERIES_QUEUE, RETRIES_QUEUE, TRANSITIONS_QUEUE)
 SCHEDULE_GROUP = "ScheduleGroup"
 
-
 CONNECTIONS = 50  # to DynamoDB: calls that are made side by side
 
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})

@@ -36,17 +36,6 @@ def flood(head: bytes, drop: bytes) -> Behaviour:
     return behave
 
 
-def sends(data: bytes) -> Behaviour:
-    """Read a request, send this, and no more."""
-
-    def behave(connection: socket.socket, over: threading.Event) -> None:
-        servers.read_request(connection)
-        connection.sendall(data)
-        over.wait()
-
-    return behave
-
-
 def reset(connection: socket.socket, over: threading.Event) -> None:
     """Read a request and reset the connection."""
     servers.read_request(connection)

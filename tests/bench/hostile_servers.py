@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from deliver.http.fields import MAX_LINES
 from deliver.http.sockets import MAX_HANDSHAKE_BYTES
-from tests.bench.hostile import flood, sends
-from tests.support.servers import Behaviour, drips, serve
+from tests.bench.hostile import flood
+from tests.support.servers import Behaviour, drips, responds_with, serve
 
 _CHAIN_BYTES = MAX_HANDSHAKE_BYTES - 2048  # of certificates: the rest of a handshake has its place beside them
 _MANY_LINES = b"HTTP/1.1 200 OK\r\n" + b"keep-alive: a\r\n" * (MAX_LINES - 100)
@@ -24,10 +24,10 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "chunks of one byte": flood(_CHUNKED, b"1\r\na\r\n" * 1000),
     "chunk extensions": flood(_CHUNKED, b"1;" + b"a" * 60_000 + b"\r\na\r\n"),
     "trailers": flood(_CHUNKED + b"2\r\nok\r\n0\r\n", b"a: b\r\n" * 1000),
-    "many header lines": sends(_MANY_LINES),
+    "many header lines": responds_with(_MANY_LINES),
     "a byte each millisecond": drips(b"HTTP/1.1 200 OK\r\nX-A: ", b"a", 0.001),
     "TLS records of one byte": drips(b"HTTP/1.1 200 OK\r\nX-A: ", b"a", 0.0),
-    "TLS, and many header lines": sends(_MANY_LINES),
+    "TLS, and many header lines": responds_with(_MANY_LINES),
 }
 
 

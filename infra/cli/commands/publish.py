@@ -162,9 +162,8 @@ def _print_outlook(events: Sequence[IssueEvent], outlook: Outlook, console: Cons
     deliveries = Counter(one.app_id for one in outlook.destinations)
     rows = [(app_id, f"{each_once[app_id]:,}", f"{deliveries[app_id]:,}") for app_id in outlook.apps]
     table(console, ("app", "events", "deliveries"), rows)
-    for app_id, first in sorted(outlook.transformed.items()):
-        body = (first.transformed or b"").decode()
-        line(console, f"{app_id} would get of {events[first.position].event_id}: {body}", indent=4)
+    for app_id, (position, body) in sorted(outlook.transformed.items()):
+        line(console, f"{app_id} would get of {events[position].event_id}: {body.decode()}", indent=4)
     least = "At least " if outlook.unknown else ""
     line(
         console,

@@ -56,6 +56,16 @@ def review(scope: Scope, deps: TransitionDependencies) -> None:
     judge(scope, LIMITS, deps)
 
 
+def review_and_die(deps: TransitionDependencies) -> None:
+    """Review, and die before the transition is announced."""
+
+    def crash(_: FollowUp) -> None:
+        raise ConnectionError("the queue does not respond")
+
+    with pytest.raises(ConnectionError):
+        review(SCOPE, replace(deps, announce=crash))
+
+
 def at(deps: TransitionDependencies, days_ago: int) -> TransitionDependencies:
     return replace(deps, now=lambda: NOW - timedelta(days=days_ago))
 
@@ -270,12 +280,8 @@ def test_twenty_workers_at_once_disable_once(deps: TransitionDependencies, telem
 def test_a_crash_before_the_announcement_is_made_up_for_by_the_next_review(
     deps: TransitionDependencies, announced: list[FollowUp]
 ) -> None:
-    def crash(*_: Any) -> None:
-        raise ConnectionError("the queue does not respond")
-
     count(fatal=1)
-    with pytest.raises(ConnectionError):
-        review(SCOPE, replace(deps, announce=crash))
+    review_and_die(deps)
     assert state() == ("disabled", 2)
     review(SCOPE, deps)
     assert announced == [FollowUp("pager", transitions.disabled_id(1))]
@@ -380,12 +386,8 @@ def test_a_warning_is_not_given_where_the_app_was_switched_off_in_between(
 def test_a_warning_whose_maker_died_is_announced_by_the_next_review(
     deps: TransitionDependencies, announced: list[FollowUp]
 ) -> None:
-    def crash(_: FollowUp) -> None:
-        raise ConnectionError("the queue does not respond")
-
     count(timeout=2)
-    with pytest.raises(ConnectionError):
-        review(SCOPE, replace(deps, announce=crash))
+    review_and_die(deps)
     for _ in range(3):
         review(SCOPE, deps)
     assert announced == [FollowUp("pager", entries("app.warned")[0].transition_id)]
@@ -395,12 +397,8 @@ def test_a_warning_whose_maker_died_is_announced_by_the_next_review(
 def test_a_warning_whose_maker_died_before_another_worker_switched_the_app_off_was_not_announced(
     deps: TransitionDependencies, announced: list[FollowUp], another_was_first: bool
 ) -> None:
-    def crash(_: FollowUp) -> None:
-        raise ConnectionError("the queue does not respond")
-
     count(timeout=2)
-    with pytest.raises(ConnectionError):
-        review(SCOPE, replace(deps, announce=crash))
+    review_and_die(deps)
     count(timeout=1)
     if another_was_first:  # or the review that comes again switches it off itself
         unaware = replace(deps, announce=lambda _: None)
