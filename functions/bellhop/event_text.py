@@ -60,7 +60,8 @@ def _decode(text: str) -> Any:
         raise MalformedEventError("body", f"is not JSON: {error}") from None
 
 
-_LONG_INTEGER = re.compile(rf"[0-9]{{{MAX_INTEGER_DIGITS + 1}}}")
+# From the first digit on: a search that began at each would take the square of the digits.
+_LONG_INTEGER = re.compile(rf"(?<![0-9])[0-9]{{{MAX_INTEGER_DIGITS + 1}}}")
 
 
 def _constant(name: str) -> None:

@@ -41,6 +41,8 @@ class Transform:
             event_text.decode(text)
         except MalformedEventError as error:
             raise ExpressionError(f"results in what no receiver could read: it {error.reason}") from None
+        except RecursionError:  # a literal may be as deep as the parser takes, and stand in something deep
+            raise ExpressionError("results in what is nested too deeply") from None
         return text.encode()
 
 

@@ -135,6 +135,14 @@ def test_a_literal_stood_in_the_result_once_for_each_element_and_nobody_paid_for
     assert failed(f"data.l[*].not_null(`{literal}`)", body) == STEPS
 
 
+@pytest.mark.parametrize("wrapped", [0, 14])
+def test_a_deep_literal_ended_in_an_error_that_nobody_expected(wrapped: int) -> None:
+    for depth in range(100, 985, 5):  # which of them can still be parsed, and not written, is up to the stack
+        literal = "`" + "[" * depth + "]" * depth + "`"
+        with pytest.raises(ExpressionError):
+            compiled("[" * wrapped + literal + "]" * wrapped).body({})
+
+
 def test_what_is_larger_than_an_event_was_read_again_before_its_size_was_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
