@@ -101,9 +101,9 @@ def name(request: Request) -> str:
 def verification(request: Request) -> str:
     """What verified, in words."""
     schemes = {"webhook-signature": request.standard, "Sentry-Hook-Signature": request.classic}
-    wrong = [scheme for scheme, verified in schemes.items() if not verified]
+    wrong = [scheme for scheme, verified in schemes.items() if verified is False]
     if not wrong:
-        return "both signatures verify"
+        return "the signature verifies" if request.classic is None else "both signatures verify"
     cause = "not of this secret and these bytes, or too old; after `bellhop rotate-secret`, start receive again"
     return f"{' and '.join(wrong)}: {cause}"
 

@@ -26,7 +26,8 @@ from infra.cli.text import duration, first_line, iso_time, stored_time, unix_tim
 from infra.cli.views import read_records
 
 NOT_FOUND = "It had succeeded before it was resent, earlier than was looked: further back with --since 7d."
-SIGNATURES = ("Sentry-Hook-Signature", "webhook-signature")
+CLASSIC = "Sentry-Hook-Signature"
+SIGNATURES = (CLASSIC, "webhook-signature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +155,13 @@ def attempt_text(row: Mapping[str, Any]) -> str:
     )
 
 
-def request_headers(story: Story, row: Mapping[str, Any], own: Mapping[str, str] | None) -> dict[str, str]:
+def request_headers(
+    story: Story, row: Mapping[str, Any], own: Mapping[str, str] | None, *, classic: bool = True
+) -> dict[str, str]:
     """The headers of an attempt's request, composed as deliver composes them; what is secret in them is masked.
 
-    `own` are the headers that the app has now: the log does not keep them.
+    `own` are the headers that the app has now, and `classic` is whether it has a secret for the classic signature:
+    the log does not keep them.
     """
     delivery = Delivery(
         story.delivery_id,
@@ -169,9 +173,10 @@ def request_headers(story: Story, row: Mapping[str, Any], own: Mapping[str, str]
         b"",
     )
     at = int(datetime.fromisoformat(row["at"]).timestamp())
-    headers = signing.headers(delivery, Keys("", headers=own), row["request_id"], at)
+    headers = signing.headers(delivery, Keys(MASK, headers=own), row["request_id"], at)
     hidden = {*SIGNATURES, *(own or {})}
-    return {name: MASK if name in hidden else value for name, value in headers.items()}
+    left_out = set() if classic else {CLASSIC}
+    return {name: MASK if name in hidden else value for name, value in headers.items() if name not in left_out}
 
 
 def kept_text(story: Story) -> str:

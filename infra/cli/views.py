@@ -13,6 +13,7 @@ from bellhop import app_lists, registry
 from bellhop.attempts import REPLAYABLE, DeliveryRecord
 from bellhop.outcomes import COUNTERS
 from bellhop.registry import KINDS, App, AuditEntry, Installation, find
+from bellhop.secrets import ED25519, public_key, signature_of
 from bellhop.tables import UNREADABLE, UnreadableError
 from bellhop.text import printable
 from infra.cli import signing_secrets
@@ -155,13 +156,19 @@ def audit_document(entry: AuditEntry) -> dict[str, Any]:
 
 
 def secret_document(secret: str) -> dict[str, str]:
-    """A signing secret in the form of each signature scheme, as JSON."""
+    """What a receiver verifies with, as JSON: the secret in the form of each scheme, or its public key."""
+    if signature_of(secret) == ED25519:
+        return {"public_key": public_key(secret)}
     return {"classic": secret, "standard": signing_secrets.standard_form(secret)}
 
 
 def print_secret(app_id: str, secret: str, console: Console) -> None:
-    """Print a new signing secret, the one time that it is shown."""
+    """Print a new signing secret, the one time that it is shown; of a key pair only the public key."""
     forms = secret_document(secret)
+    if "public_key" in forms:
+        line(console, f"Public key of {app_id}, which `bellhop app` shows again:", "bold")
+        line(console, f"    Standard Webhooks  {forms['public_key']}")
+        return
     line(console, f"Signing secret of {app_id}, shown only this once:", "bold")
     line(console, f"    classic header     {forms['classic']}")
     line(console, f"    Standard Webhooks  {forms['standard']}")

@@ -1,9 +1,6 @@
 """A loopback server that verifies every webhook in both signature schemes and responds as it is told."""
 
-import base64
 import contextlib
-import hashlib
-import hmac
 import socket
 import threading
 import time
@@ -13,7 +10,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from standardwebhooks import Webhook, WebhookVerificationError
+from infra.local.verifying import Verifier
 
 MAX_BODY_BYTES = 1_048_576
 IDLE_SECONDS = 60.0
@@ -34,14 +31,15 @@ class PlannedResponse:
 class Request:
     """One request, with its header names in lower case, at a time in Unix seconds.
 
-    `standard` and `classic` say whether the signatures of that scheme verified.
+    `standard` and `classic` say whether the signatures of that scheme verified; `classic` is None where no
+    secret is for it.
     """
 
     at: float
     headers: Mapping[str, str]
     body: bytes
     standard: bool
-    classic: bool
+    classic: bool | None
 
     @property
     def webhook_id(self) -> str:
@@ -50,8 +48,8 @@ class Request:
 
     @property
     def verified(self) -> bool:
-        """Whether both signatures verified."""
-        return self.standard and self.classic
+        """Whether every signature verified."""
+        return self.standard and self.classic is not False
 
 
 class Responder(Protocol):
@@ -76,6 +74,8 @@ def serving(server: "WebhookServer") -> Iterator["WebhookServer"]:
 class WebhookServer(ThreadingHTTPServer):
     """An endpoint that verifies by `secret`, or by the `previous` one if there is one. Port 0 is any free one.
 
+    Each may be a secret or the public key of one.
+
     Threads that are `waited_for` are gone when the server has ended; others may still be busy with a response.
     """
 
@@ -98,13 +98,13 @@ class WebhookServer(ThreadingHTTPServer):
         self.closing = threading.Event()
         self._connections: set[Any] = set()
         self._lock = threading.Lock()
-        self._keys = [each.encode() for each in (secret, previous) if each]
-        self._webhooks = [Webhook(f"whsec_{base64.b64encode(key).decode()}") for key in self._keys]
+        self._verifiers = [Verifier(each) for each in (secret, previous) if each]
+        self._classic = [each for each in self._verifiers if each.has_classic]
 
     def receive(self, headers: dict[str, str], body: bytes) -> PlannedResponse:
         """Verify a request and return the response to send."""
-        standard = any(_is_standard(webhook, headers, body) for webhook in self._webhooks)
-        classic = any(_is_classic(key, headers, body) for key in self._keys)
+        standard = any(each.is_standard(headers, body) for each in self._verifiers)
+        classic = any(each.is_classic(headers, body) for each in self._classic) if self._classic else None
         return self.responder.respond(Request(time.time(), headers, body, standard, classic))
 
     def end(self) -> None:
@@ -130,19 +130,6 @@ class WebhookServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing: that clients give up on a hanging endpoint is expected."""
-
-
-def _is_standard(webhook: Webhook, headers: dict[str, str], body: bytes) -> bool:
-    try:
-        webhook.verify(body, headers)
-    except (WebhookVerificationError, ValueError):  # a signature may be anything but base64
-        return False
-    return True
-
-
-def _is_classic(key: bytes, headers: dict[str, str], body: bytes) -> bool:
-    expected = hmac.new(key, body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected.encode(), headers.get("sentry-hook-signature", "").encode())
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,25 +21,36 @@ START_SECONDS = 20.0
 
 def write_receiver(kind: str, directory: Path) -> list[str]:
     """Write a receiver's files as the page says; the command that starts it."""
-    if kind == "node":
+    if kind.startswith("node"):
         assert NODE
-        (directory / "receiver.mjs").write_text(example(APP_AUTHORS, "receiver.mjs"))
+        program = example(APP_AUTHORS, "receiver.mjs")
+        (directory / "receiver.mjs").write_text(_by_key(program) if kind == "node by key" else program)
         return [NODE, "receiver.mjs"]
     program = example(APP_AUTHORS, "receiver.py")
-    if kind == "by hand":
-        (directory / "by_hand.py").write_text(example(APP_AUTHORS, "by_hand.py"))
-        replaced = program.replace("from standardwebhooks import", "from by_hand import")
+    if kind in {"by hand", "by key"}:
+        module = kind.replace(" ", "_")
+        (directory / f"{module}.py").write_text(example(APP_AUTHORS, f"{module}.py"))
+        replaced = program.replace("from standardwebhooks import", f"from {module} import")
         assert replaced != program
         program = replaced
     (directory / "receiver.py").write_text(program)
     return [sys.executable, "receiver.py"]
 
 
+def _by_key(program: str) -> str:
+    """The receiver with what stands in place of its key and `verified`."""
+    without = re.sub(r"const KEY = .*\n", "", program)
+    replaced = re.sub(r"function verified\(.*?\n}\n", "", without, flags=re.DOTALL)
+    assert "createHmac(" in program
+    assert "createHmac(" not in replaced
+    return example(APP_AUTHORS, "by_key.mjs") + replaced
+
+
 @contextmanager
-def running(command: list[str], directory: Path) -> Iterator[int]:
-    """Run a receiver; the port that it listens on."""
+def running(command: list[str], directory: Path, secret: str = STANDARD_SECRET) -> Iterator[int]:
+    """Run a receiver that knows this secret or public key; the port that it listens on."""
     port = _free_port()
-    environment = os.environ | {"WEBHOOK_SECRET": STANDARD_SECRET, "PORT": str(port)}
+    environment = os.environ | {"WEBHOOK_SECRET": secret, "PORT": str(port)}
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=log)
         try:

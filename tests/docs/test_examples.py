@@ -18,6 +18,8 @@ from standardwebhooks import Webhook
 
 from bellhop import events, transforms
 from bellhop.events import MalformedEventError
+from bellhop.secrets import public_key
+from deliver.attempt.signing import Keys
 from deliver.http.guard import EndpointPolicy
 from deliver.http.response import Response
 from deliver.http.sockets import tls_context
@@ -25,13 +27,19 @@ from deliver.http.transport import Transport
 from tests.docs.pages import DOCS, ROOT, blocks, example, name, pages, rows
 from tests.docs.receivers import NODE, post, running, write_receiver
 from tests.docs.webhook_example import APP_AUTHORS, PUBLISHERS, README, SECRET, STANDARD_SECRET, webhook
+from tests.docs.webhook_example import Webhook as Sent
 from tests.support import servers
+from tests.support.key_pairs import KEY_PAIR
 
 STALE_SECONDS = 3600
 KINDS = [
     "standardwebhooks",
     "by hand",
-    pytest.param("node", marks=pytest.mark.skipif(NODE is None, reason="node is not on the PATH")),
+    "by key",
+    *(
+        pytest.param(kind, marks=pytest.mark.skipif(NODE is None, reason="node is not on the PATH"))
+        for kind in ("node", "node by key")
+    ),
 ]
 
 
@@ -48,8 +56,14 @@ def load(source: str) -> dict[str, Any]:
 @pytest.fixture(params=KINDS)
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int, Path]]:
     command = write_receiver(request.param, tmp_path)
-    with running(command, tmp_path) as port:
+    known = public_key(KEY_PAIR) if request.param.endswith("by key") else STANDARD_SECRET
+    with running(command, tmp_path, known) as port:
         yield port, tmp_path
+
+
+def sent(timestamp: int, request_id: str = "1" * 32) -> Sent:
+    """The webhook, signed by what any of the receivers knows."""
+    return webhook(timestamp, request_id, keys=Keys(SECRET, previous=KEY_PAIR))
 
 
 def stored(directory: Path) -> list[bytes]:
@@ -66,32 +80,32 @@ def stored(directory: Path) -> list[bytes]:
 def test_a_receiver_stores_a_webhook_once_however_often_it_arrives(receiver: tuple[int, Path]) -> None:
     port, directory = receiver
     now = int(time.time())
-    first, second = webhook(now, "1" * 32), webhook(now + 1, "2" * 32)
-    assert [post(port, sent.headers, sent.body) for sent in (first, second)] == [204, 204]
+    first, second = sent(now), sent(now + 1, "2" * 32)
+    assert [post(port, each.headers, each.body) for each in (first, second)] == [204, 204]
     assert stored(directory) == [first.body]
 
 
 def test_a_receiver_refuses_a_webhook_that_was_tampered_with(receiver: tuple[int, Path]) -> None:
     port, directory = receiver
-    sent = webhook(int(time.time()))
-    other_id = sent.headers | {"webhook-id": "msg_" + "0" * 32}
-    assert post(port, sent.headers, sent.body.replace(b"4711", b"4712")) == 401
-    assert post(port, other_id, sent.body) == 401
+    made = sent(int(time.time()))
+    other_id = made.headers | {"webhook-id": "msg_" + "0" * 32}
+    assert post(port, made.headers, made.body.replace(b"4711", b"4712")) == 401
+    assert post(port, other_id, made.body) == 401
     assert stored(directory) == []
 
 
 def test_a_receiver_refuses_a_stale_webhook(receiver: tuple[int, Path]) -> None:
     port, directory = receiver
-    sent = webhook(int(time.time()) - STALE_SECONDS)
-    assert post(port, sent.headers, sent.body) == 401
+    made = sent(int(time.time()) - STALE_SECONDS)
+    assert post(port, made.headers, made.body) == 401
     assert stored(directory) == []
 
 
 def test_a_receiver_refuses_a_request_without_signature_headers(receiver: tuple[int, Path]) -> None:
     port, directory = receiver
-    sent = webhook(int(time.time()))
-    bare = {header: value for header, value in sent.headers.items() if not header.startswith("webhook-")}
-    assert post(port, bare, sent.body) == 401
+    made = sent(int(time.time()))
+    bare = {header: value for header, value in made.headers.items() if not header.startswith("webhook-")}
+    assert post(port, bare, made.body) == 401
     assert stored(directory) == []
 
 

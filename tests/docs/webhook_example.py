@@ -20,6 +20,7 @@ from tests.docs.pages import DOCS, ROOT, blocks
 PUBLISHERS, APP_AUTHORS, README = DOCS / "publishers.md", DOCS / "app-authors.md", ROOT / "README.md"
 SECRET = "0123456789abcdef" * 4
 STANDARD_SECRET = "whsec_" + base64.b64encode(SECRET.encode()).decode()
+KEYS = Keys(SECRET)
 REQUEST_ID = "9f86d081884c4d659a2feaa0c55ad015"
 TIMESTAMP = 1_795_435_202  # two seconds after the event
 
@@ -36,7 +37,9 @@ class Webhook:
         return "".join(f"{name}: {value}\n" for name, value in self.headers.items())
 
 
-def webhook(timestamp: int = TIMESTAMP, request_id: str = REQUEST_ID, page: Path = PUBLISHERS) -> Webhook:
+def webhook(
+    timestamp: int = TIMESTAMP, request_id: str = REQUEST_ID, page: Path = PUBLISHERS, keys: Keys = KEYS
+) -> Webhook:
     """The webhook that the first event on the page becomes for one installation."""
     event = events.parse(next(block.text for block in blocks(page) if block.language == "json"))
     app = App("deploy-bot", events=["issue.resolved"])
@@ -45,7 +48,7 @@ def webhook(timestamp: int = TIMESTAMP, request_id: str = REQUEST_ID, page: Path
     )
     delivery = fanout.decide(event, Payload(event, TIMESTAMP), installation, app).outcome
     assert isinstance(delivery, Delivery)
-    headers = signing.headers(delivery, Keys(SECRET), request_id, timestamp)
+    headers = signing.headers(delivery, keys, request_id, timestamp)
     return Webhook(headers | {"Content-Length": str(len(delivery.body))}, delivery.body)
 
 

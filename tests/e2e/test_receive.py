@@ -38,11 +38,18 @@ def command(file: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-c", COMMAND, str(file), *arguments]
 
 
-def test_a_newcomer_receives_what_they_publish_until_ctrl_c(announced: Path) -> None:
+@pytest.mark.parametrize(
+    ("signature", "lines", "verified"),
+    [("hmac", 6, "both signatures verify"), ("ed25519", 5, "the signature verifies")],
+)
+def test_a_newcomer_receives_what_they_publish_until_ctrl_c(
+    announced: Path, signature: str, lines: int, verified: str
+) -> None:
     environment = {"AWS_PROFILE": "prod-of-somebody", "PATH": "/usr/bin:/bin"}
     receiving = subprocess.Popen(
-        command(announced, "receive", "--port", "0"), stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
-    )
+        command(announced, "receive", "--port", "0", "--app", f"my-{signature}", "--signature", signature),
+        stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
+    )  # fmt: skip
     try:
         assert receiving.stdout
         introduction = receiving.stdout.readline()
@@ -52,10 +59,10 @@ def test_a_newcomer_receives_what_they_publish_until_ctrl_c(announced: Path) -> 
             capture_output=True, text=True, check=True, env=environment, cwd=ROOT,
         )  # fmt: skip
         assert published.stderr.startswith("local stack, at http://127.0.0.1:")
-        arrived = [line for line, _ in zip(receiving.stdout, range(6), strict=False)][-2:]
+        arrived = [line for line, _ in zip(receiving.stdout, range(lines), strict=False)][-2:]
         assert "issue.created  msg_" in arrived[0]
-        assert arrived[1].strip() == "both signatures verify"
-        assert App.get("my-app").url in introduction
+        assert arrived[1].strip() == verified
+        assert App.get(f"my-{signature}").url in introduction
         receiving.send_signal(signal.SIGINT)
         assert receiving.wait(30) == 0
     finally:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bellhop.deliveries import Delivery
+from bellhop.secrets import HMAC, seed_of, signature_of
 
 USER_AGENT = "Bellhop/1 (webhooks)"
 
@@ -24,7 +25,7 @@ DENIED_PREFIXES = ("content-", "webhook-", "sentry-hook-")
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """An app's signing secrets, keyed by their ASCII bytes; `previous` while it overlaps with `current`.
+    """An app's signing secrets; `previous` while it overlaps with `current`. See SigningSecret.
 
     `headers`: the app's own, which may be secret too.
     """
@@ -46,8 +47,9 @@ def headers(delivery: Delivery, keys: Keys, request_id: str, timestamp: int) -> 
     """Every header of one attempt. `timestamp` is in Unix seconds; it and `request_id` are new for each attempt.
 
     While two secrets overlap, the Standard header has a signature by each. The classic header has room for one:
-    the old secret's, so that a receiver may change to the new one at any time before the overlap ends. Only the
-    Standard signature covers the timestamp. An app's own headers never replace ours.
+    the old secret's, so that a receiver may change to the new one at any time before the overlap ends. It is an
+    HMAC, so without a secret for that there is none. Only the Standard signature covers the timestamp. An app's
+    own headers never replace ours.
     """
     allowed = {name: value for name, value in (keys.headers or {}).items() if not denied(name)}
     return allowed | {
@@ -58,15 +60,25 @@ def headers(delivery: Delivery, keys: Keys, request_id: str, timestamp: int) -> 
         "Request-ID": request_id,
         "Sentry-Hook-Resource": delivery.resource,
         "Sentry-Hook-Timestamp": str(timestamp),
-        "Sentry-Hook-Signature": classic(keys.previous or keys.current, delivery.body),
+        **_classic_header(keys, delivery.body),
         "webhook-id": delivery.delivery_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(
-            standard(secret, delivery.delivery_id, timestamp, delivery.body)
+            _standard(secret, delivery.delivery_id, timestamp, delivery.body)
             for secret in (keys.current, keys.previous)
             if secret
         ),
     }
+
+
+def _classic_header(keys: Keys, body: bytes) -> dict[str, str]:
+    symmetric = [secret for secret in (keys.previous, keys.current) if secret and signature_of(secret) == HMAC]
+    return {"Sentry-Hook-Signature": classic(symmetric[0], body)} if symmetric else {}
+
+
+def _standard(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str:
+    sign = standard if signature_of(secret) == HMAC else asymmetric
+    return sign(secret, delivery_id, timestamp, body)
 
 
 def classic(secret: str, body: bytes) -> str:
@@ -81,5 +93,18 @@ def standard(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str:
 
 def standard_of(key: bytes, delivery_id: str, timestamp: int, body: bytes) -> str:
     """The same with the key as bytes, as in the specification."""
-    signed = f"{delivery_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    digest = hmac.new(key, signed_bytes(delivery_id, timestamp, body), hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def asymmetric(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str:
+    """The `v1a` signature: Ed25519 of the same bytes, in base64."""
+    from nacl.signing import SigningKey  # noqa: PLC0415 - 30 ms and 4 MB, only where an app is signed for so
+
+    signature = SigningKey(seed_of(secret)).sign(signed_bytes(delivery_id, timestamp, body)).signature
+    return "v1a," + base64.b64encode(signature).decode()
+
+
+def signed_bytes(delivery_id: str, timestamp: int, body: bytes) -> bytes:
+    """What the Standard signatures are of."""
+    return f"{delivery_id}.{timestamp}.".encode() + body

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from bellhop import circuits, outcomes
 from bellhop.outcomes import COUNTERS, OutcomeDay
-from bellhop.registry import App, AuditEntry, Installation
-from bellhop.secrets import SigningSecret, headers_of
+from bellhop.registry import App, AuditEntry, Installation, find
+from bellhop.secrets import ED25519, SigningSecret, headers_of, public_key, signature_of
 from health import transitions
 from health.transitions import DISABLE, WARN
 from infra.cli import stack, terminal
@@ -44,7 +44,8 @@ class AppView:
     """An app and how it stands; `transition` began its generation.
 
     `days` are by organisation, those with counts, oldest first. `rotating_until` (Unix seconds) is the end of the
-    overlap of two signing secrets, None when there is one secret. `headers` are the app's own, masked.
+    overlap of two signing secrets, None when there is one secret. `public_key`: the secret's, if it has one.
+    `headers` are the app's own, masked.
     """
 
     app: App
@@ -55,6 +56,7 @@ class AppView:
     transition: AuditEntry | None
     replayable: Replayable
     headers: Mapping[str, str] | None
+    public_key: str | None
     rotating_until: float | None
 
 
@@ -74,7 +76,7 @@ def read(app_id: str, now: datetime) -> AppView:
     app = load_app(app_id)
     installations = tuple(Installation.by_app.query(app_id))
     generation = int(app.generation)
-    row = _secret_row(app_id)
+    row = find(SigningSecret, app_id, consistent=True)
     return AppView(
         app=app,
         installations=installations,
@@ -87,6 +89,7 @@ def read(app_id: str, now: datetime) -> AppView:
         transition=transitions.last_transition(app),
         replayable=count_replayable(app_id),
         headers=headers.masked(headers_of(app, row)),
+        public_key=public_key(row.secret) if row and signature_of(row.secret) == ED25519 else None,
         rotating_until=_rotating_until(row, now.timestamp()),
     )
 
@@ -106,19 +109,12 @@ def document(view: AppView) -> dict[str, Any]:
         "transform": app.transform,
         "circuit": view.condition.document(),
         "replayable": view.replayable.document(),
+        "public_key": view.public_key,
         "rotating_until": iso_time(view.rotating_until),
         "installations": [_installation_document(installation) for installation in view.installations],
         "days": {organization: [_day_document(row) for row in rows] for organization, rows in view.days.items()},
         "audit": [audit_document(entry) for entry in view.audit],
     }
-
-
-def _secret_row(app_id: str) -> SigningSecret | None:
-    names = ["app_id", "previous_until", "headers"]  # without the secrets themselves
-    try:
-        return SigningSecret.get(app_id, consistent_read=True, attributes_to_get=names)
-    except SigningSecret.DoesNotExist:
-        return None
 
 
 def _rotating_until(row: SigningSecret | None, now: float) -> float | None:
@@ -159,6 +155,8 @@ def _print_app(view: AppView, found: Stack, console: Console) -> None:
     labelled(console, "replayable", view.replayable.text())
     if way_back_text(app, view.transition):
         labelled(console, "back", way_back_text(app, view.transition))
+    if view.public_key:
+        labelled(console, "public key", view.public_key)
     if view.rotating_until is not None:
         end = unix_time(view.rotating_until)
         labelled(console, "secret", f"rotating: the one before it signs too, until {end}")

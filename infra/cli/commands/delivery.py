@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from bellhop.attempts import KEPT
-from bellhop.registry import App
-from bellhop.secrets import SigningSecret, headers_of
+from bellhop.registry import App, find
+from bellhop.secrets import HMAC, SigningSecret, headers_of, signature_of
 from bellhop.text import printable
 from infra.cli import delivered, log_lines, stack, story, terminal
 from infra.cli.condition import Condition, read_conditions
@@ -27,12 +27,16 @@ AROUND = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
-    """A delivery, its app and how that stands; `own` are the headers that the app has now."""
+    """A delivery, its app and how that stands.
+
+    `own` are the headers that the app has now, `classic` whether it has a secret for the classic signature.
+    """
 
     story: Story
     app: App | None
     condition: Condition | None
     own: Mapping[str, str] | None
+    classic: bool
     now: datetime
 
 
@@ -57,24 +61,25 @@ def read(found: Stack, delivery_id: str, app_id: str | None, since: datetime, no
     told = story.read([delivery_id], since).get(delivery_id) or _delivered(found, delivery_id, app_id, since, now)
     apps, standing = read_conditions([told.app_id], now)
     app = apps.get(told.app_id)
-    return DeliveryView(told, app, standing.get(told.app_id), _own_headers(app), now)
+    row = find(SigningSecret, app.app_id) if app else None
+    secrets = [row.secret, row.live_previous(now.timestamp())] if row else []
+    classic = not row or any(secret and signature_of(secret) == HMAC for secret in secrets)
+    own = headers_of(app, row) if app else None
+    return DeliveryView(told, app, standing.get(told.app_id), own, classic, now)
 
 
 def document(view: DeliveryView) -> dict[str, Any]:
     """The delivery as JSON; each attempt with the headers of its request."""
     told = view.story.document(view.app, view.condition, view.now)
-    requests = [story.request_headers(view.story, row, view.own) for row in view.story.attempts]
+    requests = [_request_headers(view, row) for row in view.story.attempts]
     attempts = [
         row | {"request_headers": headers} for row, headers in zip(told["attempts"], requests, strict=True)
     ]
     return told | {"attempts": attempts, "url": view.app.url if view.app else None}
 
 
-def _own_headers(app: App | None) -> Mapping[str, str] | None:
-    if app is None:
-        return None
-    rows = SigningSecret.batch_get([app.app_id], attributes_to_get=["app_id", "headers"])
-    return headers_of(app, next(iter(rows), None))
+def _request_headers(view: DeliveryView, row: Mapping[str, Any]) -> dict[str, str]:
+    return story.request_headers(view.story, row, view.own, classic=view.classic)
 
 
 def _delivered(found: Stack, delivery_id: str, app_id: str | None, since: datetime, now: datetime) -> Story:
@@ -141,7 +146,7 @@ def _print_attempt(view: DeliveryView, row: Mapping[str, Any], console: Console)
     line(console, story.attempt_text({**row, "response": ""}), "red" if failed else "green")
     if view.app:
         line(console, f"    POST {view.app.url}")
-    for name, value in story.request_headers(view.story, row, view.own).items():
+    for name, value in _request_headers(view, row).items():
         line(console, f"    {name}: {value}", "dim", indent=8)
     for name, value in dict(row.get("headers") or {}).items():
         line(console, f"    < {name}: {value}", indent=8)

@@ -13,7 +13,7 @@ def run(stack_name: str, *, as_json: bool) -> None:
     stack.bind(stack.find(stack_name))
     tables = RegisteredTables()
     specs = tables.everything()
-    exported = exporting.export(specs, tables.keyed)
+    exported = exporting.export(specs, tables.signatures)
     for problem in exported.problems:
         typer.echo(f"note: {printable(problem)}", err=True)
     if as_json:

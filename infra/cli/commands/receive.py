@@ -22,6 +22,7 @@ from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.events import events_of
 from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line
+from infra.cli.views import secret_document
 from infra.local.webhook_server import WebhookServer, serving
 
 HOST = "127.0.0.1"
@@ -36,6 +37,7 @@ def run(
     *,
     port: int,
     secret_env: str | None,
+    signature: str,
     statuses: str,
     delay: float,
     forward: str | None,
@@ -43,13 +45,15 @@ def run(
 ) -> None:
     """Serve until Ctrl-C."""
     inbox = Inbox(_responses(statuses, delay, forward), terminal.console(), as_json)
+    signing_secrets.read_signature("--signature", signature)
     if secret_env is not None:
-        secret, previous, found = signing_secrets.read_variable("--secret-env", secret_env, os.environ), None, None
+        secret = signing_secrets.read_variable("--secret-env", secret_env, os.environ, signing_secrets.read_key)
+        previous, found = None, None
     else:
         found = _local(stack_name)
         connection = stack.bind(found)
         stored = find(SigningSecret, app_id, consistent=True)
-        secret = stored.secret if stored else signing_secrets.generate()
+        secret = stored.secret if stored else signing_secrets.generate(signature)
         previous = stored.live_previous(time.time()) if stored else None
     server = _server(inbox, secret, previous, port)
     url = f"http://{HOST}:{server.server_port}/"
@@ -125,8 +129,8 @@ def _introduce(url: str, secret: str, app_id: str | None, organization_id: str) 
         line(console, "Have your app's webhooks sent here, for instance by a tunnel.")
         return
     labelled(console, "app", f"{app_id}, installed in {organization_id}, listens to every event")
-    labelled(console, "classic", secret)
-    labelled(console, "standard", signing_secrets.standard_form(secret))
+    for form, text in secret_document(secret).items():
+        labelled(console, form.replace("_", " "), text)
     line(
         console,
         f"Next, in another terminal: bellhop example issue.created --organization {organization_id} | "

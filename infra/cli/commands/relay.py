@@ -19,6 +19,7 @@ from infra.cli.following import MOST, Following, WithBodies, looks
 from infra.cli.registry.events import unknown_name
 from infra.cli.relaying import NOT_KEPT, Copy, Once, Relay
 from infra.cli.terminal import labelled, line
+from infra.cli.views import secret_document
 
 EVERY = 1.0  # seconds between two looks
 
@@ -39,6 +40,7 @@ class Options:
     organization_id: str | None
     since: str | None
     secret_env: str | None
+    signature: str
 
 
 def run(stack_name: str, options: Options, *, as_json: bool) -> None:
@@ -47,13 +49,14 @@ def run(stack_name: str, options: Options, *, as_json: bool) -> None:
     if options.event and (wrong := unknown_name(options.event)):
         raise UsageError(f"--event {wrong}")
     url = forwarding.read_url("--to", options.to)
+    signature = signing_secrets.read_signature("--signature", options.signature)
     given = options.secret_env
     secret = signing_secrets.read_variable("--secret-env", given, os.environ) if given else None
     since = terminal.read_moment("--since", options.since, now, KEPT) if options.since else now
     found = stack.find(stack_name)
     stack.bind(found)
     apps = chosen_apps.choose([options.app_id], options.organization_id)
-    relay = Relay(url, secret or signing_secrets.generate())
+    relay = Relay(url, secret or signing_secrets.generate(signature))
     keeps = bool(found.keep_delivered)
     _introduce(relay, options.app_id, shown=secret is None, keeps=keeps)
     following = Following(apps, since, Wanted(event=options.event), chain=timedelta(0))
@@ -65,8 +68,8 @@ def _introduce(relay: Relay, app_id: str, *, shown: bool, keeps: bool) -> None:
     console = terminal.console(beside=True)
     line(console, f"Relaying {app_id} to {relay.url} until Ctrl-C.", "bold")
     if shown:
-        labelled(console, "classic", relay.secret)
-        labelled(console, "standard", signing_secrets.standard_form(relay.secret))
+        for form, text in secret_document(relay.secret).items():
+            labelled(console, form.replace("_", " "), text)
         line(console, "Copies are signed by this secret, made for this relay; the app's own is another one.")
     if not keeps:
         line(

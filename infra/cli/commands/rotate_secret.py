@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 
 from bellhop.registry import find
-from bellhop.secrets import SigningSecret
+from bellhop.secrets import HMAC, SigningSecret, signature_of
 from bellhop.tables import change
 from infra.cli import signing_secrets, stack, terminal
-from infra.cli.errors import CommandError
+from infra.cli.errors import CommandError, UsageError
 from infra.cli.stack import Stack
 from infra.cli.terminal import line
 from infra.cli.text import unix_time, utc
@@ -31,17 +31,40 @@ class Rotation:
     replaced: str = field(repr=False)
     until: datetime | None
 
+    @property
+    def classic(self) -> str:
+        """What becomes of the header that is always an HMAC while both secrets sign; empty where there is none."""
+        old, new = signature_of(self.replaced) == HMAC, signature_of(self.secret) == HMAC
+        if old and new:
+            return "uses the old secret until then, the new one after: so must a receiver"
+        if old:
+            return "uses the old secret until then, and is left out after"
+        return "is there from now on, and uses the new secret" if new else ""
 
-def run(stack_name: str, app_id: str, *, overlap: str, secret_env: str | None, force: bool, as_json: bool) -> None:
+
+def run(
+    stack_name: str,
+    app_id: str,
+    *,
+    overlap: str,
+    signature: str | None,
+    secret_env: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Show the new secret, then write it."""
     both = terminal.read_duration("--overlap", overlap, LONGEST_OVERLAP, zero=True)
     imported = None
     if secret_env is not None:
         imported = signing_secrets.read_variable("--secret-env", secret_env, os.environ)
+    if signature is not None:
+        signing_secrets.read_signature("--signature", signature)
+        if imported is not None and signature_of(imported) != signature:
+            raise UsageError(f"--signature {signature} does not fit the secret of --secret-env: leave it out")
     found = stack.find(stack_name)
     stack.bind(found)
     load_app(app_id)
-    rotation = prepare(app_id, imported, both, datetime.now(UTC), force=force)
+    rotation = prepare(app_id, imported, both, datetime.now(UTC), signature=signature, force=force)
     console = terminal.console()
     if as_json:
         terminal.print_json(document(rotation, found.cache_seconds))
@@ -53,8 +76,18 @@ def run(stack_name: str, app_id: str, *, overlap: str, secret_env: str | None, f
         _print(rotation, found, console)
 
 
-def prepare(app_id: str, imported: str | None, overlap: timedelta, now: datetime, *, force: bool) -> Rotation:
-    """The rotation to a new secret, or to the `imported` one. Only reads.
+def prepare(
+    app_id: str,
+    imported: str | None,
+    overlap: timedelta,
+    now: datetime,
+    *,
+    signature: str | None = None,
+    force: bool,
+) -> Rotation:
+    """The rotation to the `imported` secret, or to a new one, for the same signature unless another is named.
+
+    Only reads.
 
     Raises:
         CommandError: the app has no secret, `imported` is the present one, or an overlap is
@@ -68,7 +101,8 @@ def prepare(app_id: str, imported: str | None, overlap: timedelta, now: datetime
             f"{app_id} is rotating already, until {unix_time(stored.previous_until or 0)}: wait for that, or add "
             "--force to drop the older secret now, which breaks receivers that still verify with it"
         )
-    secret = signing_secrets.generate() if imported is None else imported
+    signature = signature or signature_of(stored.secret)
+    secret = signing_secrets.generate(signature) if imported is None else imported
     if secret == stored.secret:
         raise CommandError(f"this is the secret that {app_id} has already: import another, or none for a new one")
     until = (now + overlap).replace(microsecond=0) if overlap else None
@@ -109,21 +143,17 @@ def document(rotation: Rotation, cache_seconds: int) -> dict[str, Any]:
 def _print(rotation: Rotation, found: Stack, console: Console) -> None:
     """What receivers see from now on."""
     if rotation.until:
-        for text, style in (
-            (
-                f"Rotated the secret of {rotation.app_id}. Until {utc(rotation.until)} UTC both secrets sign:",
-                "bold",
-            ),
-            (
-                "    webhook-signature      has a signature of each: a receiver may change at any time till then",
-                "",
-            ),
-            (
-                "    Sentry-Hook-Signature  uses the old secret until then, the new one after: so must a receiver",
-                "",
-            ),
-        ):
-            line(console, text, style)
+        line(
+            console,
+            f"Rotated the secret of {rotation.app_id}. Until {utc(rotation.until)} UTC both secrets sign:",
+            "bold",
+        )
+        line(
+            console,
+            "    webhook-signature      has a signature of each: a receiver may change at any time till then",
+        )
+        if rotation.classic:
+            line(console, f"    Sentry-Hook-Signature  {rotation.classic}")
     else:
         line(console, f"Rotated the secret of {rotation.app_id}. The new one alone signs.", "bold")
     line(

@@ -72,6 +72,10 @@ def rotate_secret(
     overlap: Annotated[
         str, typer.Option(metavar="TIME", help="How long both secrets sign: 0, 30m, 24h, at most 7d.")
     ] = "24h",
+    signature: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="hmac, or ed25519 with a public key. By default as it is now."),
+    ] = None,
     secret_env: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Import the secret in this variable. By default a new one is made."),
@@ -84,13 +88,21 @@ def rotate_secret(
 ) -> None:
     """Give an app a new signing secret.
 
-    It is shown once, just before it is stored. Until the overlap ends, webhook-signature has a signature of each
-    secret. Sentry-Hook-Signature has room for one, and uses the old secret. Functions see the new secret within
-    the stack's CacheSeconds.
+    It is shown once, just before it is stored; of a key pair only the public key ever is. Until the overlap ends,
+    webhook-signature has a signature of each secret. Sentry-Hook-Signature has room for one, and uses the old
+    secret; a key pair has no part in it. Functions see the new secret within the stack's CacheSeconds.
     """
     from infra.cli.commands import rotate_secret as command
 
-    command.run(stack, app_id, overlap=overlap, secret_env=secret_env, force=force, as_json=as_json)
+    command.run(
+        stack,
+        app_id,
+        overlap=overlap,
+        signature=signature,
+        secret_env=secret_env,
+        force=force,
+        as_json=as_json,
+    )
 
 
 delete = Menu(help="Delete an app or an organisation, for good.", no_args_is_help=True)

@@ -251,6 +251,9 @@ def relay(
         str | None,
         typer.Option(metavar="NAME", help="Sign by the secret in this variable. By default a new one is made."),
     ] = None,
+    signature: Annotated[
+        str, typer.Option(metavar="KIND", help="What the new one is for: hmac, or ed25519 with a public key.")
+    ] = "hmac",
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
@@ -263,7 +266,7 @@ def relay(
     """
     from infra.cli.commands import relay as command
 
-    options = command.Options(app_id, to, event, organization, since, secret_env)
+    options = command.Options(app_id, to, event, organization, since, secret_env, signature)
     command.run(stack, options, as_json=as_json)
 
 
@@ -290,8 +293,11 @@ def receive(
     ] = 0,
     secret_env: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Verify by the secret in this variable, and use no stack."),
+        typer.Option(metavar="NAME", help="Verify by the secret or public key in this variable; use no stack."),
     ] = None,
+    signature: Annotated[
+        str, typer.Option(metavar="KIND", help="What a new app's secret is for: hmac, or ed25519.")
+    ] = "hmac",
     as_json: Json = False,
     stack: Annotated[
         str, typer.Option("--stack", metavar="NAME", help="Only the local one, which `make run` keeps up.")
@@ -300,8 +306,8 @@ def receive(
     """Receive webhooks on this machine, verify and print them.
 
     With the stack of `make run` it registers itself as an app and shows the app's secret. For an app on AWS have
-    the webhooks forwarded to this machine, and name the app's secret with --secret-env. What does not verify gets
-    401. Ctrl-C ends it; the app stays registered.
+    the webhooks forwarded to this machine, and name the app's secret, or its public key, with --secret-env. What
+    does not verify gets 401. Ctrl-C ends it; the app stays registered.
     """
     from infra.cli.commands import receive as command
 
@@ -311,6 +317,7 @@ def receive(
         organization,
         port=port,
         secret_env=secret_env,
+        signature=signature,
         statuses=status,
         delay=delay,
         forward=forward,

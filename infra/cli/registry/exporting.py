@@ -32,10 +32,10 @@ class Export:
     problems: tuple[str, ...]
 
 
-def export(specs: Iterable[Spec], keyed: Iterable[str]) -> Export:
-    """The file of everything that is registered; `keyed` are the apps that have a signing secret."""
+def export(specs: Iterable[Spec], signatures: Mapping[str, str]) -> Export:
+    """The file of everything that is registered; `signatures` are those of the apps that have a secret."""
     every = list(specs)
-    exporter = _Exporter(_slugs(every), frozenset(keyed))
+    exporter = _Exporter(_slugs(every), signatures)
     organizations = {
         spec.slug: _organization(spec) for spec in _sorted(every, OrganizationSpec, exporter.is_named)
     }
@@ -63,7 +63,7 @@ def text(document: Mapping[str, Any]) -> str:
 @dataclass
 class _Exporter:
     slugs: Mapping[str, str]  # by the organisation's id
-    keyed: frozenset[str]
+    signatures: Mapping[str, str]  # by app
     problems: list[str] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)
 
@@ -86,7 +86,8 @@ class _Exporter:
         named = {name: {"env": self._variable(spec.app_id, name)} for name in spec.headers or {}}
         entry |= {"headers": named or None, "max_per_second": spec.max_per_second}
         entry |= {"auto_enable": bool(spec.auto_enable), "transform": spec.transform}
-        if spec.app_id in self.keyed:
+        if spec.app_id in self.signatures:
+            entry["signature"] = self.signatures[spec.app_id]
             entry["secret_env"] = self._variable(spec.app_id, "secret")
         return entry
 

@@ -12,6 +12,7 @@ from typing import Any
 from bellhop import filters, transforms
 from bellhop.expressions import ExpressionError
 from bellhop.registry import PUBLISHED
+from bellhop.secrets import HMAC
 from deliver.http import endpoint_url
 from deliver.http.guard import EndpointPolicy
 from health.mail import address
@@ -23,6 +24,7 @@ from infra.cli.registry.events import expand
 from infra.cli.registry.model import Entry, Reference, RegistryFile
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_OF_THE_SECRET = {"secret", "secret_env", "signature"}
 _ANYTHING = EndpointPolicy(http=True, private=True, ports=None)
 
 Fields = Mapping[str, Any]  # of an entry, as they are written; None asks for the default, or was refused
@@ -63,6 +65,11 @@ class _Loader:
                 for number, fields in enumerate(root.get("installations") or [])
             ),
             secrets={slug: secret for slug, secret in secrets.items() if secret},
+            signatures={
+                slug: fields["signature"] or HMAC
+                for slug, fields in apps.items()
+                if "signature" in fields and ("apps", slug, "signature") not in self.document.refused
+            },
             lines=self.document.lines,
         )
 
@@ -89,7 +96,7 @@ class _Loader:
             return None
 
     def _app(self, path: Path, fields: Fields) -> Entry:
-        found = {name: value for name, value in fields.items() if name not in {"secret", "secret_env"}}
+        found = {name: value for name, value in fields.items() if name not in _OF_THE_SECRET}
         if (*path, "kind") in self.document.refused:
             found["kind"] = PUBLISHED  # of which nothing else is demanded
         if fields.get("url") is not None:

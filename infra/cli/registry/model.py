@@ -121,6 +121,7 @@ class RegistryFile:
     """A file's entries: organisations and apps by slug, and installations.
 
     `secrets` are the signing secrets to import, by app; UNSET where the file names a variable that is not set.
+    `signatures`, by app: how webhooks are to be signed, where the file says so.
     `problems` are those that the file has on every stack. What was refused reads as None.
     """
 
@@ -128,6 +129,7 @@ class RegistryFile:
     apps: Mapping[str, Entry] = field(default_factory=dict)
     installations: tuple[Entry, ...] = ()
     secrets: Mapping[str, str | Reference] = field(default_factory=dict, repr=False)
+    signatures: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[Path, int] = field(default_factory=dict, repr=False)
     problems: tuple[Problem, ...] = ()
 

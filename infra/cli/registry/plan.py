@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bellhop.registry import INSTALLED, UNINSTALLED, App, Installation, Organization
+from bellhop.secrets import HMAC
 from infra.cli.registry import headers
 from infra.cli.registry.events import collapse
 from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, Spec, key
@@ -59,8 +60,8 @@ class Plan:
         return not self.changes and not self.secrets
 
 
-def make(desired: Desired, unmoved: frozenset[str], generate: Callable[[], str]) -> Plan:
-    """The plan that makes the stack what the file asks for; `generate` returns a new signing secret.
+def make(desired: Desired, unmoved: frozenset[str], generate: Callable[[str], str]) -> Plan:
+    """The plan that makes the stack what the file asks for; `generate` returns a new secret for a signature.
 
     `unmoved` are the apps whose headers stand in the table Apps, where 0.1.0 wrote them and notify and health can
     read them. Installations end first: an app that becomes internal must not be installed elsewhere meanwhile.
@@ -74,7 +75,10 @@ def make(desired: Desired, unmoved: frozenset[str], generate: Callable[[], str])
         spec.app_id for spec in desired.specs if isinstance(spec, AppSpec) and spec.app_id not in desired.keyed
     ]
     generated = frozenset(app for app in without if app not in desired.imports)
-    secrets = {app: generate() if app in generated else desired.imports[app] for app in without}
+    secrets = {
+        app: generate(desired.signatures.get(app, HMAC)) if app in generated else desired.imports[app]
+        for app in without
+    }
     return Plan(tuple(changes), len(desired.specs) - len(changes), secrets, generated, desired.notes)
 
 

@@ -10,7 +10,7 @@ from pynamodb.models import Model
 from bellhop import attempts, outcomes
 from bellhop.clock import utc_now
 from bellhop.registry import App, AuditEntry, Installation, Organization
-from bellhop.secrets import SigningSecret, headers_of
+from bellhop.secrets import SigningSecret, headers_of, signature_of
 from bellhop.tables import from_item
 from health import transitions
 from infra.cli.registry.model import AppSpec, InstallationSpec, Key, OrganizationSpec, Spec, key
@@ -56,9 +56,9 @@ class RegisteredTables:
         return [stored_spec(item, self._rows) for item in items]
 
     @property
-    def keyed(self) -> frozenset[str]:
-        """The apps that were read and have a signing secret."""
-        return frozenset(self._rows)
+    def signatures(self) -> dict[str, str]:
+        """How the webhooks of the apps that were read are signed, of those that have a secret."""
+        return {app_id: signature_of(row.secret) for app_id, row in self._rows.items()}
 
     def installations(self, app_id: str, organization_id: str | None = None) -> list[InstallationSpec]:
         """An app's installations, all or those in one organisation."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from bellhop.client.contract import did_you_mean
 from bellhop.registry import INSTALLED, INTERNAL, UNINSTALLED
+from bellhop.secrets import signature_of
 from bellhop.subscription import subscribed_name
 from infra.cli.registry import headers
 from infra.cli.registry.document import Path, Problem, RegistryFileError
@@ -64,14 +65,15 @@ class Registered(Protocol):
 class Desired:
     """What a file asks for, and what of it is `stored`.
 
-    `imports` are the secrets to import, by app. The apps of `keyed` have a secret already, which stays. `notes`
-    say what an operator should know about what stays as it is.
+    `imports` are the secrets to import, by app. The apps of `keyed` have a secret already, which stays; others get
+    one for their signature in `signatures`. `notes` say what an operator should know about what stays as it is.
     """
 
     specs: tuple[Spec, ...]
     stored: Mapping[Key, Spec] = field(default_factory=dict)
     imports: Mapping[str, str] = field(default_factory=dict, repr=False)
     keyed: frozenset[str] = frozenset()
+    signatures: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -114,6 +116,7 @@ class _Resolver:
         self._compare(installations)
         keyed = self.registered.secrets(self.file.apps)
         self._check_secrets(keyed)
+        self._check_signatures(keyed)
         if self.problems:
             raise RegistryFileError(self.problems)
         imports = {app: text for app, text in self.file.secrets.items() if isinstance(text, str)}
@@ -122,6 +125,7 @@ class _Resolver:
             stored=self.stored,
             imports={app: text for app, text in imports.items() if app not in keyed},
             keyed=frozenset(keyed),
+            signatures=self.file.signatures,
             notes=tuple(self.notes),
         )
 
@@ -316,6 +320,18 @@ class _Resolver:
                     "differs from the stored secret, which apply never replaces; rotate it "
                     "(bellhop rotate-secret), or drop the line to keep the stored one",
                 )
+
+    def _check_signatures(self, stored: Mapping[str, str]) -> None:
+        for app, wanted in self.file.signatures.items():
+            imported = self.file.secrets.get(app)
+            path = ("apps", app, "signature")
+            if app in stored and signature_of(stored[app]) != wanted:
+                way_out = f"`bellhop rotate-secret {app} --signature {wanted}` changes it, with an overlap"
+                self._report(
+                    path, f"differs from that of the stored secret, which apply never replaces; {way_out}"
+                )
+            elif app not in stored and isinstance(imported, str) and signature_of(imported) != wanted:
+                self._report(path, "does not fit the secret beside it: a secret for ed25519 begins with whsk_")
 
 
 @dataclass(frozen=True, slots=True)

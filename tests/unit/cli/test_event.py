@@ -11,12 +11,14 @@ from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, delivery_id
 from bellhop.resends import Times
+from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessLog
 from infra.cli import stack
 from infra.cli.errors import CommandError
 from notify.report import COLUMNS
 from tests.support.endpoint import log_rows
 from tests.support.fakes import app, installation, organization
+from tests.support.key_pairs import KEY_PAIR
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
 
 
@@ -255,6 +257,15 @@ def test_a_delivery_shows_each_request_with_what_is_secret_masked() -> None:
     assert "    < Server: [red]x\\x1b[0m\n" in text
     read = json.loads(succeed("delivery", webhook("pager"), "--json"))
     assert read["attempts"][0]["request_headers"]["Sentry-Hook-Signature"] == "****"
+
+
+@pytest.mark.usefixtures("logs")
+def test_a_delivery_shows_no_classic_signature_of_an_app_that_has_a_key_pair() -> None:
+    fail("pager", EXHAUSTED)
+    SigningSecret("pager", secret=KEY_PAIR).save()
+    text = succeed("delivery", webhook("pager"))
+    assert "webhook-signature: ****" in text
+    assert "Sentry-Hook-Signature" not in text
 
 
 @pytest.mark.usefixtures("logs")

@@ -13,7 +13,7 @@ from rich.console import Console
 from bellhop import tables
 from bellhop.deliveries import Delivery
 from bellhop.registry import App, Installation, Organization
-from bellhop.secrets import SigningSecret
+from bellhop.secrets import SigningSecret, public_key
 from deliver.attempt import signing
 from deliver.attempt.signing import Keys
 from health.transitions import TransitionDependencies
@@ -23,6 +23,7 @@ from infra.cli.receiving import Forwarded, Inbox, InTurn, Responses
 from infra.local.receiver import busy_once, receiver
 from infra.local.webhook_server import PlannedResponse, Request, WebhookServer, serving
 from tests.support.fakes import NOW, SECRET, Recorder, app, delivery
+from tests.support.key_pairs import KEY_PAIR, OTHER_PAIR
 from tests.unit.cli.cli_runner import misused, refused
 
 BODY = b'{"action":"created","resource":"issue","data":{"issue":{"title":"\\u001b[31mred"}}}'
@@ -101,6 +102,23 @@ def test_the_classic_signature_did_not_verify_while_two_secrets_overlapped(inbox
     assert post(inbox(), both, secret=new, previous=SECRET).status_code == 200
 
 
+@pytest.mark.parametrize("known", [KEY_PAIR, public_key(KEY_PAIR)])
+def test_a_key_pairs_webhook_is_verified_by_its_public_key(inbox: Callable[..., Inbox], known: str) -> None:
+    made, now = inbox(), int(time.time())
+    sent = signing.headers(WEBHOOK, Keys(KEY_PAIR), "request-1", now)
+    assert post(made, sent, secret=known).status_code == 200
+    assert "the signature verifies" in printed(made)
+    assert post(made, sent, BODY + b" ", secret=known).status_code == 401
+    assert post(made, signing.headers(WEBHOOK, Keys(KEY_PAIR), "r", now - 3600), secret=known).status_code == 401
+    assert post(made, sent | {"webhook-signature": "v1a,&&& v1a,AAAA"}, secret=known).status_code == 401
+    assert post(made, signing.headers(WEBHOOK, Keys(OTHER_PAIR), "r", now), secret=known).status_code == 401
+
+
+def test_from_an_hmac_secret_to_a_key_pair_the_overlap_verifies(inbox: Callable[..., Inbox]) -> None:
+    sent = signing.headers(WEBHOOK, Keys(KEY_PAIR, previous=SECRET), "request-1", int(time.time()))
+    assert post(inbox(), sent, secret=KEY_PAIR, previous=SECRET).status_code == 200
+
+
 def test_statuses_come_in_turn() -> None:
     request = Request(0.0, {}, b"", standard=True, classic=True)
     responses = InTurn([200, 200, 500], 5)
@@ -144,6 +162,7 @@ def test_json_has_a_document_for_each_webhook(
     [
         (["--status", "200,99"], "--status '200,99': write a status from 200 to 599"),
         (["--forward", "localhost:3000"], "--forward 'localhost:3000' is no URL"),
+        (["--signature", "rsa"], "--signature 'rsa' is none of hmac, ed25519"),
         (["--secret-env", "NOT_SET_HERE"], "the variable NOT_SET_HERE is not set"),
         (["--secret-env", "PATH"], "--secret-env: the value of PATH "),
         (["--stack", "bellhop"], "registers itself with the local stack only"),

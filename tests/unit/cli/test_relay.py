@@ -16,12 +16,13 @@ from bellhop import attempts, resends
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.index_keys import FURTHER_KEYS
 from bellhop.registry import Installation
-from bellhop.secrets import SigningSecret
+from bellhop.secrets import SigningSecret, public_key
 from bellhop.successes import Delivered
-from infra.cli import attempt_log, following
+from infra.cli import attempt_log, following, signing_secrets
 from infra.cli.following import LOOKS, Following
 from infra.local.receiver import Receiver, failing_first, ok, receiver
 from tests.support.fakes import SECRET, delivery
+from tests.support.key_pairs import KEY_PAIR
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused
 from tests.unit.cli.resendable import a_record, a_success, attempted, make_due, now, prepare
 from tests.unit.cli.test_delivered import counted
@@ -101,6 +102,17 @@ def test_copies_are_signed_by_a_secret_of_the_relays_own_which_is_shown(monkeypa
     assert OWN not in relayed.said
     assert not arrived.standard
     Webhook(shown["standard"]).verify(arrived.body, dict(arrived.headers))
+
+
+def test_copies_are_signed_by_a_key_pair_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signing_secrets, "generate", {"ed25519": KEY_PAIR}.__getitem__)
+    a_success("msg_1", MINUTE)
+    with receiver(ok, public_key(KEY_PAIR)) as local:
+        relayed = Relayed(monkeypatch, local.url, "--signature", "ed25519")
+        [arrived] = local.received
+    assert arrived.verified
+    assert f"public key {public_key(KEY_PAIR)}" in relayed.said
+    assert "whsk_" not in relayed.said
 
 
 def test_a_relay_reads_no_secret_and_writes_nothing(endpoint: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

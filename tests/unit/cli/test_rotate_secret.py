@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from bellhop.deliveries import Delivery
-from bellhop.secrets import SigningSecret
+from bellhop.secrets import SigningSecret, public_key, signature_of
 from deliver.attempt import signing
 from deliver.attempt.signing import Keys
 from infra.cli import signing_secrets
 from infra.cli.commands import rotate_secret
 from infra.cli.errors import CommandError
+from tests.support.key_pairs import KEY_PAIR
 from tests.unit.cli.cli_runner import EXAMPLE, misused, refused, succeed
 
 IMPORTED = "0123456789abcdef0123456789abcdef"
@@ -165,3 +166,37 @@ def test_the_app_shows_that_a_rotation_is_running_and_never_a_secret(old: str) -
     assert "secret     rotating: the one before it signs too, until " in shown
     assert '"rotating_until": "20' in shown
     assert not any(secret in shown for secret in (old, stored().secret))
+
+
+def test_a_key_pair_is_rotated_to_and_only_its_public_key_is_ever_shown(old: str) -> None:
+    shown = succeed("rotate-secret", "pager", "--signature", "ed25519")
+    row = stored()
+    assert (signature_of(row.secret), row.previous) == ("ed25519", old)
+    assert f"Standard Webhooks  {public_key(row.secret)}" in shown
+    assert "Sentry-Hook-Signature  uses the old secret until then, and is left out after" in shown
+    shown += succeed("app", "pager") + succeed("app", "pager", "--json") + succeed("export")
+    assert f"public key {public_key(row.secret)}" in shown
+    assert "signature: ed25519" in shown
+    assert not any(text in shown for text in (row.secret, "whsk_", old))
+
+
+def test_a_key_pair_is_followed_by_another_unless_a_signature_is_named(old: str) -> None:
+    succeed("rotate-secret", "pager", "--signature", "ed25519", "--overlap", "0")
+    first = stored().secret
+    made = json.loads(succeed("rotate-secret", "pager", "--overlap", "0", "--json"))
+    assert made["new_secret"] == {"public_key": public_key(stored().secret)}
+    assert stored().secret != first
+    shown = succeed("rotate-secret", "pager", "--signature", "hmac")
+    assert "Sentry-Hook-Signature  is there from now on, and uses the new secret" in shown
+    assert json.loads(succeed("app", "pager", "--json"))["public_key"] is None
+
+
+def test_a_signature_that_does_not_fit_the_imported_secret_is_refused(
+    old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEW", IMPORTED)
+    said = misused("rotate-secret", "pager", "--secret-env", "NEW", "--signature", "ed25519")
+    assert "--signature ed25519 does not fit the secret of --secret-env" in said
+    monkeypatch.setenv("NEW", KEY_PAIR)
+    succeed("rotate-secret", "pager", "--secret-env", "NEW")
+    assert stored().secret == KEY_PAIR

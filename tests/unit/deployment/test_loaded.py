@@ -15,7 +15,7 @@ LOADED = "import json, sys; sys.path[:0] = [sys.argv[1]]; import {}.app; print(j
     ("function", "spared"),
     [
         ("notify", {"requests", "greenlet", "jinja2"}),
-        ("deliver", {"fastjsonschema", "bellhop.events", "jinja2"}),
+        ("deliver", {"fastjsonschema", "bellhop.events", "jinja2", "nacl", "cffi"}),
         ("health", {"requests", "greenlet", "fastjsonschema"}),
     ],
 )

@@ -31,6 +31,7 @@ from notify import continuation
 from notify.continuation import Cursor
 from tests.support.fakes import NOW, SECRET, app, delivery, installation, issue_event, organization
 from tests.support.health import health_dependencies
+from tests.support.key_pairs import KEY_PAIR
 from tests.support.ses import EVIDENCE, Ses
 
 UNIX = NOW.timestamp()
@@ -132,6 +133,8 @@ def _registry() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "installation.filter", _item("installations", organization_id="acme", installation_id="in-filtered")
     SigningSecret("pager", secret=SECRET).save()
     yield "secret", _item("secrets", app_id="pager")
+    SigningSecret("pager", secret=KEY_PAIR).save()
+    yield "secret.key_pair", _item("secrets", app_id="pager")
     SigningSecret("pager", secret=SECRET, previous="cd" * 32, previous_until=UNIX).save()
     yield "secret.overlap", _item("secrets", app_id="pager")
     SigningSecret("pager", secret=SECRET, headers={"X-Team": "ops"}).save()

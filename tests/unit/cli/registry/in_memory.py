@@ -43,4 +43,6 @@ def desired(text: str, registered: InMemory | None = None, environ: Mapping[str,
 
 
 def planned(text: str, registered: InMemory, environ: Mapping[str, str] | None = None) -> Plan:
-    return plan.make(desired(text, registered, environ), frozenset(), lambda: "generated")
+    return plan.make(
+        desired(text, registered, environ), frozenset(), lambda signature: f"generated for {signature}"
+    )

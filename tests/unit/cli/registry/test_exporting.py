@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from bellhop.secrets import signature_of
 from infra.cli.registry import exporting
 from infra.cli.registry.events import events_of
 from infra.cli.registry.exporting import export
 from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, Spec, key
+from tests.support.key_pairs import KEY_PAIR
 from tests.unit.cli.registry.in_memory import InMemory, desired, planned
 
 SLUG = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,7}", fullmatch=True) | st.sampled_from(["no", "007", "null", "1e3"])
@@ -22,6 +24,7 @@ HEADERS = st.dictionaries(st.sampled_from(["X-A", "X_A", "Secret", "Authorizatio
 KIND = st.sampled_from(["unpublished", "published"])
 FILTER = st.sampled_from([None, "data.issue.level == 'fatal'", "!(data.x)", "`1` == '# no: comment'"])
 TRANSFORM = st.sampled_from([None, "{text: join(': ', ['# no', action])}", '[data, `"\\n"`]', "@"])
+SECRETS = st.sampled_from(["k" * 64, KEY_PAIR])
 RATE = st.none() | st.integers(1, 1000) | st.sampled_from([0.001, 0.5, 2.125])
 
 
@@ -54,11 +57,15 @@ def registries(draw: st.DrawFn) -> InMemory:
         for number in draw(st.lists(ID, unique=True, max_size=4)) if apps and ids
         for app in [draw(st.sampled_from(apps))]
     ]  # fmt: skip
-    return InMemory((*organizations, *apps, *hooks), {app.app_id: "k" * 64 for app in apps})
+    return InMemory((*organizations, *apps, *hooks), {app.app_id: draw(SECRETS) for app in apps})
+
+
+def signatures(registry: InMemory) -> dict[str, str]:
+    return {app: signature_of(secret) for app, secret in registry.stored_secrets.items()}
 
 
 def exported(registry: InMemory) -> str:
-    found = export(registry.items, registry.stored_secrets)
+    found = export(registry.items, signatures(registry))
     assert found.problems == ()
     return exporting.text(found.document) if found.document else "apps: {}"
 
@@ -75,10 +82,13 @@ def test_applying_what_was_exported_changes_nothing(registry: InMemory) -> None:
 def test_on_another_stack_an_export_with_its_variables_makes_the_same(registry: InMemory) -> None:
     text = exported(registry)
     environ = dict.fromkeys(re.findall(r"BELLHOP_\w+", text), "v" * 32)
+    exporter: Any = export(registry.items, signatures(registry)).document
+    for app, entry in exporter.get("apps", {}).items():
+        environ[entry["secret_env"]] = registry.stored_secrets[app]
     made = desired(text, InMemory(), environ)
     blind = {key(spec): _without_header_values(spec) for spec in registry.items}
     assert {key(spec): _without_header_values(spec) for spec in made.specs} == blind
-    assert set(made.imports) == set(registry.stored_secrets)
+    assert made.imports == registry.stored_secrets
 
 
 def _without_header_values(spec: Spec) -> Spec:
@@ -94,7 +104,7 @@ def _without_header_values(spec: Spec) -> Spec:
 @settings(max_examples=50)
 @given(registries(), st.data())
 def test_a_key_that_is_not_named_stays_as_it_is(registry: InMemory, data: st.DataObject) -> None:
-    document: Any = export(registry.items, registry.stored_secrets).document
+    document: Any = export(registry.items, signatures(registry)).document
     entries = [*document.get("organizations", {}).values(), *document.get("apps", {}).values()]
     for entry in [*entries, *document.get("installations", [])]:
         for name in [name for name in entry if name not in {"id", "app"}]:
@@ -114,7 +124,7 @@ def test_a_name_was_written_as_yaml_did_not_read_it_again(name: str) -> None:
 @given(registries())
 def test_an_export_has_no_secret_and_a_variable_of_its_own_for_each(registry: InMemory) -> None:
     text = exported(registry)
-    assert "k" * 64 not in text
+    assert not [secret for secret in ("k" * 64, KEY_PAIR) if secret in text]
     named = re.findall(r"(?:env|secret_env): (\S+?)[,}\n]", text)
     headers = sum(len(spec.headers or {}) for spec in registry.items if isinstance(spec, AppSpec))
     assert len(named) == len(set(named)) == headers + len(registry.stored_secrets)
@@ -126,7 +136,7 @@ def test_what_no_file_can_say_is_left_out_and_named() -> None:
     hook = InstallationSpec("9", "i", "bot", "installed", (), None)
     orphan = InstallationSpec("1", "i", "gone", "installed", (), None)
     twin = replace(acme, organization_id="2")
-    found = export([acme, twin, bot, hook, orphan], [])
+    found = export([acme, twin, bot, hook, orphan], {})
     assert found.problems == (
         "organization acme (2) is left out: another one has its slug; apply another slug with `id: 2`",
         "app bot: its organisation 9 is not registered",
@@ -140,7 +150,9 @@ def test_what_no_file_can_say_is_left_out_and_named() -> None:
 def test_an_export_names_every_key_that_a_spec_has() -> None:
     acme = OrganizationSpec("1", "acme", "Acme", ())
     bot = AppSpec("bot", "Bot", "published", "1", "https://bot.example", ())
-    document: Any = export([acme, bot, InstallationSpec("1", "i", "bot", "installed", (), None)], ["bot"]).document
+    document: Any = export(
+        [acme, bot, InstallationSpec("1", "i", "bot", "installed", (), None)], {"bot": "hmac"}
+    ).document
     written = {*document["organizations"]["acme"], *document["apps"]["bot"], *document["installations"][0]}
     of_specs = {f.name for kind in (OrganizationSpec, AppSpec, InstallationSpec) for f in fields(kind)}
     assert written == of_specs - {"organization_id", "app_id", "installation_id", "slug"} | {
@@ -148,4 +160,5 @@ def test_an_export_names_every_key_that_a_spec_has() -> None:
         "app",
         "organization",
         "secret_env",
+        "signature",
     }

@@ -13,7 +13,7 @@ HOOK = InstallationSpec("1", "i-1", "bot", "installed", ("issue.created",), None
 
 def plan(specs: list[Spec], current: list[Spec], imports: dict[str, str] | None = None, **stored: str) -> Plan:
     desired = Desired(tuple(specs), {key(spec): spec for spec in current}, imports or {}, frozenset(stored))
-    return make(desired, frozenset(), lambda: "generated")
+    return make(desired, frozenset(), lambda signature: f"generated for {signature}")
 
 
 def test_what_is_as_desired_is_counted_and_not_written() -> None:
@@ -29,7 +29,7 @@ def test_what_is_missing_is_created_with_a_secret_for_a_new_app() -> None:
         (BOT, True),
         (HOOK, True),
     ]
-    assert dict(made.secrets) == {"bot": "generated"}
+    assert dict(made.secrets) == {"bot": "generated for hmac"}
     assert made.generated == {"bot"}
 
 
@@ -106,4 +106,4 @@ def test_what_is_new_takes_nothing_away() -> None:
 
 
 def test_a_plan_does_not_show_its_secrets_when_it_is_printed() -> None:
-    assert "'generated'" not in repr(plan([BOT], []))
+    assert "generated for" not in repr(plan([BOT], []))

@@ -6,6 +6,7 @@ import pytest
 from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec
 from infra.cli.registry.resolving import Desired, installation_id
+from tests.support.key_pairs import KEY_PAIR
 from tests.unit.cli.registry.in_memory import InMemory, desired, planned
 
 ACME = OrganizationSpec("1", "acme", "Acme Inc.", ("ada@acme.example",), warnings=False)
@@ -151,6 +152,28 @@ def test_a_stored_secret_stays_where_its_variable_is_not_set_and_is_never_replac
     [problem] = problems(named, InMemory((ACME, BOT)))
     assert "names a variable that is not set" in problem
     assert "k3y" not in problem
+
+
+def test_a_new_app_gets_the_secret_that_its_signature_needs() -> None:
+    new = InMemory((ACME, BOT))
+    assert dict(planned(app("signature: ed25519"), new).secrets) == {"bot": "generated for ed25519"}
+    assert dict(planned(app("signature: null"), new).secrets) == {"bot": "generated for hmac"}
+    assert dict(planned(app(f"secret: {KEY_PAIR}"), new).secrets) == {"bot": KEY_PAIR}
+
+
+def test_a_signature_that_the_stored_secret_is_not_for_names_the_way_out() -> None:
+    [problem] = problems(app("signature: ed25519"))
+    assert "line 2: apps.bot.signature: differs from that of the stored secret" in problem
+    assert "`bellhop rotate-secret bot --signature ed25519`" in problem
+    assert planned(app("signature: ed25519"), InMemory((ACME, BOT), {"bot": KEY_PAIR})).empty
+    assert "--signature hmac`" in problems(app("signature: null"), InMemory((ACME, BOT), {"bot": KEY_PAIR}))[0]
+
+
+def test_a_secret_that_does_not_fit_the_signature_beside_it_is_refused() -> None:
+    [problem] = problems(app(f"signature: ed25519, secret: {'k' * 32}"), InMemory((ACME, BOT)))
+    assert "line 2: apps.bot.signature: does not fit the secret beside it" in problem
+    [problem] = problems(app("signature: rsa"))
+    assert "is 'rsa', which is none of hmac, ed25519" in problem
 
 
 def test_an_installation_of_all_events_follows_its_app_and_one_with_a_list_does_not() -> None:

@@ -9,10 +9,14 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from deliver.attempt.signing import Keys, denied, headers, standard_of
+from bellhop.secrets import seed_of
+from deliver.attempt.signing import Keys, denied, headers, signed_bytes, standard_of
 from tests.support.fakes import SECRET, delivery
+from tests.support.key_pairs import KEY_PAIR, OTHER_PAIR
 
 BODIES = st.dictionaries(st.text(), st.text()).map(lambda value: json.dumps(value, ensure_ascii=True).encode())
 
@@ -100,3 +104,43 @@ def test_headers_that_frame_the_message_or_are_ours_are_denied(name: str) -> Non
 def test_secrets_are_not_in_what_a_log_would_print() -> None:
     shown = repr(Keys(SECRET, previous=OLD, headers={"Authorization": "hunter2"}))
     assert not [secret for secret in (SECRET, OLD, "hunter2") if secret in shown]
+
+
+def ed25519(signature: str, secret: str, sent: dict[str, str], body: bytes) -> bool:
+    """Whether a signature is that key pair's."""
+    version, _, text = signature.partition(",")
+    signed = signed_bytes(sent["webhook-id"], int(sent["webhook-timestamp"]), body)
+    try:
+        SigningKey(seed_of(secret)).verify_key.verify(signed, base64.b64decode(text))
+    except BadSignatureError:
+        return False
+    return version == "v1a"
+
+
+@given(st.binary())
+def test_a_key_pair_signs_what_its_public_key_verifies_and_there_is_no_classic_header(body: bytes) -> None:
+    sent = headers(delivery(body=body), Keys(KEY_PAIR), "r", 1)
+    assert ed25519(sent["webhook-signature"], KEY_PAIR, sent, body)
+    assert not ed25519(sent["webhook-signature"], OTHER_PAIR, sent, body)
+    assert not ed25519(sent["webhook-signature"], KEY_PAIR, sent, body + b" ")
+    assert "Sentry-Hook-Signature" not in sent
+
+
+@pytest.mark.parametrize(("new", "old"), [(KEY_PAIR, SECRET), (SECRET, KEY_PAIR)])
+def test_from_one_kind_of_secret_to_the_other_both_sign_and_the_classic_header_is_the_hmac(
+    new: str, old: str
+) -> None:
+    sent = headers(delivery(body=b"{}"), Keys(new, previous=old), "r", 1)
+    alone = headers(delivery(body=b"{}"), Keys(SECRET), "r", 1)
+    signatures = sent["webhook-signature"].split(" ")
+    assert [each.partition(",")[0] for each in signatures] == (["v1a", "v1"] if new == KEY_PAIR else ["v1", "v1a"])
+    assert alone["webhook-signature"] in signatures
+    assert ed25519(next(each for each in signatures if each.startswith("v1a")), KEY_PAIR, sent, b"{}")
+    assert sent["Sentry-Hook-Signature"] == alone["Sentry-Hook-Signature"]
+
+
+def test_two_key_pairs_overlap() -> None:
+    sent = headers(delivery(body=b"{}"), Keys(KEY_PAIR, previous=OTHER_PAIR), "r", 1)
+    first, second = sent["webhook-signature"].split(" ")
+    assert ed25519(first, KEY_PAIR, sent, b"{}")
+    assert ed25519(second, OTHER_PAIR, sent, b"{}")
