@@ -150,7 +150,7 @@ def _claim(entry: AuditEntry, owner: str) -> bool:
 
 
 def _give_back(entry: AuditEntry, owner: str) -> None:
-    """Have a claimed mail be sent again; nothing where the lease was lost, as the claim may be another worker's."""
+    """Have a claimed mail be sent again; not where the lease was lost, as the claim may be another worker's."""
     mail: Path = Path(["mails", owner])
     change(entry, [mail.set(PENDING)], (AuditEntry.lease_holder == entry.lease_holder) & (mail == SENDING))
 
