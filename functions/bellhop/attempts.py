@@ -6,7 +6,6 @@ that it is for, so one that comes late finds the record ahead of it.
 """
 
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,14 +14,13 @@ from pynamodb.attributes import BinaryAttribute, ListAttribute, NumberAttribute,
 from pynamodb.exceptions import PutError
 from pynamodb.models import Model
 
-from bellhop import index_keys, long_responses
+from bellhop import index_keys
 from bellhop.deliveries import Delivery, Retry
 from bellhop.due import Due, shard
 from bellhop.index_keys import ByApp, Replayable
 from bellhop.lease import Lease
-from bellhop.long_responses import LongResponse
 from bellhop.newer import UnknownKindError
-from bellhop.tables import UNREADABLE, change, lost_condition
+from bellhop.tables import change, lost_condition
 
 KEPT = timedelta(days=30)
 MOST_ATTEMPTS = 40  # of a record; with the largest body, of more it would not fit into an item
@@ -50,7 +48,6 @@ class DeliveryRecord(Model):
     app) and `replayable_at` are set only on what can be replayed, so that the index `replayable` lists just that:
     what is parked in the order in which it is due, then what is exhausted. `due_shard` is set only while it is
     retrying, for the index `due`. `created_at` places it in the index `by_app`, unless an `Entry` does.
-    `long_response`: see long_responses.py.
     """
 
     class Meta:
@@ -75,7 +72,6 @@ class DeliveryRecord(Model):
     lease_until = NumberAttribute(null=True)
     attempts: ListAttribute[Any] = ListAttribute(default=list)
     body = BinaryAttribute(legacy_encoding=False)
-    long_response = BinaryAttribute(legacy_encoding=False, null=True)
     replayable_for = UnicodeAttribute(null=True)
     replayable_at = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
@@ -112,6 +108,7 @@ class DeliveryRecord(Model):
         )
 
 
+Listed = DeliveryRecord | Delivery | Retry  # what says which delivery it is about, of which app and organisation
 LEASE = Lease(DeliveryRecord.lease_until, DeliveryRecord.lease)
 
 
@@ -120,7 +117,6 @@ class Attempt:
     """One ended attempt. `milliseconds` is its whole duration; `response` the first KiB of the body.
 
     `headers` are the response's: all of a ping's, few of a failure's. `resent`: a person asked for it by a resend.
-    `long` has the whole of a longer response.
     """
 
     number: int
@@ -132,7 +128,6 @@ class Attempt:
     response: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     resent: bool = False
-    long: LongResponse | None = None
 
     def row(self) -> dict[str, Any]:
         """The attempt as the log keeps it."""
@@ -144,7 +139,6 @@ class Attempt:
             "result": self.result,
         }
         seen = {"status": self.status, "response": self.response, "headers": self.headers, "resent": self.resent}
-        seen["cut"] = self.long is not None
         return row | {name: value for name, value in seen.items() if value}
 
 
@@ -159,20 +153,6 @@ class NextState:
     next_attempt_at: float = 0.0
     attempt: Attempt | None = None
     unannounced: bool = False
-
-
-def organizations(delivery_ids: Iterable[str]) -> dict[str, str]:
-    """Whose each of these deliveries is. Those without a record are missing; where one is damaged, all are.
-
-    Raises:
-        GetError: the table did not respond.
-    """
-    wanted = ["delivery_id", "organization_id"]
-    try:
-        found = [*DeliveryRecord.batch_get([*delivery_ids], attributes_to_get=wanted)]
-    except UNREADABLE:
-        return {}
-    return {record.delivery_id: record.organization_id for record in found if record.organization_id}
 
 
 def load(delivery_id: str) -> DeliveryRecord | None:
@@ -191,17 +171,23 @@ def load(delivery_id: str) -> DeliveryRecord | None:
 
 
 def open_record(
-    delivery: Delivery, next_state: NextState, now: datetime, kept: timedelta = KEPT, key: str | None = None
+    delivery: Delivery,
+    next_state: NextState,
+    now: datetime,
+    kept: timedelta = KEPT,
+    *,
+    key: str | None = None,
+    list_key: str | None = None,
 ) -> DeliveryRecord | None:
-    """Write a delivery's record for the first time, listed under `key`; None when it has one already.
+    """Write a delivery's record for the first time; None when it has one already.
 
+    It is logged under `key`, and if it can be replayed, listed there too, or under `list_key`.
     One that has expired is none: DynamoDB deletes it hours or days late.
     """
-    place, created_at = _place(next_state, now, delivery.delivery_id), moment(now, delivery.delivery_id)
+    place, created_at = _place(next_state, now, delivery), moment(now, delivery.delivery_id)
     key = key or delivery.app_id
     if key != delivery.app_id:  # first: a record that no entry leads to would be missing from its app's log
         index_keys.enter(key, delivery.delivery_id, created_at, expiry(now, kept))
-    body = zlib.compress(delivery.body)
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
@@ -217,9 +203,8 @@ def open_record(
         next_attempt_at=next_state.next_attempt_at,
         due_shard=shard(delivery.delivery_id) if next_state.state == RETRYING else None,
         attempts=[next_state.attempt.row()] if next_state.attempt else [],
-        body=body,
-        long_response=long_responses.fitting(next_state.attempt, body),
-        replayable_for=key if place else None,
+        body=zlib.compress(delivery.body),
+        replayable_for=(list_key or key) if place else None,
         replayable_at=place,
         expires_at=expiry(now, kept),
     )
@@ -234,13 +219,13 @@ def open_record(
 
 
 def reopen(
-    delivery: Delivery, known: DeliveryRecord, next_state: NextState, now: datetime, key: str | None = None
+    delivery: Delivery, known: DeliveryRecord, next_state: NextState, now: datetime, list_key: str | None = None
 ) -> DeliveryRecord | None:
     """Begin a delivery anew that is over, since its event was published again; None when the record changed.
 
     Its log goes on; its retry budget is whole again.
     """
-    row, record, body = DeliveryRecord, DeliveryRecord(delivery.delivery_id), zlib.compress(delivery.body)
+    row, record = DeliveryRecord, DeliveryRecord(delivery.delivery_id)
     actions: list[Any] = [
         row.state.set(next_state.state),
         row.next_attempt_at.set(next_state.next_attempt_at),
@@ -249,11 +234,11 @@ def reopen(
         row.deferrals.remove(),
         row.resent_at.remove(),
         row.expires_at.set(expiry(now)),
-        row.body.set(body),
-        *places(next_state, now, key or delivery.app_id, delivery.delivery_id),
+        row.body.set(zlib.compress(delivery.body)),
+        *places(next_state, now, delivery, list_key),
     ]
     if next_state.attempt:
-        actions += _with(next_state.attempt, known, body)
+        actions.append(_with(next_state.attempt, known))
     # The SDK repeats an update whose response was lost. State and number may be the same before and after it.
     unopened = row.opened_at.does_not_exist() if known.opened_at is None else row.opened_at == known.opened_at
     unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made) & unopened
@@ -285,7 +270,7 @@ def claim(
     return record if change(record, LEASE.take(now.timestamp() + seconds, lease), due) else None
 
 
-def finish(record: DeliveryRecord, next_state: NextState, now: datetime, key: str | None = None) -> bool:
+def finish(record: DeliveryRecord, next_state: NextState, now: datetime, list_key: str | None = None) -> bool:
     """Write how a claim ended; False when the lease was lost meanwhile and another worker decides."""
     row = DeliveryRecord
     deferred = next_state.state == RETRYING and not next_state.attempt
@@ -295,19 +280,19 @@ def finish(record: DeliveryRecord, next_state: NextState, now: datetime, key: st
         row.deferrals.add(1) if deferred else row.deferrals.remove(),
     ]
     if next_state.attempt:
-        actions += [row.attempts_made.add(1), *_with(next_state.attempt, record, record.body)]
-    return _owned(record, actions + places(next_state, now, key or record.app_id, record.delivery_id))
+        actions += [row.attempts_made.add(1), _with(next_state.attempt, record)]
+    return _owned(record, actions + places(next_state, now, record, list_key))
 
 
-def park(key: str, delivery_id: str, number: int, now: datetime, *, replay: bool = False) -> bool:
-    """Park a delivery whose attempt `number` is due and that nobody is attempting; False when it is not so.
+def park(retry: Retry, now: datetime, list_key: str | None = None) -> bool:
+    """Park a delivery instead of making the attempt that a retry is for; False when it is not due, or being made.
 
-    It is listed under `key`, one of its app's. A `replay` also parks what is replayable, at its new place.
+    One that is a replay also parks what is replayable, at its new place.
     """
-    row, place = DeliveryRecord, places(NextState(PARKED), now, key, delivery_id)
+    row, place = DeliveryRecord, places(NextState(PARKED), now, retry, list_key)
     actions = [row.state.set(PARKED), row.deferrals.remove(), *place]
-    due = _due(number, now, replay=replay) & LEASE.free(now.timestamp())
-    return change(DeliveryRecord(delivery_id), [*actions, *LEASE.release()], due)
+    due = _due(retry.next_attempt, now, replay=retry.replay) & LEASE.free(now.timestamp())
+    return change(DeliveryRecord(retry.delivery_id), [*actions, *LEASE.release()], due)
 
 
 def defer(retry: Retry, until: float, now: datetime) -> DeliveryRecord | None:
@@ -333,9 +318,9 @@ def exhaust(parked: DeliveryRecord, now: datetime) -> DeliveryRecord | None:
     return record if change(record, actions, unchanged & LEASE.free(now.timestamp())) else None
 
 
-def list_exhausted(record: DeliveryRecord, now: datetime, key: str | None = None) -> bool:
+def list_exhausted(record: DeliveryRecord, now: datetime, list_key: str | None = None) -> bool:
     """Move what is exhausted at its place to the others that are exhausted; False when it changed meanwhile."""
-    place = places(NextState(EXHAUSTED), now, key or record.app_id, record.delivery_id)
+    place = places(NextState(EXHAUSTED), now, record, list_key)
     unchanged = (DeliveryRecord.state == EXHAUSTED) & (DeliveryRecord.replayable_at == record.replayable_at)
     return change(DeliveryRecord(record.delivery_id), place, unchanged)
 
@@ -350,24 +335,27 @@ def give_back(record: DeliveryRecord) -> bool:
     return _owned(record, [])
 
 
-def places(next_state: NextState, now: datetime, key: str, delivery_id: str) -> list[Any]:
+def places(next_state: NextState, now: datetime, of: Listed, list_key: str | None = None) -> list[Any]:
     """The update that puts a record at its place in its list, if any, under a key of its app."""
     if next_state.unannounced:
         return []
-    row, place = DeliveryRecord, _place(next_state, now, delivery_id)
-    due = row.due_shard.set(shard(delivery_id)) if next_state.state == RETRYING else row.due_shard.remove()
-    return [due, row.replayable_for.set(key), row.replayable_at.set(place)] if place else [due, *_unlisted()]
+    row, place = DeliveryRecord, _place(next_state, now, of)
+    due = row.due_shard.set(shard(of.delivery_id)) if next_state.state == RETRYING else row.due_shard.remove()
+    if place is None:
+        return [due, *_unlisted()]
+    return [due, row.replayable_for.set(list_key or of.app_id), row.replayable_at.set(place)]
 
 
 def _unlisted() -> list[Any]:
     return [DeliveryRecord.replayable_for.remove(), DeliveryRecord.replayable_at.remove()]
 
 
-def _place(next_state: NextState, now: datetime, delivery_id: str) -> str | None:
+def _place(next_state: NextState, now: datetime, of: Listed) -> str | None:
+    # Whose it is stands at the end, so that trials need not read the record.
+    name = f"{of.delivery_id}#{of.organization_id}" if of.organization_id else of.delivery_id
     if next_state.state == PARKED:
-        due = datetime.fromtimestamp(max(next_state.next_attempt_at, now.timestamp()), UTC)
-        return moment(due, delivery_id)
-    return f"{EXHAUSTED}#{moment(now, delivery_id)}" if next_state.state == EXHAUSTED else None
+        return moment(datetime.fromtimestamp(max(next_state.next_attempt_at, now.timestamp()), UTC), name)
+    return f"{EXHAUSTED}#{moment(now, name)}" if next_state.state == EXHAUSTED else None
 
 
 def _due(number: int, now: datetime, *, replay: bool) -> Any:
@@ -377,22 +365,21 @@ def _due(number: int, now: datetime, *, replay: bool) -> Any:
     return state & (row.attempts_made == number - 1) & (row.expires_at > int(now.timestamp()))
 
 
-def _with(attempt: Attempt, known: DeliveryRecord, body: bytes) -> list[Any]:
+def _with(attempt: Attempt, known: DeliveryRecord) -> Any:
     """The update that adds an attempt to those of a record, of which the oldest make room."""
     row, rows = DeliveryRecord.attempts, known.attempts or []
-    fits = len(rows) < MOST_ATTEMPTS
-    added = row.append([attempt.row()]) if fits else [*rows[1 - MOST_ATTEMPTS :], attempt.row()]
-    long = long_responses.fitting(attempt, body)
-    return [row.set(added), *([DeliveryRecord.long_response.set(long)] if long else [])]
+    if len(rows) < MOST_ATTEMPTS:
+        return row.set(row.append([attempt.row()]))
+    return row.set([*rows[1 - MOST_ATTEMPTS :], attempt.row()])
 
 
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:
     return change(record, [*actions, *LEASE.release()], DeliveryRecord.lease == record.lease)
 
 
-def moment(now: datetime, delivery_id: str) -> str:
-    """A time as it is kept for sorting; the delivery's id keeps apart what happened in the same millisecond."""
-    return f"{now.astimezone(UTC).isoformat(timespec='milliseconds')}#{delivery_id}"
+def moment(now: datetime, name: str) -> str:
+    """A time as it is kept for sorting; a delivery's name keeps apart what happened in the same millisecond."""
+    return f"{now.astimezone(UTC).isoformat(timespec='milliseconds')}#{name}"
 
 
 def expiry(now: datetime, kept: timedelta = KEPT) -> int:

@@ -3,6 +3,9 @@
 DynamoDB takes 1,000 write units a second on one key of an index, and refuses what the table is to write beyond
 that. An app's first key is its id, and the only one that version 0.1.0 reads. The records of a calm app are there.
 Of a busy app, what is more than its first key should take is spread over further keys, by delivery.
+
+In replayable the first key is what is released and tried first, so of an app that others may have installed it
+takes of each organisation only so much: one organisation's flood is under the further keys, and delays itself.
 """
 
 import heapq
@@ -22,7 +25,9 @@ from bellhop import tables
 FURTHER_KEYS = 15  # of an app, in each index; docs/capacity.md has the arithmetic
 FIRST_KEY_RECORDS = 240  # a second, of one app by all processes: each is written there up to three times
 AHEAD_SECONDS = 0.5  # by which a process may be ahead of its share
-REMEMBERED = 10_000  # apps
+ORGANIZATION_RECORDS = 120  # of one organisation, listed under the first key at once by all processes,
+ORGANIZATION_SECONDS = 60.0  # and then one more in so many seconds
+REMEMBERED = 10_000  # apps, or organisations of an app
 ALL_AT_ONCE = 400  # rows of a page, where all are read
 _SEPARATOR = "#"  # no app's id has one
 _ENTRY = "entry#"  # no delivery's id begins so
@@ -68,24 +73,47 @@ class Entry(Model):
 
 
 @dataclass
+class Allowance:
+    """What one process may write under first keys: a record in `seconds`, and `ahead` seconds' worth at once.
+
+    By the generic cell rate algorithm, of each name by itself. `clock` in seconds.
+    """
+
+    seconds: float
+    ahead: float
+    clock: Callable[[], float]
+    _used_until: LRUCache[Any, float] = field(default_factory=lambda: LRUCache(REMEMBERED))
+
+    def take(self, name: Any) -> bool:
+        """Use it for one more record; False where that is too much."""
+        now = self.clock()
+        used_until = max(now, self._used_until.get(name, now))
+        if used_until > now + self.ahead:
+            return False
+        self._used_until[name] = used_until + self.seconds
+        return True
+
+
 class KeyChoice:
-    """Under which key a record is listed; in one of so many `processes`. `clock` in seconds.
+    """Under which keys a record is logged and listed; in one of so many `processes`. `clock` in seconds.
 
     Each process has its share of what the first key of an app should take. So nobody has to be asked.
     """
 
-    processes: int
-    clock: Callable[[], float]
-    _used_until: LRUCache[str, float] = field(default_factory=lambda: LRUCache(REMEMBERED))
+    def __init__(self, processes: int, clock: Callable[[], float]) -> None:
+        self._logged = Allowance(processes / FIRST_KEY_RECORDS, AHEAD_SECONDS, clock)
+        self._listed = Allowance(processes / FIRST_KEY_RECORDS, AHEAD_SECONDS, clock)
+        all_at_once = ORGANIZATION_RECORDS * ORGANIZATION_SECONDS
+        self._organizations = Allowance(processes * ORGANIZATION_SECONDS, all_at_once, clock)
 
-    def key(self, app_id: str, delivery_id: str) -> str:
-        """The key for one more record of an app: the first, or if that has had its share, a further one."""
-        now = self.clock()
-        used_until = max(now, self._used_until.get(app_id, now))
-        if used_until > now + AHEAD_SECONDS:
-            return further_key(app_id, delivery_id)
-        self._used_until[app_id] = used_until + self.processes / FIRST_KEY_RECORDS
-        return app_id
+    def log_key(self, app_id: str, delivery_id: str) -> str:
+        """The key of one more record in by_app: the app's first, or if that has had its share, a further one."""
+        return app_id if self._logged.take(app_id) else further_key(app_id, delivery_id)
+
+    def list_key(self, app_id: str, delivery_id: str, organization_id: str | None = None) -> str:
+        """The same in replayable, where an organisation has an allowance; None if the app is nobody else's."""
+        allowed = organization_id is None or self._organizations.take((app_id, organization_id))
+        return app_id if allowed and self._listed.take(app_id) else further_key(app_id, delivery_id)
 
 
 def further_key(app_id: str, delivery_id: str) -> str:
@@ -95,7 +123,12 @@ def further_key(app_id: str, delivery_id: str) -> str:
 
 def all_keys(app_id: str) -> list[str]:
     """An app's keys, the first one first."""
-    return [app_id, *(f"{app_id}{_SEPARATOR}{number}" for number in range(1, 1 + FURTHER_KEYS))]
+    return [app_id, *further_keys(app_id)]
+
+
+def further_keys(app_id: str) -> list[str]:
+    """An app's keys but the first one."""
+    return [f"{app_id}{_SEPARATOR}{number}" for number in range(1, 1 + FURTHER_KEYS)]
 
 
 def enter(key: str, delivery_id: str, created_at: str, expires_at: int) -> None:
@@ -123,21 +156,21 @@ def delivery_ids(rows: Iterable[Any]) -> Iterator[str]:
             yield delivery_id
 
 
-def count(index: GlobalSecondaryIndex[Any], app_id: str, condition: Any, limit: int) -> int:
-    """How many rows of an app an index has, under all its keys; of each key at most `limit` are counted."""
-    return sum(int(index.count(key, condition, limit=limit)) for key in all_keys(app_id))
+def count(index: GlobalSecondaryIndex[Any], keys: Iterable[str], condition: Any, limit: int) -> int:
+    """How many rows an index has under these keys; of each key at most `limit` are counted."""
+    return sum(int(index.count(key, condition, limit=limit)) for key in keys)
 
 
 def read(
     index: GlobalSecondaryIndex[Any],
-    app_id: str,
+    keys: Iterable[str],
     condition: Any,
     limit: int | None,
     place: str,
     *,
     backwards: bool = False,
 ) -> Iterator[Any]:
-    """An app's rows in an index, as if they were under one key; of which so many are taken at most, or all.
+    """An app's rows in an index under some of its keys, as if these were one; of which so many are taken, or all.
 
     `place` is the attribute by which the index is sorted. To take so many, each key is asked once, seldom more.
     What of a row cannot be read is as if it were missing.
@@ -150,9 +183,9 @@ def read(
             key,
             condition,
             scan_index_forward=not backwards,
-            page_size=whole if key == app_id else min(whole, part),
+            page_size=min(whole, part) if _SEPARATOR in key else whole,
         )
-        for key in all_keys(app_id)
+        for key in keys
     ]
     model = index._model  # noqa: SLF001 - pynamodb offers no public way to know it
     return heapq.merge(*(tables.rows(each, model) for each in found), key=attrgetter(place), reverse=backwards)

@@ -12,12 +12,13 @@ from bellhop.queues import OutgoingMessage, Queue
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Send the next page of an app's replayable deliveries, oldest first.
+    """Send the next page of an app's replayable deliveries, in the order of `app_lists.replayable`.
 
     Those in one of `states` are sent, `rate` of them per second. `after` is the cursor, None at the beginning of
-    the first pass; this pass began at `began` and has sent `found` so far. The replay ends with an empty pass that
-    began at or after `settles_at`, when nobody parks deliveries any more. Times are Unix seconds. `sent`, over all
-    `passes`, is for the log. `started_at`: when the first pass began, None in that one, unless a stop is ahead.
+    a pass; this pass began at `began`, looks at what is listed after `since`, and has sent `found` so far. The
+    replay ends with an empty pass that began at or after `settles_at`, when nobody parks deliveries any more.
+    Times are Unix seconds. `sent`, over all `passes`, is for the log. `started_at`: when the first pass began,
+    None in that one, unless a stop is ahead.
     """
 
     app_id: str
@@ -31,6 +32,7 @@ class Replay:
     sent: int = 0
     passes: int = 0
     started_at: float | None = None
+    since: str | None = None
 
     @property
     def started(self) -> float:
@@ -59,9 +61,9 @@ def begin(
 def encode(replay: Replay) -> str:
     """The replay as the body of a queue message.
 
-    In the first pass `passes` and `started_at` are left out: version 0.1.0 takes no field that it does not know.
+    What only later passes say is left out in the first: version 0.1.0 takes no field that it does not know.
     """
-    fields, later = asdict(replay), ("passes", "started_at")
+    fields, later = asdict(replay), ("passes", "started_at", "since")
     return json.dumps({"kind": "replay"} | {n: v for n, v in fields.items() if v or n not in later})
 
 

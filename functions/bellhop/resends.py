@@ -152,7 +152,7 @@ def make_due(record: DeliveryRecord, times: Times, now: datetime) -> bool:
         row.next_attempt_at.set(times.due),
         row.resent_at.set(times.asked),
         row.expires_at.set(expires_at),  # all its retries may follow
-        *_in_state(RETRYING, record.app_id, record.delivery_id, now),
+        *_in_state(RETRYING, record, now),
     ]
     return change_unseen(DeliveryRecord(record.delivery_id), actions, possible)
 
@@ -176,7 +176,7 @@ def open_delivered(delivery: Delivery, attempts_made: int, delivered_at: datetim
         row.attempts.set([]),  # the log of successes has that one
         row.body.set(zlib.compress(delivery.body)),
         row.expires_at.set(attempts.expiry(now)),
-        *_in_state(DELIVERED, delivery.app_id, delivery.delivery_id, now),
+        *_in_state(DELIVERED, delivery, now),
         *(each.remove() for each in gone),
         *LEASE.release(),
     ]
@@ -201,7 +201,7 @@ def _retry(record: DeliveryRecord) -> Retry:
     return Retry(record.delivery_id, record.app_id, number, organization_id=record.organization_id)
 
 
-def _in_state(state: str, app_id: str, delivery_id: str, now: datetime) -> list[Any]:
+def _in_state(state: str, of: DeliveryRecord | Delivery, now: datetime) -> list[Any]:
     row = DeliveryRecord
-    places = attempts.places(NextState(state), now, app_id, delivery_id)
+    places = attempts.places(NextState(state), now, of)
     return [row.state.set(state), row.deferrals.remove(), *places]

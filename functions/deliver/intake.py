@@ -89,14 +89,18 @@ class Intake:
         if app and admitted.parked_because:
             self._park(messages, app, admitted.parked_because)
             return
-        for message, seconds, reserved in admitted.waits:
-            try:
-                admission.defer(message, seconds, self.deps, reserved=reserved)
-            except Exception as error:  # noqa: BLE001 - the record boundary
-                self._return("delivery not deferred", message, error)
+        if app:  # of one that is not registered nothing waits
+            self._defer(app, admitted.waits)
         self._hand_over(admitted.slow)
         for message in admitted.go:
             self._begin(message)
+
+    def _defer(self, app: App, waits: Iterable[tuple[QueueMessage, float, bool]]) -> None:
+        for message, seconds, reserved in waits:
+            try:
+                admission.defer(message, app, seconds, self.deps, reserved=reserved)
+            except Exception as error:  # noqa: BLE001 - the record boundary
+                self._return("delivery not deferred", message, error)
 
     def _begin(self, message: QueueMessage) -> None:
         before = self.invocation.time_left()

@@ -7,6 +7,10 @@ are repeated until an empty one that began late enough.
 
 While what it sent is not attempted, a replay goes on slowly: all of that would go out at once when the retry queue
 catches up, and not at the replay's rate. Its own list says so, whatever else waits on that queue.
+
+Of an app that others may have installed, each pass sends what stands under its first key, and then the rest.
+Under the first one no organisation has much, so whoever has a flood parked delays its own deliveries, and hardly
+anybody else's.
 """
 
 import math
@@ -19,7 +23,7 @@ from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Retry
 from bellhop.queues import MAX_DELAY
-from bellhop.registry import ENABLED, App, find
+from bellhop.registry import ENABLED, INTERNAL, App, find
 from bellhop.replays import Replay
 from health import pages
 from health.dependencies import HealthDependencies
@@ -55,12 +59,14 @@ def step(message: Replay, deps: HealthDependencies) -> None:
     # Before the page, so that where this fails nothing was sent.
     until = now + MAX_DELAY + deps.overdue_seconds
     circuits.note_replay(message.app_id, until, message.started, message.sent, rate)
-    behind = _is_behind(message, rate)
+    apart = app is None or app.kind != INTERNAL
+    behind = _is_behind(message, rate, apart=apart)
     exhausted = EXHAUSTED in message.states and not message.passes
-    page = app_lists.replayable(message.app_id, message.after, pages.page_size(rate), exhausted=exhausted)
+    size, since = pages.page_size(rate), message.since
+    page = app_lists.replayable(message.app_id, message.after, size, since=since, exhausted=exhausted, apart=apart)
     chosen = [record for record in page if _is_wanted(record, message)]
     _send_page(chosen, rate, deps)
-    after = page[-1].replayable_at if page else None
+    after = app_lists.cursor(page[-1], apart=apart) if page else None
     following, wait = next_step(message, len(chosen), after, rate, now)
     if following:
         deps.send_later(following, max(wait, BEHIND_SECONDS) if behind else wait)
@@ -81,10 +87,11 @@ def _end(message: Replay, app: App | None, circuit: Circuit) -> str | None:
     return None
 
 
-def _is_behind(message: Replay, rate: float) -> bool:
+def _is_behind(message: Replay, rate: float, *, apart: bool) -> bool:
     """Whether much of what stands before the cursor, and so was sent, is still listed."""
     much = math.ceil(max(PAGE, WORTH_SECONDS * rate))
-    return message.after is not None and app_lists.count_listed(message.app_id, message.after, much) >= much
+    until = message.after or message.since
+    return until is not None and app_lists.count_listed(message.app_id, until, much, apart=apart) >= much
 
 
 def _note_end(message: Replay, deps: HealthDependencies, reason: str | None = None) -> None:
@@ -107,11 +114,13 @@ def next_step(done: Replay, chosen: int, after: str | None, rate: float, now: fl
     if not sent.found and done.began >= done.settles_at:
         return None, 0
     wait = queues.delay(max(PASS_SECONDS, done.settles_at - now))
-    cursor = app_lists.place_at(datetime.fromtimestamp(done.began - LATE_SECONDS, UTC))
+    place = app_lists.place_at(datetime.fromtimestamp(done.began - LATE_SECONDS, UTC))
     if not sent.found and now + wait < done.settles_at:
-        return replace(sent, after=cursor), wait  # a pass before that could not be the last
+        # A pass before that could not be the last. Nothing was found, so the further keys may be read from their
+        # beginning: in the first pass nothing else can be said to version 0.1.0.
+        return replace(sent, after=place), wait
     began, passes = now + wait, done.passes + 1
-    return replace(sent, began=began, found=0, passes=passes, started_at=done.started, after=cursor), wait
+    return replace(sent, began=began, found=0, passes=passes, started_at=done.started, since=place), wait
 
 
 def _is_wanted(record: DeliveryRecord, message: Replay) -> bool:
@@ -130,7 +139,8 @@ def _send_page(records: Sequence[DeliveryRecord], rate: float, deps: HealthDepen
 
 
 def _retry(record: DeliveryRecord) -> Retry:
-    return Retry(record.delivery_id, record.app_id, int(record.attempts_made) + 1, replay=True)
+    number, owner = int(record.attempts_made) + 1, app_lists.owner(record)
+    return Retry(record.delivery_id, record.app_id, number, replay=True, organization_id=owner)
 
 
 def _names(message: Replay) -> dict[str, object]:

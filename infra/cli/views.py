@@ -107,7 +107,7 @@ def count_replayable(app_id: str, most: int = COUNTED) -> Replayable:
         counts.update(row.state for row in page)
         if not page:
             return Replayable(counts, complete=True)
-        after, left = page[-1].replayable_at, left - len(page)
+        after, left = app_lists.cursor(page[-1]), left - len(page)
     return Replayable(counts, complete=False)
 
 

@@ -12,7 +12,7 @@ from bellhop import attempts, handled_events
 from bellhop.attempts import PARKED, RETRYING, DeliveryRecord, NextState
 from bellhop.events import parse
 from bellhop.handled_events import HandledEvent
-from bellhop.index_keys import FIRST_KEY_RECORDS, KeyChoice
+from bellhop.index_keys import FIRST_KEY_RECORDS, ORGANIZATION_RECORDS, ORGANIZATION_SECONDS, KeyChoice
 from bellhop.successes import Delivered, Success, SuccessLog
 from tests.bench import prices
 from tests.docs import capacity
@@ -84,7 +84,8 @@ def test_the_records_of_a_busy_app_share_as_many_keys_as_the_page_counts(
     state, choice = RETRYING if index == "due" else PARKED, KeyChoice(PROCESSES, lambda: 0.0)
     for number in range(WRITES):
         made = delivery(delivery_id=f"msg_{number:032x}")
-        attempts.open_record(made, NextState(state), NOW, key=choice.key("pager", made.delivery_id))
+        key, listed = (of("pager", made.delivery_id) for of in (choice.log_key, choice.list_key))
+        attempts.open_record(made, NextState(state), NOW, key=key, list_key=listed)
     assert len(values(DeliveryRecord, index_key(index))) == counted
 
 
@@ -104,6 +105,9 @@ def test_what_the_sentences_of_the_page_compute_is_right() -> None:
     assert sum(map(capacity.default, names)) == PROCESSES
     assert f"two a second for each of {PROCESSES} processes" in prose()
     assert FIRST_KEY_RECORDS // PROCESSES == 2
+    assert f"about {ORGANIZATION_RECORDS} records of each organisation" in prose()
+    assert ORGANIZATION_RECORDS // PROCESSES + 1 == 2
+    assert (PROCESSES * ORGANIZATION_SECONDS, ORGANIZATION_SECONDS) == (7200, 60)
     assert "each delivery is tried eleven times" in prose()
     assert len(capacity.delays()) + 1 == 11
     days = timedelta(seconds=sum(capacity.delays())).total_seconds() / 86_400

@@ -80,7 +80,7 @@ def replayable_deliveries(hook: Hook) -> list[str]:
     after = None
     while page := app_lists.replayable(hook.app_id, after, 500):
         found += [record.delivery_id for record in page]
-        after = page[-1].replayable_at
+        after = app_lists.cursor(page[-1])
     return found
 
 

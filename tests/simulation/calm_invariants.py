@@ -60,7 +60,7 @@ def _uncounted(world: World) -> Iterator[str]:
 
 
 def _out_of_order(world: World) -> Iterator[str]:
-    """Parked deliveries that were released before older ones."""
+    """Parked deliveries that were released before older ones; of a common app, before others under like keys."""
     lines = world.fleet.telemetry.lines
     parked = Counter(
         name for _, text, each in lines if "parked: their app" in text for name in each["delivery_ids"]
@@ -78,7 +78,12 @@ def _out_of_order(world: World) -> Iterator[str]:
         and first.get(row.delivery_id, 0.0) > row.opened_at
         and not world.sent_again(row.app_id, row.delivery_id)
     ]
+    listed = world.fleet.under_further
     for one, other in combinations(sorted(rows, key=lambda row: row.opened_at), 2):
+        together = listed[one.delivery_id] == listed[other.delivery_id] and len(listed[one.delivery_id]) == 1
+        facts = world.history.between(one.app_id, one.opened_at - STALE_SECONDS, first[other.delivery_id])
+        if not together and not all(each.internal for each in facts):
+            continue
         older = one.app_id == other.app_id and one.opened_at < other.opened_at - 2 * SKEW_SECONDS
         sent, first_sent = first[one.delivery_id], first[other.delivery_id]
         if older and first_sent < sent - PACE_SECONDS and not any(first_sent - HANGS <= at <= sent for at in hung):

@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from health import app as health_app
 from health.messages import AppSweep, RetrySweep, encode
 from notify import intake
 from tests.simulation.faults import DeathError, Faults
+from tests.simulation.listing import NotedKeys
 from tests.simulation.simulated_functions import (
     DELIVERIES,
     EVENTS,
@@ -139,6 +141,7 @@ class FaultyFleet(Fleet):
     batches: int = 0
     purged: int = 0  # messages
     buried: int = 0  # dead letters so far
+    under_further: defaultdict[str, set[bool]] = field(default_factory=lambda: defaultdict(set))  # each listing
     sweep_seconds: float = SWEEP_SECONDS
     _due: list[tuple[float, int, Message | Job]] = field(default_factory=list)
     _tokens: Iterator[int] = field(default_factory=itertools.count)
@@ -385,7 +388,7 @@ class FaultyFleet(Fleet):
     def _deliver_dependencies(self, clock: Clock) -> Any:
         deps = super()._deliver_dependencies(clock)
         secrets = Keyring(cast("Any", deps.registry), clock.seconds)
-        return replace(deps, secrets=secrets, token=self._token)
+        return replace(deps, secrets=secrets, token=self._token, index_keys=NotedKeys(clock, self.under_further))
 
     def _health_dependencies(self, clock: Clock) -> Any:
         return replace(super()._health_dependencies(clock), token=self._token)

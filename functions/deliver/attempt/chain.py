@@ -10,10 +10,20 @@ record ahead.
 from dataclasses import replace
 
 from bellhop import attempts
-from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE, RETRYING, STOPPED, WITHDRAWN, DeliveryRecord, NextState
+from bellhop.attempts import (
+    EXHAUSTED,
+    PARKED,
+    REPLAYABLE,
+    RETRYING,
+    STOPPED,
+    WITHDRAWN,
+    DeliveryRecord,
+    Listed,
+    NextState,
+)
 from bellhop.deliveries import Delivery, Retry
 from bellhop.due import next_retry
-from bellhop.registry import App
+from bellhop.registry import INTERNAL, App
 from bellhop.subscription import refusal
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, names
@@ -53,9 +63,9 @@ def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) 
     was published again.
     """
     if pending.record:
-        record, known = _finish(pending.record, state, deps), None
+        record, known = _finish(pending, pending.record, state, deps), None
     else:
-        record, known = open_record(pending.delivery, state, deps)
+        record, known = open_record(pending.delivery, pending.app, state, deps)
     if record:
         return record
     deps.telemetry.warning("attempt not recorded: another copy of its message is ahead", **pending.names())
@@ -64,17 +74,26 @@ def write(pending: PendingAttempt, state: NextState, deps: DeliverDependencies) 
     return None
 
 
-def _finish(claimed: DeliveryRecord, state: NextState, deps: DeliverDependencies) -> DeliveryRecord | None:
-    listed = state.state in REPLAYABLE
-    key = deps.index_keys.key(claimed.app_id, claimed.delivery_id) if listed else None
+def _finish(
+    pending: PendingAttempt, claimed: DeliveryRecord, state: NextState, deps: DeliverDependencies
+) -> DeliveryRecord | None:
+    key = list_key(pending.app, claimed, deps) if state.state in REPLAYABLE else None
     if attempts.finish(claimed, state, deps.now(), key):
         return claimed
     known = attempts.load(claimed.delivery_id)
     return known if known and _is_own_write(known, state) else None
 
 
+def list_key(app: App, of: Listed, deps: DeliverDependencies) -> str:
+    """The key under which a delivery that becomes replayable is listed, or is moved."""
+    if isinstance(of, DeliveryRecord) and of.replayable_for == app.app_id:
+        return app.app_id  # a trial that failed uses up no allowance
+    owner = None if app.kind == INTERNAL else of.organization_id
+    return deps.index_keys.list_key(app.app_id, of.delivery_id, owner)
+
+
 def open_record(
-    delivery: Delivery, state: NextState, deps: DeliverDependencies
+    delivery: Delivery, app: App, state: NextState, deps: DeliverDependencies
 ) -> tuple[DeliveryRecord | None, DeliveryRecord | None]:
     """Write the first record of a delivery, or begin one anew that is over, since its event was published again.
 
@@ -83,42 +102,40 @@ def open_record(
     Raises:
         InternalError: neither was there.
     """
-    key = deps.index_keys.key(delivery.app_id, delivery.delivery_id)
-    record = attempts.open_record(delivery, state, deps.now(), key=key)
+    key = deps.index_keys.log_key(delivery.app_id, delivery.delivery_id)
+    listed = list_key(app, delivery, deps) if state.state in REPLAYABLE else None
+    record = attempts.open_record(delivery, state, deps.now(), key=key, list_key=listed)
     known = None if record else _known(delivery)
     # Our own write may look like one of before the message: the clock that wrote the message may be ahead.
     if known and not _is_own_write(known, state) and known.is_over_before(delivery.enqueued_at):
-        record = attempts.reopen(delivery, known, state, deps.now(), key)
+        record = attempts.reopen(delivery, known, state, deps.now(), listed)
         known = None if record else _known(delivery)
     if known and _is_own_write(known, state):  # the response to it was lost
         return known, None
     return record, known
 
 
-def park_first(delivery: Delivery, receive_count: int, deps: DeliverDependencies) -> bool:
+def park_first(delivery: Delivery, app: App, receive_count: int, deps: DeliverDependencies) -> bool:
     """Park a delivery instead of making its first attempt; False when its record says otherwise."""
     if already_recorded(delivery, receive_count, deps):
         return False
-    _, known = open_record(delivery, NextState(PARKED), deps)
+    _, known = open_record(delivery, app, NextState(PARKED), deps)
     if known is None:
         return True
     # Its event was published again, or its message redriven, and attempts are due.
-    number = int(known.attempts_made) + 1
-    key = deps.index_keys.key(delivery.app_id, delivery.delivery_id)
-    if attempts.park(key, delivery.delivery_id, number, deps.now()):
+    if attempts.park(next_retry(known), deps.now(), list_key(app, delivery, deps)):
         return True
     _resume(known, 1, deps)
     return False
 
 
-def park_retry(message: Retry, receive_count: int, deps: DeliverDependencies) -> bool:
+def park_retry(message: Retry, app: App, receive_count: int, deps: DeliverDependencies) -> bool:
     """Park a delivery instead of making the attempt that a retry is for; False when its record says otherwise.
 
     Raises:
         InternalError: another worker has the attempt; the message must come back.
     """
-    number, key = message.next_attempt, deps.index_keys.key(message.app_id, message.delivery_id)
-    if attempts.park(key, message.delivery_id, number, deps.now(), replay=message.replay):
+    if attempts.park(message, deps.now(), list_key(app, message, deps)):
         return True
     _refused(message, attempts.load(message.delivery_id), receive_count, deps)
     return False

@@ -87,15 +87,15 @@ def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencie
             deps.telemetry.warning("delivery skipped: parking is full", **names(content), limit=deps.parking.limit)
             deps.telemetry.count("ParkingFull")
             return False
-        parked = chain.park_first(content, message.receive_count, deps)
+        parked = chain.park_first(content, app, message.receive_count, deps)
     else:
-        parked = isinstance(content, Retry) and chain.park_retry(content, message.receive_count, deps)
+        parked = isinstance(content, Retry) and chain.park_retry(content, app, message.receive_count, deps)
     if parked and because == OFF and isinstance(content, Delivery):
         deps.parking.note(app, content.organization_id)
     return parked
 
 
-def defer(message: QueueMessage, seconds: float, deps: DeliverDependencies, *, reserved: bool) -> None:
+def defer(message: QueueMessage, app: App, seconds: float, deps: DeliverDependencies, *, reserved: bool) -> None:
     """Have a delivery come back after so many seconds, when its place has come.
 
     Policy: one whose reserved place is further away than its retries would take is exhausted at once, and stays
@@ -106,12 +106,12 @@ def defer(message: QueueMessage, seconds: float, deps: DeliverDependencies, *, r
     if isinstance(content, Retry):
         retry = content if too_long else chain.defer(content, message.receive_count, wait, deps)
     else:
-        retry = _first_retry(message, wait, deps)
+        retry = _first_retry(message, app, wait, deps)
     if retry is None:
         return
     deps.telemetry.count("DeliveryDeferred")
     if too_long:
-        _exhaust(retry, message.receive_count, deps)
+        _exhaust(retry, app, message.receive_count, deps)
     else:
         deps.scheduler.send(replace(retry, reserved=reserved), wait)
 
@@ -201,24 +201,23 @@ def _log_deferral(what: str, app_id: str, messages: Sequence[QueueMessage], deps
     )
 
 
-def _first_retry(message: QueueMessage, wait: int, deps: DeliverDependencies) -> Retry | None:
+def _first_retry(message: QueueMessage, app: App, wait: int, deps: DeliverDependencies) -> Retry | None:
     """The retry for a first attempt that is deferred: its record is written."""
     delivery = message.content
     if not isinstance(delivery, Delivery) or chain.already_recorded(delivery, message.receive_count, deps):
         return None
-    record, known = chain.open_record(delivery, NextState(RETRYING, deps.time() + wait), deps)
+    record, known = chain.open_record(delivery, app, NextState(RETRYING, deps.time() + wait), deps)
     if record:
         deps.telemetry.info("delivery deferred: a retry makes its first attempt", **names(delivery), seconds=wait)
         return next_retry(record)
     return next_retry(known) if known and known.state == RETRYING and not known.attempts_made else None
 
 
-def _exhaust(message: Retry, receive_count: int, deps: DeliverDependencies) -> None:
+def _exhaust(message: Retry, app: App, receive_count: int, deps: DeliverDependencies) -> None:
     record = chain.claim(message, receive_count, deps)
     if record is None:
         return
-    key = deps.index_keys.key(record.app_id, record.delivery_id)
-    if not attempts.finish(record, NextState(EXHAUSTED), deps.now(), key):
+    if not attempts.finish(record, NextState(EXHAUSTED), deps.now(), chain.list_key(app, record, deps)):
         # The write is ours and its response was lost, or another worker is ahead. The message comes back and finds
         # in the record what is left to announce.
         raise InternalError(f"{message.delivery_id} was not written as exhausted under this lease")

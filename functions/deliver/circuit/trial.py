@@ -7,9 +7,11 @@ finds the endpoint well closes the circuit and has health release what is parked
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import zip_longest
 
 from bellhop import app_lists, attempts, circuits
 from bellhop.attempts import EXHAUSTED, PARKED, DeliveryRecord
@@ -25,6 +27,7 @@ from deliver.dependencies import DeliverDependencies, InternalError, PendingAtte
 from deliver.next_step import NextStep
 
 CANDIDATES = 50  # parked deliveries that a trial looks at: those before may be exhausted, or being attempted
+DRAWN_FROM = 1000  # rows of the list that lots are drawn among
 AGAIN_SECONDS = 5.0  # until the next trial where this one found only what is over: the list lags a moment behind
 OVERDUE_SECONDS = 300.0  # after which a trial that nobody makes is sent again, beside its lease
 
@@ -96,7 +99,7 @@ def finish(
 ) -> NextStep:
     """Write what a trial showed: the pause ends with a slow start, or the next trial comes later."""
     if exhausted:
-        _announce(exhausted, deps)
+        _announce(exhausted, app, deps)
     if judgement.well:
         return _close(app, lease, 0, deps)
     # What a common app's endpoint asks of one organisation must not put off the trials of the others.
@@ -144,7 +147,7 @@ def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAtt
     ended = False
     for row in _candidates(app, lease, deps):
         if _is_old(row, lease, deps):
-            _exhaust(row, deps)
+            _exhaust(row, app, deps)
             ended = True
             continue
         number = int(row.attempts_made) + 1
@@ -160,27 +163,30 @@ def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAtt
 
 
 def _candidates(app: App, lease: TrialLease, deps: DeliverDependencies) -> list[DeliveryRecord]:
-    """What is due, the oldest first; for every other trial what was parked from a random moment on comes before.
+    """What is due, the oldest first; for every other trial, what lots are drawn for comes before.
 
-    Of that, lots decide whose delivery it is. So neither what an organisation had parked first nor what it keeps
-    having parked, and the endpoint fails at, prolongs the pause for the others.
+    So neither what an organisation had parked first nor what it keeps having parked, and the endpoint fails at,
+    prolongs the pause for the others.
     """
     oldest = app_lists.waiting(app.app_id, deps.now(), CANDIDATES)
-    if not lease.number % 2:
-        return oldest
-    now = deps.time()
-    since = deps.uniform(max(lease.paused_since, now - deps.policy.span), now)
-    some = app_lists.waiting(app.app_id, deps.now(), CANDIDATES, since=datetime.fromtimestamp(since, UTC))
-    owners = {} if app.kind == INTERNAL else attempts.organizations(row.delivery_id for row in some)
-    lots = {owner: deps.uniform(0.0, 1.0) for owner in sorted(set(owners.values()))}
-    return (
-        sorted(some, key=lambda row: (lots.get(owners.get(row.delivery_id, ""), 1.0), int(row.attempts_made)))
-        + oldest
-    )
+    return _drawn(app, deps) + oldest if lease.number % 2 else oldest
+
+
+def _drawn(app: App, deps: DeliverDependencies) -> list[DeliveryRecord]:
+    """Of what is due under the app's first key, one of each organisation by lot, then a second one, and so on.
+
+    Of an organisation's, lots decide among those that were attempted least.
+    """
+    rows = app_lists.waiting_first(app.app_id, deps.now(), DRAWN_FROM)
+    of = defaultdict[str, list[DeliveryRecord]](list)
+    for row in sorted(rows, key=lambda row: (int(row.attempts_made), deps.uniform(0.0, 1.0))):
+        of[app_lists.owner(row)].append(row)
+    turns = zip_longest(*sorted(of.values(), key=lambda _: deps.uniform(0.0, 1.0)))
+    return [row for turn in turns for row in turn if row][:CANDIDATES]
 
 
 def _nothing_due(app: App, lease: TrialLease, deps: DeliverDependencies) -> NextStep:
-    listed = app_lists.replayable(app.app_id, None, 1)
+    listed = app_lists.replayable(app.app_id, None, 1, exhausted=False)
     if listed and listed[0].state == PARKED:  # all of them are due later, or are being attempted
         return _put_off(app, lease, trial_interval(lease.paused_since, deps.time()), deps)
     # Nothing waits. So the next delivery is the trial: one more failure of it pauses the app again.
@@ -197,7 +203,7 @@ def _is_old(row: DeliveryRecord, lease: TrialLease, deps: DeliverDependencies) -
     return row.state == EXHAUSTED or max(since, lease.paused_since) + deps.policy.span < deps.time()
 
 
-def _exhaust(row: DeliveryRecord, deps: DeliverDependencies) -> None:
+def _exhaust(row: DeliveryRecord, app: App, deps: DeliverDependencies) -> None:
     record = attempts.exhaust(row, deps.now())
     if record is None:
         return
@@ -206,14 +212,13 @@ def _exhaust(row: DeliveryRecord, deps: DeliverDependencies) -> None:
         **names(record.delivery),
     )
     deps.telemetry.count("DeliveryExhausted")
-    _announce(record, deps)
+    _announce(record, app, deps)
 
 
-def _announce(exhausted: DeliveryRecord, deps: DeliverDependencies) -> None:
+def _announce(exhausted: DeliveryRecord, app: App, deps: DeliverDependencies) -> None:
     # It leaves the list of the parked only once it is announced, so a later trial finds it if this worker dies.
     chain.announce_exhausted(exhausted, deps)
-    key = deps.index_keys.key(exhausted.app_id, exhausted.delivery_id)
-    attempts.list_exhausted(exhausted, deps.now(), key)
+    attempts.list_exhausted(exhausted, deps.now(), chain.list_key(app, exhausted, deps))
 
 
 def _not_claimed(message: Trial, receive_count: int, app: App, deps: DeliverDependencies) -> None:

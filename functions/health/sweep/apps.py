@@ -109,7 +109,7 @@ def _may_have_parked(circuit: Circuit, entries: Iterable[AuditEntry], deps: Heal
 
 
 def _release_again(app: App, circuit: Circuit, deps: HealthDependencies) -> None:
-    rows = app_lists.replayable(app.app_id, None, PARKED_ROWS, exhausted=False)
+    rows = app_lists.waiting(app.app_id, deps.now(), PARKED_ROWS)
     oldest = next((row for row in rows if app_lists.is_parked(row)), None)
     if oldest is None or not _is_left(oldest, deps):
         return

@@ -190,7 +190,7 @@ def _parked(names: Sequence[str]) -> dict[str, int]:
 
 def _count_parked(app_id: str) -> int:
     before = DeliveryRecord.replayable_at < EXHAUSTED
-    return min(COUNTED, index_keys.count(DeliveryRecord.replayable, app_id, before, COUNTED))
+    return min(COUNTED, index_keys.count(DeliveryRecord.replayable, index_keys.all_keys(app_id), before, COUNTED))
 
 
 def _entries(apps: Iterable[App]) -> dict[tuple[str, str], AuditEntry]:

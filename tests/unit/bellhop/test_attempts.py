@@ -1,13 +1,12 @@
 """Delivery records: which are replayable, who may claim them, and when they expire."""
 
 import random
-import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import app_lists, attempts, long_responses
+from bellhop import app_lists, attempts
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -20,8 +19,7 @@ from bellhop.attempts import (
     DeliveryRecord,
     NextState,
 )
-from bellhop.long_responses import ROOM_BYTES, LongResponse
-from deliver.http.response import KEPT_BYTES
+from bellhop.deliveries import Retry
 from tests.support.fakes import NOW, delivery
 
 NOT_REPLAYABLE = (DELIVERED, RETRYING, STOPPED)
@@ -50,7 +48,7 @@ def test_what_is_parked_is_listed_in_its_order_and_then_what_is_exhausted_in_its
     opened(4, PARKED, app_id="other")
     assert listed() == ["msg_002", "msg_003", "msg_001", "msg_012", "msg_013", "msg_011"]
     parked = app_lists.replayable("pager", None, 2, exhausted=False)
-    parked += app_lists.replayable("pager", parked[-1].replayable_at, 9, exhausted=False)
+    parked += app_lists.replayable("pager", app_lists.cursor(parked[-1]), 9, exhausted=False)
     assert [row.delivery_id for row in parked] == ["msg_002", "msg_003", "msg_001"]
 
 
@@ -90,7 +88,7 @@ def test_what_is_being_attempted_is_neither_parked_nor_exhausted(aws: None) -> N
     opened(1, PARKED)
     [row] = app_lists.waiting("pager", NOW, 9)
     assert claimed(1, replay=True)
-    assert not attempts.park("pager", "msg_001", 1, NOW, replay=True)
+    assert not attempts.park(Retry("msg_001", "pager", 1, replay=True), NOW)
     assert attempts.exhaust(row, NOW) is None
 
 
@@ -125,7 +123,7 @@ def test_a_row_of_the_list_tells_whose_it_is_its_state_and_its_attempt(aws: None
     opened(1, EXHAUSTED, 2)
     [row] = app_lists.replayable("pager", None, 10)
     assert (row.app_id, row.delivery_id, row.state, row.attempts_made) == ("pager", "msg_001", EXHAUSTED, 0)
-    assert row.replayable_at == "exhausted#2026-11-23T12:00:02.000+00:00#msg_001"
+    assert row.replayable_at == "exhausted#2026-11-23T12:00:02.000+00:00#msg_001#acme"
     assert app_lists.listed_since(row) == "2026-11-23T12:00:02.000+00:00"
 
 
@@ -137,7 +135,7 @@ def test_pages_of_any_size_follow_one_another_without_a_gap(aws: None, size: int
     while page := app_lists.replayable("pager", after, size):
         assert len(page) <= size
         seen += [row.delivery_id for row in page]
-        after = page[-1].replayable_at
+        after = app_lists.cursor(page[-1])
     assert seen == names
 
 
@@ -226,26 +224,3 @@ def test_a_record_that_was_attempted_for_ever_fits_into_its_item_with_the_larges
     known = attempts.load("msg_001")
     assert known
     assert [each["n"] for each in known.attempts] == [*range(2 * MOST_ATTEMPTS, 3 * MOST_ATTEMPTS)]
-    assert known.long_response is None  # there is no room for it
-
-
-def test_a_long_response_beside_the_largest_body_that_leaves_room_for_it_fits_into_the_item(
-    aws: None, request: pytest.FixtureRequest
-) -> None:
-    if request.config.getoption("--tables") == "moto":
-        pytest.skip("moto takes a binary value for a third larger than DynamoDB does")
-    chosen = random.Random(1)
-    text = "".join(map(chr, chosen.choices(range(0x20, 0x7F), k=KEPT_BYTES)))
-    body = bytes(chosen.choices(range(0x20, 0x7F), k=271_000))
-    assert ROOM_BYTES - 1000 < len(zlib.compress(body)) + len(zlib.compress(text.encode())) < ROOM_BYTES - 100
-    row = Attempt(1, NOW, 10_000, "r" * 36, "http_500", 500, "\ufffd" * 1024, {"Server": "x" * 506})
-    row = replace(row, long=LongResponse(text, cut=True))
-    assert attempts.open_record(delivery(delivery_id="msg_001", body=body), NextState(RETRYING, attempt=row), NOW)
-    for number in range(2, MOST_ATTEMPTS + 3):
-        record = claimed(1, number)
-        assert record
-        assert attempts.finish(record, NextState(RETRYING, attempt=replace(row, number=number)), NOW)
-    known = attempts.load("msg_001")
-    assert known
-    assert known.long_response
-    assert long_responses.rows(known)[-1]["response"] == text

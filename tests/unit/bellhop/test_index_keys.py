@@ -9,7 +9,15 @@ import pytest
 
 from bellhop import app_lists, attempts, index_keys
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, DeliveryRecord, NextState
-from bellhop.index_keys import AHEAD_SECONDS, FIRST_KEY_RECORDS, KeyChoice, all_keys
+from bellhop.deliveries import Retry
+from bellhop.index_keys import (
+    AHEAD_SECONDS,
+    FIRST_KEY_RECORDS,
+    ORGANIZATION_RECORDS,
+    ORGANIZATION_SECONDS,
+    KeyChoice,
+    all_keys,
+)
 from tests.docs import capacity
 from tests.support.fakes import NOW, delivery
 
@@ -42,12 +50,13 @@ def test_the_records_of_a_calm_app_are_under_its_id_which_0_1_0_reads() -> None:
     choice = KeyChoice(PROCESSES, clock)
     for second in range(60):
         clock.now = float(second)
-        assert [choice.key("pager", name(2 * second + n)) for n in range(2)] == ["pager", "pager"]
+        assert [choice.log_key("pager", name(2 * second + n)) for n in range(2)] == ["pager", "pager"]
 
 
-def test_what_a_busy_app_has_beyond_its_processes_share_is_under_further_keys() -> None:
-    choice = KeyChoice(PROCESSES, Ticking())
-    keys = [choice.key("pager", name(number)) for number in range(500)]
+@pytest.mark.parametrize("kind", ["log_key", "list_key"])
+def test_what_a_busy_app_has_beyond_its_processes_share_is_under_further_keys(kind: str) -> None:
+    of = getattr(KeyChoice(PROCESSES, Ticking()), kind)
+    keys = [of("pager", name(number)) for number in range(500)]
     assert set(keys) == set(all_keys("pager"))
     assert keys.count("pager") == 1 + int(AHEAD_SECONDS * FIRST_KEY_RECORDS / PROCESSES)
 
@@ -55,10 +64,40 @@ def test_what_a_busy_app_has_beyond_its_processes_share_is_under_further_keys() 
 def test_an_app_that_was_busy_is_calm_again_a_moment_later_and_others_are_calm_all_the_time() -> None:
     clock = Ticking()
     choice = KeyChoice(PROCESSES, clock)
-    assert {choice.key("pager", name(number)) for number in range(50)} > {"pager"}
-    assert choice.key("chat", name(1)) == "chat"
+    assert {choice.log_key("pager", name(number)) for number in range(50)} > {"pager"}
+    assert choice.log_key("chat", name(1)) == "chat"
     clock.now = 1.0
-    assert choice.key("pager", name(1)) == "pager"
+    assert choice.log_key("pager", name(1)) == "pager"
+
+
+@pytest.mark.parametrize("processes", [1, 3, PROCESSES])
+def test_a_flood_of_one_organisation_is_under_further_keys_and_one_delivery_of_another_under_the_first(
+    processes: int,
+) -> None:
+    clock, chance = Ticking(), random.Random(processes)
+    choices = [KeyChoice(processes, clock) for _ in range(processes)]
+    listed = Counter[str]()
+    for number in range(10_000):
+        clock.now = number / 10
+        listed[chance.choice(choices).list_key("pager", name(number), "loud")] += 1
+    many = ORGANIZATION_RECORDS + processes + clock.now / ORGANIZATION_SECONDS
+    assert ORGANIZATION_RECORDS <= listed["pager"] <= many
+    assert set(listed) == set(all_keys("pager"))
+    assert {each.list_key("pager", name(1), "quiet") for each in choices} == {"pager"}
+    assert {each.list_key("chat", name(1), "loud") for each in choices} == {"chat"}
+
+
+def test_an_organisation_that_had_its_allowance_gets_one_more_in_each_span() -> None:
+    clock = Ticking()
+    choice = KeyChoice(1, clock)
+    for number in range(2 * ORGANIZATION_RECORDS):
+        choice.list_key("pager", name(number), "loud")
+        clock.now += 0.01
+    later = list[str]()
+    for number in range(20):
+        clock.now += ORGANIZATION_SECONDS / 2
+        later.append(choice.list_key("pager", name(number), "loud"))
+    assert later.count("pager") == 10
 
 
 @cache
@@ -74,7 +113,7 @@ def opened_by_second(rate: int) -> list[Counter[str]]:
     seconds = [Counter[str]() for _ in range(SECONDS)]
     for number in range(SECONDS * rate):
         clock.now = number / rate
-        seconds[number // rate][chance.choice(choices).key("pager", name(number))] += 1
+        seconds[number // rate][chance.choice(choices).log_key("pager", name(number))] += 1
     return seconds
 
 
@@ -114,11 +153,11 @@ def fill(chance: random.Random, number: int) -> None:
 
 def expected(app_id: str, *states: str) -> list[DeliveryRecord]:
     found = [row for row in DeliveryRecord.scan() if row.app_id == app_id and row.state in states]
-    return sorted(found, key=lambda row: str(row.replayable_at))
+    return sorted(found, key=lambda row: (row.replayable_for != row.app_id, str(row.replayable_at)))
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_mix_of_keys_is_read_page_by_page_in_the_order_of_one_key(aws: None, seed: int) -> None:
+def test_any_mix_of_keys_is_read_page_by_page_the_first_key_first_and_each_in_order(aws: None, seed: int) -> None:
     chance = random.Random(seed)
     fill(chance, 60)
     whole = [row.delivery_id for row in expected("pager", PARKED, EXHAUSTED)]
@@ -126,14 +165,17 @@ def test_any_mix_of_keys_is_read_page_by_page_in_the_order_of_one_key(aws: None,
     while page := app_lists.replayable("pager", after, chance.randint(5, 30)):
         seen += [row.delivery_id for row in page]
         assert {row.app_id for row in page} == {"pager"}
-        after = page[-1].replayable_at
+        after = app_lists.cursor(page[-1])
     assert seen == whole
-    parked = [row.delivery_id for row in expected("pager", PARKED)]
-    limit = chance.randint(1, 50)
-    found = app_lists.waiting("pager", NOW + timedelta(days=1), limit)
-    assert [row.delivery_id for row in found] == parked[:limit]
+    parked = expected("pager", PARKED)
     found = app_lists.replayable("pager", None, 100, exhausted=False)
-    assert [row.delivery_id for row in found] == parked
+    assert [row.delivery_id for row in found] == [row.delivery_id for row in parked]
+    oldest, limit = sorted(parked, key=lambda row: str(row.replayable_at)), chance.randint(1, 50)
+    found = app_lists.waiting("pager", NOW + timedelta(days=1), limit)
+    assert [row.delivery_id for row in found] == [row.delivery_id for row in oldest[:limit]]
+    newest = [row.delivery_id for row in reversed(oldest) if row.replayable_for == "pager"]
+    found = app_lists.waiting_first("pager", NOW + timedelta(days=1), limit)
+    assert [row.delivery_id for row in found] == newest[:limit]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -177,7 +219,7 @@ def test_a_record_is_listed_once_whatever_keys_it_had_before(aws: None) -> None:
     attempts.open_record(made, NextState(PARKED), NOW, key="pager#7")
     for number, key in enumerate(["pager", "pager#7", "pager#3"]):
         later = NOW + timedelta(seconds=number)
-        assert attempts.park(key, made.delivery_id, 1, later, replay=True)
+        assert attempts.park(Retry(made.delivery_id, "pager", 1, replay=True), later, key)
         [row] = app_lists.replayable("pager", None, 9)
         assert row.replayable_for == key
     claimed = attempts.claim(made.delivery_id, 1, "worker", NOW, 30, replay=True)

@@ -15,7 +15,6 @@ from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, DeliveryRecor
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.events import parse
 from bellhop.index_keys import Entry
-from bellhop.long_responses import LongResponse
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import App, AuditEntry
 from bellhop.replays import Replay
@@ -62,7 +61,10 @@ def _messages() -> Iterator[tuple[str, str]]:
     yield "follow_up", messages.encode(FollowUp("pager", transitions.disabled_id(1)))
     yield "replay", messages.encode(FIRST_PASS)
     yield "replay.next_page", messages.encode(replace(FIRST_PASS, after="2026-11-23T12:00#msg", found=9, sent=9))
-    yield "replay.second_pass", messages.encode(replace(FIRST_PASS, passes=1, sent=9, started_at=UNIX - 9))
+    further = replace(FIRST_PASS, after="further#2026-11-23T12:00#msg", found=9, sent=9)
+    yield "replay.further_keys", messages.encode(further)
+    second = replace(FIRST_PASS, passes=1, sent=9, started_at=UNIX - 9, since="2026-11-23T11:59#")
+    yield "replay.second_pass", messages.encode(second)
     yield "resend", messages.encode(RESENDING)
     yield "recovery_check", messages.encode(CHECK)
     yield "recovery_check.pinged", messages.encode(replace(CHECK, number=2, ping=WHOLE.delivery_id))
@@ -172,8 +174,6 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attempts.exhausted", _opened("msg_exhausted", NextState(EXHAUSTED, attempt=FAILED))
     with_headers = replace(FAILED, headers={"Retry-After": "120", "Server": "nginx"})
     yield "attempts.response_headers", _opened("msg_headers", NextState(EXHAUSTED, attempt=with_headers))
-    long = replace(FAILED, long=LongResponse("oops" * 300, {"Server": "nginx"}, cut=True))
-    yield "attempts.long_response", _opened("msg_long", NextState(EXHAUSTED, attempt=long))
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
     yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
     yield "entry", _record("entry#msg_further")
@@ -198,7 +198,7 @@ def _resend_job() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _opened(delivery_id: str, state: NextState, key: str | None = None) -> dict[str, Any]:
-    attempts.open_record(_named(delivery_id), state, NOW, timedelta(days=30), key)
+    attempts.open_record(_named(delivery_id), state, NOW, timedelta(days=30), key=key)
     return _record(delivery_id)
 
 

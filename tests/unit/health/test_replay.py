@@ -1,7 +1,8 @@
 """Replay: every replayable delivery is sent, oldest first, at its rate, and the chain ends when it should."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from bellhop.deliveries import Retry
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App
 from bellhop.replays import Replay
+from health import messages
 from health.replay import ReplayError, next_step, step
 from tests.support.damage import damage
 from tests.support.fakes import NOW, app, delivery
@@ -59,11 +61,17 @@ def queues(aws: None) -> Queues:
     return Queues()
 
 
-def keep(number: int, state: str = PARKED, at: float = 0.0) -> str:
+def keep(number: int, state: str = PARKED, at: float = 0.0, key: str | None = None) -> str:
     name = f"msg_{number:032d}"
     moment = NOW + timedelta(seconds=at or number - 10_000)
-    assert attempts.open_record(delivery(delivery_id=name, event_id=f"ev{number}"), NextState(state), moment)
+    made = delivery(delivery_id=name, event_id=f"ev{number}")
+    assert attempts.open_record(made, NextState(state), moment, list_key=key)
     return name
+
+
+def keep_further(number: int, state: str = PARKED, at: float = 0.0) -> str:
+    """One under a further key."""
+    return keep(number, state, at, f"pager#{1 + number % 15}")
 
 
 def test_what_is_parked_is_sent_oldest_first_each_once(queues: Queues) -> None:
@@ -71,8 +79,78 @@ def test_what_is_parked_is_sent_oldest_first_each_once(queues: Queues) -> None:
     queues.run()
     assert queues.ids() == names
     first = deliveries.decode(queues.retries[0].body)
-    assert first == deliveries.Retry(names[0], "pager", 1, replay=True)
+    assert first == deliveries.Retry(names[0], "pager", 1, replay=True, organization_id="acme")
     assert queues.telemetry.counts == {"DeliveryReplayed": 250, "ReplayFinished": 1}
+
+
+def test_a_flood_of_one_organisation_held_up_the_release_of_anothers_only_delivery(queues: Queues) -> None:
+    app(generation=3, kind="published").save()
+    flood = [keep_further(n) for n in range(350)]
+    first = [keep(n) for n in range(400, 520)]
+    queues.run()
+    assert queues.ids() == first + flood
+    assert queues.telemetry.counts == {"DeliveryReplayed": 470, "ReplayFinished": 1}
+
+
+def test_what_an_internal_app_has_under_any_keys_is_sent_oldest_first(queues: Queues) -> None:
+    names = [keep(n) if n % 3 else keep_further(n) for n in range(250)]
+    queues.run()
+    assert queues.ids() == names
+
+
+@pytest.mark.parametrize("kind", ["internal", "published"])
+def test_exhausted_ones_are_sent_under_further_keys_too_each_once(queues: Queues, kind: str) -> None:
+    app(generation=3, kind=kind).save()
+    names = [keep(1, EXHAUSTED), keep(2), keep_further(3), keep_further(4, EXHAUSTED)]
+    queues.run(replace(FIRST, states=(PARKED, EXHAUSTED)))
+    assert sorted(queues.ids()) == names
+
+
+@pytest.mark.parametrize("kind", ["internal", "published"])
+def test_a_later_pass_sends_what_was_parked_since_under_any_key_and_nothing_else(
+    queues: Queues, kind: str
+) -> None:
+    app(generation=3, kind=kind).save()
+    queues.delivers = False
+    sent = [keep(1), keep_further(2), keep_further(3)]
+    step(FIRST, queues.deps())
+    late = [keep_further(4, at=5), keep(5, at=6)]
+    message, delay = queues.chain.pop()
+    queues.clock.move(delay)
+    queues.run(message)
+    assert [queues.ids().count(name) for name in sent] == [1, 1, 1]
+    assert {*queues.ids()} == {*sent, *late}
+
+
+@pytest.mark.parametrize("kind", ["internal", "published"])
+def test_a_release_that_is_behind_under_further_keys_goes_on_slowly(queues: Queues, kind: str) -> None:
+    app(generation=3, kind=kind).save()
+    names = [keep(n) for n in range(30)] + [keep_further(n) for n in range(30, 350)]
+    queues.delivers = False
+    step(FIRST, queues.deps())
+    for _ in range(2):
+        step(queues.chain[-1][0], queues.deps())
+    assert [wait for _, wait in queues.chain] == [10, 60, 60]
+    for message in queues.retries:
+        queues.deliver(message)
+    step(queues.chain[-1][0], queues.deps())
+    assert queues.ids() == names
+    assert queues.chain[-1][1] == 5
+
+
+def test_the_message_of_0_1_0_says_nothing_of_further_keys_and_all_under_them_is_sent(queues: Queues) -> None:
+    app(generation=3, kind="published").save()
+    names = [keep(n) for n in range(3)] + [keep_further(n) for n in range(3, 6)]
+    record = attempts.load(names[1])
+    assert record
+    after = str(record.replayable_at).removesuffix("#acme") + "~"
+    written = {"kind": "replay"} | asdict(replace(FIRST, after=after))
+    for later in ("passes", "started_at", "since"):
+        del written[later]
+    handled = messages.decode(json.dumps(written))
+    assert isinstance(handled, Replay)
+    queues.run(handled)
+    assert queues.ids() == names[2:]
 
 
 def test_one_row_of_the_list_that_could_not_be_read_stopped_a_whole_replay(queues: Queues) -> None:

@@ -156,7 +156,7 @@ def deliver_attempts() -> None:
     [listed] = app_lists.replayable(APP, None, 10)
     assert attempts.exhaust(listed, NOW)
     assert attempts.list_exhausted(app_lists.replayable(APP, None, 10)[0], NOW)
-    assert attempts.park(APP, DELIVERY, ATTEMPTS + 1, NOW, replay=True)
+    assert attempts.park(Retry(DELIVERY, APP, ATTEMPTS + 1, replay=True, organization_id=ORGANIZATION), NOW)
     assert app_lists.waiting(APP, NOW, 10)
     assert app_lists.replayable(APP, app_lists.place_at(NOW), 10, exhausted=False)
     reopened = attempts.load(DELIVERY)

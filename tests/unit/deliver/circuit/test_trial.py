@@ -13,6 +13,7 @@ from pynamodb.exceptions import GetError, UpdateError
 from bellhop import app_lists, attempts, circuits, deliveries
 from bellhop.attempts import NextState
 from bellhop.deliveries import Delivery, Retry, Trial
+from bellhop.index_keys import KeyChoice
 from bellhop.registry import App
 from deliver.batch import process
 from deliver.circuit import rate, strikes, trial
@@ -308,6 +309,44 @@ def test_one_organisation_that_kept_having_deliveries_parked_was_every_trial_of_
         run(chosen, endpoint, trial_message(number))
         tried += [headers["webhook-id"] for _, headers, _ in endpoint.posted]
     assert "quiet_0" in tried
+
+
+@pytest.mark.parametrize("quiet_first", [True, False])
+def test_lots_among_fifty_lost_to_an_organisation_that_had_a_thousand_times_as_much_parked(
+    deps: DeliverDependencies, clock: Clock, apps: dict[str, App], *, quiet_first: bool
+) -> None:
+    apps["pager"] = app("pager", kind="published")
+    for owner in ("loud", "quiet"):
+        hook = installation(organization_id=owner)
+        deps.registry.installed[owner, hook.installation_id] = hook  # type: ignore[attr-defined]
+    chosen = dataclasses.replace(deps, uniform=random.Random(7).uniform)
+    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    owners = ["quiet", "loud"] if quiet_first else ["loud", "quiet"]
+    for owner in owners:
+        run(chosen, WELL, *batch(1000 if owner == "loud" else 1, owner, organization_id=owner))
+        clock.move(1)
+    tried = list[str]()
+    for number in range(6):
+        due(chosen, clock)
+        endpoint = Endpoint(response(500))
+        run(chosen, endpoint, trial_message(number))
+        tried += [headers["webhook-id"] for _, headers, _ in endpoint.posted]
+    assert "quiet_0" in tried
+    assert record("quiet_0").replayable_for == "pager"
+
+
+def test_a_failed_trial_of_the_last_delivery_that_an_organisations_allowance_had_room_for_keeps_its_key(
+    deps: DeliverDependencies, clock: Clock, apps: dict[str, App]
+) -> None:
+    apps["pager"] = app("pager", kind="published")
+    choice = KeyChoice(10**6, deps.time)  # the share of a process is one record
+    deps = dataclasses.replace(deps, index_keys=choice)
+    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    run(deps, WELL, *batch(1))
+    for number in range(2):
+        due(deps, clock)
+        run(deps, ILL, trial_message(number))
+        assert record("msg_0").replayable_for == "pager"
 
 
 def test_strikes_of_many_organisations_in_one_batch_name_none_of_them(
@@ -803,10 +842,10 @@ def test_records_that_have_expired_and_are_still_listed_stood_before_every_trial
     endpoint = Endpoint(response(200))
     assert run(deps, endpoint, trial_message()) == []
     assert scheduled.trials[-1] == (Trial("pager", 1, 1), round(AGAIN_SECONDS))
+    assert len(parked()) == 60 + 1 - CANDIDATES  # the others left the list
     clock.move(AGAIN_SECONDS)
     assert run(deps, endpoint, trial_message(1)) == []
     assert (len(endpoint.posted), record("msg_0").state) == (1, "delivered")
-    assert parked() == []
 
 
 def test_a_list_that_lags_behind_had_trials_come_one_after_another_without_a_break(

@@ -150,7 +150,7 @@ def test_nothing_but_what_waits_for_a_retry_is_in_the_index(world: World) -> Non
     assert ending
     attempts.finish(ending, NextState(EXHAUSTED, attempt=FAILED), NOW)
     assert in_the_index() == [waits]
-    assert attempts.park("pager", waits, 2, NOW)
+    assert attempts.park(Retry(waits, "pager", 2), NOW)
     assert in_the_index() == []
 
 
