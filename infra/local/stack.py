@@ -83,20 +83,22 @@ def deployed_stack(
     host: str = "127.0.0.1",
     on_progress: Callable[[str], None] = lambda _: None,
     in_front: Callable[[str], AbstractContextManager[str]] = nullcontext,
+    *,
+    keeps_state: bool = False,
 ) -> Iterator[Stack]:
     """Build, start the embedded AWS and deploy the template with `PARAMETERS` and, over them, `parameters`.
 
     `on_progress` is called with a few words before each step. `in_front` is given the URL of the embedded AWS and
     yields the one that the functions are to call, such as a proxy's. Any number of stacks may run side by side. At
     the end of the block every process of this one is gone, and its files are being removed. A parameter that is
-    None has the template's default.
+    None has the template's default. An embedded AWS that `keeps_state` can be restarted.
     """
     on_progress("building the functions")
     template = built_template()
     on_progress("starting the embedded AWS")
     with (
         _scratch_directory() as directory,
-        embedded_aws(directory, host) as aws,
+        embedded_aws(directory, host, keeps_state=keeps_state) as aws,
         in_front(aws.endpoint) as endpoint,
     ):
         chosen = _chosen({"AwsEndpointUrl": endpoint} | dict(parameters or {}))

@@ -11,14 +11,19 @@ from random import Random
 
 import pytest
 
-from bellhop import attempts
-from bellhop.deliveries import delivery_id
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import DISABLED, App, Installation
-from infra.local.receiver import Behaviour, Receiver, failing_first, ok
-from infra.local.registering import Hook, use_stack
+from infra.local.receiver import failing_first, ok
+from infra.local.registering import use_stack
 from infra.local.stack import Stack, deployed_stack
 from infra.local.webhook_server import PlannedResponse
+from tests.faults.endpoints import (
+    RETRIES,
+    end_of,
+    failing_at_first,
+    failing_now_and_then,
+    gone_at,
+)
 from tests.faults.queues import dead_letters, settled
 from tests.support.fault_proxy import Fault, FaultProxy, Kind, fault_proxy
 from tests.support.tenant import PARAMETERS, Tenant, eventually
@@ -43,8 +48,6 @@ OPERATIONS = (
     "events:PutEvents",
 )
 KILLED = ("NotifyFunction", "DeliverFunction", "HealthFunction")
-# Short at first, and so long in all that nothing is exhausted by waiting for a pause.
-RETRIES: dict[str, str | int] = {"RetryDelaysSeconds": "1,2,3,5,8,13,21,900"}
 
 
 @dataclass
@@ -95,48 +98,6 @@ def tenant(faulty: tuple[Stack, FaultProxy]) -> Iterator[Tenant]:
         yield Tenant(faulty[0], exit_stack)
     os.environ.clear()
     os.environ.update(before)
-
-
-def gone_at(number: int) -> Behaviour:
-    """An endpoint that is well until its webhook number `number`, and then gone for good."""
-    seen = Counter[str]()
-
-    def behave(_: int) -> PlannedResponse:
-        seen["all"] += 1
-        return PlannedResponse(410 if seen["all"] > number else 200)
-
-    return behave
-
-
-def failing_now_and_then(first: PlannedResponse) -> Behaviour:
-    """An endpoint that gives `first` to the first attempt of each fifth webhook: too few to be paused for."""
-    fresh = Counter[str]()
-
-    def behave(seen: int) -> PlannedResponse:
-        fresh["webhooks"] += seen == 1
-        return first if seen == 1 and fresh["webhooks"] % 5 == 0 else PlannedResponse(200)
-
-    return behave
-
-
-def failing_at_first(number: int) -> Behaviour:
-    """An endpoint that fails its first requests, whatever they are: it is paused, and then recovers."""
-    seen = Counter[str]()
-
-    def behave(_: int) -> PlannedResponse:
-        seen["all"] += 1
-        return PlannedResponse(500 if seen["all"] <= number else 200)
-
-    return behave
-
-
-def end_of(hook: Hook, endpoint: Receiver, tenant: Tenant, event_id: str) -> str:
-    """What became of an event's delivery to an app."""
-    identifier = delivery_id(tenant.organization, event_id, f"installation-{hook.app_id}")
-    if any(r.webhook_id == identifier and r.verified and r.status == 200 for r in endpoint.received):
-        return "delivered"
-    record = attempts.load(identifier)
-    return record.state if record else "lost"
 
 
 def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
