@@ -7,6 +7,8 @@ UV      := .venv-uv/bin/uv
 PY      := .venv/bin/python
 SAM     := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
 PYTEST  := -n 2 --dist loadfile
+# With a stack: two workers wait for it most of the time, two compute (tests/support/scheduling.py).
+ALL     := -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate mutants fuzz sam-local build deploy adopt lock clean
@@ -82,7 +84,7 @@ find_python = for python in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/
 check: lint unit ## Before a commit: lint and the unit tests
 
 test: install lint ## Everything that CI checks on one Python: lint and every test, with the template deployed on the embedded AWS
-	@.venv/bin/pytest $(PYTEST)
+	@.venv/bin/pytest $(ALL)
 
 lint: .venv/.ready ## ruff, mypy and sam validate
 	@.venv/bin/ruff check .

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from moto.backends import get_backend
 from pynamodb.models import Model
+from xdist.remote import Producer
 
 from bellhop import aws as aws_session
 from bellhop import tables
@@ -24,6 +25,7 @@ from bellhop.secrets import SigningSecret
 from bellhop.successes import Delivered
 from infra.cli.minute_packs import MinutePack
 from tests.support import dynalite as second_dynamodb
+from tests.support import scheduling
 from tests.support.dynalite import Dynalite
 from tests.support.memory_dynamodb import MemoryDynamoDB
 
@@ -62,6 +64,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="memory",
         help="what keeps the tables; with moto and dynalite only tests that use some, or JavaScript",
     )
+
+
+def pytest_configure() -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and not scheduling.begins_with_stacks(worker):
+        os.nice(scheduling.LESS)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> scheduling.StacksBesideTheRest | None:
+    by_file = config.getoption("dist") == "loadfile"
+    return scheduling.StacksBesideTheRest(config, log) if by_file else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -14,11 +14,12 @@ from pynamodb.attributes import BinaryAttribute, ListAttribute, NumberAttribute,
 from pynamodb.exceptions import PutError
 from pynamodb.models import Model
 
-from bellhop import index_keys
+from bellhop import index_keys, long_responses
 from bellhop.deliveries import Delivery, Retry
 from bellhop.due import Due, shard
 from bellhop.index_keys import ByApp, Replayable
 from bellhop.lease import Lease
+from bellhop.long_responses import LongResponse
 from bellhop.newer import UnknownKindError
 from bellhop.tables import change, lost_condition
 
@@ -48,6 +49,7 @@ class DeliveryRecord(Model):
     app) and `replayable_at` are set only on what can be replayed, so that the index `replayable` lists just that:
     what is parked in the order in which it is due, then what is exhausted. `due_shard` is set only while it is
     retrying, for the index `due`. `created_at` places it in the index `by_app`, unless an `Entry` does.
+    `long_response`: see long_responses.py.
     """
 
     class Meta:
@@ -72,6 +74,7 @@ class DeliveryRecord(Model):
     lease_until = NumberAttribute(null=True)
     attempts: ListAttribute[Any] = ListAttribute(default=list)
     body = BinaryAttribute(legacy_encoding=False)
+    long_response = BinaryAttribute(legacy_encoding=False, null=True)
     replayable_for = UnicodeAttribute(null=True)
     replayable_at = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
@@ -117,6 +120,7 @@ class Attempt:
     """One ended attempt. `milliseconds` is its whole duration; `response` the first KiB of the body.
 
     `headers` are the response's: all of a ping's, few of a failure's. `resent`: a person asked for it by a resend.
+    `long` has the whole of a longer response.
     """
 
     number: int
@@ -128,6 +132,7 @@ class Attempt:
     response: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     resent: bool = False
+    long: LongResponse | None = None
 
     def row(self) -> dict[str, Any]:
         """The attempt as the log keeps it."""
@@ -139,6 +144,7 @@ class Attempt:
             "result": self.result,
         }
         seen = {"status": self.status, "response": self.response, "headers": self.headers, "resent": self.resent}
+        seen["cut"] = self.long is not None
         return row | {name: value for name, value in seen.items() if value}
 
 
@@ -188,6 +194,7 @@ def open_record(
     key = key or delivery.app_id
     if key != delivery.app_id:  # first: a record that no entry leads to would be missing from its app's log
         index_keys.enter(key, delivery.delivery_id, created_at, expiry(now, kept))
+    body = zlib.compress(delivery.body)
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
@@ -203,7 +210,8 @@ def open_record(
         next_attempt_at=next_state.next_attempt_at,
         due_shard=shard(delivery.delivery_id) if next_state.state == RETRYING else None,
         attempts=[next_state.attempt.row()] if next_state.attempt else [],
-        body=zlib.compress(delivery.body),
+        body=body,
+        long_response=long_responses.fitting(next_state.attempt, body),
         replayable_for=(list_key or key) if place else None,
         replayable_at=place,
         expires_at=expiry(now, kept),
@@ -225,7 +233,7 @@ def reopen(
 
     Its log goes on; its retry budget is whole again.
     """
-    row, record = DeliveryRecord, DeliveryRecord(delivery.delivery_id)
+    row, record, body = DeliveryRecord, DeliveryRecord(delivery.delivery_id), zlib.compress(delivery.body)
     actions: list[Any] = [
         row.state.set(next_state.state),
         row.next_attempt_at.set(next_state.next_attempt_at),
@@ -234,11 +242,11 @@ def reopen(
         row.deferrals.remove(),
         row.resent_at.remove(),
         row.expires_at.set(expiry(now)),
-        row.body.set(zlib.compress(delivery.body)),
+        row.body.set(body),
         *places(next_state, now, delivery, list_key),
     ]
     if next_state.attempt:
-        actions.append(_with(next_state.attempt, known))
+        actions += _with(next_state.attempt, known, body)
     # The SDK repeats an update whose response was lost. State and number may be the same before and after it.
     unopened = row.opened_at.does_not_exist() if known.opened_at is None else row.opened_at == known.opened_at
     unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made) & unopened
@@ -280,7 +288,7 @@ def finish(record: DeliveryRecord, next_state: NextState, now: datetime, list_ke
         row.deferrals.add(1) if deferred else row.deferrals.remove(),
     ]
     if next_state.attempt:
-        actions += [row.attempts_made.add(1), _with(next_state.attempt, record)]
+        actions += [row.attempts_made.add(1), *_with(next_state.attempt, record, record.body)]
     return _owned(record, actions + places(next_state, now, record, list_key))
 
 
@@ -365,12 +373,13 @@ def _due(number: int, now: datetime, *, replay: bool) -> Any:
     return state & (row.attempts_made == number - 1) & (row.expires_at > int(now.timestamp()))
 
 
-def _with(attempt: Attempt, known: DeliveryRecord) -> Any:
+def _with(attempt: Attempt, known: DeliveryRecord, body: bytes) -> list[Any]:
     """The update that adds an attempt to those of a record, of which the oldest make room."""
     row, rows = DeliveryRecord.attempts, known.attempts or []
-    if len(rows) < MOST_ATTEMPTS:
-        return row.set(row.append([attempt.row()]))
-    return row.set([*rows[1 - MOST_ATTEMPTS :], attempt.row()])
+    fits = len(rows) < MOST_ATTEMPTS
+    added = row.append([attempt.row()]) if fits else [*rows[1 - MOST_ATTEMPTS :], attempt.row()]
+    long = long_responses.fitting(attempt, body)
+    return [row.set(added), *([DeliveryRecord.long_response.set(long)] if long else [])]
 
 
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:

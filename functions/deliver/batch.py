@@ -18,7 +18,7 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import INTERNAL
 from bellhop.successes import Row, Success
-from deliver.attempt import chain, ending, kept_headers, ping, retry, signing, verdict
+from deliver.attempt import chain, ending, kept_headers, kept_response, ping, retry, signing, verdict
 from deliver.attempt.network import Attempted
 from deliver.attempt.verdict import Judgement, Verdict
 from deliver.circuit import strikes, trial
@@ -293,9 +293,9 @@ def _attempt_row(pending: PendingAttempt, result_name: str, result: PostResult) 
         return Attempt(*when, response=outcome.detail, resent=resent)
     if outcome.ok:
         return Attempt(*when, outcome.status, resent=resent)
-    text = outcome.body.decode("utf-8", "replace")  # it is hostile
+    kept = kept_response.of(outcome, pending.keys)
     headers = kept_headers.of_failure(outcome.headers, pending.keys)
-    return Attempt(*when, outcome.status, text, headers, resent)
+    return Attempt(*when, outcome.status, kept.text, headers, resent, kept.long)
 
 
 def _names(delivery: Delivery) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from bellhop import long_responses
 from bellhop.attempts import DELIVERED, RETRYING, DeliveryRecord
 from infra.cli.chosen_apps import Within
 from infra.cli.delivered import Kept
@@ -120,7 +121,7 @@ def read_status(text: str | None) -> str | None:
 def of_record(record: DeliveryRecord) -> Iterator[Entry]:
     """The entries of a delivery that has a record."""
     names = {name: getattr(record, name) for name in ("app_id", "event", "event_id", "delivery_id")}
-    entries = [_of_attempt(dict(row), names, _source(record, row)) for row in record.attempts]
+    entries = [_of_attempt(row, names, _source(record, row)) for row in long_responses.rows(record)]
     if not entries:
         result = DEFERRED if record.state == RETRYING else record.state
         resent = bool(record.resent_at)

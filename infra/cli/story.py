@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from bellhop import long_responses
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -98,7 +99,7 @@ def of_record(record: DeliveryRecord) -> Story:
     return Story(
         **{name: getattr(record, name) for name in names},
         began=record.created,
-        attempts=sorted((dict(row) for row in record.attempts), key=lambda row: str(row["at"])),
+        attempts=sorted(long_responses.rows(record), key=lambda row: str(row["at"])),
         attempts_made=int(record.attempts_made),
         next_attempt_at=float(record.next_attempt_at),
         expires_at=float(record.expires_at),

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from bellhop.registry import ENABLED, INSTALLED, INTERNAL
+from tests.simulation import expressions
 from tests.support.expressions import Item
 from tests.support.memory_dynamodb import Table
 
@@ -16,6 +17,8 @@ NOTED = {"apps", "installations", "secrets", "circuits", "several"}  # tables: a
 class Facts:
     """Whether an app was on, its hook wanted what is published, and it was `internal`.
 
+    `filter` and `transform` decide beside that which events it gets, and as what.
+
     Its `url` and `owner`, an organisation, are None where it is not registered. `secrets`: each that counts, with
     when that ends. `paused_since`, and the time of its last replay, None where there was none so far. Times are
     Unix seconds.
@@ -23,12 +26,18 @@ class Facts:
 
     on: bool
     wanted: bool
+    filter: str | None
+    transform: str | None
     internal: bool
     url: str | None
     owner: str | None
     secrets: tuple[tuple[str, float], ...]
     paused_since: float | None
     replayed: float | None
+
+    def makes(self, event_id: str) -> bool:
+        """Whether an event leads to a webhook, as far as the filter and the transform say."""
+        return expressions.chooses(self.filter, event_id) and expressions.makes(self.transform, event_id)
 
 
 @dataclass
@@ -58,6 +67,8 @@ class History:
         return Facts(
             on=found.get("state", {}).get("S") == ENABLED,
             wanted=bool(found) and wanted and "L" not in hook.get("projects", {}),
+            filter=hook.get("filter", {}).get("S"),
+            transform=found.get("transform", {}).get("S"),
             internal=found.get("kind", {}).get("S") == INTERNAL,
             url=found.get("url", {}).get("S"),
             owner=found.get("organization_id", {}).get("S"),

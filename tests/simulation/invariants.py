@@ -21,6 +21,7 @@ from bellhop.registry import App
 from deliver.http.response import Response
 from health import transitions
 from tests.simulation import calm_invariants, health_invariants
+from tests.simulation.expressions import made_by
 from tests.simulation.faulty_fleet import Post
 from tests.simulation.history import Facts
 from tests.simulation.story import ROUGH, Story
@@ -38,6 +39,7 @@ def broken(world: World, story: Story) -> list[str]:
     return [
         *_unaccounted(world),
         *_unwanted(world),
+        *_mismade(world),
         *_forked(world),
         *_ended_early(world),
         *_early(world),
@@ -65,7 +67,7 @@ def _unaccounted(world: World) -> Iterator[str]:
         for app_id in APPS:
             name = delivery_id("acme", event_id, f"in-{app_id}")
             row = records.get(name)
-            if row is None and name not in accepted | skipped and _always_wanted(world, app_id, at):
+            if row is None and name not in accepted | skipped and _always_wanted(world, app_id, event_id, at):
                 yield f"{name} of {app_id} is lost: {event_id} was published at {at}"
             elif row is not None:
                 told = name in announced or bool(fleet.purged)
@@ -94,6 +96,24 @@ def _unwanted(world: World) -> Iterator[str]:
             yield f"{post.delivery_id} went to {post.app_id}, whose hook did not want it"
         if post.url not in {each.url for each in facts}:
             yield f"{post.delivery_id} went to an old URL of {post.app_id}"
+
+
+def _mismade(world: World) -> Iterator[str]:
+    """Webhooks that a filter was to keep back, or whose body none of the app's transforms made of the event.
+
+    Both were decided when the event was fanned out, at some time since it was published.
+    """
+    for post in world.webhooks():
+        event_id, facts = _facts_since_publication(world, post)
+        if not any(each.makes(event_id) for each in facts):
+            yield f"{post.delivery_id} went to {post.app_id}, whose filter or transform kept {event_id} back"
+        elif not any(made_by(each.transform, event_id, post.body) for each in facts):
+            yield f"{post.delivery_id} went to {post.app_id} as what its transform does not make: {post.body!r}"
+
+
+def _facts_since_publication(world: World, post: Post) -> tuple[str, list[Facts]]:
+    event_id, at = world.source(post)
+    return event_id, world.history.between(post.app_id, at - STALE_SECONDS, post.at)
 
 
 def _forked(world: World) -> Iterator[str]:
@@ -174,10 +194,15 @@ def _forgotten(world: World) -> Iterator[str]:
 
 
 def _altered(world: World) -> Iterator[str]:
-    """Webhooks whose bytes changed from attempt to attempt."""
+    """Webhooks whose bytes changed from attempt to attempt, while the app's transform did not.
+
+    An event that comes twice is fanned out anew; what had no record then is made by the transform that is new.
+    """
     bodies: dict[str, set[bytes]] = defaultdict(set)
-    for post in world.fleet.posts:
-        bodies[post.delivery_id].add(post.body)
+    for post in world.webhooks():
+        _, facts = _facts_since_publication(world, post)
+        if len({each.transform for each in facts}) == 1:
+            bodies[post.delivery_id].add(post.body)
     yield from (f"{name} was sent with {len(each)} bodies" for name, each in bodies.items() if len(each) > 1)
 
 
@@ -263,9 +288,9 @@ def _deleted_by_command(app_id: str) -> bool:
     return deletion is not None and deletion.finished_at is not None
 
 
-def _always_wanted(world: World, app_id: str, at: float) -> bool:
+def _always_wanted(world: World, app_id: str, event_id: str, at: float) -> bool:
     facts = world.history.between(app_id, at - STALE_SECONDS, world.at())
-    return all(each.wanted for each in facts)
+    return all(each.wanted and each.makes(event_id) for each in facts)
 
 
 def _unix(at: str) -> float:

@@ -18,6 +18,7 @@ from bellhop.secrets import SigningSecret
 from health import transitions
 from health.transitions import TransitionDependencies, Update
 from tests.simulation import resending
+from tests.simulation.expressions import FILTERS, TRANSFORMS
 from tests.simulation.faulty_fleet import FaultyFleet
 from tests.simulation.history import WANTED
 from tests.simulation.simulated_functions import RETRIES
@@ -158,6 +159,18 @@ class Operator:
         """Have the hook want it again."""
         self._change_installation(found, Installation.events.set([*WANTED, OTHER]), Installation.projects.remove())
 
+    def filter(self, found: App) -> None:
+        """Give the hook a filter, or take it away."""
+        chosen = self.chance.choice([*FILTERS])
+        self._change_installation(
+            found, Installation.filter.set(chosen) if chosen else Installation.filter.remove()
+        )
+
+    def transform(self, found: App) -> None:
+        """Give the app a transform, or take it away."""
+        chosen = self.chance.choice([*TRANSFORMS])
+        found.update(actions=[App.transform.set(chosen) if chosen else App.transform.remove()])
+
     def _change_installation(self, found: App, *actions: Any) -> None:
         Installation("acme", f"in-{found.app_id}").update(actions=[*actions])
 
@@ -184,6 +197,8 @@ COMMANDS: dict[str, Callable[[Operator, App], None]] = {
     "narrow": Operator.narrow,
     "limit": Operator.limit,
     "widen": Operator.widen,
+    "filter": Operator.filter,
+    "transform": Operator.transform,
 }
 AGAIN = {"replay", "retry", "resend"}  # what sends once more what may have arrived
 BY_HAND = {"leave", "come"}  # after which nobody releases what was parked, but the sweep

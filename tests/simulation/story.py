@@ -65,6 +65,7 @@ ONCE = (
         "at once",
     ),
     *("uninstall", "install", "narrow", "limit", "widen", "leave", "delete", "come", "move", "deploy", "kind"),
+    *("filter", "transform", "transform"),
     "gone",
 )
 # In three stories of five: what loses messages, or keeps them for hours. In the others, the sweep finds nothing.

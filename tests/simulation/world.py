@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bellhop.deliveries import delivery_id
+from tests.simulation.expressions import is_alert, number_of
 from tests.simulation.faults import FREEZES, Faults
 from tests.simulation.faulty_fleet import HANGS, SKEWS, FaultyFleet, Post
 from tests.simulation.faulty_tables import LAG_SECONDS, FaultyTables
@@ -53,6 +54,15 @@ class World:
         """What was posted, but pings."""
         return [post for post in self.fleet.posts if post.resource != "ping"]
 
+    def source(self, post: Post) -> tuple[str, float]:
+        """The event that a webhook is about, and when it was published first."""
+        own = (
+            each
+            for each in self.published
+            if post.delivery_id == delivery_id("acme", each[0], f"in-{post.app_id}")
+        )
+        return next(own)
+
     def around(self, app_id: str, at: float) -> list[Facts]:
         """What was true of an app at the time of a process's clock."""
         return self.history.between(app_id, at - SKEW_SECONDS, at + SKEW_SECONDS)
@@ -69,8 +79,8 @@ class World:
 
 
 def event(event_id: str) -> dict[str, Any]:
-    """The event of that id: every fifth is an alert."""
-    if int(event_id.removeprefix("ev")) % 5 == 4:
+    """The event of that id."""
+    if is_alert(number_of(event_id)):
         return issue_event(event_id=event_id, resource="event_alert", type="triggered")
     return issue_event(event_id=event_id)
 

@@ -10,6 +10,8 @@ from deliver.attempt.signing import Keys
 
 PING_BYTES = 4096  # names and values together
 FAILURE_BYTES = 512
+LONG_BYTES = 4096
+COOKIES = {"set-cookie", "set-cookie2"}
 OF_FAILURES = (
     *("Retry-After", "Content-Type", "Server"),
     *("X-Request-Id", "Request-Id", "X-Correlation-Id", "X-Amzn-RequestId", "X-Amzn-Trace-Id", "CF-Ray"),
@@ -30,16 +32,32 @@ def of_failure(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
 
     One that repeats what the app keeps secret, which its endpoint knows, is masked.
     """
-    secrets = [keys.current, keys.previous or "", *(keys.headers or {}).values()]
-    hidden = [secret for secret in secrets if len(secret) >= SECRET_LENGTH]
-    longest, room, masked = max(map(len, hidden), default=0), FAILURE_BYTES, dict[str, str]()
-    for name in OF_FAILURES:
-        if room > 0 and name in headers:
-            # Of what is cut off below, a secret that begins before it matters. To search all of it takes long.
-            value = headers[name][: room + longest]
-            masked[name] = MASK if any(secret in value for secret in hidden) else value
-            room -= len(name) + len(masked[name])
-    return _bounded(masked, FAILURE_BYTES)
+    return _masked({name: headers[name] for name in OF_FAILURES if name in headers}, keys, FAILURE_BYTES)
+
+
+def of_long(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
+    """Those that are kept beside a long response: all, cut off after `LONG_BYTES`, without its cookies' values."""
+    shown = {name: MASK if name.lower() in COOKIES else value for name, value in headers.items()}
+    return _masked(shown, keys, LONG_BYTES)
+
+
+def secrets(keys: Keys) -> list[str]:
+    """What the app keeps secret, of which a response may repeat something."""
+    known = [keys.current, keys.previous or "", *(keys.headers or {}).values()]
+    return [secret for secret in known if len(secret) >= SECRET_LENGTH]
+
+
+def _masked(headers: Mapping[str, str], keys: Keys, most: int) -> dict[str, str]:
+    hidden = secrets(keys)
+    longest, room, masked = max(map(len, hidden), default=0), most, dict[str, str]()
+    for name in headers:
+        if room <= 0:
+            break
+        # Of what is cut off below, a secret that begins before it matters. To search all of it takes long.
+        value = headers[name][: room + longest]
+        masked[name] = MASK if any(secret in value for secret in hidden) else value
+        room -= len(name) + len(masked[name])
+    return _bounded(masked, most)
 
 
 def _bounded(headers: Mapping[str, str], room: int) -> dict[str, str]:

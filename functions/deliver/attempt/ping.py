@@ -10,7 +10,8 @@ from datetime import timedelta
 from bellhop import attempts
 from bellhop.attempts import DELIVERED, STOPPED, Attempt, NextState
 from bellhop.deliveries import Delivery
-from deliver.attempt import chain, kept_headers, verdict
+from deliver.attempt import chain, kept_headers, kept_response, verdict
+from deliver.attempt.signing import Keys
 from deliver.attempt.verdict import Verdict
 from deliver.dependencies import DeliverDependencies, PendingAttempt, PostResult, names
 from deliver.http.response import SendFailure
@@ -36,15 +37,15 @@ def write_result(pending: PendingAttempt, result: PostResult, deps: DeliverDepen
     """Write the result of a ping. If the worker dies before that, the ping is sent again."""
     # Judged as a webhook would be: an endpoint that asks to be switched off is not well.
     delivered = verdict.judge(result.outcome, deps.now()).verdict is Verdict.DELIVERED
-    attempt = _attempt(result)
+    attempt = _attempt(result, pending.keys)
     state = NextState(DELIVERED if delivered else STOPPED, attempt=attempt)
     attempts.open_record(pending.delivery, state, deps.now(), KEPT)
     deps.telemetry.info("ping sent", **pending.names(), result=attempt.result, status=attempt.status)
 
 
-def _attempt(result: PostResult) -> Attempt:
+def _attempt(result: PostResult, keys: Keys) -> Attempt:
     when, outcome = (1, result.at, result.milliseconds, result.request_id), result.outcome
     if isinstance(outcome, SendFailure):
         return Attempt(*when, outcome.kind, response=outcome.detail)
-    text = outcome.body.decode("utf-8", "replace")
-    return Attempt(*when, f"http_{outcome.status}", outcome.status, text, kept_headers.of_ping(outcome.headers))
+    kept, headers = kept_response.of(outcome, keys), kept_headers.of_ping(outcome.headers)
+    return Attempt(*when, f"http_{outcome.status}", outcome.status, kept.text, headers, long=kept.long)

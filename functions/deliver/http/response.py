@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-KEPT_BYTES = 1024  # of a response's body, for the log
+KEPT_BYTES = 16_384  # of a response's body, for the log
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response: its status, headers (names compare without case) and the first KiB of its body."""
+    """A response: its status, headers (names compare without case) and the first KEPT_BYTES of its body.
+
+    `cut`: the body was longer.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cut: bool = False
 
     @property
     def ok(self) -> bool:

@@ -159,7 +159,7 @@ def _read(response: requests.Response, call: Call) -> Response:
         call.remaining()
         raw.close()
     call.remaining()
-    return Response(response.status_code, response.headers, body[:KEPT_BYTES])
+    return Response(response.status_code, response.headers, body[:KEPT_BYTES], len(body) > KEPT_BYTES)
 
 
 @lru_cache(4096)  # the CPU of a POST without it to that with it (see adapter): 1.08 to 1.10

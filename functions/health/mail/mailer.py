@@ -145,8 +145,14 @@ def _claim(entry: AuditEntry, owner: str) -> bool:
         return change(entry, [mail.set(SENDING)], ours)
     except (UpdateError, OutOfBudgetError):
         # Perhaps it was claimed. The next worker would have to believe that the mail may have gone out.
-        _change_state(entry, owner, SENDING, PENDING)
+        _give_back(entry, owner)
         raise
+
+
+def _give_back(entry: AuditEntry, owner: str) -> None:
+    """Have a claimed mail be sent again; not where the lease was lost, as the claim may be another worker's."""
+    mail: Path = Path(["mails", owner])
+    change(entry, [mail.set(PENDING)], (AuditEntry.lease_holder == entry.lease_holder) & (mail == SENDING))
 
 
 def _compose(owner: str, entry: AuditEntry, deps: HealthDependencies) -> Mail | None:
@@ -179,7 +185,7 @@ def _handle_failure(owner: str, entry: AuditEntry, error: Exception, deps: Healt
     if _is_final(error):
         _end_as_refused(entry, owner, SENDING, str(error), deps)
         return True
-    _change_state(entry, owner, SENDING, PENDING)
+    _give_back(entry, owner)
     deps.telemetry.warning(
         "mail refused by SES: it will be retried by the queue", **_names(entry), owner=owner, reason=str(error)
     )

@@ -155,3 +155,5 @@ def _print_attempt(view: DeliveryView, row: Mapping[str, Any], console: Console)
         line(console, f"    response {int(row['status'])}{':' if response else ', whose body is not kept'}")
     for text in response.splitlines():
         line(console, f"        {printable(text)}", indent=8)
+    if row.get("cut"):
+        line(console, f"        (cut: the first {len(response.encode()):,} bytes are kept)", "dim", indent=8)

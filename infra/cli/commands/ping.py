@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from bellhop import attempts, deliveries, pings
+from bellhop import attempts, deliveries, long_responses, pings
 from bellhop.attempts import DELIVERED, RETRYING, DeliveryRecord
 from bellhop.clock import utc_now
 from bellhop.deliveries import Delivery
@@ -60,7 +60,7 @@ _CLASS_HINTS = {
 class PingResult:
     """What a ping ended with.
 
-    `body` is the first KiB of the response, or why there was none; then `status` is None.
+    `body` is that of the response, as far as it is kept, or why there was none; then `status` is None.
     """
 
     app_id: str
@@ -162,7 +162,7 @@ def print_result(result: PingResult, console: Console) -> None:
 
 
 def _result(app: App, record: DeliveryRecord) -> PingResult:
-    row: dict[str, Any] = dict(record.attempts[-1])
+    row = long_responses.rows(record)[-1]
     status, headers = row.get("status"), dict(row.get("headers") or {})
     return PingResult(
         app_id=app.app_id,

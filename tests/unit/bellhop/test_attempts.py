@@ -1,12 +1,13 @@
 """Delivery records: which are replayable, who may claim them, and when they expire."""
 
 import random
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import app_lists, attempts
+from bellhop import app_lists, attempts, long_responses
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -20,6 +21,8 @@ from bellhop.attempts import (
     NextState,
 )
 from bellhop.deliveries import Retry
+from bellhop.long_responses import ROOM_BYTES, LongResponse
+from deliver.http.response import KEPT_BYTES
 from tests.support.fakes import NOW, delivery
 
 NOT_REPLAYABLE = (DELIVERED, RETRYING, STOPPED)
@@ -224,3 +227,26 @@ def test_a_record_that_was_attempted_for_ever_fits_into_its_item_with_the_larges
     known = attempts.load("msg_001")
     assert known
     assert [each["n"] for each in known.attempts] == [*range(2 * MOST_ATTEMPTS, 3 * MOST_ATTEMPTS)]
+    assert known.long_response is None  # there is no room for it
+
+
+def test_a_long_response_beside_the_largest_body_that_leaves_room_for_it_fits_into_the_item(
+    aws: None, request: pytest.FixtureRequest
+) -> None:
+    if request.config.getoption("--tables") == "moto":
+        pytest.skip("moto takes a binary value for a third larger than DynamoDB does")
+    chosen = random.Random(1)
+    text = "".join(map(chr, chosen.choices(range(0x20, 0x7F), k=KEPT_BYTES)))
+    body = bytes(chosen.choices(range(0x20, 0x7F), k=271_000))
+    assert ROOM_BYTES - 1000 < len(zlib.compress(body)) + len(zlib.compress(text.encode())) < ROOM_BYTES - 100
+    row = Attempt(1, NOW, 10_000, "r" * 36, "http_500", 500, "\ufffd" * 1024, {"Server": "x" * 506})
+    row = replace(row, long=LongResponse(text, cut=True))
+    assert attempts.open_record(delivery(delivery_id="msg_001", body=body), NextState(RETRYING, attempt=row), NOW)
+    for number in range(2, MOST_ATTEMPTS + 3):
+        record = claimed(1, number)
+        assert record
+        assert attempts.finish(record, NextState(RETRYING, attempt=replace(row, number=number)), NOW)
+    known = attempts.load("msg_001")
+    assert known
+    assert known.long_response
+    assert long_responses.rows(known)[-1]["response"] == text

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from bellhop import attempts, resends
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, delivery_id
+from bellhop.long_responses import LongResponse
 from bellhop.resends import Times
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessLog
@@ -257,6 +259,23 @@ def test_a_delivery_shows_each_request_with_what_is_secret_masked() -> None:
     assert "    < Server: [red]x\\x1b[0m\n" in text
     read = json.loads(succeed("delivery", webhook("pager"), "--json"))
     assert read["attempts"][0]["request_headers"]["Sentry-Hook-Signature"] == "****"
+
+
+@pytest.mark.usefixtures("logs")
+def test_a_delivery_shows_a_long_response_whole_and_says_where_one_is_cut() -> None:
+    first = Attempt(
+        1, datetime.now(UTC), 9, "request-1", "http_500", 500, "x" * 1024, long=LongResponse("x" * 2000)
+    )
+    second = replace(first, request_id="request-2", long=LongResponse("y" * 2000, {"X-Host": "a"}, cut=True))
+    known = attempts.open_record(delivery("pager"), NextState(EXHAUSTED, attempt=first), datetime.now(UTC))
+    assert known
+    assert attempts.reopen(delivery("pager"), known, NextState(EXHAUSTED, attempt=second), datetime.now(UTC))
+    text = succeed("delivery", webhook("pager"))
+    assert f"        {'x' * 1024}\n        (cut: the first 1,024 bytes are kept)" in text
+    assert f"        {'y' * 2000}\n        (cut: the first 2,000 bytes are kept)" in text
+    assert "    < X-Host: a\n" in text
+    shown = json.loads(succeed("delivery", webhook("pager"), "--json"))["attempts"]
+    assert [(len(each["response"]), each["cut"]) for each in shown] == [(1024, True), (2000, True)]
 
 
 @pytest.mark.usefixtures("logs")

@@ -15,6 +15,7 @@ from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, DeliveryRecor
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.events import parse
 from bellhop.index_keys import Entry
+from bellhop.long_responses import LongResponse
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import App, AuditEntry
 from bellhop.replays import Replay
@@ -174,6 +175,8 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attempts.exhausted", _opened("msg_exhausted", NextState(EXHAUSTED, attempt=FAILED))
     with_headers = replace(FAILED, headers={"Retry-After": "120", "Server": "nginx"})
     yield "attempts.response_headers", _opened("msg_headers", NextState(EXHAUSTED, attempt=with_headers))
+    long = replace(FAILED, long=LongResponse("oops" * 300, {"Server": "nginx"}, cut=True))
+    yield "attempts.long_response", _opened("msg_long", NextState(EXHAUSTED, attempt=long))
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
     yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
     yield "entry", _record("entry#msg_further")

@@ -276,6 +276,36 @@ def test_a_claim_that_never_got_a_response_is_taken_back_and_the_mail_goes_out_l
     assert "MailUnknown" not in telemetry.counts
 
 
+@dataclass
+class LateRefusal:
+    """The audit table refuses the first write; its worker then freezes, while another one takes the entry over."""
+
+    refused: bool = False
+    update: Callable[..., Any] = AuditEntry.update
+
+    def __get__(self, entry: AuditEntry, _: type) -> Callable[..., Any]:
+        return partial(self._make, entry)
+
+    def _make(self, entry: AuditEntry, **change: Any) -> Any:
+        if self.refused:
+            return self.update(entry, **change)
+        self.refused = True
+        taken = [AuditEntry.lease_holder.set("another"), AuditEntry.mails.set({ADA: "sending"})]
+        self.update(AuditEntry(entry.app_id, entry.transition_id), actions=taken)
+        raise UpdateError("no response", ReadTimeoutError(endpoint_url="https://dynamodb"))
+
+
+def test_a_worker_that_had_frozen_at_its_claim_gave_back_another_ones_and_the_owner_got_two_mails(
+    deps: HealthDependencies, ses: Ses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = entry()
+    refusal = LateRefusal()
+    monkeypatch.setattr(AuditEntry, "update", refusal)
+    with pytest.raises(UpdateError):
+        mailer.send_mails(late, deps)
+    assert mails() == {ADA: "sending"}
+
+
 def test_a_worker_that_lost_the_lease_claims_nothing(deps: HealthDependencies, ses: Ses) -> None:
     late = entry()
     entry().update(actions=[AuditEntry.lease_holder.set("another"), AuditEntry.mails.set({ADA: "sending"})])

@@ -1,0 +1,83 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from bellhop import long_responses
+from bellhop.deliveries import Retry
+from bellhop.long_responses import ROW_BYTES
+from deliver.attempt import kept_response
+from deliver.attempt.kept_headers import LONG_BYTES, MASK
+from deliver.attempt.signing import Keys
+from deliver.dependencies import DeliverDependencies
+from deliver.http.response import KEPT_BYTES, Response
+from tests.support.endpoint import Endpoint, record, response, run
+from tests.support.fakes import delivery, queue_message
+
+TOKEN = "Bearer 0123456789"
+KEYS = Keys("c" * 64, "p" * 24, {"Authorization": TOKEN, "X-Source": "ok"})
+HEADERS = CaseInsensitiveDict(
+    {"Server": "nginx", "Set-Cookie": "id=secret", "X-Echo": f"you sent {TOKEN}", "X-A": "b"}
+)
+
+
+@given(st.binary(max_size=ROW_BYTES))
+def test_a_short_body_is_kept_as_it_is(body: bytes) -> None:
+    assert kept_response.of(response(500, body), KEYS) == kept_response.KeptResponse(body.decode(errors="replace"))
+
+
+@pytest.mark.parametrize("secret", [TOKEN, KEYS.current, KEYS.previous])
+def test_a_body_that_repeats_what_the_app_keeps_secret_is_masked(secret: str) -> None:
+    short = kept_response.of(response(500, f"you sent {secret}!".encode()), KEYS)
+    assert short.text == f"you sent {MASK}!"
+    page = "x" * (ROW_BYTES - 5) + secret + "y" * 9000 + secret
+    long = kept_response.of(response(500, page.encode()), KEYS)
+    assert long.long
+    assert long.long.text == page.replace(secret, MASK)
+    assert long.text == long.long.text[:ROW_BYTES]
+
+
+def test_a_long_body_has_all_headers_beside_it_but_what_is_secret() -> None:
+    kept = kept_response.of(Response(500, HEADERS, b"x" * 2000, cut=True), KEYS)
+    assert kept.long
+    assert kept.long.headers == {"Server": "nginx", "Set-Cookie": MASK, "X-Echo": MASK, "X-A": "b"}
+    assert kept.long.cut
+
+
+def test_many_headers_are_cut_off() -> None:
+    headers = CaseInsensitiveDict({f"X-{number}": "v" * 1000 for number in range(50)})
+    kept = kept_response.of(Response(500, headers, b"x" * 2000), KEYS)
+    assert kept.long
+    assert 4000 < sum(len(n) + len(v) for n, v in kept.long.headers.items()) <= LONG_BYTES
+
+
+def test_a_row_has_never_half_a_character() -> None:
+    kept = kept_response.of(response(500, ("x" + "é" * 2000).encode()), KEYS)
+    assert kept.text == "x" + "é" * 511
+
+
+def test_a_failed_attempt_keeps_the_whole_of_a_long_response_until_the_next(deps: DeliverDependencies) -> None:
+    page = "<html>" + "détail " * 1000
+    endpoint = Endpoint(response(500, page.encode(), HEADERS), response(503, b"busy"))
+    run(deps, endpoint, queue_message(delivery()))
+    [row] = long_responses.rows(record())
+    assert (row["response"], row["headers"]["X-A"]) == (page, "b")
+    run(deps, endpoint, queue_message(Retry(delivery().delivery_id, "pager", 2), "second"))
+    first, second = long_responses.rows(record())
+    assert (first["response"], second["response"]) == (page, "busy")
+
+
+def test_the_worst_response_is_kept_within_its_bound(deps: DeliverDependencies) -> None:
+    run(deps, Endpoint(Response(500, HEADERS, os.urandom(KEPT_BYTES), cut=True)), queue_message(delivery()))
+    packed = record().long_response
+    assert packed
+    assert len(packed) < 2 * KEPT_BYTES
+
+
+def test_a_success_keeps_nothing_of_it(deps: DeliverDependencies) -> None:
+    endpoint = Endpoint(response(500), response(200, b"x" * 5000))
+    run(deps, endpoint, queue_message(delivery()))
+    run(deps, endpoint, queue_message(Retry(delivery().delivery_id, "pager", 2), "second"))
+    assert record().long_response is None
