@@ -116,7 +116,7 @@ test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that i
 			echo "Python $$version"; $(MAKE) --no-print-directory unit-$$version || exit; \
 		else echo "Python $$version is neither on the PATH nor under pyenv: skipped."; fi; done
 
-witness: .venv/.ready ## The tables with moto's, and if Node.js is here with dynalite's, and webhooks with JavaScript's library
+witness: .venv/.ready ## The tables with moto's, and if Node.js is here with dynalite's, webhooks with JavaScript's library and the client for it
 	@.venv/bin/pytest $(PYTEST) --tables moto -rs $(TESTS)
 	@if command -v npm >/dev/null; then \
 		$(MAKE) --no-print-directory .venv-node/.ready && .venv/bin/pytest $(PYTEST) --tables dynalite -rs $(TESTS); \

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -184,9 +185,12 @@ def test_the_publisher_on_the_page_sends_an_event_that_fits_the_contract(
 
 SDK = """
 export class SQSClient {
-  async send(command) { console.log(JSON.stringify(command.input)); return { MessageId: "m1" }; }
+  async send({ input }) {
+    console.log(JSON.stringify(input));
+    return { Successful: input.Entries.map(({ Id }) => ({ Id, MessageId: "m1" })) };
+  }
 }
-export class SendMessageCommand { constructor(input) { this.input = input; } }
+export class SendMessageBatchCommand { constructor(input) { this.input = input; } }
 """
 
 
@@ -197,6 +201,7 @@ def test_the_javascript_publisher_on_the_page_sends_the_event_in_its_organisatio
     package.mkdir(parents=True)
     (package / "package.json").write_text('{"type": "module", "main": "index.js"}')
     (package / "index.js").write_text(SDK)
+    shutil.copytree(ROOT / "infra" / "client-javascript", tmp_path / "node_modules" / "bellhop-client")
     source = next(block.text for block in blocks(PUBLISHERS) if block.language == "javascript")
     event = next(block.text for block in blocks(PUBLISHERS) if block.language == "json")
     (tmp_path / "publish.mjs").write_text(f"{source}\nawait publish({event});\n")
@@ -206,7 +211,8 @@ def test_the_javascript_publisher_on_the_page_sends_the_event_in_its_organisatio
     )
     sent = json.loads(done.stdout)
     assert sent["QueueUrl"] == "https://queue.example/1"
-    assert sent["MessageGroupId"] == events.parse(sent["MessageBody"]).organization_id
+    [entry] = sent["Entries"]
+    assert entry["MessageGroupId"] == events.parse(entry["MessageBody"]).organization_id
 
 
 def test_every_event_in_the_documents_fits_the_contract() -> None:
