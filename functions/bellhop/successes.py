@@ -21,6 +21,7 @@ from bellhop import kept_bodies
 from bellhop.attempts import expiry
 from bellhop.deliveries import Delivery
 from bellhop.kept_bodies import IncompleteError
+from bellhop.known_text import KnownText
 from bellhop.registry import find as find_item
 
 PAGE = timedelta(hours=1)
@@ -93,7 +94,7 @@ class SuccessLog:
 
     def _bodies(self, deliveries: Sequence[Delivery], page: str, place: str, now: datetime) -> Iterator[Delivered]:
         if self.keep_bodies:
-            for number, part in enumerate(kept_bodies.pack(deliveries)):
+            for number, part in enumerate(kept_bodies.pack(deliveries, _hour_of(page))):
                 ends = expiry(now, self.keep_bodies)
                 yield Delivered(_bodies_of(page, number), place, packed=part, expires_at=ends)
 
@@ -106,7 +107,7 @@ def pages(app_id: str, since: datetime, until: datetime) -> Iterator[str]:
 
 def hour_of(page: str) -> datetime:
     """When the hour of a page begins."""
-    return datetime.fromisoformat(f"{page.partition('#')[0]}:00+00:00")
+    return datetime.fromisoformat(f"{_hour_of(page)}:00+00:00")
 
 
 def packs(page: str, app_id: str | None, since: datetime, until: datetime) -> Iterator[Delivered]:
@@ -140,8 +141,9 @@ def kept(page: str, place: str, number: int, row: Row) -> Delivery | None:
 
 def kept_of_pack(page: str, place: str, rows: Mapping[int, Row]) -> dict[int, Delivery]:
     """The deliveries of these rows of a page's pack, by their numbers; none if no bodies are kept any more."""
+    known = {number: KnownText(row["event"], row["event_id"], _hour_of(page)) for number, row in rows.items()}
     try:
-        unpacked = kept_bodies.unpack(_parts(page, place))
+        unpacked = kept_bodies.unpack(_parts(page, place), known)
     except IncompleteError:
         return {}
     found = {}
@@ -179,6 +181,10 @@ def _pack(rows: Sequence[Row], page: str, place: str, now: datetime) -> Delivere
     marks = "".join(_mark(app) for app in sorted({row["app"] for row in rows}))
     packed = zlib.compress(json.dumps(rows, separators=(",", ":")).encode())
     return Delivered(page, place, apps=marks, packed=packed, expires_at=expiry(now))
+
+
+def _hour_of(page: str) -> str:
+    return page.partition("#")[0]
 
 
 def _hour(at: datetime) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from pynamodb.attributes import AttributeContainer
 from pynamodb.models import Model
 
-from bellhop import deliveries
+from bellhop import deliveries, digits
 from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.handled_events import HandledEvent
@@ -135,6 +135,9 @@ def comparable(written: Any) -> Any:
 
 
 def _text(compressed: bytes) -> str:
+    if compressed.startswith(b"\x01"):  # bodies, with marks
+        stream = bz2.BZ2Decompressor()
+        return digits.put_back(stream.decompress(compressed[1:]), stream.unused_data).decode()
     if compressed.startswith(b"BZh"):
         return bz2.decompress(compressed).decode()
     try:

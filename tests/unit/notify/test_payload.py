@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop.events import MalformedEventError, parse
+from bellhop.known_text import MARKS, KnownText, names_in
 from notify.payload import SYSTEM, Payload
 from tests.support.fakes import NOW, issue_event
 
@@ -149,3 +150,13 @@ def test_whatever_is_published_is_delivered_with_the_same_meaning(
     delivered = json.loads(payload.body("created", "in-pager"))
     assert delivered["data"] == {k: v for k, v in data.items() if k != "issue"} | {"issue": issue | {"id": "42"}}
     assert json.dumps(payload.values("created", "in-pager")) == json.dumps(delivered)
+
+
+def test_of_a_body_that_is_kept_only_what_is_the_events_own_is_written_out() -> None:
+    event = issue_event(issue={"id": "X"}, user=ADA, project_id="web", occurred_at="2026-11-23T12:34:56Z")
+    made = written(json.dumps(event))
+    assert names_in(made) == ("acme", "in-pager", "web")
+    known = KnownText(f"issue.{event['type']}", event["event_id"], "2026-11-23T12")
+    assert set(known.shorten(made)) >= set(MARKS)
+    for name in ("action", "installation", "data", "issue", "actor", "event_id", "resource", "organization_id"):
+        assert f'"{name}"'.encode() not in known.shorten(made)
