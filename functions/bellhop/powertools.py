@@ -11,7 +11,10 @@ class PowertoolsTelemetry:
     """Telemetry to CloudWatch: JSON lines, and metrics in the embedded metric format."""
 
     def __init__(self) -> None:
-        self._logger = Logger(location=None)  # would be this file in every line
+        # Neither the place in the code, which would be this file in every line, nor what CloudWatch says of each:
+        # when it was written, and by which function.
+        self._logger = Logger(location=None, timestamp=None)
+        self._logger.remove_keys(["service"])
         self._metrics = Metrics()
         self._counted: Counter[str] = Counter()
         self._measured: defaultdict[str, list[float]] = defaultdict(list)

@@ -22,16 +22,17 @@ from rich.console import Console
 
 from tests.bench import messages
 from tests.bench.child import Child, child
-from tests.bench.cloud import machine, register
+from tests.bench.cloud import machine, memory, register
 from tests.bench.fair_queue import FairQueue
 from tests.bench.hard import HEALTHY, PARAMETERS, RETRY_WORKERS, WORKERS, put, retrying
 from tests.bench.isolation import working
+from tests.bench.prices import FULL_VCPU_MB
 from tests.bench.rig import Rig, rig
 from tests.bench.run import STORED
 from tests.bench.stats import percentile
 
 HOSTS, AT_A_TIME, DESCRIPTORS = 300, 100, 1024
-SHARE, PERIOD_SECONDS = 0.29, 0.1  # of a processor: what 512 MB have
+SHARE, PERIOD_SECONDS = memory("DeliverFunction") / FULL_VCPU_MB, 0.1  # of a processor: what deliver has
 GOOD, BAD, BATCHES = 50, 50, 6
 RATE, SETTLE_SECONDS, OUTAGE_SECONDS, RECOVERY_SECONDS = 25.0, 20.0, 60.0, 400.0
 
@@ -72,7 +73,7 @@ def _hosts(rig: Rig) -> dict[str, Any]:
 
 
 def _processor(rig: Rig) -> dict[str, Any]:
-    """Fifty healthy endpoints in a batch with fifty hostile ones, on the share of a processor that 512 MB have."""
+    """Fifty healthy endpoints in a batch with fifty hostile ones, on the share of a processor that deliver has."""
     certificate = str(rig.directory / "localhost.pem")
     log = rig.directory / "hostile.log"
     with (

@@ -9,7 +9,7 @@ WORDS = {
     *("count", "count_distinct", "pct", "min", "max", "latest"),
     *("coalesce", "fromMillis", "jsonParse", "jsonStringify"),
 }
-OF_CLOUDWATCH = {"@timestamp", "@message"}  # of every line, JSON or not
+OF_CLOUDWATCH = {"@timestamp", "@message", "@log"}  # of every line, JSON or not
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
 _PATTERN = re.compile(r"/(?:[^/\\\n]|\\.)+/")

@@ -13,6 +13,7 @@ from bellhop.circuits import Circuit
 from bellhop.registry import App
 from bellhop.tables import ItemKey
 from bellhop.telemetry import Telemetry
+from deliver.circuit.strikes import WELL_SECONDS
 
 REMEMBERED = 10_000  # apps
 
@@ -36,6 +37,7 @@ class KnownCircuits:
     clock: Callable[[], float]
     telemetry: Telemetry
     _rows: LRUCache[str, tuple[float, Circuit]] = field(default_factory=lambda: LRUCache(REMEMBERED))
+    _well: LRUCache[str, float] = field(default_factory=lambda: LRUCache(REMEMBERED))  # until when it counts
 
     def state(self, app: App) -> CircuitState:
         """The app's circuit as this process knows it.
@@ -83,6 +85,14 @@ class KnownCircuits:
         """Whether the circuit has strikes, as far as this process knows."""
         _, row = self._rows.get(app_id, (0.0, None))
         return bool(row and row.strikes)
+
+    def note_well(self, app_id: str) -> None:
+        """Note that the app's endpoint was just seen well."""
+        self._well[app_id] = self.clock() + WELL_SECONDS
+
+    def excuses(self, app_id: str) -> bool:
+        """Whether the endpoint was seen well a moment ago, which excuses one failure."""
+        return self._well.pop(app_id, 0.0) > self.clock()
 
     def forget(self, app_id: str) -> None:
         """Have the circuit read again."""

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 STRIKES_TO_PAUSE = 10
 WINDOW_SECONDS = 3600.0  # after which strikes are forgotten, if no other came: rare failures pause nothing
+# A lone quick failure just after a success says little, and would take two writes: to count it, to take it back.
+# So the process that saw both does not count it, but all that follow.
+WELL_SECONDS = 60.0
 # An attempt that held its place in a batch for long delays other apps' deliveries, so three of them are enough.
 STRIKES_OF_SLOW = 4
 SLOW_SHARE = 0.5  # of the deadline
@@ -41,6 +44,11 @@ def sign(
     if seconds >= deadline * SLOW_SHARE:
         return Sign(app_id, generation, well, STRIKES_OF_SLOW, frozenset({EVERYBODY}))
     return Sign(app_id, generation, well, 1, frozenset({by}))
+
+
+def is_lone(sign: Sign) -> bool:
+    """Whether it is of one attempt that failed quickly."""
+    return sign.strikes == 1
 
 
 def pause(strikes: int, by: Collection[str]) -> bool:

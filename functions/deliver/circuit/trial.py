@@ -121,9 +121,12 @@ def give_back(pending: PendingAttempt) -> None:
 
 def _take_in(sign: Sign, deps: DeliverDependencies) -> None:
     if sign.well:
+        deps.circuits.note_well(sign.app_id)
         if deps.circuits.struck(sign.app_id):
             circuits.clear(sign.app_id, sign.generation)
             deps.circuits.forget(sign.app_id)
+        return
+    if deps.circuits.excuses(sign.app_id) and strikes.is_lone(sign):
         return
     now = deps.time()
     row = circuits.strike(

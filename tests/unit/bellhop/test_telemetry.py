@@ -104,6 +104,13 @@ def test_every_line_has_its_own_invocations_request_id(capsys: pytest.CaptureFix
     assert (lines[1]["app_id"], lines[2]["number"]) == ("pager", 2)
 
 
+def test_a_line_says_nothing_that_cloudwatch_says_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = PowertoolsTelemetry()
+    begun(telemetry, "first")
+    telemetry.info("delivered")
+    assert written(capsys) == [{"level": "INFO", "message": "delivered", "aws_request_id": "first"}]
+
+
 def test_the_fields_of_one_line_are_not_on_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry = PowertoolsTelemetry()
     telemetry.info("attempt failed", delivery_id="msg_1")

@@ -148,6 +148,48 @@ def test_a_success_in_another_process_takes_the_strikes_back_too(deps: DeliverDe
     assert not circuits.load("pager").strikes
 
 
+def test_a_lone_quick_failure_just_after_a_success_is_no_strike_and_writes_nothing(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    for number in range(3):
+        run(deps, WELL, *batch(1, f"well{number}"))
+        clock.move(strikes.WELL_SECONDS - 1)
+        run(deps, ILL, *batch(1, f"ill{number}"))
+    assert circuits.load("pager").struck_at is None
+
+
+def test_after_one_that_a_success_excused_ten_more_failures_pause_the_app(deps: DeliverDependencies) -> None:
+    run(deps, WELL, *batch(1, "well"))
+    for number in range(10):
+        assert circuits.load("pager").paused_since is None
+        run(deps, ILL, *batch(1, f"ill{number}"))
+    run(deps, ILL, *batch(1, "last"))
+    assert circuits.load("pager").paused_since is not None
+
+
+def test_several_failures_of_a_batch_or_one_that_hangs_are_strikes_also_after_a_success(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    run(deps, WELL, *batch(1, "well"))
+    run(deps, ILL, *batch(2, "two"))
+    assert circuits.load("pager").strikes == 2
+    run(deps, WELL, *batch(1, "again"))
+    run(deps, Hangs(clock), *batch(1, "hung"))
+    assert circuits.load("pager").strikes == strikes.STRIKES_OF_SLOW
+
+
+def test_a_success_excuses_no_failure_a_minute_later_nor_in_another_process(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    run(deps, WELL, *batch(1, "well"))
+    other = dataclasses.replace(deps, circuits=KnownCircuits(60.0, deps.time, deps.telemetry))
+    run(other, ILL, *batch(1, "elsewhere"))
+    assert circuits.load("pager").strikes == 1
+    clock.move(strikes.WELL_SECONDS)
+    run(deps, ILL, *batch(1, "later"))
+    assert circuits.load("pager").strikes == 2
+
+
 def test_an_app_that_takes_only_alerts_and_hangs_was_attempted_for_ever(deps: DeliverDependencies) -> None:
     run(deps, ILL, *batch(10, event="metric_alert.open"))
     assert counters()["error"] == 0
