@@ -73,6 +73,11 @@ find_python = for python in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/
 	@npm ci --prefix $(@D).new --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $(@D).new/.ready && rm -rf $(@D) && mv $(@D).new $(@D)
 
+# Go checks the hashes of go.sum. -modcacherw, so that it can be removed like the others.
+.venv-go/.ready: infra/client-go/go.mod infra/client-go/go.sum
+	@cd infra/client-go && GOMODCACHE="$(CURDIR)/.venv-go" GOFLAGS="-mod=readonly -modcacherw" GOTOOLCHAIN=local go mod download
+	@touch $@
+
 .PRECIOUS: .venv-3.%/.ready
 .venv-3.%/.ready: requirements-dev.txt pyproject.toml | $(UV)
 	@test -n "$$($(call find_python,3.$*))" || \
@@ -116,11 +121,14 @@ test-pythons: $(UV) ## The unit tests on each of PYTHONS="3.11 3.12 3.13" that i
 			echo "Python $$version"; $(MAKE) --no-print-directory unit-$$version || exit; \
 		else echo "Python $$version is neither on the PATH nor under pyenv: skipped."; fi; done
 
-witness: .venv/.ready ## The tables with moto's, and if Node.js is here with dynalite's, webhooks with JavaScript's library and the client for it
+witness: .venv/.ready ## The tables with moto's, and if Node.js is here with dynalite's, webhooks with JavaScript's library and the client for it; with Go, the client for Go
 	@.venv/bin/pytest $(PYTEST) --tables moto -rs $(TESTS)
 	@if command -v npm >/dev/null; then \
 		$(MAKE) --no-print-directory .venv-node/.ready && .venv/bin/pytest $(PYTEST) --tables dynalite -rs $(TESTS); \
 	else echo "Node.js is not here: the tables were not tested with dynalite."; fi
+	@if command -v go >/dev/null; then \
+		$(MAKE) --no-print-directory .venv-go/.ready && .venv/bin/pytest -q -rs tests/unit/bellhop/client/test_go.py; \
+	else echo "Go is not here: the client for Go was not tested."; fi
 
 faults: install ## Deliveries accounted for while AWS calls fail and workers die; FAULT_EVENTS=120 FAULT_SEED=1, some minutes. Outages: python -m tests.faults outages
 	@.venv/bin/pytest tests/faults -q
