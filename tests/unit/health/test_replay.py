@@ -83,7 +83,7 @@ def test_what_is_parked_is_sent_oldest_first_each_once(queues: Queues) -> None:
     assert queues.telemetry.counts == {"DeliveryReplayed": 250, "ReplayFinished": 1}
 
 
-def test_a_flood_of_one_organisation_held_up_the_release_of_anothers_only_delivery(queues: Queues) -> None:
+def test_a_flood_of_one_organisation_delayed_the_release_of_anothers_only_delivery(queues: Queues) -> None:
     app(generation=3, kind="published").save()
     flood = [keep_further(n) for n in range(350)]
     first = [keep(n) for n in range(400, 520)]
