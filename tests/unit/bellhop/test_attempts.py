@@ -217,7 +217,9 @@ def test_a_record_that_was_attempted_for_ever_fits_into_its_item_with_the_larges
         pytest.skip("moto takes a binary value for a third larger than DynamoDB does")
     # Printable characters at random: of all texts, these compress the least.
     body = bytes(random.Random(1).choices(range(0x20, 0x7F), k=280 * 1024))
+    text = "".join(map(chr, random.Random(2).choices(range(0x20, 0x7F), k=KEPT_BYTES)))
     row = Attempt(1, NOW, 10_000, "r" * 36, "http_500", 500, "\ufffd" * 1024, {"Server": "x" * 506})
+    row = replace(row, long=LongResponse(text, cut=True))
     opening = NextState(RETRYING, attempt=row)
     assert attempts.open_record(delivery(delivery_id="msg_001", body=body), opening, NOW)
     for number in range(2, 3 * MOST_ATTEMPTS):
