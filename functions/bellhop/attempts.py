@@ -245,8 +245,11 @@ def reopen(
         row.body.set(body),
         *places(next_state, now, delivery, list_key),
     ]
+    long = long_responses.fitting(next_state.attempt, body)
+    # The one of before may not fit beside the new body.
+    actions.append(row.long_response.set(long) if long else row.long_response.remove())
     if next_state.attempt:
-        actions += _with(next_state.attempt, known, body)
+        actions.append(_added(next_state.attempt, known))
     # The SDK repeats an update whose response was lost. State and number may be the same before and after it.
     unopened = row.opened_at.does_not_exist() if known.opened_at is None else row.opened_at == known.opened_at
     unchanged = (row.state == known.state) & (row.attempts_made == known.attempts_made) & unopened
@@ -374,12 +377,16 @@ def _due(number: int, now: datetime, *, replay: bool) -> Any:
 
 
 def _with(attempt: Attempt, known: DeliveryRecord, body: bytes) -> list[Any]:
-    """The update that adds an attempt to those of a record, of which the oldest make room."""
+    """The update that adds an attempt to a record, with its long response if there is one."""
+    long = long_responses.fitting(attempt, body)
+    return [_added(attempt, known), *([DeliveryRecord.long_response.set(long)] if long else [])]
+
+
+def _added(attempt: Attempt, known: DeliveryRecord) -> Any:
+    """The update that adds an attempt's row to those of a record, of which the oldest make room."""
     row, rows = DeliveryRecord.attempts, known.attempts or []
     fits = len(rows) < MOST_ATTEMPTS
-    added = row.append([attempt.row()]) if fits else [*rows[1 - MOST_ATTEMPTS :], attempt.row()]
-    long = long_responses.fitting(attempt, body)
-    return [row.set(added), *([DeliveryRecord.long_response.set(long)] if long else [])]
+    return row.set(row.append([attempt.row()]) if fits else [*rows[1 - MOST_ATTEMPTS :], attempt.row()])
 
 
 def _owned(record: DeliveryRecord, actions: list[Any]) -> bool:

@@ -21,7 +21,7 @@ MAX_DEPTH = 30  # terms inside one another, far below what Python's recursion ta
 MAX_STEPS = 20_000  # of one evaluation: about 20 ms of a processor
 TEXT_PER_STEP = 64  # characters that an evaluation makes
 SEARCHED_PER_MADE = 4  # characters that a search looks at in the time of one that is made
-ALWAYS_QUICK_FROM, SOUGHT_QUICK = 2500, (6, 100)
+ALWAYS_QUICK_FROM, SOUGHT_QUICK = 30_000, (6, 100)
 
 # What every webhook's body has at its top.
 MEMBERS = frozenset(

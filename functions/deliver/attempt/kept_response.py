@@ -22,8 +22,7 @@ class KeptResponse:
 def of(response: Response, keys: Keys) -> KeptResponse:
     """What is kept of the response to a failed attempt, or to a ping."""
     text = response.body.decode("utf-8", "replace")  # it is hostile
-    for secret in kept_headers.secrets(keys):
-        text = text.replace(secret, kept_headers.MASK)
+    text = kept_headers.hide(text, kept_headers.secrets(keys))
     if len(response.body) <= ROW_BYTES:
         return KeptResponse(text)
     first = text.encode()[:ROW_BYTES].decode(errors="ignore")

@@ -59,6 +59,14 @@ def test_a_delivery_that_begins_anew_keeps_its_long_response(aws: None) -> None:
     assert shown(found) == [(1024, True), (3000, False)]
 
 
+def test_a_delivery_that_began_anew_kept_a_long_response_beside_which_its_new_body_had_no_room(aws: None) -> None:
+    known = written(LONG)
+    assert attempts.reopen(delivery(), known, NextState(RETRYING), NOW)
+    found = attempts.load(ID)
+    assert found
+    assert found.long_response is None
+
+
 @pytest.mark.parametrize(
     "damaged", [b"", b"no zlib", zlib.compress(b"no JSON"), zlib.compress(b"[]"), zlib.compress(b"{}")]
 )

@@ -1,4 +1,5 @@
 import os
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from requests.structures import CaseInsensitiveDict
 from bellhop import long_responses
 from bellhop.deliveries import Retry
 from bellhop.long_responses import ROW_BYTES
-from deliver.attempt import kept_response
+from deliver.attempt import kept_headers, kept_response
 from deliver.attempt.kept_headers import LONG_BYTES, MASK
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
@@ -37,6 +38,29 @@ def test_a_body_that_repeats_what_the_app_keeps_secret_is_masked(secret: str) ->
     assert long.long
     assert long.long.text == page.replace(secret, MASK)
     assert long.text == long.long.text[:ROW_BYTES]
+
+
+def test_a_search_for_secrets_compared_each_character_with_each_as_its_text_was_short() -> None:
+    looked_in = list[int]()
+
+    class Text(str):
+        __slots__ = ()
+
+        def __add__(self, after: str) -> "Text":
+            return Text(str(self) + after)
+
+        def replace(self, old: str, new: str, count: Any = -1) -> str:
+            looked_in.append(len(self))
+            return str.replace(self, old, new, count)
+
+    assert kept_headers.hide(Text("a" * 9 + "b"), ["a" * 9]) == f"{MASK}b"
+    assert min(looked_in) > kept_headers.QUICK_FROM
+
+
+def test_a_header_that_has_no_value_or_a_nul_hides_no_other() -> None:
+    headers = CaseInsensitiveDict({"Server": "", "X-Request-Id": f"a\0{TOKEN}", "Request-Id": "b"})
+    assert kept_headers.of_failure(headers, KEYS) == {"Server": "", "X-Request-Id": MASK, "Request-Id": "b"}
+    assert kept_headers.of_failure({}, KEYS) == {}
 
 
 def test_a_long_body_has_all_headers_beside_it_but_what_is_secret() -> None:
