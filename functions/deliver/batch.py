@@ -290,7 +290,7 @@ def _attempt_row(pending: PendingAttempt, result_name: str, result: PostResult) 
     outcome, resent = result.outcome, bool(pending.record and pending.record.resent_at)
     when = (pending.number, result.at, result.milliseconds, result.request_id, result_name)
     if isinstance(outcome, SendFailure):
-        return Attempt(*when, response=outcome.detail, resent=resent)
+        return Attempt(*when, response=kept_response.of_failure(outcome, pending.keys), resent=resent)
     if outcome.ok:
         return Attempt(*when, outcome.status, resent=resent)
     kept = kept_response.of(outcome, pending.keys)

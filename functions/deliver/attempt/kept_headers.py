@@ -1,63 +1,37 @@
-"""What the log keeps of a response's headers: all of a ping's, and of a failure a few.
+"""What the log keeps of a response's headers: of a failure a few, all beside a long response, and of a ping's.
 
 Those say who responded, and when to come again. What is kept is an endpoint's, and so hostile: it is made text
 without control characters, within a bound.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
+from deliver.attempt.masking import MASK, hide, secrets
 from deliver.attempt.signing import Keys
 
-PING_BYTES = 4096  # names and values together
+ALL_BYTES = 4096  # names and values together
 FAILURE_BYTES = 512
-LONG_BYTES = 4096
 COOKIES = {"set-cookie", "set-cookie2"}
 OF_FAILURES = (
     *("Retry-After", "Content-Type", "Server"),
     *("X-Request-Id", "Request-Id", "X-Correlation-Id", "X-Amzn-RequestId", "X-Amzn-Trace-Id", "CF-Ray"),
 )
-MASK = "****"
-SECRET_LENGTH = 8  # characters from which on a value of the app's own headers may be a secret
-
-# Where a text goes on for so long, Python finds another in it in linear time, whatever both are. In a shorter one
-# it may compare each character with each: an endpoint and the app's own headers can be made for that.
-QUICK_FROM = 30_000
 _BETWEEN = "\0"  # stands in no header
-
 _CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 
 
-def of_ping(headers: Mapping[str, str]) -> dict[str, str]:
-    """All of a ping's, cut off after `PING_BYTES`."""
-    return _bounded(headers, PING_BYTES)
-
-
-def of_failure(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
-    """Those of a failure that are harmless, cut off after `FAILURE_BYTES`.
+def of_all(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
+    """All of them, cut off after `ALL_BYTES`, without the values of cookies.
 
     One that repeats what the app keeps secret, which its endpoint knows, is masked.
     """
-    return _masked({name: headers[name] for name in OF_FAILURES if name in headers}, keys, FAILURE_BYTES)
-
-
-def of_long(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
-    """Those that are kept beside a long response: all, cut off after `LONG_BYTES`, without its cookies' values."""
     shown = {name: MASK if name.lower() in COOKIES else value for name, value in headers.items()}
-    return _masked(shown, keys, LONG_BYTES)
+    return _masked(shown, keys, ALL_BYTES)
 
 
-def secrets(keys: Keys) -> list[str]:
-    """What the app keeps secret, of which a response may repeat something."""
-    known = [keys.current, keys.previous or "", *(keys.headers or {}).values()]
-    return [secret for secret in known if len(secret) >= SECRET_LENGTH]
-
-
-def hide(text: str, hidden: Iterable[str]) -> str:
-    """The text, in which each of these is masked."""
-    after = _BETWEEN * QUICK_FROM
-    for secret in hidden:
-        text = (text + after).replace(secret, MASK)[:-QUICK_FROM]
-    return text
+def of_failure(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
+    """Those of a failure that are harmless, cut off after `FAILURE_BYTES`, and masked likewise."""
+    return _masked({name: headers[name] for name in OF_FAILURES if name in headers}, keys, FAILURE_BYTES)
 
 
 def _masked(headers: Mapping[str, str], keys: Keys, most: int) -> dict[str, str]:

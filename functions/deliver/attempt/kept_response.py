@@ -1,14 +1,15 @@
-"""What the log keeps of a response's body: text, bounded, in which what the app keeps secret is masked.
+"""What the log keeps of a response's body, or why there is none: text, bounded, without what the app keeps secret.
 
-An endpoint knows the app's own headers, and a page that it shows for an error may repeat them.
+A page that an endpoint shows for an error may repeat the app's own headers.
 """
 
 from dataclasses import dataclass
 
 from bellhop.long_responses import ROW_BYTES, LongResponse
 from deliver.attempt import kept_headers
+from deliver.attempt.masking import hide, secrets
 from deliver.attempt.signing import Keys
-from deliver.http.response import Response
+from deliver.http.response import Response, SendFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,14 @@ class KeptResponse:
 
 def of(response: Response, keys: Keys) -> KeptResponse:
     """What is kept of the response to a failed attempt, or to a ping."""
-    text = response.body.decode("utf-8", "replace")  # it is hostile
-    text = kept_headers.hide(text, kept_headers.secrets(keys))
+    # It is hostile, and may have any bytes.
+    text = hide(response.body.decode("utf-8", "replace"), secrets(keys), cut=response.cut)
     if len(response.body) <= ROW_BYTES:
         return KeptResponse(text)
     first = text.encode()[:ROW_BYTES].decode(errors="ignore")
-    return KeptResponse(first, LongResponse(text, kept_headers.of_long(response.headers, keys), response.cut))
+    return KeptResponse(first, LongResponse(text, kept_headers.of_all(response.headers, keys), response.cut))
+
+
+def of_failure(failure: SendFailure, keys: Keys) -> str:
+    """Why there is no response; that may quote what came instead of one."""
+    return hide(failure.detail, secrets(keys))

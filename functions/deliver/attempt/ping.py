@@ -46,6 +46,6 @@ def write_result(pending: PendingAttempt, result: PostResult, deps: DeliverDepen
 def _attempt(result: PostResult, keys: Keys) -> Attempt:
     when, outcome = (1, result.at, result.milliseconds, result.request_id), result.outcome
     if isinstance(outcome, SendFailure):
-        return Attempt(*when, outcome.kind, response=outcome.detail)
-    kept, headers = kept_response.of(outcome, keys), kept_headers.of_ping(outcome.headers)
+        return Attempt(*when, outcome.kind, response=kept_response.of_failure(outcome, keys))
+    kept, headers = kept_response.of(outcome, keys), kept_headers.of_all(outcome.headers, keys)
     return Attempt(*when, f"http_{outcome.status}", outcome.status, kept.text, headers, long=kept.long)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from bellhop.deliveries import Retry
-from deliver.attempt.kept_headers import FAILURE_BYTES, MASK, OF_FAILURES, PING_BYTES, of_failure, of_ping
+from deliver.attempt.kept_headers import ALL_BYTES, FAILURE_BYTES, OF_FAILURES, of_all, of_failure
+from deliver.attempt.masking import MASK
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response
@@ -27,11 +28,11 @@ LONG = st.builds(lambda text, times: text * times, st.text(min_size=1, max_size=
 
 @given(st.dictionaries(st.one_of(st.text(min_size=1, max_size=20), LONG), LONG, max_size=8))
 def test_the_headers_that_are_kept_are_text_within_their_bound(headers: dict[str, str]) -> None:
-    kept = of_ping(headers)
-    assert sum(len(n.encode()) + len(v.encode()) for n, v in kept.items()) <= PING_BYTES
+    kept = of_all(headers, KEYS)
+    assert sum(len(n.encode()) + len(v.encode()) for n, v in kept.items()) <= ALL_BYTES
     assert not any(c < " " or "\x7f" <= c < "\xa0" for text in [*kept, *kept.values()] for c in text)
     whole = sum(len(n.encode("utf-8", "replace")) + len(v.encode("utf-8", "replace")) for n, v in headers.items())
-    if whole * 3 <= PING_BYTES:
+    if whole * 3 <= ALL_BYTES:
         assert len(kept) <= len(headers)
         assert bool(kept) == bool(headers)
 

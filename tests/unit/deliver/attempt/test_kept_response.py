@@ -9,11 +9,12 @@ from requests.structures import CaseInsensitiveDict
 from bellhop import long_responses
 from bellhop.deliveries import Retry
 from bellhop.long_responses import ROW_BYTES
-from deliver.attempt import kept_headers, kept_response
-from deliver.attempt.kept_headers import LONG_BYTES, MASK
+from deliver.attempt import kept_headers, kept_response, masking
+from deliver.attempt.kept_headers import ALL_BYTES
+from deliver.attempt.masking import MASK
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
-from deliver.http.response import KEPT_BYTES, Response
+from deliver.http.response import KEPT_BYTES, Response, SendFailure
 from tests.support.endpoint import Endpoint, record, response, run
 from tests.support.fakes import delivery, queue_message
 
@@ -53,8 +54,24 @@ def test_a_search_for_secrets_compared_each_character_with_each_as_its_text_was_
             looked_in.append(len(self))
             return str.replace(self, old, new, count)
 
-    assert kept_headers.hide(Text("a" * 9 + "b"), ["a" * 9]) == f"{MASK}b"
-    assert min(looked_in) > kept_headers.QUICK_FROM
+    assert masking.hide(Text("a" * 9 + "b"), ["a" * 9]) == f"{MASK}b"
+    assert min(looked_in) > masking.QUICK_FROM
+
+
+def test_a_secret_that_the_kept_length_cut_was_kept_but_for_its_end() -> None:
+    begun = KEYS.current[:-4]
+    text = masking.hide("you sent " + begun, masking.secrets(KEYS), cut=True)
+    assert text == f"you sent {MASK}"
+    assert masking.hide("you sent " + begun, masking.secrets(KEYS)) == f"you sent {begun}"
+    page = "x" * (KEPT_BYTES - len(begun)) + begun
+    kept = kept_response.of(Response(500, {}, page.encode(), cut=True), KEYS)
+    assert kept.long
+    assert kept.long.text == page.removesuffix(begun) + MASK
+
+
+def test_a_status_line_that_repeated_a_secret_was_kept_as_it_was() -> None:
+    failure = SendFailure("connection_error", f"BadStatusLine: you sent {TOKEN}")
+    assert kept_response.of_failure(failure, KEYS) == f"BadStatusLine: you sent {MASK}"
 
 
 def test_a_header_that_has_no_value_or_a_nul_hides_no_other() -> None:
@@ -74,7 +91,7 @@ def test_many_headers_are_cut_off() -> None:
     headers = CaseInsensitiveDict({f"X-{number}": "v" * 1000 for number in range(50)})
     kept = kept_response.of(Response(500, headers, b"x" * 2000), KEYS)
     assert kept.long
-    assert 4000 < sum(len(n) + len(v) for n, v in kept.long.headers.items()) <= LONG_BYTES
+    assert 4000 < sum(len(n) + len(v) for n, v in kept.long.headers.items()) <= ALL_BYTES
 
 
 def test_a_row_has_never_half_a_character() -> None:

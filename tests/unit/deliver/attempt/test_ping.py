@@ -9,7 +9,8 @@ import pytest
 from bellhop import app_lists, circuits, pings
 from bellhop.deliveries import Delivery
 from bellhop.registry import App
-from deliver.attempt.kept_headers import PING_BYTES
+from deliver.attempt.kept_headers import ALL_BYTES
+from deliver.attempt.masking import MASK
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import SendFailure
@@ -159,6 +160,15 @@ def test_an_app_of_no_organisation_can_be_pinged(deps: DeliverDependencies, apps
     assert (record(lonely.delivery_id).state, record(lonely.delivery_id).organization_id) == ("delivered", "")
 
 
+def test_headers_of_a_pings_response_were_kept_with_the_secrets_and_cookies_in_them(
+    deps: DeliverDependencies,
+) -> None:
+    keys = Keys(SECRET, headers={"Authorization": "Bearer 0123456789"})
+    echo = response(200, headers={"x-echo": "you sent Bearer 0123456789", "set-cookie": "id=1", "server": "nginx"})
+    run(dataclasses.replace(deps, secrets=Secrets(keys)), Endpoint(echo), MESSAGE)
+    assert made()["headers"] == {"x-echo": MASK, "set-cookie": MASK, "server": "nginx"}
+
+
 def test_a_hostile_responses_headers_are_kept_bounded_and_without_control_characters(
     deps: DeliverDependencies,
 ) -> None:
@@ -166,4 +176,4 @@ def test_a_hostile_responses_headers_are_kept_bounded_and_without_control_charac
     kept = {name: str(value) for name, value in made()["headers"].items()}
     assert kept["x-a"] == "red\ufffd[31m\ufffd\ufffdx"
     assert set(kept) == {"x-a", "x-b"}
-    assert len(json.dumps(kept, ensure_ascii=False).encode()) < PING_BYTES + 50
+    assert len(json.dumps(kept, ensure_ascii=False).encode()) < ALL_BYTES + 50
