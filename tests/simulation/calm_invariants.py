@@ -74,6 +74,7 @@ def _out_of_order(world: World) -> Iterator[str]:
         row
         for row in DeliveryRecord.scan()
         if parked[row.delivery_id] == 1
+        and row.delivery_id in world.fleet.released  # otherwise it was delivered by a trial, before all others
         and row.delivery_id not in deferred
         and first.get(row.delivery_id, 0.0) > row.opened_at
         and not world.sent_again(row.app_id, row.delivery_id)

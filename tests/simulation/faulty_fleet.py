@@ -136,6 +136,7 @@ class FaultyFleet(Fleet):
     posts: list[Post] = field(default_factory=list)
     dead: list[Message] = field(default_factory=list)
     versions: Versions = field(default_factory=Versions)
+    released: set[str] = field(default_factory=set)  # deliveries that a release, a replay or a person sent
     batches: int = 0
     reviews: int = 0  # of them
     purged: int = 0  # messages
@@ -232,6 +233,8 @@ class FaultyFleet(Fleet):
             self.dead.append(Message(queue, body, read))
             return
         repeated = rate or (CALM_REPEATS if queue == RETRIES and "kind" in json.loads(body) else 0.0)
+        if queue == RETRIES and '"replay"' in body:
+            self.released.add(json.loads(body)["delivery_id"])
         for copy in range(2 if chance.random() < repeated else 1):
             late = chance.choice((0, 0, 1, 40)) if rate or copy else 0
             self._plan(Message(queue, self.versions.write(body, chance), read), delay + late)
