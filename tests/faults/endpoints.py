@@ -4,6 +4,7 @@ from collections import Counter
 
 from bellhop import attempts
 from bellhop.deliveries import delivery_id
+from bellhop.outcomes import OutcomeDay
 from infra.local.receiver import Behaviour, Receiver
 from infra.local.registering import Hook
 from infra.local.webhook_server import PlannedResponse
@@ -53,3 +54,8 @@ def end_of(hook: Hook, endpoint: Receiver, tenant: Tenant, event_id: str) -> str
         return "delivered"
     record = attempts.load(identifier)
     return record.state if record else "lost"
+
+
+def successes_counted(hook: Hook, tenant: Tenant) -> int:
+    """How many successes health counts for an app."""
+    return sum(int(row.success) for row in OutcomeDay.query(f"{hook.app_id}#{tenant.organization}"))

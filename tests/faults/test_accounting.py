@@ -5,16 +5,14 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
 import pytest
 
-from bellhop.outcomes import OutcomeDay
 from bellhop.registry import DISABLED, App, Installation
 from infra.local.receiver import failing_first, ok
-from infra.local.registering import use_stack
 from infra.local.stack import Stack, deployed_stack
 from infra.local.webhook_server import PlannedResponse
 from tests.faults.endpoints import (
@@ -23,10 +21,11 @@ from tests.faults.endpoints import (
     failing_at_first,
     failing_now_and_then,
     gone_at,
+    successes_counted,
 )
 from tests.faults.queues import dead_letters, settled
 from tests.support.fault_proxy import Fault, FaultProxy, Kind, fault_proxy
-from tests.support.tenant import PARAMETERS, Tenant, eventually
+from tests.support.tenant import PARAMETERS, Tenant, eventually, tenant_of
 from tests.support.workers import worker_pids
 
 SEED = int(os.environ.get("FAULT_SEED", "1"))
@@ -92,12 +91,8 @@ def faulty() -> Iterator[tuple[Stack, FaultProxy]]:
 
 @pytest.fixture
 def tenant(faulty: tuple[Stack, FaultProxy]) -> Iterator[Tenant]:
-    before = dict(os.environ)
-    use_stack(faulty[0], os.environ)
-    with ExitStack() as exit_stack:
-        yield Tenant(faulty[0], exit_stack)
-    os.environ.clear()
-    os.environ.update(before)
+    with tenant_of(faulty[0]) as made:
+        yield made
 
 
 def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
@@ -144,8 +139,7 @@ def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
     assert set(ends[leaver.app_id]) <= {"delivered", "withdrawn", "lost"}  # skipped by notify, they have no record
     assert [r for r in leaver_endpoint.received if r.at > left_at + LEAVING_SECONDS] == []
     for hook, endpoint in everybody:
-        rows = list(OutcomeDay.query(f"{hook.app_id}#{tenant.organization}"))
-        assert sum(int(row.success) for row in rows) <= sum(r.status == 200 for r in endpoint.received)
+        assert successes_counted(hook, tenant) <= sum(r.status == 200 for r in endpoint.received)
     mails = Counter(to for mail in stack.mails() for to in mail["To"] if retired.app_id in str(mail))
     assert all(number == 1 for number in mails.values()), mails
 

@@ -1,22 +1,18 @@
 """The embedded AWS itself ends and comes back, with every worker, in the middle of the traffic."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 
 import pytest
 
-from bellhop.outcomes import OutcomeDay
 from bellhop.registry import DISABLED, App
 from infra.local.receiver import Receiver, ok
-from infra.local.registering import use_stack
 from infra.local.stack import deployed_stack
 from infra.local.webhook_server import PlannedResponse
-from tests.faults.endpoints import RETRIES, end_of, failing_now_and_then, gone_at
+from tests.faults.endpoints import RETRIES, end_of, failing_now_and_then, gone_at, successes_counted
 from tests.faults.queues import settled
-from tests.support.tenant import PARAMETERS, Tenant, eventually
+from tests.support.tenant import PARAMETERS, Tenant, eventually, tenant_of
 
 RESTARTS = 3
 EVENTS = 60  # published before each of them, and after the last
@@ -25,12 +21,8 @@ SETTLE_SECONDS = 120.0
 
 @pytest.fixture
 def tenant() -> Iterator[Tenant]:
-    before = dict(os.environ)
-    with deployed_stack(PARAMETERS | RETRIES, keeps_state=True) as stack, ExitStack() as exit_stack:
-        use_stack(stack, os.environ)
-        yield Tenant(stack, exit_stack)
-        os.environ.clear()
-        os.environ.update(before)
+    with deployed_stack(PARAMETERS | RETRIES, keeps_state=True) as stack, tenant_of(stack) as made:
+        yield made
 
 
 def test_every_delivery_is_accounted_for_while_aws_itself_is_restarted(
@@ -60,8 +52,7 @@ def test_every_delivery_is_accounted_for_while_aws_itself_is_restarted(
     assert App.get(retired.app_id).state == DISABLED
     assert set(ends[retired.app_id]) <= {"delivered", "parked", "stopped"}
     for hook, endpoint in everybody:
-        rows = list(OutcomeDay.query(f"{hook.app_id}#{tenant.organization}"))
-        assert sum(int(row.success) for row in rows) <= sum(r.status == 200 for r in endpoint.received)
+        assert successes_counted(hook, tenant) <= sum(r.status == 200 for r in endpoint.received)
 
 
 def reached(endpoint: Receiver, number: int) -> bool:

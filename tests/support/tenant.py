@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,12 +79,21 @@ class Tenant:
 
 @pytest.fixture
 def tenant(stack: Stack) -> Iterator[Tenant]:
+    with tenant_of(stack) as made:  # for each test, because tests without the stack use other tables in between
+        yield made
+
+
+@contextmanager
+def tenant_of(stack: Stack) -> Iterator[Tenant]:
+    """A tenant of a stack, which this process uses for the length of the block."""
     before = dict(os.environ)
-    use_stack(stack, os.environ)  # for each test, because tests without the stack use other tables in between
-    with ExitStack() as exit_stack:
-        yield Tenant(stack, exit_stack)
-    os.environ.clear()
-    os.environ.update(before)
+    use_stack(stack, os.environ)
+    try:
+        with ExitStack() as exit_stack:
+            yield Tenant(stack, exit_stack)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:

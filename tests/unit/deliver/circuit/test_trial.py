@@ -312,6 +312,14 @@ def test_the_oldest_that_is_parked_is_the_trial(
     assert [row.delivery_id for row in app_lists.waiting("pager", clock(), 9)] == ["parked1_0", "parked2_0"]
 
 
+def failed_trial(deps: DeliverDependencies, clock: Clock, number: int) -> list[str]:
+    """Which deliveries the next trial posts, to an endpoint that fails."""
+    due(deps, clock)
+    endpoint = Endpoint(response(500))
+    run(deps, endpoint, trial_message(number))
+    return [headers["webhook-id"] for _, headers, _ in endpoint.posted]
+
+
 def test_what_an_endpoint_fails_at_stood_before_every_trial_of_what_it_would_take(
     deps: DeliverDependencies, clock: Clock
 ) -> None:
@@ -322,22 +330,24 @@ def test_what_an_endpoint_fails_at_stood_before_every_trial_of_what_it_would_tak
     run(deps, WELL, *batch(1, "good"))
     tried = []
     for number in range(2):
-        due(deps, clock)
-        endpoint = Endpoint(response(500))
-        run(deps, endpoint, trial_message(number))
-        tried += [headers["webhook-id"] for _, headers, _ in endpoint.posted]
+        tried += failed_trial(deps, clock, number)
     assert [name.partition("_")[0] for name in tried] == ["bad", "good"]
+
+
+def paused_and_common(deps: DeliverDependencies, apps: dict[str, App]) -> DeliverDependencies:
+    """A paused app that two organisations installed, with lots that are the same each time."""
+    apps["pager"] = app("pager", kind="published")
+    for owner in ("loud", "quiet"):
+        hook = installation(organization_id=owner)
+        deps.registry.installed[owner, hook.installation_id] = hook  # type: ignore[attr-defined]
+    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    return dataclasses.replace(deps, uniform=random.Random(7).uniform)
 
 
 def test_one_organisation_that_kept_having_deliveries_parked_was_every_trial_of_a_common_app(
     deps: DeliverDependencies, clock: Clock, apps: dict[str, App]
 ) -> None:
-    apps["pager"] = app("pager", kind="published")
-    for owner in ("loud", "quiet"):
-        hook = installation(organization_id=owner)
-        deps.registry.installed[owner, hook.installation_id] = hook  # type: ignore[attr-defined]
-    chosen = dataclasses.replace(deps, uniform=random.Random(7).uniform)
-    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    chosen = paused_and_common(deps, apps)
     run(chosen, WELL, *batch(CANDIDATES, "flood", organization_id="loud"))
     tried = list[str]()
     for number in range(12):
@@ -346,10 +356,7 @@ def test_one_organisation_that_kept_having_deliveries_parked_was_every_trial_of_
             clock.move(1)
         if not number:
             run(chosen, WELL, *batch(1, "quiet", organization_id="quiet"))
-        due(chosen, clock)
-        endpoint = Endpoint(response(500))
-        run(chosen, endpoint, trial_message(number))
-        tried += [headers["webhook-id"] for _, headers, _ in endpoint.posted]
+        tried += failed_trial(chosen, clock, number)
     assert "quiet_0" in tried
 
 
@@ -357,22 +364,14 @@ def test_one_organisation_that_kept_having_deliveries_parked_was_every_trial_of_
 def test_lots_among_fifty_lost_to_an_organisation_that_had_a_thousand_times_as_much_parked(
     deps: DeliverDependencies, clock: Clock, apps: dict[str, App], *, quiet_first: bool
 ) -> None:
-    apps["pager"] = app("pager", kind="published")
-    for owner in ("loud", "quiet"):
-        hook = installation(organization_id=owner)
-        deps.registry.installed[owner, hook.installation_id] = hook  # type: ignore[attr-defined]
-    chosen = dataclasses.replace(deps, uniform=random.Random(7).uniform)
-    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    chosen = paused_and_common(deps, apps)
     owners = ["quiet", "loud"] if quiet_first else ["loud", "quiet"]
     for owner in owners:
         run(chosen, WELL, *batch(1000 if owner == "loud" else 1, owner, organization_id=owner))
         clock.move(1)
     tried = list[str]()
     for number in range(6):
-        due(chosen, clock)
-        endpoint = Endpoint(response(500))
-        run(chosen, endpoint, trial_message(number))
-        tried += [headers["webhook-id"] for _, headers, _ in endpoint.posted]
+        tried += failed_trial(chosen, clock, number)
     assert "quiet_0" in tried
     assert record("quiet_0").replayable_for == "pager"
 
