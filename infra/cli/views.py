@@ -99,7 +99,7 @@ class Replayable:
 
 
 def count_replayable(app_id: str, most: int = COUNTED) -> Replayable:
-    """Count what can be replayed of an app, the oldest first, up to `most`."""
+    """Count what can be replayed of an app, up to `most`."""
     counts: Counter[str] = Counter()
     after, left = None, most
     while left:

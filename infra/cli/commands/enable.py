@@ -112,7 +112,7 @@ def _print_following(app: App, replayable: Replayable, rate: float | None, found
     if rate is None:
         line(console, f"Not replayed: {replayable.text()}. Later: {found.command(replay)}")
     else:
-        line(console, following_text(replayable.total([PARKED]), rate, complete=replayable.complete))
+        line(console, following_text(app, replayable.total([PARKED]), rate, complete=replayable.complete))
         exhausted = replayable.total([EXHAUSTED])
         if exhausted:
             again = found.command(f"{replay} --exhausted")

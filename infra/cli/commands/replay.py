@@ -11,7 +11,7 @@ from rich.console import Console
 from bellhop import circuits, replays
 from bellhop.attempts import EXHAUSTED, PARKED, REPLAYABLE
 from bellhop.clock import utc_now
-from bellhop.registry import DISABLED, App
+from bellhop.registry import DISABLED, INTERNAL, App
 from health.pages import PAGE
 from health.replay import effective_rate
 from infra.cli import identity, stack, terminal
@@ -32,7 +32,7 @@ class ReplayStart:
     `rate` is None where there was nothing to send, so that nothing began.
     """
 
-    app_id: str
+    app: App
     states: tuple[str, ...]
     replayable: Replayable
     rate: float | None
@@ -95,9 +95,9 @@ def start(app: App, rate: float, queue: TransitionsQueue, now: datetime, *, exha
     states = REPLAYABLE if exhausted else (PARKED,)
     replayable = count_replayable(app.app_id)
     if not replayable.total(states) and replayable.complete:
-        return ReplayStart(app.app_id, states, replayable, None)
+        return ReplayStart(app, states, replayable, None)
     queue.send(replays.begin(circuits.load(app.app_id), int(app.generation), states, rate, now.timestamp()))
-    return ReplayStart(app.app_id, states, replayable, effective_rate(app, rate))
+    return ReplayStart(app, states, replayable, effective_rate(app, rate))
 
 
 def watch(stack_name: str, app_id: str, *, as_json: bool) -> None:
@@ -177,7 +177,7 @@ def stop(stack_name: str, app_id: str, *, as_json: bool) -> None:
 def document(started: ReplayStart) -> dict[str, Any]:
     """A replay as JSON."""
     return {
-        "app_id": started.app_id,
+        "app_id": started.app.app_id,
         "states": started.states,
         "replayable": started.replayable.document(),
         "started": started.rate is not None,
@@ -185,18 +185,19 @@ def document(started: ReplayStart) -> dict[str, Any]:
     }
 
 
-def following_text(number: int, rate: float, *, complete: bool) -> str:
-    """How many deliveries follow, how fast, and how long that takes; not `complete`, at least so many."""
+def following_text(app: App, number: int, rate: float, *, complete: bool) -> str:
+    """How many deliveries follow, in which order, how fast, for how long; not `complete`, at least so many."""
     if not number and complete:
         return "Nothing is parked; what is parked until all functions see the change is replayed."
     least = "" if complete else "at least "
     follow = f"{least}{number:,} {'delivery follows' if number == 1 else 'deliveries follow'}"
     lasting = duration(max(1, number / rate))
-    return f"{follow[0].upper()}{follow[1:]}, oldest first, {rate:g} a second: {least}{lasting}."
+    order = "oldest first" if app.kind == INTERNAL else "what each organisation has first before the rest"
+    return f"{follow[0].upper()}{follow[1:]}, {order}, {rate:g} a second: {least}{lasting}."
 
 
 def _print(started: ReplayStart, found: Stack, console: Console) -> None:
-    app_id, replayable = started.app_id, started.replayable
+    app_id, replayable = started.app.app_id, started.replayable
     if started.rate is None:
         line(console, f"Nothing of {app_id} is {' or '.join(started.states)}: nothing to replay.", "bold")
         if replayable.total([EXHAUSTED]):
@@ -204,5 +205,6 @@ def _print(started: ReplayStart, found: Stack, console: Console) -> None:
             line(console, f"Exhausted: {replayable.text([EXHAUSTED])}. {again}")
         return
     line(console, f"Replayable of {app_id}: {replayable.text()}.", "bold")
-    line(console, following_text(replayable.total(started.states), started.rate, complete=replayable.complete))
+    number, complete = replayable.total(started.states), replayable.complete
+    line(console, following_text(started.app, number, started.rate, complete=complete))
     line(console, f"{found.next(f'replay {app_id} --watch')}, or --stop")

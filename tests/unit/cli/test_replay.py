@@ -29,6 +29,13 @@ def test_what_is_parked_of_an_app_that_is_on_is_sent_in_one_pass() -> None:
     assert begun.after is None
 
 
+def test_a_replay_of_a_common_app_was_said_to_be_oldest_first() -> None:
+    register(kind="published")
+    add_replayable(2)
+    shown = succeed("replay", "pager")
+    assert "2 deliveries follow, what each organisation has first before the rest, 10 a second: 1 s." in shown
+
+
 def test_what_is_exhausted_is_sent_only_on_demand_and_as_fast_as_is_said() -> None:
     register(max_per_second=2)
     add_replayable(4, EXHAUSTED)
