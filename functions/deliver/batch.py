@@ -4,7 +4,6 @@ How attempts begin is in intake.py. The three stages never overlap. What was wri
 hold them up, and could make a healthy endpoint miss its deadline. One write, in circuit/slow.py, has a thread.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -35,10 +34,14 @@ from deliver.dependencies import (
     names,
 )
 from deliver.http.faults import OurFaultError
-from deliver.http.hub import Hub
-from deliver.http.response import Response, SendFailure
+from deliver.http.hub import Hub, Meter
+from deliver.http.response import TIMEOUT, Response, SendFailure
 from deliver.intake import Begun, Intake
 from deliver.next_step import NextStep
+
+# Where this process worked for so many seconds of an attempt, the batch was delayed by it. The apps whose attempts
+# took so many of CPU are listed as slow then.
+DELAYED_SECONDS, COSTLY_SECONDS = 1.0, 0.010
 
 LOGGED = ("app", "event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
 
@@ -48,7 +51,7 @@ class Batch:
     """What a batch adds up to. `returned`: ids of the messages that their queue must deliver again.
 
     `ended`: what is to be sent after each attempt that was written, with the id of its message. `slowest`: seconds
-    of the slowest attempt of each app whose endpoint was reached. `delivered`: the rows of what was delivered;
+    that the endpoint of each app took, of its slowest attempt. `delivered`: the rows of what was delivered;
     `at_once`: what of that has no record of its own, which would have its row and its body.
     """
 
@@ -85,14 +88,15 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     with invocation.budget.keeping(deps.deadline + MARGIN_SECONDS - END_SECONDS):
         intake.take(messages)
     batch = Batch(intake.returned)
-    finished = _judge_network(_post_all(intake.begun, deps, invocation), deps)
+    posted = _post_all(intake.begun, deps, invocation)
+    finished = _excuse_late(_judge_network(posted, deps), deps)
     with invocation.budget.keeping(COUNT_SECONDS + LOG_SECONDS):
         _write_results(finished, deps, batch)
         _send_next(deps, batch)
     with invocation.budget.keeping(LOG_SECONDS):
         _count(deps.buffer.due(batch.deltas), deps)
         trial.take_in(batch.signs, deps)
-        deps.slow.take_in(batch.slowest)
+        deps.slow.take_in(batch.slowest, _costly(posted))
         deps.network.take_back(deps.slow.outage_until, deps.time())
         deps.parking.count()
     _log_successes(batch, deps)
@@ -107,11 +111,10 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
 def _post_all(begun: Sequence[Begun], deps: DeliverDependencies, invocation: Invocation) -> list[Finished]:
     """Make the attempts side by side; return each with its result, in the order in which they finish."""
     finished, hub = list[Finished](), Hub[Finished]()
-    slow_from = time.monotonic() + deps.slow.limit
     with closing(hub):
         for item in begun:
             hub.start(partial(_attempt, item, deps, invocation))
-        while ended := hub.wait(slow_from):
+        while ended := hub.wait(deps.slow.limit):
             finished += ended
         deps.slow.list_running(_slow_by_themselves(begun, finished))
         while ended := hub.wait():
@@ -137,12 +140,13 @@ def _attempt(item: Begun, deps: DeliverDependencies, invocation: Invocation) -> 
 def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invocation) -> PostResult | None:
     if invocation.time_left() < deps.deadline + MARGIN_SECONDS:
         return None
-    at, request_id = deps.now(), deps.token()
+    at, request_id, meter = deps.now(), deps.token(), Meter()
     headers = signing.headers(pending.delivery, pending.keys, request_id, int(at.timestamp()))
     outcome = deps.transport.post(
         pending.app.app_id, pending.app.url, headers, pending.delivery.body, deps.deadline
     )
-    return PostResult(outcome, at, round((deps.now() - at).total_seconds() * 1000), request_id)
+    milliseconds = round((deps.now() - at).total_seconds() * 1000)
+    return PostResult(outcome, at, milliseconds, request_id, *meter.read())
 
 
 def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[Finished]:
@@ -163,6 +167,32 @@ def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[
         (message_id, pending, fault if message_id in excused and not pending.delivery.ping else result)
         for message_id, pending, result in finished
     ]
+
+
+def _excuse_late(finished: list[Finished], deps: DeliverDependencies) -> list[Finished]:
+    """The same; what ran into its deadline because this process was busy did so by a fault of ours.
+
+    A person waits for a ping and is told what became of it, as ever.
+    """
+    fault = OurFaultError("its deadline passed while this process worked for the other attempts of its batch")
+    return [
+        (message_id, pending, fault if not pending.delivery.ping and _is_late(result, deps) else result)
+        for message_id, pending, result in finished
+    ]
+
+
+def _is_late(result: PostResult | Exception | None, deps: DeliverDependencies) -> bool:
+    if not isinstance(result, PostResult) or not isinstance(result.outcome, SendFailure):
+        return False
+    return result.outcome.kind == TIMEOUT and result.delayed >= deps.deadline / 2
+
+
+def _costly(posted: Iterable[Finished]) -> set[str]:
+    """The apps whose attempts took so much CPU that together they delayed the batch."""
+    attempts = [(p.app.app_id, r) for _, p, r in posted if isinstance(r, PostResult) and not p.delivery.ping]
+    if max((result.delayed for _, result in attempts), default=0.0) < DELAYED_SECONDS:
+        return set()
+    return {app_id for app_id, result in attempts if result.processor >= COSTLY_SECONDS}
 
 
 # ---- Write: the records, the next attempts, the counters and the log of successes
@@ -212,7 +242,9 @@ def _write_result(
     next_step = ending.write(pending, judgement, attempt, deps)
     # Counted before the next retry is sent: if that fails, the message comes back and finds the record ahead, so
     # this is the only chance to count the attempt.
-    _take_in(pending, judgement, attempt, deps, batch)
+    delta = ending.outcome_delta(pending, judgement, attempt)
+    batch.deltas += [delta] if delta else []
+    _take_in(pending, judgement, result, deps, batch)
     if judgement.verdict is Verdict.DELIVERED:
         row = attempt.row() | _names(pending.delivery)
         batch.delivered.append(row)
@@ -243,12 +275,9 @@ def _defer_by_our_fault(
 
 
 def _take_in(
-    pending: PendingAttempt, judgement: Judgement, attempt: Attempt, deps: DeliverDependencies, batch: Batch
+    pending: PendingAttempt, judgement: Judgement, result: PostResult, deps: DeliverDependencies, batch: Batch
 ) -> None:
-    delta = ending.outcome_delta(pending, judgement, attempt)
-    if delta:
-        batch.deltas.append(delta)
-    key, seconds = (pending.app.app_id, int(pending.app.generation)), attempt.milliseconds / 1000
+    key, seconds = (pending.app.app_id, int(pending.app.generation)), result.endpoint_seconds
     if judgement.well is not None:
         batch.slowest[key[0]] = max(seconds, batch.slowest.get(key[0], 0.0))
     if judgement.well is not None and pending.trial is None:

@@ -213,12 +213,23 @@ class PendingAttempt:
 
 @dataclass(frozen=True, slots=True)
 class PostResult:
-    """A POST that was made: its outcome, when it began, and how long it took."""
+    """A POST that was made: its outcome, when it began, and how long it took.
+
+    `delayed`: seconds of that in which this process worked, for it or for the others of its batch; `processor`:
+    seconds of CPU that it took itself.
+    """
 
     outcome: Response | SendFailure
     at: datetime
     milliseconds: int
     request_id: str
+    delayed: float = 0.0
+    processor: float = 0.0
+
+    @property
+    def endpoint_seconds(self) -> float:
+        """How long the endpoint took, at most."""
+        return max(0.0, self.milliseconds / 1000 - self.delayed)
 
 
 def names(delivery: Delivery) -> dict[str, object]:

@@ -6,6 +6,9 @@ over to the Retries queue, the slow lane, which has processes of its own. There 
 response takes the app off the list once its stay is over. A slow attempt begins the stay again, and one after the
 stay doubles it. So an app that is slow in bursts does not come back before each.
 
+What takes much of the processor delays a batch as well: there is one thread for all its attempts. Where they took
+it for long, the apps are listed whose attempts took most. Nobody is taken for slow because of what others took.
+
 An app is listed as soon as its attempt is slow, while it still runs: the others need not learn it the same way.
 But only if another attempt of the batch got a response: else it may be our network that hangs.
 """
@@ -107,20 +110,22 @@ class SlowApps:
         except RuntimeError:  # there is no thread to be had
             self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
 
-    def take_in(self, slowest: Mapping[str, float]) -> None:
-        """List the apps whose attempts were slow, by the seconds of their slowest; take off those that were not.
+    def take_in(self, slowest: Mapping[str, float], costly: AbstractSet[str] = frozenset()) -> None:
+        """List the apps whose attempts were slow, by the seconds of their slowest, and those that were `costly`.
+
+        Take off those that were neither.
 
         Policy: what cannot be written is not; the next attempt tries again.
         """
         now, known = self.clock(), dict(self._listed)
-        slow = {app_id for app_id, seconds in slowest.items() if seconds >= self.limit}
+        slow = costly | {app_id for app_id, seconds in slowest.items() if seconds >= self.limit}
         try:
             self._take_in_listing()
             if new := slow - self._listed.keys():
                 self._note(circuits.list_slow(new))
         except Exception:  # noqa: BLE001 - see the policy
             self.telemetry.error("list of slow apps not written: the next attempts of these apps try again")
-        for app_id in slowest:
+        for app_id in slowest.keys() | costly:
             before = known.get(app_id)
             try:
                 if app_id in slow and (before is None or before.must_be_longer(now)):

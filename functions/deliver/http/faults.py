@@ -17,7 +17,7 @@ import requests
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from deliver.http.guard import AddressNotAllowedError
-from deliver.http.response import INVALID_HEADER, INVALID_URL, SendFailure
+from deliver.http.response import INVALID_HEADER, INVALID_URL, TIMEOUT, SendFailure
 
 DETAIL_CHARACTERS = 200
 
@@ -72,7 +72,7 @@ _CONFIGURATIONS: tuple[tuple[type[Exception], str, bool], ...] = (
 )
 _ENDPOINTS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((BudgetExceededError,), "invalid_response"),
-    ((TimeoutError, requests.exceptions.Timeout), "timeout"),
+    ((TimeoutError, requests.exceptions.Timeout), TIMEOUT),
     ((DnsError,), "dns_error"),
     ((ssl.SSLError, ssl.CertificateError, requests.exceptions.SSLError), "tls_error"),
     ((OSError, HTTPError, HTTPException), "connection_error"),
@@ -94,7 +94,7 @@ def judge(error: Exception, *, in_time: bool, response_began: bool) -> SendFailu
     if any(is_ours(cause) for cause in causes):
         raise OurFaultError(reason(error)) from error
     if not in_time:
-        return SendFailure("timeout", "no complete response within the deadline")
+        return SendFailure(TIMEOUT, "no complete response within the deadline")
     found = next((kind for types, kind in _ENDPOINTS if any(isinstance(c, types) for c in causes)), None)
     if response_began and found in {"connection_error", None}:
         return SendFailure("invalid_response", reason(error))

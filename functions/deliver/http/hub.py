@@ -1,6 +1,7 @@
 """Attempts side by side in one thread: each is a greenlet that gives way where its socket would block.
 
 Threads would hand the interpreter to one another at every such place, which costs half as much CPU as a request.
+But in one thread the work for one attempt delays all others. A Meter tells how much of an attempt's time that was.
 """
 
 import math
@@ -26,6 +27,7 @@ class Hub(Generic[T]):
         self._poll = select.poll()
         self._waiting: dict[int, tuple[_Task, float]] = {}
         self._finished: list[T] = []
+        self.idle = 0.0  # seconds in which all functions waited
 
     def start(self, work: Callable[[], T]) -> None:
         """Run `work` until it would block for the first time."""
@@ -34,15 +36,15 @@ class Hub(Generic[T]):
             result = work()
             self._finished.append(result)  # two lines: wait() replaces the list while `work` runs
 
-        _Task(run, self).switch()
+        _Task(run, self).resume()
 
-    def wait(self, until: float = math.inf) -> list[T]:
+    def wait(self, idle: float = math.inf) -> list[T]:
         """Run the functions until one or more finish; return their results.
 
-        [] when none is left, or `until` has come, in seconds of time.monotonic().
+        [] when none is left, or all of them have waited for `idle` seconds in sum since the first began.
         """
-        while self._waiting and not self._finished and time.monotonic() < until:
-            self._resume_ready(until)
+        while self._waiting and not self._finished and self.idle < idle:
+            self._resume_ready(idle - self.idle)
         finished, self._finished = self._finished, []
         return finished
 
@@ -71,19 +73,53 @@ class Hub(Generic[T]):
         finally:
             del self._waiting[key]
 
-    def _resume_ready(self, until: float) -> None:
-        remaining = min(until, *(deadline for _, deadline in self._waiting.values())) - time.monotonic()
-        for descriptor, ready in self._poll.poll(max(remaining, 0.0) * 1000):
-            self._waiting[descriptor][0].switch(ready)
+    def _resume_ready(self, most: float) -> None:
+        began = time.monotonic()
+        first = min(deadline for _, deadline in self._waiting.values())
+        found = self._poll.poll(max(0.0, min(most, first - began)) * 1000)
+        self.idle += time.monotonic() - began
+        for descriptor, ready in found:
+            self._waiting[descriptor][0].resume(ready)
         now = time.monotonic()
         for task in [task for task, deadline in self._waiting.values() if deadline <= now]:
-            task.switch(0)
+            task.resume(0)
 
 
 class _Task(greenlet):  # type: ignore[misc,unused-ignore]
     def __init__(self, run: Callable[[], None], hub: Hub[Any]) -> None:
         super().__init__(run)
         self.hub = hub
+        self._processor, self._resumed = 0.0, 0.0
+
+    @property
+    def processor(self) -> float:
+        """Seconds of CPU that it has taken; to be asked while it runs."""
+        return self._processor + time.thread_time() - self._resumed
+
+    def resume(self, *args: Any) -> None:
+        """Run it until it would block again."""
+        self._resumed = time.thread_time()
+        self.switch(*args)
+        self._processor += time.thread_time() - self._resumed
+
+
+class Meter:
+    """What one function in a hub takes, from the making of this on. Elsewhere it shows nothing."""
+
+    def __init__(self) -> None:
+        current = getcurrent()
+        self._task = current if isinstance(current, _Task) else None
+        self._before = self._read()
+
+    def read(self) -> tuple[float, float]:
+        """Seconds in which the thread was busy, with this function or the others; and its own, of CPU."""
+        busy, processor = self._read()
+        return busy - self._before[0], processor - self._before[1]
+
+    def _read(self) -> tuple[float, float]:
+        if self._task is None:
+            return 0.0, 0.0
+        return time.monotonic() - self._task.hub.idle, self._task.processor
 
 
 def until(descriptor: int, event: int, seconds: float) -> None:

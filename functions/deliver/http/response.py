@@ -25,6 +25,7 @@ class Response:
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
+TIMEOUT = "timeout"  # no response came within the deadline
 INVALID_HEADER = "invalid_header"  # one of the app's own headers cannot be sent: its configuration's fault
 INVALID_URL = "invalid_url"  # the app's URL cannot be posted to: its configuration's fault
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
 
 import pytest
@@ -166,10 +167,62 @@ def test_whoever_waits_may_look_after_something_else_meanwhile(pairs: Callable[[
         return near.recv(10).decode()
 
     side.start(listen)
-    assert side.wait(time.monotonic() + BRIEF) == []
+    assert side.wait(BRIEF) == []
+    assert side.idle >= BRIEF
     far.sendall(b"at last")
-    assert side.wait(time.monotonic() + LONG) == ["at last"]
+    assert side.wait(LONG) == ["at last"]
     assert side.wait() == []
+
+
+def busy(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def test_what_one_function_calculates_delays_the_others_and_is_no_time_in_which_they_waited() -> None:
+    side: Hub[tuple[str, float, float]] = Hub()
+
+    def patient() -> tuple[str, float, float]:
+        meter = hub.Meter()
+        hub.pause(BRIEF)
+        return "patient", *meter.read()
+
+    def costly() -> tuple[str, float, float]:
+        meter = hub.Meter()
+        busy(2 * BRIEF)
+        hub.pause(BRIEF)
+        busy(BRIEF)
+        return "costly", *meter.read()
+
+    side.start(patient)
+    side.start(costly)
+    results: dict[str, tuple[float, float]] = {}
+    while more := side.wait():
+        results |= {name: (delayed, processor) for name, delayed, processor in more}
+    assert results["patient"][0] >= 2 * BRIEF  # it went on when the other paused
+    assert results["patient"][1] < BRIEF
+    assert results["costly"][1] >= 3 * BRIEF
+
+
+def test_functions_that_wait_delay_nobody(pairs: Callable[[], Pair]) -> None:
+    side: Hub[float] = Hub()
+
+    def listen() -> float:
+        meter, began = hub.Meter(), time.monotonic()
+        with suppress(TimeoutError):
+            hub.until(pairs()[0].fileno(), READ, BRIEF)
+        return time.monotonic() - began - meter.read()[0]
+
+    side.start(listen)
+    [waited] = side.wait()
+    assert waited >= BRIEF / 2
+
+
+def test_outside_a_hub_a_meter_shows_nothing() -> None:
+    meter = hub.Meter()
+    busy(BRIEF)
+    assert meter.read() == (0.0, 0.0)
 
 
 def test_outside_a_hub_a_thread_pauses() -> None:
