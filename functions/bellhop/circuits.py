@@ -64,7 +64,8 @@ class Share(Model):
     """What one organisation uses of an app, so that it cannot use up what others need. In the same table.
 
     `tat`: under the app's rate limit, the theoretical arrival time of the organisation's next delivery. `parked`:
-    how many of its deliveries were parked while the app was off in `parked_generation`.
+    how many of its deliveries were parked while the app was off in `parked_generation`. `listed_until`: what was
+    reserved of its allowance under the app's first key lasts until then; see index_keys.py.
     """
 
     class Meta:
@@ -74,6 +75,7 @@ class Share(Model):
     tat = NumberAttribute(null=True)
     parked = NumberAttribute(null=True)
     parked_generation = NumberAttribute(null=True)
+    listed_until = NumberAttribute(null=True)
 
 
 class SlowList(Model):
@@ -335,6 +337,19 @@ def count_parked(app_id: str, organization_id: str, generation: int, number: int
         if change(row, begun, older):
             return number
     return number
+
+
+def reserve_listing(app_id: str, organization_id: str, now: float, seconds: float, ahead: float) -> bool:
+    """Reserve so many seconds of an organisation's allowance; False where it would be `ahead` of now by more.
+
+    False too where another process was faster.
+    """
+    row, until = share(app_id, organization_id), Share.listed_until
+    reserved = max(now, float(row.listed_until or 0.0)) + seconds
+    if reserved > now + ahead:
+        return False
+    unchanged = until.does_not_exist() if row.listed_until is None else until == row.listed_until
+    return change(row, [until.set(reserved)], unchanged)
 
 
 def _begun(generation: int) -> list[Any]:

@@ -17,16 +17,21 @@ from typing import Any
 
 from cachetools import LRUCache
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.exceptions import PynamoDBException
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from bellhop import tables
+from bellhop import circuits, tables
+from bellhop.budget import OutOfBudgetError
 
 FURTHER_KEYS = 15  # of an app, in each index; docs/capacity.md has the arithmetic
 FIRST_KEY_RECORDS = 240  # a second, of one app by all processes: each is written there up to three times
 AHEAD_SECONDS = 0.5  # by which a process may be ahead of its share
-ORGANIZATION_RECORDS = 120  # of one organisation, listed under the first key at once by all processes,
+ORGANIZATION_RECORDS = 120  # of one organisation, listed under the first key at once by all processes together,
 ORGANIZATION_SECONDS = 60.0  # and then one more in so many seconds
+BLOCK_RECORDS = 10  # of these, reserved at a time
+FREE_RECORDS = 2  # more, for which a process asks nobody: most organisations have no more parked
+REFUSED_SECONDS = 60.0  # for which a process does not ask again
 REMEMBERED = 10_000  # apps, or organisations of an app
 ALL_AT_ONCE = 400  # rows of a page, where all are read
 _SEPARATOR = "#"  # no app's id has one
@@ -82,9 +87,9 @@ class Allowance:
     seconds: float
     ahead: float
     clock: Callable[[], float]
-    _used_until: LRUCache[Any, float] = field(default_factory=lambda: LRUCache(REMEMBERED))
+    _used_until: LRUCache[str, float] = field(default_factory=lambda: LRUCache(REMEMBERED))
 
-    def take(self, name: Any) -> bool:
+    def take(self, name: str) -> bool:
         """Use it for one more record; False where that is too much."""
         now = self.clock()
         used_until = max(now, self._used_until.get(name, now))
@@ -94,8 +99,44 @@ class Allowance:
         return True
 
 
+@dataclass
+class OrganizationAllowance:
+    """What one process may list of each organisation under an app's first key; `clock` in Unix seconds.
+
+    All processes together have one allowance, however many they are. Each reserves a block of it at a time.
+    """
+
+    clock: Callable[[], float]
+    _left: LRUCache[tuple[str, str], int] = field(default_factory=lambda: LRUCache(REMEMBERED))
+    _refused_until: LRUCache[tuple[str, str], float] = field(default_factory=lambda: LRUCache(REMEMBERED))
+
+    def take(self, app_id: str, organization_id: str) -> bool:
+        """Use it for one more record; False where that is too much."""
+        name = app_id, organization_id
+        left = self._left.get(name, FREE_RECORDS) or self._reserve(name)
+        self._left[name] = max(0, left - 1)
+        return left > 0
+
+    def _reserve(self, name: tuple[str, str]) -> int:
+        """How many records were reserved.
+
+        Policy: none where the circuits do not respond. What is under a further key is released too, only later.
+        """
+        now = self.clock()
+        if now < self._refused_until.get(name, 0.0):
+            return 0
+        seconds, ahead = BLOCK_RECORDS * ORGANIZATION_SECONDS, ORGANIZATION_RECORDS * ORGANIZATION_SECONDS
+        try:
+            if circuits.reserve_listing(*name, now, seconds, ahead):
+                return BLOCK_RECORDS
+        except (PynamoDBException, OutOfBudgetError):
+            pass
+        self._refused_until[name] = now + REFUSED_SECONDS
+        return 0
+
+
 class KeyChoice:
-    """Under which keys a record is logged and listed; in one of so many `processes`. `clock` in seconds.
+    """Under which keys a record is logged and listed; in one of so many `processes`. `clock` in Unix seconds.
 
     Each process has its share of what the first key of an app should take. So nobody has to be asked.
     """
@@ -103,8 +144,7 @@ class KeyChoice:
     def __init__(self, processes: int, clock: Callable[[], float]) -> None:
         self._logged = Allowance(processes / FIRST_KEY_RECORDS, AHEAD_SECONDS, clock)
         self._listed = Allowance(processes / FIRST_KEY_RECORDS, AHEAD_SECONDS, clock)
-        all_at_once = ORGANIZATION_RECORDS * ORGANIZATION_SECONDS
-        self._organizations = Allowance(processes * ORGANIZATION_SECONDS, all_at_once, clock)
+        self._organizations = OrganizationAllowance(clock)
 
     def log_key(self, app_id: str, delivery_id: str) -> str:
         """The key of one more record in by_app: the app's first, or if that has had its share, a further one."""
@@ -112,7 +152,7 @@ class KeyChoice:
 
     def list_key(self, app_id: str, delivery_id: str, organization_id: str | None = None) -> str:
         """The same in replayable, where an organisation has an allowance; None if the app is nobody else's."""
-        allowed = organization_id is None or self._organizations.take((app_id, organization_id))
+        allowed = organization_id is None or self._organizations.take(app_id, organization_id)
         return app_id if allowed and self._listed.take(app_id) else further_key(app_id, delivery_id)
 
 

@@ -12,7 +12,14 @@ from bellhop import attempts, handled_events
 from bellhop.attempts import PARKED, RETRYING, DeliveryRecord, NextState
 from bellhop.events import parse
 from bellhop.handled_events import HandledEvent
-from bellhop.index_keys import FIRST_KEY_RECORDS, ORGANIZATION_RECORDS, ORGANIZATION_SECONDS, KeyChoice
+from bellhop.index_keys import (
+    BLOCK_RECORDS,
+    FIRST_KEY_RECORDS,
+    FREE_RECORDS,
+    ORGANIZATION_RECORDS,
+    ORGANIZATION_SECONDS,
+    KeyChoice,
+)
 from bellhop.successes import Delivered, Success, SuccessLog
 from tests.bench import prices
 from tests.docs import capacity
@@ -106,8 +113,13 @@ def test_what_the_sentences_of_the_page_compute_is_right() -> None:
     assert f"two a second for each of {PROCESSES} processes" in prose()
     assert FIRST_KEY_RECORDS // PROCESSES == 2
     assert f"about {ORGANIZATION_RECORDS} records of each organisation" in prose()
-    assert ORGANIZATION_RECORDS // PROCESSES + 1 == 2
-    assert (PROCESSES * ORGANIZATION_SECONDS, ORGANIZATION_SECONDS) == (7200, 60)
+    assert "one more a minute" in prose()
+    assert ORGANIZATION_SECONDS == 60
+    assert (
+        "lists two deliveries of an organisation under the first key. For more it reserves ten at a time"
+        in prose()
+    )
+    assert (FREE_RECORDS, BLOCK_RECORDS) == (2, 10)
     assert "each delivery is tried eleven times" in prose()
     assert len(capacity.delays()) + 1 == 11
     days = timedelta(seconds=sum(capacity.delays())).total_seconds() / 86_400

@@ -2,21 +2,28 @@
 
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
+from typing import Any
 
 import pytest
+from pynamodb.exceptions import UpdateError
 
-from bellhop import app_lists, attempts, index_keys
+from bellhop import app_lists, attempts, circuits, index_keys
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.index_keys import (
     AHEAD_SECONDS,
+    BLOCK_RECORDS,
     FIRST_KEY_RECORDS,
+    FREE_RECORDS,
     ORGANIZATION_RECORDS,
     ORGANIZATION_SECONDS,
+    REFUSED_SECONDS,
     KeyChoice,
     all_keys,
+    further_key,
 )
 from tests.docs import capacity
 from tests.support.fakes import NOW, delivery
@@ -72,7 +79,7 @@ def test_an_app_that_was_busy_is_calm_again_a_moment_later_and_others_are_calm_a
 
 @pytest.mark.parametrize("processes", [1, 3, PROCESSES])
 def test_a_flood_of_one_organisation_is_under_further_keys_and_one_delivery_of_another_under_the_first(
-    processes: int,
+    aws: None, processes: int
 ) -> None:
     clock, chance = Ticking(), random.Random(processes)
     choices = [KeyChoice(processes, clock) for _ in range(processes)]
@@ -80,24 +87,70 @@ def test_a_flood_of_one_organisation_is_under_further_keys_and_one_delivery_of_a
     for number in range(10_000):
         clock.now = number / 10
         listed[chance.choice(choices).list_key("pager", name(number), "loud")] += 1
-    many = ORGANIZATION_RECORDS + processes + clock.now / ORGANIZATION_SECONDS
+    many = ORGANIZATION_RECORDS + FREE_RECORDS * processes + clock.now / ORGANIZATION_SECONDS
     assert ORGANIZATION_RECORDS <= listed["pager"] <= many
     assert set(listed) == set(all_keys("pager"))
     assert {each.list_key("pager", name(1), "quiet") for each in choices} == {"pager"}
     assert {each.list_key("chat", name(1), "loud") for each in choices} == {"chat"}
 
 
-def test_an_organisation_that_had_its_allowance_gets_one_more_in_each_span() -> None:
+def test_an_organisation_that_had_its_allowance_gets_one_more_in_each_span(aws: None) -> None:
     clock = Ticking()
     choice = KeyChoice(1, clock)
     for number in range(2 * ORGANIZATION_RECORDS):
         choice.list_key("pager", name(number), "loud")
         clock.now += 0.01
     later = list[str]()
-    for number in range(20):
+    for number in range(200):
         clock.now += ORGANIZATION_SECONDS / 2
         later.append(choice.list_key("pager", name(number), "loud"))
-    assert later.count("pager") == 10
+    assert 100 - BLOCK_RECORDS < later.count("pager") <= 100
+
+
+def test_of_few_processes_each_had_a_hundredth_of_an_organisations_allowance(aws: None) -> None:
+    clock = Ticking()
+    choices = [KeyChoice(PROCESSES, clock) for _ in range(3)]
+    listed = list[str]()
+    for minute in range(180):
+        clock.now = minute * ORGANIZATION_SECONDS
+        listed.append(choices[minute % 3].list_key("pager", name(minute), "steady"))
+    assert set(listed) == {"pager"}
+
+
+def test_what_an_organisation_lists_is_reserved_in_blocks_and_a_flood_asks_once_a_minute(
+    aws: None, dynamodb_calls: list[str]
+) -> None:
+    clock = Ticking()
+    choice = KeyChoice(1, clock)
+    for _ in range(FREE_RECORDS):
+        choice.list_key("pager", name(1), "calm")
+    assert dynamodb_calls == []
+    for number in range(10_000):
+        clock.now += 0.06
+        choice.list_key("pager", name(number), "loud")
+    assert len(dynamodb_calls) < 2 * (ORGANIZATION_RECORDS / BLOCK_RECORDS + clock.now / REFUSED_SECONDS + 2)
+
+
+def test_where_the_circuits_do_not_respond_what_is_parked_is_under_further_keys(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: Any) -> bool:
+        raise UpdateError
+
+    monkeypatch.setattr(circuits, "reserve_listing", silent)
+    clock = Ticking()
+    choice = KeyChoice(1, clock)
+    keys = [choice.list_key("pager", name(number), "acme") for number in range(FREE_RECORDS + 1)]
+    assert keys == ["pager", "pager", further_key("pager", name(FREE_RECORDS))]
+    monkeypatch.undo()
+    clock.now = REFUSED_SECONDS
+    assert choice.list_key("pager", name(0), "acme") == "pager"
+
+
+def test_an_allowance_that_two_processes_begin_at_once_is_one(aws: None) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(lambda _: circuits.reserve_listing("pager", "acme", 1e9, 600.0, 7200.0), range(60)))
+    assert sum(taken) + sum(circuits.reserve_listing("pager", "acme", 1e9, 600.0, 7200.0) for _ in range(12)) == 12
 
 
 @cache

@@ -2,44 +2,66 @@
 
 import dataclasses
 import time
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from bellhop import attempts, circuits, pings
 from bellhop.registry import App
-from deliver import batch
 from deliver.circuit.slow import SlowApps
 from deliver.dependencies import DeliverDependencies
 from deliver.http import hub
+from deliver.http.response import Response, SendFailure
 from tests.support.endpoint import TIMEOUT, Endpoint, counters, record, recorded, response, retries, run
 from tests.support.fakes import NOW, app, delivery, queue_message
 
 NEIGHBOURS = [f"costly{n}" for n in range(9)]
-COST = 0.02  # seconds of CPU
+COST, DEADLINE = 0.2, 1.0  # seconds of CPU, and of an attempt; it is slow from half of that on
+
+
+class Watch:
+    """The clocks of the hub, which stand still but for what the endpoints below take, and a moment each time."""
+
+    def __init__(self) -> None:
+        self.now = self.processor = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 0.0001
+        return self.now
+
+    def thread_time(self) -> float:
+        return self.processor
 
 
 class Costly(Endpoint):
     """An endpoint that has us calculate for the apps "costly"; "pager" responds, or does not, while we do."""
 
+    def __init__(self, watch: Watch, outcome: Response | SendFailure) -> None:
+        super().__init__(outcome)
+        self.watch = watch
+
     def post(self, *call: Any) -> Any:
         if call[0] == "pager":
             hub.pause(0.001)
         else:
-            until = time.thread_time() + COST
-            while time.thread_time() < until:
-                pass
+            self.watch.now += COST
+            self.watch.processor += COST
         return super().post(*call)
 
 
 @pytest.fixture
-def deps(deps: DeliverDependencies, apps: dict[str, App], monkeypatch: pytest.MonkeyPatch) -> DeliverDependencies:
-    """An attempt is slow from a twentieth of a second on; the neighbours together take longer."""
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch = Watch()
+    monkeypatch.setattr(hub, "time", watch)
+    return watch
+
+
+@pytest.fixture
+def deps(deps: DeliverDependencies, apps: dict[str, App], watch: Watch) -> DeliverDependencies:
     apps |= {name: app(name) for name in NEIGHBOURS}
-    monkeypatch.setattr(batch, "DELAYED_SECONDS", COST * len(NEIGHBOURS) / 2)
-    slow = SlowApps(0.1, time.time, deps.telemetry)
-    return dataclasses.replace(deps, now=lambda: datetime.now(UTC), deadline=0.1, slow=slow)
+    slow = SlowApps(DEADLINE, time.time, deps.telemetry)
+    return dataclasses.replace(deps, now=lambda: NOW + timedelta(seconds=watch.now), deadline=DEADLINE, slow=slow)
 
 
 def messages(*app_ids: str) -> list[dict[str, Any]]:
@@ -48,28 +70,30 @@ def messages(*app_ids: str) -> list[dict[str, Any]]:
 
 
 def test_endpoints_that_cost_much_of_the_processor_had_a_healthy_one_taken_for_slow(
-    deps: DeliverDependencies,
+    deps: DeliverDependencies, watch: Watch
 ) -> None:
-    assert run(deps, Costly(response(200)), *messages("pager", *NEIGHBOURS)) == []
+    assert run(deps, Costly(watch, response(200)), *messages("pager", *NEIGHBOURS)) == []
     assert circuits.slow_list().names == frozenset(NEIGHBOURS)
 
 
-def test_an_attempt_that_is_costly_where_it_delays_nobody_is_not_slow(deps: DeliverDependencies) -> None:
-    assert run(deps, Costly(response(200)), *messages("pager", *NEIGHBOURS[:1])) == []
+def test_an_attempt_that_is_costly_where_it_delays_nobody_is_not_slow(
+    deps: DeliverDependencies, watch: Watch
+) -> None:
+    assert run(deps, Costly(watch, response(200)), *messages("pager", *NEIGHBOURS[:1])) == []
     assert circuits.slow_list().names == frozenset()
 
 
 def test_an_endpoint_that_failed_while_the_processor_was_busy_had_the_strikes_of_one_that_hangs(
-    deps: DeliverDependencies,
+    deps: DeliverDependencies, watch: Watch
 ) -> None:
-    run(deps, Costly(response(500)), *messages("pager", *NEIGHBOURS))
+    run(deps, Costly(watch, response(500)), *messages("pager", *NEIGHBOURS))
     assert circuits.load("pager").strikes == 1
 
 
 def test_a_deadline_that_passed_while_the_processor_was_busy_was_counted_as_the_endpoints_timeout(
-    deps: DeliverDependencies, queue: str
+    deps: DeliverDependencies, queue: str, watch: Watch
 ) -> None:
-    assert run(deps, Costly(TIMEOUT), *messages("pager", *NEIGHBOURS)) == []
+    assert run(deps, Costly(watch, TIMEOUT), *messages("pager", *NEIGHBOURS)) == []
     assert counters()["timeout"] == len(NEIGHBOURS)
     assert circuits.load("pager").strikes is None
     found = attempts.load("msg_pager")
@@ -81,13 +105,15 @@ def test_a_deadline_that_passed_while_the_processor_was_busy_was_counted_as_the_
 
 
 def test_a_timeout_beside_attempts_that_cost_little_is_the_endpoints(
-    deps: DeliverDependencies, queue: str
+    deps: DeliverDependencies, queue: str, watch: Watch
 ) -> None:
-    assert run(deps, Costly(TIMEOUT), *messages("pager")) == []
+    assert run(deps, Costly(watch, TIMEOUT), *messages("pager")) == []
     assert counters()["timeout"] == 1
 
 
-def test_a_ping_that_came_too_late_for_our_fault_is_told_as_it_ended(deps: DeliverDependencies) -> None:
+def test_a_ping_that_came_too_late_for_our_fault_is_told_as_it_ended(
+    deps: DeliverDependencies, watch: Watch
+) -> None:
     ping = pings.make(app(), "1", NOW)
-    assert run(deps, Costly(TIMEOUT), queue_message(ping, "ping"), *messages(*NEIGHBOURS)) == []
+    assert run(deps, Costly(watch, TIMEOUT), queue_message(ping, "ping"), *messages(*NEIGHBOURS)) == []
     assert record(ping.delivery_id).attempts[0]["result"] == "timeout"
