@@ -18,6 +18,7 @@ from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import INTERNAL
 from bellhop.successes import Row, Success
 from deliver.attempt import chain, ending, kept_headers, kept_response, ping, retry, signing, verdict
+from deliver.attempt.masking import Mask
 from deliver.attempt.network import Attempted
 from deliver.attempt.verdict import Judgement, Verdict
 from deliver.circuit import strikes, trial
@@ -319,11 +320,11 @@ def _attempt_row(pending: PendingAttempt, result_name: str, result: PostResult) 
     outcome, resent = result.outcome, bool(pending.record and pending.record.resent_at)
     when = (pending.number, result.at, result.milliseconds, result.request_id, result_name)
     if isinstance(outcome, SendFailure):
-        return Attempt(*when, response=kept_response.of_failure(outcome, pending.keys), resent=resent)
+        return Attempt(*when, response=kept_response.of_failure(outcome, Mask(pending.keys)), resent=resent)
     if outcome.ok:
         return Attempt(*when, outcome.status, resent=resent)
-    kept = kept_response.of(outcome, pending.keys)
-    headers = kept_headers.of_failure(outcome.headers, pending.keys)
+    mask = Mask(pending.keys)
+    kept, headers = kept_response.of(outcome, mask), kept_headers.of_failure(outcome.headers, mask)
     return Attempt(*when, outcome.status, kept.text, headers, resent, kept.long)
 
 

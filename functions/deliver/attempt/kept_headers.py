@@ -6,8 +6,7 @@ without control characters, within a bound.
 
 from collections.abc import Mapping
 
-from deliver.attempt.masking import MASK, hide, secrets
-from deliver.attempt.signing import Keys
+from deliver.attempt.masking import MASKED, Mask
 
 ALL_BYTES = 4096  # names and values together
 FAILURE_BYTES = 512
@@ -20,32 +19,31 @@ _BETWEEN = "\0"  # stands in no header
 _CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 
 
-def of_all(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
+def of_all(headers: Mapping[str, str], mask: Mask) -> dict[str, str]:
     """All of them, cut off after `ALL_BYTES`, without the values of cookies.
 
     One that repeats what the app keeps secret, which its endpoint knows, is masked.
     """
-    shown = {name: MASK if name.lower() in COOKIES else value for name, value in headers.items()}
-    return _masked(shown, keys, ALL_BYTES)
+    shown = {name: MASKED if name.lower() in COOKIES else value for name, value in headers.items()}
+    return _masked(shown, mask, ALL_BYTES)
 
 
-def of_failure(headers: Mapping[str, str], keys: Keys) -> dict[str, str]:
+def of_failure(headers: Mapping[str, str], mask: Mask) -> dict[str, str]:
     """Those of a failure that are harmless, cut off after `FAILURE_BYTES`, and masked likewise."""
-    return _masked({name: headers[name] for name in OF_FAILURES if name in headers}, keys, FAILURE_BYTES)
+    return _masked({name: headers[name] for name in OF_FAILURES if name in headers}, mask, FAILURE_BYTES)
 
 
-def _masked(headers: Mapping[str, str], keys: Keys, most: int) -> dict[str, str]:
-    hidden = secrets(keys)
-    longest, room, searched = max(map(len, hidden), default=0), most, dict[str, str]()
+def _masked(headers: Mapping[str, str], mask: Mask, most: int) -> dict[str, str]:
+    room, searched = most, dict[str, str]()
     for name in headers:
         if room <= 0:
             break
         # Of what is cut off below, a secret that begins before it matters. To search all of it takes long.
-        searched[name] = headers[name][: room + longest].replace(_BETWEEN, "\N{REPLACEMENT CHARACTER}")
+        searched[name] = headers[name][: room + mask.longest].replace(_BETWEEN, "\N{REPLACEMENT CHARACTER}")
         room -= len(name) + len(searched[name])
     values = [*searched.values()]
-    after = hide(_BETWEEN.join(values), hidden).split(_BETWEEN) if values else []  # in all of them at once
-    shown = [value if value == kept else MASK for value, kept in zip(values, after, strict=True)]
+    after = mask.hide(_BETWEEN.join(values)).split(_BETWEEN) if values else []  # in all of them at once
+    shown = [value if value == kept else MASKED for value, kept in zip(values, after, strict=True)]
     return _bounded(dict(zip(searched, shown, strict=True)), most)
 
 

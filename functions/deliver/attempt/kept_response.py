@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from bellhop.long_responses import ROW_BYTES, LongResponse
 from deliver.attempt import kept_headers
-from deliver.attempt.masking import hide, secrets
-from deliver.attempt.signing import Keys
+from deliver.attempt.masking import Mask
 from deliver.http.response import Response, SendFailure
 
 
@@ -20,16 +19,16 @@ class KeptResponse:
     long: LongResponse | None = None
 
 
-def of(response: Response, keys: Keys) -> KeptResponse:
+def of(response: Response, mask: Mask) -> KeptResponse:
     """What is kept of the response to a failed attempt, or to a ping."""
     # It is hostile, and may have any bytes.
-    text = hide(response.body.decode("utf-8", "replace"), secrets(keys), cut=response.cut)
+    text = mask.hide(response.body.decode("utf-8", "replace"), cut=response.cut)
     if len(response.body) <= ROW_BYTES:
         return KeptResponse(text)
     first = text.encode()[:ROW_BYTES].decode(errors="ignore")
-    return KeptResponse(first, LongResponse(text, kept_headers.of_all(response.headers, keys), response.cut))
+    return KeptResponse(first, LongResponse(text, kept_headers.of_all(response.headers, mask), response.cut))
 
 
-def of_failure(failure: SendFailure, keys: Keys) -> str:
+def of_failure(failure: SendFailure, mask: Mask) -> str:
     """Why there is no response; that may quote what came instead of one."""
-    return hide(failure.detail, secrets(keys))
+    return mask.hide(failure.detail)

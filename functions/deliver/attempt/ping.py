@@ -11,7 +11,7 @@ from bellhop import attempts
 from bellhop.attempts import DELIVERED, STOPPED, Attempt, NextState
 from bellhop.deliveries import Delivery
 from deliver.attempt import chain, kept_headers, kept_response, verdict
-from deliver.attempt.signing import Keys
+from deliver.attempt.masking import Mask
 from deliver.attempt.verdict import Verdict
 from deliver.dependencies import DeliverDependencies, PendingAttempt, PostResult, names
 from deliver.http.response import SendFailure
@@ -37,15 +37,15 @@ def write_result(pending: PendingAttempt, result: PostResult, deps: DeliverDepen
     """Write the result of a ping. If the worker dies before that, the ping is sent again."""
     # Judged as a webhook would be: an endpoint that asks to be switched off is not well.
     delivered = verdict.judge(result.outcome, deps.now()).verdict is Verdict.DELIVERED
-    attempt = _attempt(result, pending.keys)
+    attempt = _attempt(result, Mask(pending.keys))
     state = NextState(DELIVERED if delivered else STOPPED, attempt=attempt)
     attempts.open_record(pending.delivery, state, deps.now(), KEPT)
     deps.telemetry.info("ping sent", **pending.names(), result=attempt.result, status=attempt.status)
 
 
-def _attempt(result: PostResult, keys: Keys) -> Attempt:
+def _attempt(result: PostResult, mask: Mask) -> Attempt:
     when, outcome = (1, result.at, result.milliseconds, result.request_id), result.outcome
     if isinstance(outcome, SendFailure):
-        return Attempt(*when, outcome.kind, response=kept_response.of_failure(outcome, keys))
-    kept, headers = kept_response.of(outcome, keys), kept_headers.of_all(outcome.headers, keys)
+        return Attempt(*when, outcome.kind, response=kept_response.of_failure(outcome, mask))
+    kept, headers = kept_response.of(outcome, mask), kept_headers.of_all(outcome.headers, mask)
     return Attempt(*when, f"http_{outcome.status}", outcome.status, kept.text, headers, long=kept.long)

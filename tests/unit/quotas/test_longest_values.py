@@ -29,6 +29,7 @@ from bellhop.tables import ItemKey, read_at_once
 from deliver.app import PROCESS_DIGITS
 from deliver.attempt import chain, kept_headers
 from deliver.attempt.keyring import Keyring
+from deliver.attempt.masking import Mask
 from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.attempt.signing import Keys
 from health import follow_up, replay, rules, transitions
@@ -80,7 +81,7 @@ WHOLE = replace(BODY, enqueued_at=UNIX)
 FILE = json.loads((ROOT / "infra" / "cli" / "registry" / "registry.schema.json").read_text())["$defs"]
 REGISTRY = {kind: FILE[kind]["properties"] for kind in ("organization", "app", "installation")}
 OWNERS = [f"{number:03d}{OWNER[3:]}" for number in range(10)]
-HEADERS = kept_headers.of_failure(dict.fromkeys(kept_headers.OF_FAILURES, "\x7f" * 40), Keys(""))
+HEADERS = kept_headers.of_failure(dict.fromkeys(kept_headers.OF_FAILURES, "\x7f" * 40), Mask(Keys("")))
 FAILED = Attempt(1, NOW, 60_000, "r" * 36, "disable_410", 410, RESPONSE.decode(errors="replace"), HEADERS)
 ATTEMPTS = 11
 

@@ -10,7 +10,7 @@ from bellhop import app_lists, circuits, pings
 from bellhop.deliveries import Delivery
 from bellhop.registry import App
 from deliver.attempt.kept_headers import ALL_BYTES
-from deliver.attempt.masking import MASK
+from deliver.attempt.masking import MASKED
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import SendFailure
@@ -166,7 +166,7 @@ def test_headers_of_a_pings_response_were_kept_with_the_secrets_and_cookies_in_t
     keys = Keys(SECRET, headers={"Authorization": "Bearer 0123456789"})
     echo = response(200, headers={"x-echo": "you sent Bearer 0123456789", "set-cookie": "id=1", "server": "nginx"})
     run(dataclasses.replace(deps, secrets=Secrets(keys)), Endpoint(echo), MESSAGE)
-    assert made()["headers"] == {"x-echo": MASK, "set-cookie": MASK, "server": "nginx"}
+    assert made()["headers"] == {"x-echo": MASKED, "set-cookie": MASKED, "server": "nginx"}
 
 
 def test_a_hostile_responses_headers_are_kept_bounded_and_without_control_characters(
