@@ -21,7 +21,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, IncludeProject
 from pynamodb.models import Model
 
 from bellhop.lease import Lease
-from bellhop.tables import UNREADABLE, ItemKey, UnreadableError, rows
+from bellhop.tables import UNREADABLE, ItemKey, UnreadableError, rows, rows_or_keys
 
 INTERNAL, UNPUBLISHED, PUBLISHED = "internal", "unpublished", "published"
 KINDS = (INTERNAL, UNPUBLISHED, PUBLISHED)
@@ -177,7 +177,7 @@ class Registry:
     def installations(self, organization_id: str, after: str | None = None) -> list[Installation]:
         """The first PAGE installations whose ids come after `after`, by their ids, whatever their status.
 
-        If there are fewer than PAGE, they are the organisation's last.
+        If there are fewer than PAGE, they are the organisation's last. One that cannot be read has no `app_id`.
         """
         key = "installations", f"{organization_id}#{after or ''}"
         return self._cached(key, lambda: _page(organization_id, after))
@@ -205,7 +205,8 @@ class Registry:
 
 def _page(organization_id: str, after: str | None) -> list[Installation]:
     later = None if after is None else Installation.installation_id > after
-    return [*Installation.query(organization_id, later, limit=PAGE)]
+    found = Installation.query(organization_id, later, page_size=PAGE)
+    return [*islice(rows_or_keys(found, Installation), PAGE)]
 
 
 def _weight(value: object) -> int:

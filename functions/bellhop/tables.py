@@ -126,8 +126,7 @@ def from_item(model: type[M], item: dict[str, Any]) -> M:
     try:
         return model.from_raw_data(item)
     except UNREADABLE as error:
-        keys = (each for each in model.get_attributes().values() if each.is_hash_key or each.is_range_key)
-        raise UnreadableError(model, tuple(item[each.attr_name]["S"] for each in keys), error) from error
+        raise UnreadableError(model, tuple(item[name]["S"] for name in _keys(model)), error) from error
 
 
 def rows(found: ResultIterator[M], model: type[M]) -> Iterator[M]:
@@ -138,6 +137,20 @@ def rows(found: ResultIterator[M], model: type[M]) -> Iterator[M]:
     for page in found.page_iter:
         for item in page["Items"]:
             yield _readable(model, item)
+
+
+def rows_or_keys(found: ResultIterator[M], model: type[M]) -> Iterator[M]:
+    """The rows of a query, read as they are taken. One that cannot be read has its keys only."""
+    for page in found.page_iter:
+        for item in page["Items"]:
+            try:
+                yield model.from_raw_data(item)
+            except UNREADABLE:
+                yield model.from_raw_data({name: item[name] for name in _keys(model)})
+
+
+def _keys(model: type[Model]) -> list[str]:
+    return [each.attr_name for each in model.get_attributes().values() if each.is_hash_key or each.is_range_key]
 
 
 def _readable(model: type[M], item: dict[str, Any]) -> M:

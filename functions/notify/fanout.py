@@ -43,8 +43,8 @@ class FanOut:
     `sent_at` (Unix seconds) is when its message was sent; the cursor of a continuation knows better.
 
     `steps` hands out what is to be enqueued, and `accept` says that a delivery is on its queue. `cursor` says
-    where to go on: whatever was handed out and not accepted counts as refused, and so do those that are
-    `unreadable`, as their app's row cannot be read. What gets no delivery is in `skipped`, by the reason.
+    where to go on: whatever was handed out and not accepted counts as refused. So do those that are `unreadable`,
+    as their own row or their app's cannot be read. What gets no delivery is in `skipped`, by the reason.
     `filter_faults` says whose filter could not be evaluated, and why; `transform_faults` whose transform, with its
     app.
 
@@ -130,15 +130,20 @@ class FanOut:
         return self._hooks.installations(self.event.organization_id, self._after)
 
     def _decide(self, installation_id: str) -> Delivery | str | None:
-        installation = self._hooks.installation(self.event.organization_id, installation_id)
+        try:
+            installation = self._hooks.installation(self.event.organization_id, installation_id)
+        except UnreadableError:
+            return None
         return "missing_installation" if installation is None else self._decide_for(installation)
 
     def _decide_for(self, installation: Installation) -> Delivery | str | None:
-        """The decision; None where the app's row cannot be read.
+        """The decision; None where the installation's row or its app's cannot be read.
 
         Policy: that counts as refused. So the other installations get the event, and a dead letter is left whose
         cursor names this one.
         """
+        if not installation.app_id:
+            return None
         try:
             app = self._hooks.app(installation.app_id)
         except UnreadableError:

@@ -61,7 +61,7 @@ def _id(about: dict[str, Any] | None) -> str | None:
 def _report_skipped(fan_out: FanOut, telemetry: Telemetry) -> None:
     if fan_out.unreadable:
         telemetry.error(
-            "apps of installations not read: the others get the event, then it is a dead letter for these",
+            "installations or their apps not read: the others get the event, then it is a dead letter for these",
             event_id=fan_out.event.event_id,
             organization_id=fan_out.event.organization_id,
             installations=fan_out.unreadable[:MAX_NAMED],

@@ -120,6 +120,24 @@ def test_a_row_that_is_damaged_is_named_and_its_values_are_not(registry: Registr
         registry.installation("acme", "in-pager")
 
 
+def test_an_installation_that_cannot_be_read_kept_its_organisations_events_from_everybody(
+    registry: Registry, aws: None
+) -> None:
+    for row in (organization(), *(row for name in "abc" for row in (app(name), installation(name)))):
+        row.save()
+    damage(Installation, ("acme", "in-b"), "filter")
+    event = parse(json.dumps(issue_event()))
+    fan_out = FanOut(event, registry, NOW.timestamp())
+    assert [delivery.app_id for delivery in fan_out.steps() if delivery] == ["a", "c"]
+    assert fan_out.unreadable == ["in-b"]
+    for delivery in ("in-a", "in-c"):
+        del fan_out.refused[delivery]
+    again = FanOut(event, registry, NOW.timestamp(), fan_out.cursor)
+    assert [*again.steps()] == [None]
+    assert again.unreadable == ["in-b"]
+    assert not again.done
+
+
 def test_an_event_fans_out_from_what_is_remembered_as_it_did_from_the_tables(
     registry: Registry, reads: list[str]
 ) -> None:
