@@ -1,4 +1,7 @@
-"""An app's signing secrets and its own headers, in a table that only deliver and the operator can read."""
+"""What an app keeps secret, in a table that only deliver and the operator can read.
+
+That is its signing secrets, its own headers, and its OAuth2 client credentials.
+"""
 
 import base64
 from collections.abc import Mapping
@@ -22,7 +25,8 @@ class SigningSecret(Model):
 
     That is `whsk_` and the base64 of seed and public key, longer than any other secret. After a rotation two
     secrets overlap: `previous` stays valid until `previous_until` (Unix seconds). `headers` are the app's own,
-    sent with every webhook. They may be secret too, such as a bearer token.
+    sent with every webhook. They may be secret too, such as a bearer token. `oauth2`: where and as whom an access
+    token for its endpoint is asked for (see deliver.attempt.oauth2).
     """
 
     class Meta:
@@ -33,6 +37,7 @@ class SigningSecret(Model):
     previous = UnicodeAttribute(null=True)
     previous_until = NumberAttribute(null=True)
     headers: JSONAttribute = JSONAttribute(null=True)
+    oauth2: JSONAttribute = JSONAttribute(null=True)
 
     def live_previous(self, now: float) -> str | None:
         """The previous secret while it is still valid at `now` (Unix seconds), else None."""

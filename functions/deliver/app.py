@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from pynamodb.connection import Connection
 
+    from deliver.attempt.access_tokens import AccessTokens
+
 PROCESS_DIGITS = 12  # enough to tell a thousand processes apart, and short: they are in every item of the log
 
 
@@ -124,6 +126,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
         scheduler=_scheduler(chosen, sqs),
         bus=Bus(cache(partial(aws.client, "events")), chosen.event_bus),
         transport=_transport(chosen),
+        access_tokens=cache(_access_tokens),
         slow_lane_arn=chosen.retries_queue_arn,
         deadline=chosen.deadline_seconds,
         policy=RetryPolicy(chosen.retry_delays_seconds, chosen.lease_seconds, chosen.fresh_seconds),
@@ -146,6 +149,12 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
 def _transport(chosen: Settings) -> Transport:
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Transport(chosen.endpoints, tls_context(), chosen.cache_seconds, time.time, descriptors)
+
+
+def _access_tokens() -> "AccessTokens":
+    from deliver.attempt import access_tokens  # noqa: PLC0415 - a start does without, as nearly every app does
+
+    return access_tokens.AccessTokens(time.time)
 
 
 def _scheduler(chosen: Settings, sqs: "SQSClient") -> RetryScheduler:

@@ -32,6 +32,8 @@ from deliver.dependencies import (
     Invocation,
     PendingAttempt,
     PostResult,
+    Sent,
+    Webhook,
     names,
 )
 from deliver.http.faults import OurFaultError
@@ -143,11 +145,17 @@ def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invoca
         return None
     at, request_id, meter = deps.now(), deps.token(), Meter()
     headers = signing.headers(pending.delivery, pending.keys, request_id, int(at.timestamp()))
-    outcome = deps.transport.post(
-        pending.app.app_id, pending.app.url, headers, pending.delivery.body, deps.deadline
-    )
+    sent = _send(pending, Webhook(headers, pending.delivery.body), deps)
     milliseconds = round((deps.now() - at).total_seconds() * 1000)
-    return PostResult(outcome, at, milliseconds, request_id, *meter.read())
+    return PostResult(sent, at, milliseconds, request_id, *meter.read())
+
+
+def _send(pending: PendingAttempt, webhook: Webhook, deps: DeliverDependencies) -> Sent:
+    app, keys = pending.app, pending.keys
+    if keys.oauth2:
+        return deps.access_tokens().post(deps.transport, app, keys, webhook, deps.deadline)
+    outcome = deps.transport.post(app.app_id, app.url, webhook.headers, webhook.body, deps.deadline)
+    return Sent(outcome, keys, Attempted(app.app_id, app.url, outcome))
 
 
 def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[Finished]:
@@ -156,9 +164,7 @@ def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[
     A person waits for a ping and is told what became of it, as ever.
     """
     attempted = {
-        message_id: Attempted(pending.app.app_id, pending.app.url, result.outcome)
-        for message_id, pending, result in finished
-        if isinstance(result, PostResult)
+        message_id: result.sent.last for message_id, _, result in finished if isinstance(result, PostResult)
     }
     fault = deps.network.judge(list(attempted.values()), deps.time())
     if fault is None:
@@ -183,9 +189,10 @@ def _excuse_late(finished: list[Finished], deps: DeliverDependencies) -> list[Fi
 
 
 def _is_late(result: PostResult | Exception | None, deps: DeliverDependencies) -> bool:
-    if not isinstance(result, PostResult) or not isinstance(result.outcome, SendFailure):
+    if not isinstance(result, PostResult):
         return False
-    return result.outcome.kind == TIMEOUT and result.delayed >= deps.deadline / 2
+    last = result.sent.last.outcome
+    return isinstance(last, SendFailure) and last.kind == TIMEOUT and result.delayed >= deps.deadline / 2
 
 
 def _costly(posted: Iterable[Finished]) -> set[str]:
@@ -317,13 +324,13 @@ def _announce_exhausted(deps: DeliverDependencies, batch: Batch) -> None:
 
 
 def _attempt_row(pending: PendingAttempt, result_name: str, result: PostResult) -> Attempt:
-    outcome, resent = result.outcome, bool(pending.record and pending.record.resent_at)
+    outcome, keys, resent = result.outcome, result.sent.keys, bool(pending.record and pending.record.resent_at)
     when = (pending.number, result.at, result.milliseconds, result.request_id, result_name)
     if isinstance(outcome, SendFailure):
-        return Attempt(*when, response=kept_response.of_failure(outcome, Mask(pending.keys)), resent=resent)
+        return Attempt(*when, response=kept_response.of_failure(outcome, Mask(keys)), resent=resent)
     if outcome.ok:
         return Attempt(*when, outcome.status, resent=resent)
-    mask = Mask(pending.keys)
+    mask = Mask(keys)
     kept, headers = kept_response.of(outcome, mask), kept_headers.of_failure(outcome.headers, mask)
     return Attempt(*when, outcome.status, kept.text, headers, resent, kept.long)
 

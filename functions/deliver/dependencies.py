@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pynamodb.models import Model
 
@@ -16,13 +16,16 @@ from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
 from bellhop.successes import SuccessLog
 from bellhop.telemetry import Telemetry
-from deliver.attempt.network import Network
+from deliver.attempt.network import Attempted, Network
 from deliver.attempt.signing import Keys
 from deliver.circuit.known import KnownCircuits
 from deliver.circuit.parking import Parking
 from deliver.circuit.slow import SlowApps
 from deliver.http.response import Response, SendFailure
 from deliver.success_buffer import SuccessBuffer
+
+if TYPE_CHECKING:
+    from deliver.attempt.access_tokens import AccessTokens
 
 # What is kept of the invocation after the last POST, for each step in turn: the records and next retries, which
 # decide; the counters; the log of successes. In each, one operation may be silent for a whole try.
@@ -62,10 +65,10 @@ class Apps(Protocol):
 
 
 class Secrets(Protocol):
-    """The apps' signing secrets and own headers."""
+    """What the apps keep secret."""
 
     def keys(self, app: App) -> Keys | None:
-        """The app's secrets and headers, or None when it has no secret."""
+        """The app's, or None when it has no signing secret."""
 
 
 class Prefetcher(Protocol):
@@ -124,6 +127,7 @@ class DeliverDependencies:
     scheduler: Scheduler
     bus: Publisher
     transport: Poster
+    access_tokens: "Callable[[], AccessTokens]"
     slow_lane_arn: str
     deadline: float
     policy: RetryPolicy
@@ -212,19 +216,44 @@ class PendingAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """What is posted."""
+
+    headers: dict[str, str] = field(repr=False)  # they may be secret
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What an attempt ended with. `keys`: all that it was sent with, to be masked in what is kept.
+
+    `last`: the last request that was made for it: to its endpoint, or to its token endpoint.
+    """
+
+    outcome: Response | SendFailure
+    keys: Keys
+    last: Attempted
+
+
+@dataclass(frozen=True, slots=True)
 class PostResult:
-    """A POST that was made: its outcome, when it began, and how long it took.
+    """An attempt that was made, when it began, and how long it took.
 
     `delayed`: seconds of that in which this process worked, for it or for the others of its batch; `processor`:
     seconds of CPU that it took itself.
     """
 
-    outcome: Response | SendFailure
+    sent: Sent
     at: datetime
     milliseconds: int
     request_id: str
     delayed: float = 0.0
     processor: float = 0.0
+
+    @property
+    def outcome(self) -> Response | SendFailure:
+        """What came of it."""
+        return self.sent.outcome
 
     @property
     def endpoint_seconds(self) -> float:

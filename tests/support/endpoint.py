@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -20,6 +21,7 @@ from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage
 from bellhop.registry import App, Installation
 from bellhop.successes import Delivered, Row, Success, SuccessLog
+from deliver.attempt.access_tokens import AccessTokens
 from deliver.attempt.network import Network, SharedOutages
 from deliver.attempt.signing import Keys
 from deliver.batch import process
@@ -159,6 +161,7 @@ def dependencies(
         scheduler=scheduler,
         bus=bus,
         transport=Endpoint(TIMEOUT),
+        access_tokens=cache(lambda: AccessTokens(lambda: clock().timestamp())),
         slow_lane_arn=SLOW_LANE,
         deadline=10.0,
         policy=RetryPolicy(delays=(0, 0), lease=30, fresh=190),

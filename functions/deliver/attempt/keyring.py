@@ -1,4 +1,4 @@
-"""The apps' signing secrets and own headers, read through a cache."""
+"""What the apps keep secret, read through a cache."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +39,9 @@ class Keyring:
         if known is None or known.app is not app:
             known = self._cache[app.app_id] = _Known(find(SigningSecret, app.app_id), app)
         row = known.row
-        return Keys(row.secret, row.live_previous(self._time()), headers_of(app, row)) if row else None
+        if row is None:
+            return None
+        return Keys(row.secret, row.live_previous(self._time()), headers_of(app, row), row.oauth2)
 
     def lacks(self, key: ItemKey) -> bool:
         """Whether an app's secrets would have to be read, as they have to when the app has."""

@@ -27,7 +27,7 @@ class Mask:
     """
 
     def __init__(self, keys: Keys) -> None:
-        values = [keys.current, keys.previous or ""]
+        values = [keys.current, keys.previous or "", *keys.hidden]
         for value in (keys.headers or {}).values():
             values += [value, *_credentials(value)]
         forms = {form for value in values if len(value) >= SECRET_LENGTH for form in _forms(value)}

@@ -37,7 +37,7 @@ def write_result(pending: PendingAttempt, result: PostResult, deps: DeliverDepen
     """Write the result of a ping. If the worker dies before that, the ping is sent again."""
     # Judged as a webhook would be: an endpoint that asks to be switched off is not well.
     delivered = verdict.judge(result.outcome, deps.now()).verdict is Verdict.DELIVERED
-    attempt = _attempt(result, Mask(pending.keys))
+    attempt = _attempt(result, Mask(result.sent.keys))
     state = NextState(DELIVERED if delivered else STOPPED, attempt=attempt)
     attempts.open_record(pending.delivery, state, deps.now(), KEPT)
     deps.telemetry.info("ping sent", **pending.names(), result=attempt.result, status=attempt.status)

@@ -27,12 +27,15 @@ DENIED_PREFIXES = ("content-", "webhook-", "sentry-hook-")
 class Keys:
     """An app's signing secrets; `previous` while it overlaps with `current`. See SigningSecret.
 
-    `headers`: the app's own, which may be secret too.
+    `headers`: the app's own, which may be secret too. `oauth2`: as in SigningSecret. `hidden`: what else must be
+    masked where it is repeated.
     """
 
     current: str
     previous: str | None = None
     headers: Mapping[str, str] | None = None
+    oauth2: Mapping[str, str] | None = None
+    hidden: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "Keys(...)"  # the default would print the secrets

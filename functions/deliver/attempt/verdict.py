@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 
-from deliver.http.response import INVALID_HEADER, INVALID_URL, Response, SendFailure
+from deliver.http.response import INVALID_HEADER, INVALID_URL, TOKEN_ERROR, Response, SendFailure
 
 MAX_RETRY_AFTER = 86_400.0  # seconds; no endpoint can delay a delivery for longer than a day at a time
 
@@ -55,6 +55,8 @@ def judge(outcome: Response | SendFailure, now: datetime) -> Judgement:
             return Judgement(Verdict.STOP, Counter.ERROR, outcome.kind, well=None)
         if outcome.kind in _CONFIGURATION:
             return Judgement(Verdict.RETRY, Counter.ERROR, outcome.kind, well=None)
+        if outcome.kind == TOKEN_ERROR:  # of whatever kind: the endpoint itself kept nobody waiting
+            return Judgement(Verdict.RETRY, Counter.ERROR, outcome.kind, well=False)
         return Judgement(Verdict.RETRY, Counter.TIMEOUT, outcome.kind, well=False)
     return _judge_response(outcome, now)
 

@@ -28,6 +28,7 @@ class Response:
 TIMEOUT = "timeout"  # no response came within the deadline
 INVALID_HEADER = "invalid_header"  # one of the app's own headers cannot be sent: its configuration's fault
 INVALID_URL = "invalid_url"  # the app's URL cannot be posted to: its configuration's fault
+TOKEN_ERROR = "token_error"  # noqa: S105 - no access token, so nothing was posted: the token endpoint's fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class SendFailure:
     """No response came. `refused` says that our guard did not let the request go out."""
 
     # timeout, dns_error, connection_error, tls_error, invalid_response, address_not_allowed, invalid_header,
-    # invalid_url: faults.py has the table
+    # invalid_url: faults.py has the table; token_error: attempt/oauth2.py
     kind: str
     detail: str
     refused: bool = False

@@ -19,6 +19,7 @@ _ERRORS = {
     "connection_error": "the connection failed or broke off",
     "invalid_header": "one of the app's own headers cannot be sent",
     "invalid_url": "the app's URL cannot be posted to",
+    "token_error": "the token endpoint gave no access token",
     "invalid_response": "the response was not valid HTTP",
     "address_not_allowed": "the endpoint's address is not allowed",
     "disable_requested": "the endpoint asked to be switched off",

@@ -17,7 +17,7 @@ from health import transitions
 from health.transitions import DISABLE, WARN
 from infra.cli import stack, terminal
 from infra.cli.condition import ON, Condition, condition, off_text, way_back_text
-from infra.cli.registry import headers
+from infra.cli.registry import headers, oauth2
 from infra.cli.registry.events import collapse
 from infra.cli.stack import Stack
 from infra.cli.terminal import cell, labelled, line, state, table
@@ -45,7 +45,7 @@ class AppView:
 
     `days` are by organisation, those with counts, oldest first. `rotating_until` (Unix seconds) is the end of the
     overlap of two signing secrets, None when there is one secret. `public_key`: the secret's, if it has one.
-    `headers` are the app's own, masked.
+    `headers` are the app's own, masked; `oauth2` its credentials, without their secret.
     """
 
     app: App
@@ -56,6 +56,7 @@ class AppView:
     transition: AuditEntry | None
     replayable: Replayable
     headers: Mapping[str, str] | None
+    oauth2: Mapping[str, str] | None
     public_key: str | None
     rotating_until: float | None
 
@@ -89,6 +90,7 @@ def read(app_id: str, now: datetime) -> AppView:
         transition=transitions.last_transition(app),
         replayable=count_replayable(app_id),
         headers=headers.masked(headers_of(app, row)),
+        oauth2=oauth2.masked(row.oauth2 if row else None),
         public_key=public_key(row.secret) if row and signature_of(row.secret) == ED25519 else None,
         rotating_until=_rotating_until(row, now.timestamp()),
     )
@@ -104,6 +106,7 @@ def document(view: AppView) -> dict[str, Any]:
         "events": app.events,
         "generation": int(app.generation),
         "headers": view.headers,
+        "oauth2": view.oauth2,
         "max_per_second": app.max_per_second,
         "auto_enable": bool(app.auto_enable),
         "transform": app.transform,
@@ -171,6 +174,8 @@ def _print_sending(view: AppView, console: Console) -> None:
     """What is peculiar to how its webhooks are sent."""
     if view.headers:
         labelled(console, "headers", ", ".join(f"{name}: {value}" for name, value in view.headers.items()))
+    if view.oauth2:
+        labelled(console, "oauth2", oauth2.text(view.oauth2))
     if view.app.max_per_second is not None:
         labelled(console, "rate", f"at most {float(view.app.max_per_second):g} a second")
     if view.app.transform:

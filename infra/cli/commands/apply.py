@@ -9,7 +9,7 @@ from rich.console import Console
 from deliver.http.guard import EndpointPolicy
 from infra.cli import files, identity, stack, terminal
 from infra.cli.errors import CommandError
-from infra.cli.registry import effects, headers, loading
+from infra.cli.registry import effects, headers, loading, oauth2
 from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.events import collapse
 from infra.cli.registry.plan import Change, Plan
@@ -115,6 +115,8 @@ def _values_document(name: str, old: Any, new: Any) -> dict[str, Any]:
     if name == "headers":
         shown = {"old": headers.masked(old), "new": headers.masked(new)}
         return shown | {"changed": headers.changed(old, new)}
+    if name == "oauth2":
+        return {"old": oauth2.masked(old), "new": oauth2.masked(new), "changed": headers.changed(old, new)}
     return {"old": old, "new": new}
 
 
@@ -131,6 +133,8 @@ def _print_change(change: Change, console: Console) -> None:
 def _difference(name: str, old: Any, new: Any, *, creates: bool) -> str:
     if name == "headers":
         return headers.difference(old, new)
+    if name == "oauth2":
+        return oauth2.difference(old, new)
     shorten = collapse if name == "events" else tuple
     if creates:
         return _value(shorten(new) if isinstance(new, tuple) else new)

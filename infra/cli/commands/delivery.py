@@ -16,6 +16,7 @@ from infra.cli import delivered, log_lines, stack, story, terminal
 from infra.cli.condition import Condition, read_conditions
 from infra.cli.errors import CommandError, denied_action
 from infra.cli.log_lines import Log
+from infra.cli.registry.headers import MASK
 from infra.cli.stack import Stack
 from infra.cli.story import Story
 from infra.cli.terminal import labelled, line, state
@@ -64,7 +65,9 @@ def read(found: Stack, delivery_id: str, app_id: str | None, since: datetime, no
     row = find(SigningSecret, app.app_id) if app else None
     secrets = [row.secret, row.live_previous(now.timestamp())] if row else []
     classic = not row or any(secret and signature_of(secret) == HMAC for secret in secrets)
-    own = headers_of(app, row) if app else None
+    own = dict(headers_of(app, row) or {}) if app else {}
+    if row and row.oauth2:
+        own["Authorization"] = MASK
     return DeliveryView(told, app, standing.get(told.app_id), own, classic, now)
 
 

@@ -2,8 +2,8 @@
 
 Every write is conditional on what the plan saw, so that operators change nothing that they were not shown. Secrets
 are shown before `execute` writes them: what is stored has been seen. A new app and its secret are written in one
-transaction, so neither ever exists without the other. So are other changes of an app and those of its headers,
-which stand beside its secret.
+transaction, so neither ever exists without the other. So are other changes of an app and those of its headers and
+credentials, which stand beside its secret.
 
 A registration and a new URL of an app that is on are written with an audit entry and begin a new generation, so
 that nothing counted before judges what is called from now on.
@@ -30,7 +30,8 @@ from infra.cli.registry.plan import Change, Plan, change_of, make
 from infra.cli.registry.registered import MODELS, RegisteredTables, load, secret_rows, stored_spec
 from infra.cli.registry.resolving import resolve
 
-_HEADERS = "headers"  # the one field of an app that is not in its own item
+_HEADERS = "headers"
+_BESIDE_THE_SECRET = (_HEADERS, "oauth2")  # the fields of an app that are not in its own item
 
 
 class ChangedMeanwhileError(CommandError):
@@ -55,7 +56,7 @@ def execute(plan: Plan, deps: TransitionDependencies, actor: str) -> None:
     """
     new = {change.spec.app_id for change in plan.changes if isinstance(change.spec, AppSpec) and change.creates}
     secrets = {app_id: secret for app_id, secret in plan.secrets.items() if app_id in new}
-    for app_id in plan.secrets.keys() - new:  # first, as headers stand beside a secret
+    for app_id in plan.secrets.keys() - new:  # first, as headers and credentials stand beside a secret
         _add_secret(app_id, plan.secrets[app_id])
     for change in plan.changes:
         registers = isinstance(change.spec, AppSpec) and change.creates  # with a secret, which may be another's
@@ -80,7 +81,7 @@ def _write(change: Change, deps: TransitionDependencies) -> None:
     if change.creates:
         item.save(condition=_attribute(change.spec, change.spec.KEY[0]).does_not_exist())
     else:
-        _make([ItemUpdate(item, _actions(change), _as_planned(change)), *_headers_update(change)], deps)
+        _make([ItemUpdate(item, _actions(change), _as_planned(change)), *_update_beside_the_secret(change)], deps)
 
 
 def _make(updates: Sequence[ItemUpdate], deps: TransitionDependencies) -> None:
@@ -103,10 +104,10 @@ def _register(
     with TransactWrite(connection=deps.connection) as transaction:
         secret = secrets.pop(item.app_id, None)
         if secret:
-            row = SigningSecret(item.app_id, secret=secret, headers=spec.headers)
+            row = SigningSecret(item.app_id, secret=secret, headers=spec.headers, oauth2=spec.oauth2)
             transaction.save(row, condition=SigningSecret.app_id.does_not_exist())
         else:  # it has one from before it was deleted by hand
-            for update in _headers_update(change):
+            for update in _update_beside_the_secret(change):
                 update.join(transaction)
         transaction.save(item, condition=App.app_id.does_not_exist())
         transaction.save(entry, condition=AuditEntry.app_id.does_not_exist())
@@ -115,7 +116,7 @@ def _register(
 def _change_url(change: Change, spec: AppSpec, deps: TransitionDependencies, actor: str) -> None:
     """Update an app whose URL changes; while it is on, its new URL begins a new generation."""
     app = find(App, spec.app_id, consistent=True)
-    update = Update(_actions(change), _as_planned(change), _headers_update(change))
+    update = Update(_actions(change), _as_planned(change), _update_beside_the_secret(change))
     if app is None or app.state == DISABLED:
         # Nothing is counted while it is off, and switching it on begins a generation anyway.
         off = update.condition & (App.state == DISABLED)
@@ -126,7 +127,7 @@ def _change_url(change: Change, spec: AppSpec, deps: TransitionDependencies, act
 
 def _item(spec: Spec) -> Any:
     model = MODELS[type(spec)]
-    names = [f.name for f in fields(spec) if f.name != _HEADERS]
+    names = [f.name for f in fields(spec) if f.name not in _BESIDE_THE_SECRET]
     return model(**{name: _stored(getattr(spec, name)) for name in names})
 
 
@@ -155,22 +156,26 @@ def _as_planned(change: Change) -> Any:
 
 
 def _of_own_item(change: Change) -> list[tuple[str, tuple[Any, Any]]]:
-    """What changes in the item of the spec itself: headers are only taken away there."""
-    own = {name: pair for name, pair in change.fields.items() if name != _HEADERS}
-    if _HEADERS in change.fields:
+    """What changes in the item of the spec itself: headers are only taken away there, if there are any."""
+    own = {name: pair for name, pair in change.fields.items() if name not in _BESIDE_THE_SECRET}
+    if len(own) < len(change.fields):
         own[_HEADERS] = (change.fields[_HEADERS][0] if change.moves_headers else None, None)
     return list(own.items())
 
 
-def _headers_update(change: Change) -> tuple[ItemUpdate, ...]:
-    """The change of an app's headers, if there is one."""
-    if _HEADERS not in change.fields or not isinstance(change.spec, AppSpec):
+def _update_beside_the_secret(change: Change) -> tuple[ItemUpdate, ...]:
+    """The change of an app's headers and credentials, if there is one."""
+    found = {name: pair for name, pair in change.fields.items() if name in _BESIDE_THE_SECRET}
+    if not found or not isinstance(change.spec, AppSpec):
         return ()
-    old, new = change.fields[_HEADERS]
     row, condition = SigningSecret, SigningSecret.app_id.exists()
-    if not (change.moves_headers or change.creates):  # then what stands there is older, or another app's
-        condition &= row.headers.does_not_exist() if old is None else row.headers == old
-    return (ItemUpdate(row(change.spec.app_id), [_action(row.headers, new)], condition),)
+    for name, (old, _) in found.items():
+        # What is moved, or is of an app that is new, is older there, or another app's.
+        if not (change.creates or (change.moves_headers and name == _HEADERS)):
+            attribute = getattr(row, name)
+            condition &= attribute.does_not_exist() if old is None else attribute == old
+    actions = [_action(getattr(row, name), new) for name, (_, new) in found.items()]
+    return (ItemUpdate(row(change.spec.app_id), actions, condition),)
 
 
 def _equals(attribute: Any, value: Any) -> Any:

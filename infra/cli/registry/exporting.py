@@ -1,7 +1,7 @@
 """A registry as a file that changes nothing when it is applied. Pure.
 
-Every key is written, so that the file brings back what is changed later. A secret and a header's value are named
-by a variable of the environment.
+Every key is written, so that the file brings back what is changed later. Secrets and headers' values are named
+by variables of the environment.
 """
 
 import io
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 
+from infra.cli.registry import oauth2
 from infra.cli.registry.events import collapse
 from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, Spec
 
@@ -86,10 +87,17 @@ class _Exporter:
         named = {name: {"env": self._variable(spec.app_id, name)} for name in spec.headers or {}}
         entry |= {"headers": named or None, "max_per_second": spec.max_per_second}
         entry |= {"auto_enable": bool(spec.auto_enable), "transform": spec.transform}
+        entry["oauth2"] = self._oauth2(spec)
         if spec.app_id in self.signatures:
             entry["signature"] = self.signatures[spec.app_id]
             entry["secret_env"] = self._variable(spec.app_id, "secret")
         return entry
+
+    def _oauth2(self, spec: AppSpec) -> dict[str, Any] | None:
+        if spec.oauth2 is None:
+            return None
+        secret = {"env": self._variable(spec.app_id, oauth2.SECRET)}
+        return dict.fromkeys(oauth2.FIELDS) | dict(spec.oauth2) | {oauth2.SECRET: secret}
 
     def _owner(self, spec: AppSpec) -> str | None:
         if spec.organization_id and spec.organization_id not in self.slugs:

@@ -24,13 +24,13 @@ def read(
     No message repeats a value, nor the name of a variable, in whose place a value may stand.
     """
     found: dict[str, Value] = {}
-    for name, value in fields.items():
+    for name, written in fields.items():
         place = (*path, name)
-        text = _value(value, environ)
+        text = value(written, environ)
         reason = _objection(name, found)
         if reason:
             document.report(place, reason)
-        elif isinstance(text, str) and not _can_be_sent(text):
+        elif isinstance(text, str) and not can_be_sent(text):
             document.report(
                 place, "has a value that is not printable ASCII, or begins or ends with a space; encode it"
             )
@@ -103,11 +103,17 @@ def difference(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> 
     return ", ".join(shown) or "moved beside the signing secret, which only deliver reads"
 
 
-def _value(value: Any, environ: Mapping[str, str]) -> Value:
-    if not isinstance(value, dict):
-        return None if value is None else str(value)
-    name = value.get("env")  # None where the schema refused what is there
+def value(written: Any, environ: Mapping[str, str]) -> Value:
+    """The value that a file writes, or refers to by {env: NAME}."""
+    if not isinstance(written, dict):
+        return None if written is None else str(written)
+    name = written.get("env")  # None where the schema refused what is there
     return (environ.get(name) or Reference.UNSET) if name else None
+
+
+def can_be_sent(text: str) -> bool:
+    """Whether a header can have it as its value."""
+    return text.isascii() and text.isprintable() and text == text.strip()
 
 
 def _objection(name: str, found: Mapping[str, Value]) -> str | None:
@@ -121,7 +127,3 @@ def _objection(name: str, found: Mapping[str, Value]) -> str | None:
     if lower in map(str.lower, found):
         return "is written twice: upper and lower case are the same to HTTP; keep one"
     return None
-
-
-def _can_be_sent(text: str) -> bool:
-    return text.isascii() and text.isprintable() and text == text.strip()

@@ -1,7 +1,7 @@
 """Loading a registry file: reading it, and checking what its schema cannot say. Pure.
 
-That is: URLs, mail addresses, headers, filters, transforms and secrets can be used. What an entry means
-beside what is registered, resolving.py says.
+That is: URLs, mail addresses, headers, OAuth2 credentials, filters, transforms and secrets can be used. What an
+entry means beside what is registered, resolving.py says.
 """
 
 import re
@@ -18,7 +18,7 @@ from deliver.http.guard import EndpointPolicy
 from health.mail import address
 from health.mail.address import AddressError
 from infra.cli import signing_secrets
-from infra.cli.registry import headers, validation
+from infra.cli.registry import headers, oauth2, validation
 from infra.cli.registry.document import Document, Path, read
 from infra.cli.registry.events import expand
 from infra.cli.registry.model import Entry, Reference, RegistryFile
@@ -105,12 +105,19 @@ class _Loader:
             found["events"] = _events(fields["events"])
         if fields.get("headers") is not None:
             found["headers"] = headers.read(fields["headers"], (*path, "headers"), self.document, self.environ)
+        if fields.get("oauth2") is not None:
+            found["oauth2"] = self._oauth2(fields["oauth2"], (*path, "oauth2"))
         if "max_per_second" in fields:
             found["max_per_second"] = _rate(fields["max_per_second"])
         if "auto_enable" in fields:
             found["auto_enable"] = _flag(fields["auto_enable"]) or None
         self._check_expression(transforms.compiled, fields.get("transform"), (*path, "transform"))
         return Entry(path, found)
+
+    def _oauth2(self, fields: Fields, path: Path) -> Fields:
+        if fields.get("token_url") is not None:
+            self._check_url(fields["token_url"], (*path, "token_url"))
+        return oauth2.read(fields, path, self.document, self.environ)
 
     def _check_url(self, url: str, path: Path) -> None:
         problem = endpoint_url.problem(url, self.policy)

@@ -33,8 +33,8 @@ class OrganizationSpec:
 class AppSpec:
     """An app, without what the running system decides: its state and generation.
 
-    The values of `headers` may be secrets. `max_per_second` None means no limit. `auto_enable` is True or None.
-    `transform` None means the body as it is.
+    The values of `headers` may be secrets; one of `oauth2` is. `max_per_second` None means no limit. `auto_enable`
+    is True or None. `transform` None means the body as it is.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("app_id",)
@@ -48,6 +48,7 @@ class AppSpec:
     max_per_second: float | None = None
     auto_enable: bool | None = None
     transform: str | None = None
+    oauth2: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:

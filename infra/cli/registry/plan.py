@@ -27,7 +27,7 @@ class Change:
 
     spec: Spec
     creates: bool
-    fields: Mapping[str, tuple[Any, Any]] = field(repr=False)  # may hold headers
+    fields: Mapping[str, tuple[Any, Any]] = field(repr=False)  # may hold secrets
     moves_headers: bool = False
 
     @property
@@ -37,7 +37,7 @@ class Change:
 
     @property
     def takes_away(self) -> list[str]:
-        """What is there now, and will not be; without the values of headers."""
+        """What is there now, and will not be; without the values of headers and credentials."""
         return [] if self.creates else [text for name, pair in self.fields.items() for text in _lost(name, *pair)]
 
 
@@ -83,9 +83,10 @@ def make(desired: Desired, unmoved: frozenset[str], generate: Callable[[str], st
 
 
 def spec_of(item: Organization | App | Installation) -> Spec:
-    """A stored item as the spec that asks for it; lists in their stored order."""
+    """A stored item as the spec that asks for it, as far as the item has it; lists in their stored order."""
     make_spec = _SPECS[type(item)]
-    return make_spec(**{f.name: _plain(getattr(item, f.name)) for f in fields(make_spec)})  # type: ignore[arg-type]
+    names = (f.name for f in fields(make_spec) if hasattr(item, f.name))  # type: ignore[arg-type]
+    return make_spec(**{name: _plain(getattr(item, name)) for name in names})
 
 
 def change_of(spec: Spec, stored: Spec | None, *, moves_headers: bool = False) -> Change | None:
@@ -116,7 +117,7 @@ def _same(old: Any, new: Any) -> bool:
 
 def _lost(name: str, old: Any, new: Any) -> Iterator[str]:
     """What a field that changes takes away, if anything."""
-    if name == "headers":
+    if name in {"headers", "oauth2"}:
         yield from _listed(name, headers.removed(old, new))
     elif isinstance(old, tuple) and isinstance(new, tuple):
         gone = [item for item in old if item not in new]

@@ -98,11 +98,14 @@ def load(keys: Iterable[Key]) -> list[Any]:
 
 
 def secret_rows(app_ids: Iterable[str]) -> dict[str, SigningSecret]:
-    """The rows of those of these apps that have one, with their secrets and headers."""
+    """The rows of those of these apps that have one, with all that they keep secret."""
     return {row.app_id: row for row in SigningSecret.batch_get(list(app_ids), consistent_read=True)}
 
 
 def stored_spec(item: Any, rows: Mapping[str, SigningSecret]) -> Spec:
-    """A stored item as a spec; an app with its headers, from `rows`."""
+    """A stored item as a spec; an app with its headers and credentials, from `rows`."""
     spec = spec_of(item)
-    return replace(spec, headers=headers_of(item, rows.get(spec.app_id))) if isinstance(spec, AppSpec) else spec
+    if not isinstance(spec, AppSpec):
+        return spec
+    row = rows.get(spec.app_id)
+    return replace(spec, headers=headers_of(item, row), oauth2=row.oauth2 if row else None)

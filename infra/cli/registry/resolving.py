@@ -14,7 +14,7 @@ from bellhop.client.contract import did_you_mean
 from bellhop.registry import INSTALLED, INTERNAL, UNINSTALLED
 from bellhop.secrets import signature_of
 from bellhop.subscription import subscribed_name
-from infra.cli.registry import headers
+from infra.cli.registry import headers, oauth2
 from infra.cli.registry.document import Path, Problem, RegistryFileError
 from infra.cli.registry.model import (
     AppSpec,
@@ -150,12 +150,16 @@ class _Resolver:
             fields["organization_id"] = owner and self._organization_id((*entry.path, "organization"), owner)
         if "headers" in fields:
             fields["headers"] = self._headers(entry, stored)
+        if "oauth2" in fields:
+            fields["oauth2"] = headers.merge(stored.oauth2 if stored else None, fields["oauth2"])
         incomplete = [name for name in ("url", "events") if stored is None and name not in fields]
         for name in incomplete:
             self._report(entry.path, f"is new and has no `{name}`; add it")
         defaults = {"name": slug, "kind": INTERNAL, "organization_id": None, "url": "", "events": ()}
         defaults |= {"headers": None, "max_per_second": None, "auto_enable": None, "transform": None}
+        defaults |= {"oauth2": None}
         spec = AppSpec(slug, **_merged(Entry(entry.path, fields), stored, defaults))
+        self._check_oauth2(entry, stored, spec)
         unowned = spec.kind == INTERNAL and not spec.organization_id and not fields.get("organization")
         if unowned and _owner(spec) != (stored and _owner(stored)):
             self._report(
@@ -185,6 +189,13 @@ class _Resolver:
         if excess and len(named or ()) <= headers.MAX_HEADERS:  # of more, the schema told
             self._report(path, excess)
         return merged
+
+    def _check_oauth2(self, entry: Entry, stored: AppSpec | None, spec: AppSpec) -> None:
+        path, before = (*entry.path, "oauth2"), stored.oauth2 if stored else None
+        named = entry.fields.get("oauth2")
+        if spec.oauth2 is not None or named is not None:
+            for name, message in oauth2.problems(before, named or {}, spec.headers):
+                self._report((*path, name) if name else path, message)
 
     def _organization_id(self, path: Path, slug: str) -> str | None:
         found = self.slugs.find(slug)

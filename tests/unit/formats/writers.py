@@ -143,6 +143,9 @@ def _registry() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "secret.overlap", _item("secrets", app_id="pager")
     SigningSecret("pager", secret=SECRET, headers={"X-Team": "ops"}).save()
     yield "secret.headers", _item("secrets", app_id="pager")
+    client = {"token_url": "https://login.example/token", "client_id": "pager", "client_secret": "s" * 20}
+    SigningSecret("pager", secret=SECRET, oauth2=client | {"scope": "hooks", "authentication": "body"}).save()
+    yield "secret.oauth2", _item("secrets", app_id="pager")
 
 
 def _outcomes() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -25,6 +25,9 @@ KIND = st.sampled_from(["unpublished", "published"])
 FILTER = st.sampled_from([None, "data.issue.level == 'fatal'", "!(data.x)", "`1` == '# no: comment'"])
 TRANSFORM = st.sampled_from([None, "{text: join(': ', ['# no', action])}", '[data, `"\\n"`]', "@"])
 SECRETS = st.sampled_from(["k" * 64, KEY_PAIR])
+CLIENT = {"token_url": "https://login.example/token", "client_id": "007", "client_secret": "client-secret"}
+MORE = st.fixed_dictionaries({}, optional={"scope": st.just("# a: b"), "authentication": st.just("body")})
+OAUTH2 = st.none() | MORE.map(lambda more: CLIENT | more)
 RATE = st.none() | st.integers(1, 1000) | st.sampled_from([0.001, 0.5, 2.125])
 
 
@@ -46,6 +49,7 @@ def registries(draw: st.DrawFn) -> InMemory:
         )
         for slug in draw(st.lists(SLUG, unique=True, max_size=3))
     ]  # fmt: skip
+    apps = [app if "Authorization" in (app.headers or {}) else replace(app, oauth2=draw(OAUTH2)) for app in apps]
     apps = [replace(app, kind="internal") if app.organization_id and draw(st.booleans()) else app for app in apps]
     hooks = [
         InstallationSpec(
@@ -86,18 +90,19 @@ def test_on_another_stack_an_export_with_its_variables_makes_the_same(registry: 
     for app, entry in exporter.get("apps", {}).items():
         environ[entry["secret_env"]] = registry.stored_secrets[app]
     made = desired(text, InMemory(), environ)
-    blind = {key(spec): _without_header_values(spec) for spec in registry.items}
-    assert {key(spec): _without_header_values(spec) for spec in made.specs} == blind
+    blind = {key(spec): _without_secret_values(spec) for spec in registry.items}
+    assert {key(spec): _without_secret_values(spec) for spec in made.specs} == blind
     assert made.imports == registry.stored_secrets
 
 
-def _without_header_values(spec: Spec) -> Spec:
+def _without_secret_values(spec: Spec) -> Spec:
     """The spec in one order of its events."""
     if isinstance(spec, OrganizationSpec):
         return spec
     ordered = replace(spec, events=tuple(sorted(spec.events)))
     if isinstance(ordered, AppSpec):
-        return replace(ordered, headers=dict.fromkeys(ordered.headers or {}, "") or None)
+        oauth2 = ordered.oauth2 and {**ordered.oauth2, "client_secret": ""}
+        return replace(ordered, headers=dict.fromkeys(ordered.headers or {}, "") or None, oauth2=oauth2)
     return ordered
 
 
@@ -124,10 +129,11 @@ def test_a_name_was_written_as_yaml_did_not_read_it_again(name: str) -> None:
 @given(registries())
 def test_an_export_has_no_secret_and_a_variable_of_its_own_for_each(registry: InMemory) -> None:
     text = exported(registry)
-    assert not [secret for secret in ("k" * 64, KEY_PAIR) if secret in text]
+    assert not [secret for secret in ("k" * 64, KEY_PAIR, "client-secret") if secret in text]
     named = re.findall(r"(?:env|secret_env): (\S+?)[,}\n]", text)
-    headers = sum(len(spec.headers or {}) for spec in registry.items if isinstance(spec, AppSpec))
-    assert len(named) == len(set(named)) == headers + len(registry.stored_secrets)
+    apps = [spec for spec in registry.items if isinstance(spec, AppSpec)]
+    own = sum(len(spec.headers or {}) + bool(spec.oauth2) for spec in apps)
+    assert len(named) == len(set(named)) == own + len(registry.stored_secrets)
 
 
 def test_what_no_file_can_say_is_left_out_and_named() -> None:
