@@ -62,7 +62,7 @@ class Forwarded:
 
 @dataclass
 class Inbox:
-    """Prints every request with its response. What does not verify gets 401, as from a receiver of your own."""
+    """Prints every request with its response. What does not verify, or lacks a token, gets 401."""
 
     responses: Responses
     console: Console
@@ -71,7 +71,8 @@ class Inbox:
 
     def respond(self, request: Request) -> PlannedResponse:
         """See Responder."""
-        response = self.responses.to(request) if request.verified else PlannedResponse(HTTPStatus.UNAUTHORIZED)
+        good = request.verified and request.authorized is not False
+        response = self.responses.to(request) if good else PlannedResponse(HTTPStatus.UNAUTHORIZED)
         with self._lock:
             if self.as_json:
                 print(json.dumps(document(request, response)), flush=True)
@@ -85,6 +86,9 @@ class Inbox:
         head = f"{at:%H:%M:%S}  {name(request)}  {request.webhook_id or '(no webhook-id)'}"
         line(self.console, f"{head}  -> {response.status}{delay}", "bold")
         line(self.console, f"    {verification(request)}", "green" if request.verified else "red")
+        if request.authorized is not None:
+            text = "the access token is valid" if request.authorized else "no access token that is valid"
+            line(self.console, f"    {text}", "green" if request.authorized else "red")
         for text in pretty(request.body).splitlines():
             self.console.print(Text(f"    {printable(text)}"), soft_wrap=True)
         if response.status == HTTPStatus.BAD_GATEWAY and response.body:
@@ -124,6 +128,7 @@ def document(request: Request, response: PlannedResponse) -> Mapping[str, object
         "event": name(request),
         "standard": request.standard,
         "classic": request.classic,
+        "authorized": request.authorized,
         "status": response.status,
         "headers": dict(request.headers),
         "body": request.body.decode(errors="replace"),

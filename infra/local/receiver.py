@@ -68,7 +68,14 @@ class _Recorder:
             self.copies[request.webhook_id] += 1
             response = self.behaviour(self.copies[request.webhook_id])
             if len(self.received) < MAX_RECORDED:
-                parts = (request.at, request.headers, request.body, request.standard, request.classic)
+                parts = (
+                    request.at,
+                    request.headers,
+                    request.body,
+                    request.standard,
+                    request.classic,
+                    request.authorized,
+                )
                 self.received.append(ReceivedRequest(*parts, response.status))
         return response
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
+from infra.local import token_endpoint
+from infra.local.token_endpoint import TokenEndpoint
 from infra.local.verifying import Verifier
 
 MAX_BODY_BYTES = 1_048_576
@@ -32,7 +34,7 @@ class Request:
     """One request, with its header names in lower case, at a time in Unix seconds.
 
     `standard` and `classic` say whether the signatures of that scheme verified; `classic` is None where no
-    secret is for it.
+    secret is for it. `authorized`: whether it has a valid access token; None where none is wanted.
     """
 
     at: float
@@ -40,6 +42,7 @@ class Request:
     body: bytes
     standard: bool
     classic: bool | None
+    authorized: bool | None
 
     @property
     def webhook_id(self) -> str:
@@ -74,7 +77,8 @@ def serving(server: "WebhookServer") -> Iterator["WebhookServer"]:
 class WebhookServer(ThreadingHTTPServer):
     """An endpoint that verifies by `secret`, or by the `previous` one if there is one. Port 0 is any free one.
 
-    Each may be a secret or the public key of one.
+    Each may be a secret or the public key of one. With `tokens` it is a token endpoint too, at its own path, and
+    wants an access token with each webhook.
 
     Threads that are `waited_for` are gone when the server has ended; others may still be busy with a response.
     """
@@ -89,23 +93,29 @@ class WebhookServer(ThreadingHTTPServer):
         port: int = 0,
         *,
         previous: str | None = None,
+        tokens: TokenEndpoint | None = None,
         waited_for: bool = True,
     ) -> None:
         super().__init__((host, port), _Handler)
         self.daemon_threads = not waited_for
         self.secret = secret
         self.responder = responder
+        self.tokens = tokens
         self.closing = threading.Event()
         self._connections: set[Any] = set()
         self._lock = threading.Lock()
         self._verifiers = [Verifier(each) for each in (secret, previous) if each]
         self._classic = [each for each in self._verifiers if each.has_classic]
 
-    def receive(self, headers: dict[str, str], body: bytes) -> PlannedResponse:
+    def receive(self, path: str, headers: dict[str, str], body: bytes) -> PlannedResponse:
         """Verify a request and return the response to send."""
+        if self.tokens and path == token_endpoint.PATH:
+            status, found = self.tokens.respond(headers, body)
+            return PlannedResponse(status, headers=(("Content-Type", "application/json"),), body=found)
+        authorized = self.tokens.accepts(headers) if self.tokens else None
         standard = any(each.is_standard(headers, body) for each in self._verifiers)
         classic = any(each.is_classic(headers, body) for each in self._classic) if self._classic else None
-        return self.responder.respond(Request(time.time(), headers, body, standard, classic))
+        return self.responder.respond(Request(time.time(), headers, body, standard, classic, authorized))
 
     def end(self) -> None:
         """Stop serving, and cut every connection, so that no thread waits for another request."""
@@ -143,7 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(length)
-        response = self.server.receive({name.lower(): value for name, value in self.headers.items()}, body)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        response = self.server.receive(self.path, headers, body)
         if response.delay:
             self.server.closing.wait(response.delay)
         if response.status is None or self.server.closing.is_set():

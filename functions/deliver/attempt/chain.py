@@ -263,10 +263,10 @@ def prepare(record: DeliveryRecord, app: App | None, deps: DeliverDependencies) 
 
 
 def keys(app: App, deps: DeliverDependencies) -> Keys:
-    """The app's signing secrets and own headers.
+    """What the app keeps secret.
 
     Raises:
-        InternalError: it has none; the message must come back.
+        InternalError: it has no signing secret; the message must come back.
     """
     found = deps.secrets.keys(app)
     if found is None:

@@ -113,7 +113,7 @@ def app_lines(remains: AppRemains, found: Stack, free_at: datetime) -> Iterator[
         owner = f" of {known.organization_id}" if known.organization_id else ""
         yield f"- app {known.app_id} ({known.name}, {known.kind}{owner}, {known.state})"
     if remains.keyed:
-        yield "- its signing secret and its own headers"
+        yield "- its signing secret, its own headers and its OAuth2 credentials"
     yield from _installation_lines(remains.installations)
     if remains.addressed:
         yield f"- owners' addresses in audit entries: {_count_addresses(remains.addressed)}"

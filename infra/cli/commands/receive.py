@@ -23,6 +23,7 @@ from infra.cli.registry.events import events_of
 from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line
 from infra.cli.views import secret_document
+from infra.local.token_endpoint import TokenEndpoint
 from infra.local.webhook_server import WebhookServer, serving
 
 HOST = "127.0.0.1"
@@ -38,6 +39,7 @@ def run(
     port: int,
     secret_env: str | None,
     signature: str,
+    token_endpoint: bool,
     statuses: str,
     delay: float,
     forward: str | None,
@@ -55,19 +57,28 @@ def run(
         stored = find(SigningSecret, app_id, consistent=True)
         secret = stored.secret if stored else signing_secrets.generate(signature)
         previous = stored.live_previous(time.time()) if stored else None
-    server = _server(inbox, secret, previous, port)
+    tokens = TokenEndpoint(app_id) if token_endpoint else None
+    server = _server(inbox, secret, previous, tokens, port)
     url = f"http://{HOST}:{server.server_port}/"
     with serving(server):
         if found:
             deps = identity.transition_dependencies(found, connection)
-            register(app_id, organization_id, url, secret, deps)
+            register(app_id, organization_id, url, secret, deps, tokens=tokens)
         if not as_json:
-            _introduce(url, secret, app_id if found else None, organization_id)
+            _introduce(url, secret, app_id if found else None, organization_id, tokens)
         _wait_for_the_end()
 
 
-def register(app_id: str, organization_id: str, url: str, secret: str, deps: TransitionDependencies) -> None:
-    """Bring the app and its installation to what this endpoint needs.
+def register(
+    app_id: str,
+    organization_id: str,
+    url: str,
+    secret: str,
+    deps: TransitionDependencies,
+    *,
+    tokens: TokenEndpoint | None = None,
+) -> None:
+    """Bring the app and its installation to what this endpoint needs, with the token endpoint, if there is one.
 
     Raises:
         CommandError: an app of that name belongs to another organisation, or is installed in one.
@@ -77,7 +88,8 @@ def register(app_id: str, organization_id: str, url: str, secret: str, deps: Tra
         owner = registered.organization_id or "no organisation"
         raise CommandError(f"the app {app_id} is there already and belongs to {owner}: name another with --app")
     try:
-        content = _registry_file(app_id, organization_id, url, secret)
+        oauth2 = tokens.registration(url) if tokens else None
+        content = _registry_file(app_id, organization_id, url, secret, oauth2)
         plan = effects.prepare(loading.parse(content, _LOCAL, {}))
     except RegistryFileError as error:
         raise CommandError(*map(str, error.problems)) from None
@@ -106,25 +118,32 @@ def _local(stack_name: str) -> Stack:
     return stack.find(stack_name)
 
 
-def _server(inbox: Inbox, secret: str, previous: str | None, port: int) -> WebhookServer:
+def _server(
+    inbox: Inbox, secret: str, previous: str | None, tokens: TokenEndpoint | None, port: int
+) -> WebhookServer:
     try:
-        return WebhookServer(inbox, secret, HOST, port, previous=previous, waited_for=False)
+        return WebhookServer(inbox, secret, HOST, port, previous=previous, tokens=tokens, waited_for=False)
     except OSError as error:
         raise CommandError(f"port {port}: {error.strerror}: name another with --port") from None
 
 
-def _registry_file(app_id: str, organization_id: str, url: str, secret: str) -> str:
+def _registry_file(app_id: str, organization_id: str, url: str, secret: str, oauth2: dict[str, str] | None) -> str:
     registered = find(Organization, organization_id)
     slug = registered.slug if registered else organization_id
-    app = {"kind": INTERNAL, "organization": slug, "url": url, "events": [*events_of()], "secret": secret}
+    app: dict[str, Any] = {"kind": INTERNAL, "organization": slug, "url": url, "events": [*events_of()]}
+    app |= {"secret": secret, "oauth2": oauth2}
     installation = {"app": app_id, "organization": slug, "status": INSTALLED, "events": None, "projects": None}
     new: dict[str, Any] = {} if registered else {"organizations": {slug: {"owners": []}}}
     return json.dumps(new | {"apps": {app_id: app}, "installations": [installation]})  # JSON is YAML
 
 
-def _introduce(url: str, secret: str, app_id: str | None, organization_id: str) -> None:
+def _introduce(
+    url: str, secret: str, app_id: str | None, organization_id: str, tokens: TokenEndpoint | None
+) -> None:
     console = terminal.console()
     line(console, f"Receiving at {url} until Ctrl-C.", "bold")
+    for name, text in (tokens.registration(url) if tokens else {}).items():
+        labelled(console, name.replace("_", " "), text)
     if app_id is None:
         line(console, "Have your app's webhooks sent here, for instance by a tunnel.")
         return

@@ -122,7 +122,7 @@ def delete_app(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Delete an app, its signing secret, its own headers and its installations.
+    """Delete an app, all that it keeps secret, and its installations.
 
     Shows what there is and asks first. Deliveries that wait are never sent; each ends with a log line. Owners'
     addresses are taken out of its audit entries. Nobody gets its slug until what is kept under it has expired. An

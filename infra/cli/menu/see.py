@@ -102,8 +102,9 @@ def delivery(
 ) -> None:
     """Show a delivery and every attempt.
 
-    Shows each request and response, and what comes next. Signatures and the app's own headers are masked. --app
-    and --since are for what was delivered at the first attempt: it has no record, and is looked for in the log.
+    Shows each request and response, and what comes next. Signatures, access tokens and the app's own headers are
+    masked. --app and --since are for what was delivered at the first attempt: it has no record, and is looked for
+    in the log.
     """
     from infra.cli.commands import delivery as command
 

@@ -298,6 +298,12 @@ def receive(
     signature: Annotated[
         str, typer.Option(metavar="KIND", help="What a new app's secret is for: hmac, or ed25519.")
     ] = "hmac",
+    token_endpoint: Annotated[
+        bool,
+        typer.Option(
+            "--token-endpoint", help="Want an access token with each webhook, and give them out at /token."
+        ),
+    ] = False,
     as_json: Json = False,
     stack: Annotated[
         str, typer.Option("--stack", metavar="NAME", help="Only the local one, which `make run` keeps up.")
@@ -307,7 +313,8 @@ def receive(
 
     With the stack of `make run` it registers itself as an app and shows the app's secret. For an app on AWS have
     the webhooks forwarded to this machine, and name the app's secret, or its public key, with --secret-env. What
-    does not verify gets 401. Ctrl-C ends it; the app stays registered.
+    does not verify gets 401. Ctrl-C ends it; the app stays registered. With --token-endpoint it wants an access
+    token too, which Bellhop gets from it at /token.
     """
     from infra.cli.commands import receive as command
 
@@ -318,6 +325,7 @@ def receive(
         port=port,
         secret_env=secret_env,
         signature=signature,
+        token_endpoint=token_endpoint,
         statuses=status,
         delay=delay,
         forward=forward,

@@ -262,6 +262,15 @@ def test_a_delivery_shows_each_request_with_what_is_secret_masked() -> None:
 
 
 @pytest.mark.usefixtures("logs")
+def test_a_delivery_shows_that_a_token_was_sent_and_not_which() -> None:
+    fail("pager", EXHAUSTED)
+    SigningSecret("pager", secret="s" * 24, oauth2={"client_secret": "client-secret"}).save()
+    text = succeed("delivery", webhook("pager"))
+    assert "Authorization: ****" in text
+    assert "client-secret" not in text
+
+
+@pytest.mark.usefixtures("logs")
 def test_a_delivery_shows_a_long_response_whole_and_says_where_one_is_cut() -> None:
     first = Attempt(
         1, datetime.now(UTC), 9, "request-1", "http_500", 500, "x" * 1024, long=LongResponse("x" * 2000)

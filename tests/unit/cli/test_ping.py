@@ -149,6 +149,6 @@ def test_an_unknown_app_is_not_pinged(endpoint: Endpoint) -> None:
 
 def test_every_result_of_deliver_has_a_hint() -> None:
     nothing_came = ("timeout", "dns_error", "tls_error", "connection_error", "invalid_response")
-    for result in (*nothing_came, "address_not_allowed", "invalid_header", "invalid_url"):
+    for result in (*nothing_came, "address_not_allowed", "invalid_header", "invalid_url", "token_error"):
         known = PingResult("pager", "u", "d", False, result, None, 1, "", {}, "")
         assert "nothing else is known" not in known.meaning

@@ -15,12 +15,15 @@ from bellhop.deliveries import Delivery
 from bellhop.registry import App, Installation, Organization
 from bellhop.secrets import SigningSecret, public_key
 from deliver.attempt import signing
+from deliver.attempt.oauth2 import AccessToken, Client, read
 from deliver.attempt.signing import Keys
+from deliver.http.response import Response
 from health.transitions import TransitionDependencies
 from infra.cli.commands import receive
 from infra.cli.errors import CommandError
 from infra.cli.receiving import Forwarded, Inbox, InTurn, Responses
 from infra.local.receiver import busy_once, receiver
+from infra.local.token_endpoint import SECONDS, TokenEndpoint
 from infra.local.webhook_server import PlannedResponse, Request, WebhookServer, serving
 from tests.support.fakes import NOW, SECRET, Recorder, app, delivery
 from tests.support.key_pairs import KEY_PAIR, OTHER_PAIR
@@ -120,7 +123,7 @@ def test_from_an_hmac_secret_to_a_key_pair_the_overlap_verifies(inbox: Callable[
 
 
 def test_statuses_come_in_turn() -> None:
-    request = Request(0.0, {}, b"", standard=True, classic=True)
+    request = Request(0.0, {}, b"", standard=True, classic=True, authorized=None)
     responses = InTurn([200, 200, 500], 5)
     assert [responses.to(request).status for _ in range(6)] == [200, 200, 500, 200, 200, 500]
     assert responses.to(request) == PlannedResponse(200, 5)
@@ -188,6 +191,61 @@ def test_it_registers_itself_and_again_at_another_port(aws: None) -> None:
         assert (App.get("my-app").url, App.get("my-app").kind, installation.app_id) == (url, "internal", "my-app")
         assert "issue.created" in installation.events
     assert SigningSecret.get("my-app").secret == SECRET
+
+
+def test_it_registers_its_token_endpoint_and_without_one_takes_that_back(aws: None) -> None:
+    deps, url = (
+        TransitionDependencies(tables.connect(), lambda _: None, Recorder(), lambda: NOW),
+        "http://127.0.0.1:8765/",
+    )
+    tokens = TokenEndpoint("my-app", "client-secret")
+    receive.register("my-app", "acme", url, SECRET, deps, tokens=tokens)
+    assert SigningSecret.get("my-app").oauth2 == {
+        "token_url": "http://127.0.0.1:8765/token",
+        "client_id": "my-app",
+        "client_secret": "client-secret",
+    }
+    receive.register("my-app", "acme", url, SECRET, deps)
+    assert SigningSecret.get("my-app").oauth2 is None
+
+
+@pytest.mark.parametrize("authentication", ["basic", "body"])
+def test_a_webhook_with_a_token_of_its_own_is_taken_and_any_other_gets_401(
+    inbox: Callable[..., Inbox], authentication: str
+) -> None:
+    made, tokens, at = inbox(), TokenEndpoint("my-app"), [1000.0]
+    tokens.now = lambda: at[0]
+    with serving(WebhookServer(made, SECRET, "127.0.0.1", tokens=tokens)) as server:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        client = Client.of(tokens.registration(url) | {"authentication": authentication})
+        given = requests.post(client.token_url, client.body, headers=client.headers, timeout=10)
+        token = read(Response(given.status_code, given.headers, given.content), client)
+        assert isinstance(token, AccessToken)
+        bearer = {"Authorization": f"Bearer {token.value}"}
+        sent = [headers() | bearer, headers(), headers() | {"Authorization": "Bearer of-another"}]
+        statuses = [requests.post(url, BODY, headers=each, timeout=10).status_code for each in sent]
+        at[0] += SECONDS
+        statuses.append(requests.post(url, BODY, headers=headers() | bearer, timeout=10).status_code)
+    assert statuses == [200, 401, 401, 401]
+    assert printed(made).count("the access token is valid") == 1
+    assert printed(made).count("no access token that is valid") == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "body", "expected"),
+    [
+        ({"Authorization": "Basic bm8="}, b"grant_type=client_credentials", (401, "invalid_client")),
+        ({"Authorization": "Basic \xff"}, b"grant_type=client_credentials", (401, "invalid_client")),
+        ({}, b"grant_type=client_credentials", (401, "invalid_client")),
+        ({}, b"grant_type=password", (400, "unsupported_grant_type")),
+        ({}, b"\xff", (400, "unsupported_grant_type")),
+    ],
+)
+def test_who_is_not_its_client_gets_no_token(
+    changes: dict[str, str], body: bytes, expected: tuple[int, str]
+) -> None:
+    status, found = TokenEndpoint("my-app").respond({name.lower(): value for name, value in changes.items()}, body)
+    assert (status, json.loads(found)) == (expected[0], {"error": expected[1]})
 
 
 def test_it_leaves_an_app_of_another_organisation_alone(aws: None) -> None:

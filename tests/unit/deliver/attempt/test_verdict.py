@@ -59,6 +59,8 @@ def refused(kind: str) -> SendFailure:
         (refused("address_not_allowed"), "stop", "error", "address_not_allowed"),
         (SendFailure("invalid_header", ""), "retry", "error", "invalid_header"),
         (SendFailure("invalid_url", ""), "retry", "error", "invalid_url"),
+        (SendFailure("token_error", ""), "retry", "error", "token_error"),
+        (refused("token_error"), "stop", "error", "token_error"),
     ],
 )
 def test_what_a_response_means(outcome: Response | SendFailure, verdict: str, counter: str, result: str) -> None:
