@@ -11,6 +11,8 @@ PYTEST  := -n 2 --dist loadfile
 ALL     := -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
+# Container images like to set it. Then each of some hundred processes compiles whatever it imports.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install run check test lint sam-validate format unit coverage test-pythons witness bench faults simulate mutants fuzz sam-local build deploy adopt lock clean
 
 help: ## Show what can be typed
