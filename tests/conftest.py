@@ -18,6 +18,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
+from bellhop.large_bodies import LargeBody
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.resend_jobs import ResendJob, ResendPage
@@ -162,7 +163,7 @@ def dynamodb_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def bind_models() -> None:
     shared: dict[type[Model], str] = dict.fromkeys((Share, SlowList), NAMES[Circuit])
-    shared |= dict.fromkeys((Entry, ResendJob, ResendPage), NAMES[DeliveryRecord])
+    shared |= dict.fromkeys((Entry, LargeBody, ResendJob, ResendPage), NAMES[DeliveryRecord])
     shared[HandledEvent] = NAMES[Delivered]
     tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | shared)
 

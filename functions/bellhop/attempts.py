@@ -1,11 +1,10 @@
 """The delivery records: what is known of a delivery that did not succeed at once.
 
-A delivery that failed, is deferred, parked or exhausted has a record of its own, with its body. The record decides
-about its retries: a message on the retry queue only announces that one is due. Each such message names the attempt
-that it is for, so one that comes late finds the record ahead of it.
+A delivery that failed, is deferred, parked or exhausted has a record of its own, with its body (large_bodies.py).
+The record decides about its retries: a message on the retry queue only announces that one is due. Each such
+message names the attempt that it is for, so one that comes late finds the record ahead of it.
 """
 
-import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from pynamodb.attributes import BinaryAttribute, ListAttribute, NumberAttribute,
 from pynamodb.exceptions import PutError
 from pynamodb.models import Model
 
-from bellhop import index_keys, long_responses
+from bellhop import index_keys, large_bodies, long_responses
 from bellhop.deliveries import Delivery, Retry
 from bellhop.due import Due, shard
 from bellhop.index_keys import ByApp, Replayable
@@ -24,7 +23,7 @@ from bellhop.newer import UnknownKindError
 from bellhop.tables import change, lost_condition
 
 KEPT = timedelta(days=30)
-MOST_ATTEMPTS = 40  # of a record; with the largest body, of more it would not fit into an item
+MOST_ATTEMPTS = 40  # of a record; beside the largest body that 0.1.0 wrote, of more it would not fit into an item
 
 RETRYING = "retrying"  # an attempt failed, another is due
 DELIVERED = "delivered"
@@ -49,7 +48,7 @@ class DeliveryRecord(Model):
     app) and `replayable_at` are set only on what can be replayed, so that the index `replayable` lists just that:
     what is parked in the order in which it is due, then what is exhausted. `due_shard` is set only while it is
     retrying, for the index `due`. `created_at` places it in the index `by_app`, unless an `Entry` does.
-    `long_response`: see long_responses.py.
+    `body`, or for a large one `body_digest`: see large_bodies.py; `long_response`: see long_responses.py.
     """
 
     class Meta:
@@ -73,7 +72,8 @@ class DeliveryRecord(Model):
     lease = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)
     attempts: ListAttribute[Any] = ListAttribute(default=list)
-    body = BinaryAttribute(legacy_encoding=False)
+    body = BinaryAttribute(legacy_encoding=False, null=True)
+    body_digest = UnicodeAttribute(null=True)
     long_response = BinaryAttribute(legacy_encoding=False, null=True)
     replayable_for = UnicodeAttribute(null=True)
     replayable_at = UnicodeAttribute(null=True)
@@ -95,20 +95,6 @@ class DeliveryRecord(Model):
         if not self.created_at:
             return datetime.fromtimestamp(float(self.opened_at), UTC)
         return datetime.fromisoformat(self.created_at.partition("#")[0])
-
-    @property
-    def delivery(self) -> Delivery:
-        """The delivery as notify made it."""
-        return Delivery(
-            delivery_id=self.delivery_id,
-            event_id=self.event_id,
-            event=self.event,
-            app_id=self.app_id,
-            organization_id=self.organization_id,
-            installation_id=self.installation_id,
-            project_id=self.project_id,
-            body=zlib.decompress(self.body),
-        )
 
 
 Listed = DeliveryRecord | Delivery | Retry  # what says which delivery it is about, of which app and organisation
@@ -194,7 +180,6 @@ def open_record(
     key = key or delivery.app_id
     if key != delivery.app_id:  # first: a record that no entry leads to would be missing from its app's log
         index_keys.enter(key, delivery.delivery_id, created_at, expiry(now, kept))
-    body = zlib.compress(delivery.body)
     record = DeliveryRecord(
         delivery.delivery_id,
         app_id=delivery.app_id,
@@ -210,12 +195,13 @@ def open_record(
         next_attempt_at=next_state.next_attempt_at,
         due_shard=shard(delivery.delivery_id) if next_state.state == RETRYING else None,
         attempts=[next_state.attempt.row()] if next_state.attempt else [],
-        body=body,
-        long_response=long_responses.fitting(next_state.attempt, body),
         replayable_for=(list_key or key) if place else None,
         replayable_at=place,
         expires_at=expiry(now, kept),
     )
+    body = large_bodies.keep(delivery, expiry(now, kept))  # first: a record is never without its body
+    record.body, record.body_digest = body.packed, body.digest
+    record.long_response = long_responses.fitting(next_state.attempt, body.packed)
     try:
         expired = DeliveryRecord.expires_at <= int(now.timestamp())
         record.save(condition=DeliveryRecord.delivery_id.does_not_exist() | expired)
@@ -233,7 +219,8 @@ def reopen(
 
     Its log goes on; its retry budget is whole again.
     """
-    row, record, body = DeliveryRecord, DeliveryRecord(delivery.delivery_id), zlib.compress(delivery.body)
+    row, record = DeliveryRecord, DeliveryRecord(delivery.delivery_id)
+    body = large_bodies.keep(delivery, expiry(now))  # first, as for a record that is opened
     actions: list[Any] = [
         row.state.set(next_state.state),
         row.next_attempt_at.set(next_state.next_attempt_at),
@@ -242,10 +229,10 @@ def reopen(
         row.deferrals.remove(),
         row.resent_at.remove(),
         row.expires_at.set(expiry(now)),
-        row.body.set(body),
+        *body.put(row),
         *places(next_state, now, delivery, list_key),
     ]
-    long = long_responses.fitting(next_state.attempt, body)
+    long = long_responses.fitting(next_state.attempt, body.packed)
     # The one of before may not fit beside the new body.
     actions.append(row.long_response.set(long) if long else row.long_response.remove())
     if next_state.attempt:
@@ -291,7 +278,7 @@ def finish(record: DeliveryRecord, next_state: NextState, now: datetime, list_ke
         row.deferrals.add(1) if deferred else row.deferrals.remove(),
     ]
     if next_state.attempt:
-        actions += [row.attempts_made.add(1), *_with(next_state.attempt, record, record.body)]
+        actions += [row.attempts_made.add(1), *_with(next_state.attempt, record)]
     return _owned(record, actions + places(next_state, now, record, list_key))
 
 
@@ -376,9 +363,9 @@ def _due(number: int, now: datetime, *, replay: bool) -> Any:
     return state & (row.attempts_made == number - 1) & (row.expires_at > int(now.timestamp()))
 
 
-def _with(attempt: Attempt, known: DeliveryRecord, body: bytes) -> list[Any]:
+def _with(attempt: Attempt, known: DeliveryRecord) -> list[Any]:
     """The update that adds an attempt to a record, with its long response if there is one."""
-    long = long_responses.fitting(attempt, body)
+    long = long_responses.fitting(attempt, known.body)
     return [_added(attempt, known), *([DeliveryRecord.long_response.set(long)] if long else [])]
 
 

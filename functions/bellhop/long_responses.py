@@ -26,13 +26,13 @@ class LongResponse:
     cut: bool = False
 
 
-def fitting(attempt: "Attempt | None", body: bytes) -> bytes | None:
-    """What a record keeps of an attempt's long response, beside the compressed body; None for nothing."""
+def fitting(attempt: "Attempt | None", body: bytes | None) -> bytes | None:
+    """What a record keeps of an attempt's long response, beside the body if it has it itself; None for nothing."""
     if attempt is None or attempt.long is None:
         return None
     long = {"text": attempt.long.text, "headers": dict(attempt.long.headers), "cut": attempt.long.cut}
     packed = zlib.compress(json.dumps({"request_id": attempt.request_id} | long, ensure_ascii=False).encode())
-    return packed if len(body) + len(packed) <= ROOM_BYTES else None
+    return packed if len(body or b"") + len(packed) <= ROOM_BYTES else None
 
 
 def rows(record: "DeliveryRecord") -> list[dict[str, Any]]:

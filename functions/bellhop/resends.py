@@ -4,12 +4,11 @@ The record decides about it as about every retry. One that is over, waits or is 
 succeeded at once has no record, so one is opened for it first, as delivered, which changes nothing.
 """
 
-import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bellhop import attempts, index_keys, tables
+from bellhop import attempts, index_keys, large_bodies, tables
 from bellhop.attempts import DELIVERED, LEASE, RETRYING, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry
 from bellhop.registry import DISABLED, App, Installation, find
@@ -97,6 +96,8 @@ def _resend(chosen: Chosen, times: Times, hooks: Hooks, now: datetime) -> Result
         reason = BUSY if _is_changed(record, chosen) else hooks.refusal(record)
         if reason:
             return Result(chosen.delivery_id, reason)
+        if not large_bodies.keep_longer(record, attempts.expiry(now)):  # first, as when it was written
+            return Result(chosen.delivery_id, NOT_KEPT)
         if make_due(record, times, now):
             return Result(chosen.delivery_id, RESENT, _retry(record))
         record = look(chosen.delivery_id, now)
@@ -166,6 +167,7 @@ def open_delivered(delivery: Delivery, attempts_made: int, delivered_at: datetim
     row = DeliveryRecord
     names = ("app_id", "organization_id", "installation_id", "event_id", "event")
     gone = (row.created_at, row.resent_at)  # of one that has expired
+    expires_at = attempts.expiry(now)
     actions = [
         *(getattr(row, name).set(getattr(delivery, name)) for name in names),
         row.project_id.set(delivery.project_id) if delivery.project_id else row.project_id.remove(),
@@ -174,8 +176,8 @@ def open_delivered(delivery: Delivery, attempts_made: int, delivered_at: datetim
         row.next_attempt_at.set(0),
         row.attempts_made.set(attempts_made),
         row.attempts.set([]),  # the log of successes has that one
-        row.body.set(zlib.compress(delivery.body)),
-        row.expires_at.set(attempts.expiry(now)),
+        *large_bodies.keep(delivery, expires_at).put(row),
+        row.expires_at.set(expires_at),
         *_in_state(DELIVERED, delivery, now),
         *(each.remove() for each in gone),
         *LEASE.release(),

@@ -183,8 +183,8 @@ def change(item: Model, actions: list[Any], condition: Any) -> bool:
     return True
 
 
-def change_unseen(item: Model, actions: list[Any], condition: Any) -> bool:
-    """As `change`, but nothing of the item comes back: for who must not see all of it.
+def change_unseen(item: Model, actions: list[Any], condition: Any = None) -> bool:
+    """As `change`, but nothing of the item comes back: for who must not see all of it, or has it.
 
     Raises:
         UpdateError: the table did not respond, or refused.

@@ -18,6 +18,7 @@ from bellhop.bus import Bus
 from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.clock import utc_now
 from bellhop.index_keys import Entry, KeyChoice
+from bellhop.large_bodies import LargeBody
 from bellhop.outcomes import OutcomeDay
 from bellhop.powertools import PowertoolsTelemetry
 from bellhop.queues import Queue
@@ -179,6 +180,7 @@ def _bind(chosen: Settings, once: "Connection") -> None:
             SigningSecret: chosen.secrets_table,
             DeliveryRecord: chosen.attempts_table,
             Entry: chosen.attempts_table,
+            LargeBody: chosen.attempts_table,
             Delivered: chosen.delivered_table,
             Circuit: chosen.circuits_table,
             Share: chosen.circuits_table,

@@ -261,7 +261,7 @@ class PostResult:
         return max(0.0, self.milliseconds / 1000 - self.delayed)
 
 
-def names(delivery: Delivery) -> dict[str, object]:
+def names(delivery: Delivery | DeliveryRecord) -> dict[str, object]:
     """What every log line about a delivery carries."""
     return {
         "event_id": delivery.event_id,

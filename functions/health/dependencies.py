@@ -15,6 +15,7 @@ from bellhop.circuits import Circuit
 from bellhop.clock import utc_now
 from bellhop.deliveries import Delivery
 from bellhop.index_keys import Entry
+from bellhop.large_bodies import LargeBody
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.registry import App, AuditEntry, Installation, Organization
@@ -141,6 +142,7 @@ def build(chosen: Settings, telemetry: Telemetry, budget: Budget) -> HealthDepen
             OutcomeDay: chosen.outcomes_table,
             DeliveryRecord: chosen.attempts_table,
             Entry: chosen.attempts_table,
+            LargeBody: chosen.attempts_table,
             ResendJob: chosen.attempts_table,
             ResendPage: chosen.attempts_table,
             Circuit: chosen.circuits_table,

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import groupby
 
-from bellhop import successes
+from bellhop import large_bodies, successes
 from bellhop.attempts import DeliveryRecord
 from bellhop.deliveries import Delivery
+from bellhop.large_bodies import LargeBody, LostBodyError
 from infra.cli.delivered import Kept
 from infra.cli.entries import Entry
 from infra.cli.minute_packs import AT_ONCE
@@ -39,7 +41,14 @@ def _of_pack(rows: Sequence[Kept]) -> dict[tuple[str, str, int], Delivery]:
 
 
 def _of_records(delivery_ids: Iterable[str]) -> dict[str, Delivery]:
-    return {record.delivery_id: record.delivery for record in read_items(DeliveryRecord, list(delivery_ids))}
+    records = read_items(DeliveryRecord, list(delivery_ids))
+    apart = [name for record in records if (name := large_bodies.key(record))]
+    large = {each.key: each for each in read_items(LargeBody, apart)}
+    found = {}
+    for record in records:
+        with suppress(LostBodyError):  # as if it had expired
+            found[record.delivery_id] = large_bodies.joined(record, large.get(large_bodies.key(record) or ""))
+    return found
 
 
 def _pack_key(kept: Kept) -> tuple[str, str]:

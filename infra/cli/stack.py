@@ -18,6 +18,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, SlowList
 from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
+from bellhop.large_bodies import LargeBody
 from bellhop.outcomes import OutcomeDay
 from bellhop.queues import Queue
 from bellhop.registry import App, AuditEntry, Installation, Organization
@@ -41,6 +42,7 @@ TABLES: dict[type[Model], str] = {
     OutcomeDay: "OutcomesTable",
     DeliveryRecord: "AttemptsTable",
     Entry: "AttemptsTable",
+    LargeBody: "AttemptsTable",
     ResendJob: "AttemptsTable",
     ResendPage: "AttemptsTable",
     Delivered: "DeliveredTable",

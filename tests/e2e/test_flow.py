@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import circuits
+from bellhop import circuits, large_bodies
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, DeliveryRecord, load
 from bellhop.deliveries import delivery_id
 from bellhop.registry import DISABLED, App, AuditEntry, find
@@ -79,7 +79,7 @@ def test_a_delivery_whose_retries_all_fail_is_exhausted_and_its_body_stays(tenan
     tenant.publish(tenant.event("hopeless"))
     record = eventually(lambda: in_state(tenant, hook, "hopeless", EXHAUSTED), "the record says exhausted")
     assert len(record.attempts) == len(endpoint.received) == 4  # the first attempt and three retries
-    assert record.delivery.body == endpoint.received[0].body
+    assert large_bodies.load(record).body == endpoint.received[0].body
 
 
 def test_a_retry_later_than_a_queue_can_delay_is_scheduled_and_can_be_sent_at_once(tenant: Tenant) -> None:

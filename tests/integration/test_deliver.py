@@ -1,10 +1,14 @@
 """The deliver function alone: what it does with a batch, and what its role allows."""
 
+import random
+from dataclasses import replace
+
 import pytest
 
-from bellhop import app_lists, attempts
-from bellhop.attempts import PARKED, RETRYING
+from bellhop import app_lists, attempts, large_bodies
+from bellhop.attempts import DELIVERED, PARKED, RETRYING
 from bellhop.deliveries import Delivery, Retry, Trial, decode, encode
+from bellhop.large_bodies import LargeBody
 from bellhop.registry import DISABLED, App
 from infra.local.receiver import failing_first, ok
 from infra.local.registering import Hook
@@ -51,6 +55,19 @@ def test_a_delivery_whose_endpoint_fails_is_recorded_and_its_retry_is_scheduled(
     assert scheduled_retries(tenant, hook) == [
         (hook.app_id, Retry(sent.delivery_id, hook.app_id, 2, organization_id=tenant.organization))
     ]
+
+
+def test_a_large_body_stands_beside_its_record_and_is_sent_again_from_there(tenant: Tenant) -> None:
+    hook, endpoint = tenant.app(failing_first(1))
+    sent = replace(delivery(tenant, hook, "large"), body=random.Random(1).randbytes(200_000))
+    assert deliver(tenant, sent) == []
+    record = attempts.load(sent.delivery_id)
+    assert record
+    assert LargeBody.get(str(large_bodies.key(record))).expires_at > record.expires_at
+    retry = Retry(sent.delivery_id, hook.app_id, 2, organization_id=tenant.organization)
+    assert deliver(tenant, encode(retry)) == []
+    assert [each.body for each in endpoint.received] == [sent.body] * 2
+    assert logged(sent) == (DELIVERED, 2, ["http_500", "http_200"])
 
 
 def test_a_delivery_for_an_app_that_is_off_is_parked(tenant: Tenant) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from bellhop import app_lists, circuits
+from bellhop import app_lists, circuits, large_bodies
 from bellhop.attempts import DELIVERED, EXHAUSTED, MOST_ATTEMPTS, PARKED, RETRYING, DeliveryRecord
 from bellhop.deliveries import delivery_id
 from bellhop.registry import App
@@ -29,6 +29,7 @@ from tests.simulation.world import APPS, SKEW_SECONDS, STALE_SECONDS, World
 
 WAITED_PAUSED = "delivery exhausted: its app was paused for as long as its retries would have taken"
 WAITED_FOR_PLACE = "delivery exhausted: under its app's rate it would wait longer than its retries take"
+LOST = "delivery stopped: its body is lost; publish its event again"
 LONGEST_RETRY_AFTER = 86_400.0  # seconds; a longer one counts as this
 MOST_COPIES = 16  # of a retry that wait at a time: each that is made by chance leads to one of the next attempt
 
@@ -45,6 +46,7 @@ def broken(world: World, story: Story) -> list[str]:
         *_early(world),
         *_forgotten(world),
         *_altered(world),
+        *_without_body(world),
         *_signatures(world),
         *health_invariants.broken(world),
         *_waiting(world),
@@ -204,6 +206,17 @@ def _altered(world: World) -> Iterator[str]:
         if len({each.transform for each in facts}) == 1:
             bodies[post.delivery_id].add(post.body)
     yield from (f"{name} was sent with {len(each)} bodies" for name, each in bodies.items() if len(each) > 1)
+
+
+def _without_body(world: World) -> Iterator[str]:
+    """Records whose body is gone, though nobody took it away."""
+    lost = {each["delivery_id"] for each in world.fleet.telemetry.logged(LOST)}
+    yield from (f"the body of {name} was lost" for name in lost)
+    items = world.tables.tables["attempts"].items
+    for row in DeliveryRecord.scan():
+        name = large_bodies.key(row)
+        if name and (name, None) not in items:
+            yield f"{row.delivery_id} has no body under {name}"
 
 
 def _signatures(world: World) -> Iterator[str]:

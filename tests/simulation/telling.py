@@ -8,6 +8,7 @@ from bellhop import tables
 from bellhop.circuits import Share, SlowList
 from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
+from bellhop.large_bodies import LargeBody
 from bellhop.resend_jobs import ResendJob, ResendPage
 from tests.conftest import MODELS
 from tests.simulation.faulty_tables import FaultyTables
@@ -38,7 +39,8 @@ class Told:
 @contextmanager
 def tables_in_memory() -> Iterator[FaultyTables]:
     """Empty tables, which all models use for the length of the block."""
-    memory, models = FaultyTables(), [*MODELS, Share, SlowList, Entry, HandledEvent, ResendJob, ResendPage]
+    memory = FaultyTables()
+    models = [*MODELS, Share, SlowList, Entry, LargeBody, HandledEvent, ResendJob, ResendPage]
     for model in MODELS:
         memory.add(model)
     tables.bind(MemoryConnection(memory), {model: model.Meta.table_name for model in models})

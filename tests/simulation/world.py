@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bellhop.deliveries import delivery_id
+from bellhop.large_bodies import LARGE_BYTES
 from tests.simulation.expressions import is_alert, number_of
 from tests.simulation.faults import FREEZES, Faults
 from tests.simulation.faulty_fleet import HANGS, SKEWS, FaultyFleet, Post
@@ -79,10 +80,13 @@ class World:
 
 
 def event(event_id: str) -> dict[str, Any]:
-    """The event of that id."""
-    if is_alert(number_of(event_id)):
-        return issue_event(event_id=event_id, resource="event_alert", type="triggered")
-    return issue_event(event_id=event_id)
+    """The event of that id; of every second one, the body is large."""
+    number = number_of(event_id)
+    size = LARGE_BYTES if number % 2 else 0
+    data = {"noise": random.Random(number).randbytes(size).hex()}
+    if is_alert(number):
+        return issue_event(event_id=event_id, data=data, resource="event_alert", type="triggered")
+    return issue_event(event_id=event_id, data=data)
 
 
 def begin(tables: FaultyTables, parameters: Parameters = TEMPLATE) -> World:

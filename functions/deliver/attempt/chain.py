@@ -25,6 +25,7 @@ from bellhop.deliveries import Delivery, Retry
 from bellhop.due import next_retry
 from bellhop.registry import INTERNAL, App
 from bellhop.subscription import refusal
+from deliver.attempt import body
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, names
 
@@ -248,18 +249,23 @@ def _begin_retry(
 
 
 def prepare(record: DeliveryRecord, app: App | None, deps: DeliverDependencies) -> PendingAttempt | None:
-    """The attempt of a record that is claimed; None, and its end is written, when nobody wants it any more."""
+    """The attempt of a record that is claimed; None, and its end is written, when nobody wants it any more.
+
+    Or when nobody can send it: see body.py.
+    """
     if app is None:
         attempts.finish(record, NextState(STOPPED), deps.now())
-        _skip_missing_app(record.delivery, deps)
+        _skip_missing_app(record, deps)
         return None
-    reason = _refusal(record.delivery, app, deps)
+    reason = _refusal(record, app, deps)
     if reason:
         attempts.finish(record, NextState(WITHDRAWN), deps.now())
-        deps.telemetry.info(f"delivery withdrawn: {reason}", **names(record.delivery))
+        deps.telemetry.info(f"delivery withdrawn: {reason}", **names(record))
         deps.telemetry.count("DeliveryWithdrawn")
         return None
-    return PendingAttempt(record.delivery, int(record.attempts_made) + 1, app, keys(app, deps), record)
+    signed_by = keys(app, deps)
+    delivery = body.read(record, deps)
+    return PendingAttempt(delivery, int(record.attempts_made) + 1, app, signed_by, record) if delivery else None
 
 
 def keys(app: App, deps: DeliverDependencies) -> Keys:
@@ -286,13 +292,13 @@ def _fresh(delivery: Delivery, deps: DeliverDependencies) -> bool:
     return deps.time() - delivery.enqueued_at < deps.policy.fresh
 
 
-def _refusal(delivery: Delivery, app: App | None, deps: DeliverDependencies) -> str | None:
+def _refusal(delivery: Delivery | DeliveryRecord, app: App | None, deps: DeliverDependencies) -> str | None:
     """Why the delivery's installation does not want it any more; None when it does."""
     installation = deps.registry.installation(delivery.organization_id, delivery.installation_id)
     return refusal(delivery.event, delivery.project_id, installation, app)
 
 
-def _skip_missing_app(delivery: Delivery, deps: DeliverDependencies) -> None:
+def _skip_missing_app(delivery: Delivery | DeliveryRecord, deps: DeliverDependencies) -> None:
     deps.telemetry.warning("delivery skipped: its app is not registered any more", **names(delivery))
     deps.telemetry.count("Skipped_missing_app")
 
@@ -355,7 +361,7 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
         _send_again(next_retry(record), record, deps)
     elif record.state == EXHAUSTED and record.attempts_made <= number:
         announce_exhausted(record, deps)
-        deps.telemetry.info("exhausted delivery announced again", **names(record.delivery), attempt=number)
+        deps.telemetry.info("exhausted delivery announced again", **names(record), attempt=number)
     else:
         _drop(record, number, deps)
 
@@ -364,14 +370,14 @@ def _send_again(retry: Retry, record: DeliveryRecord, deps: DeliverDependencies)
     deps.scheduler.send(retry, max(0, round(float(record.next_attempt_at) - deps.time())))
     deps.telemetry.info(
         "retry sent again: the first one may have been lost",
-        **names(record.delivery),
+        **names(record),
         attempt=retry.next_attempt,
     )
 
 
 def _drop(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> None:
     known_as = {"attempt": number, "recorded": int(record.attempts_made), "state": record.state}
-    deps.telemetry.info("duplicate message dropped: its record is ahead", **names(record.delivery), **known_as)
+    deps.telemetry.info("duplicate message dropped: its record is ahead", **names(record), **known_as)
     deps.telemetry.count("DuplicateDropped")
 
 

@@ -223,7 +223,7 @@ def _exhaust(message: Retry, app: App, receive_count: int, deps: DeliverDependen
         raise InternalError(f"{message.delivery_id} was not written as exhausted under this lease")
     deps.telemetry.warning(
         "delivery exhausted: under its app's rate it would wait longer than its retries take",
-        **names(record.delivery),
+        **names(record),
     )
     deps.telemetry.count("DeliveryExhausted")
     chain.announce_exhausted(record, deps)

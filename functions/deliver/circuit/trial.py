@@ -212,7 +212,7 @@ def _exhaust(row: DeliveryRecord, app: App, deps: DeliverDependencies) -> None:
         return
     deps.telemetry.warning(
         "delivery exhausted: its app was paused for as long as its retries would have taken",
-        **names(record.delivery),
+        **names(record),
     )
     deps.telemetry.count("DeliveryExhausted")
     _announce(record, app, deps)

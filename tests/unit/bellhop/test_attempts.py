@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import app_lists, attempts, long_responses
+from bellhop import app_lists, attempts, large_bodies, long_responses
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -210,8 +210,14 @@ def test_a_replay_takes_neither_what_has_ended_nor_another_attempt(aws: None, st
     assert claimed(1, attempt, replay=True) is None
 
 
+@pytest.fixture
+def bodies_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every body stands in its record, as older versions wrote it."""
+    monkeypatch.setattr(large_bodies, "LARGE_BYTES", 1_000_000)
+
+
 def test_a_record_that_was_attempted_for_ever_fits_into_its_item_with_the_largest_body(
-    aws: None, request: pytest.FixtureRequest
+    aws: None, bodies_within: None, request: pytest.FixtureRequest
 ) -> None:
     if request.config.getoption("--tables") == "moto":
         pytest.skip("moto takes a binary value for a third larger than DynamoDB does")
@@ -233,7 +239,7 @@ def test_a_record_that_was_attempted_for_ever_fits_into_its_item_with_the_larges
 
 
 def test_a_long_response_beside_the_largest_body_that_leaves_room_for_it_fits_into_the_item(
-    aws: None, request: pytest.FixtureRequest
+    aws: None, bodies_within: None, request: pytest.FixtureRequest
 ) -> None:
     if request.config.getoption("--tables") == "moto":
         pytest.skip("moto takes a binary value for a third larger than DynamoDB does")

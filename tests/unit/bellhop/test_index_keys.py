@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import UpdateError
 
-from bellhop import app_lists, attempts, circuits, index_keys
+from bellhop import app_lists, attempts, circuits, index_keys, large_bodies
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.index_keys import (
@@ -263,7 +263,7 @@ def test_a_record_under_a_further_key_has_its_apps_id_and_is_found_by_its_own(aw
     attempts.open_record(made, NextState(PARKED), NOW, key="pager#7")
     record = attempts.load(made.delivery_id)
     assert record
-    assert (record.app_id, record.delivery.body, record.created) == ("pager", made.body, NOW)
+    assert (record.app_id, large_bodies.load(record).body, record.created) == ("pager", made.body, NOW)
     assert app_lists.newest("pager", NOW, LATER, 9) == ([made.delivery_id], True)
 
 

@@ -1,14 +1,16 @@
 """A resend has deliver make one more attempt, once, whatever became of the delivery."""
 
+import random
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from bellhop import app_lists, attempts, circuits, resends, tables
+from bellhop import app_lists, attempts, circuits, large_bodies, resends, tables
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Retry
 from bellhop.index_keys import Entry
+from bellhop.large_bodies import LargeBody
 from bellhop.registry import App, Installation
 from bellhop.resends import BUSY, NOT_KEPT, OFF, RESENT, UNREGISTERED, Chosen, Hooks, Times
 from deliver.dependencies import DeliverDependencies
@@ -16,6 +18,7 @@ from tests.support.endpoint import Clock, Endpoint, packed, record, response, re
 from tests.support.fakes import NOW, app, delivery, installation, queue_message
 
 ID = delivery().delivery_id
+LARGE = delivery(body=random.Random(1).randbytes(5000))
 AT_ONCE = NOW - timedelta(hours=1)  # when it succeeded
 
 
@@ -165,9 +168,18 @@ def test_what_is_opened_is_delivered_as_it_was_and_no_list_leads_to_it(deps: Del
     assert opened()
     found = record()
     assert (found.state, found.attempts_made, found.created) == (DELIVERED, 1, AT_ONCE)
-    assert found.delivery == delivery(enqueued_at=0.0)
+    assert large_bodies.load(found) == delivery(enqueued_at=0.0)
     assert not {"due_shard", "replayable_for", "resent_at", "created_at"} & found.attribute_values.keys()
     assert app_lists.newest("pager", AT_ONCE - timedelta(days=9), NOW + timedelta(days=9), 9) == ([], True)
+
+
+def test_what_is_opened_with_a_large_body_is_sent_with_it(deps: DeliverDependencies) -> None:
+    assert resends.open_delivered(LARGE, 1, AT_ONCE, NOW)
+    assert record().body is None
+    assert due_now(record())
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, retry(2)) == []
+    assert [body for _, _, body in endpoint.posted] == [LARGE.body]
 
 
 def test_an_event_that_waited_on_the_queue_to_be_published_again_was_taken_for_a_copy_of_what_was_opened(
@@ -244,6 +256,24 @@ def test_what_is_being_attempted_is_left() -> None:
     record_as(PARKED)
     assert attempts.claim(ID, 4, "worker", NOW, 30, replay=True)
     assert resent(Chosen(ID, PARKED, 3)) == resends.Result(ID, BUSY)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_large_body_is_kept_as_long_as_its_record_is_after_the_resend() -> None:
+    assert attempts.open_record(LARGE, NextState(EXHAUSTED), NOW - timedelta(days=29))
+    assert resent(Chosen(ID, EXHAUSTED, 0)).outcome == RESENT
+    item = LargeBody.get(str(large_bodies.key(record())))
+    assert record().expires_at == attempts.expiry(NOW)
+    assert item.expires_at - record().expires_at == 86_400
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_delivery_whose_large_body_is_gone_is_left_as_it_is() -> None:
+    assert attempts.open_record(LARGE, NextState(EXHAUSTED), NOW)
+    LargeBody.get(str(large_bodies.key(record()))).delete()
+    assert resent(Chosen(ID, EXHAUSTED, 0)).outcome == NOT_KEPT
+    assert record().state == EXHAUSTED
+    assert "resent_at" not in record().attribute_values
 
 
 @pytest.mark.usefixtures("registered")

@@ -1,14 +1,16 @@
 """bellhop log --contains: what is found, how far is looked, and what is told of the rest."""
 
 import json
+import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellhop import attempts
-from bellhop.attempts import EXHAUSTED, Attempt, NextState
+from bellhop import attempts, large_bodies
+from bellhop.attempts import EXHAUSTED, Attempt, DeliveryRecord, NextState
+from bellhop.large_bodies import LargeBody
 from bellhop.registry import App
 from bellhop.successes import Delivered
 from infra.cli import body_search, delivered, entries
@@ -48,6 +50,14 @@ def test_no_more_is_searched_than_the_limit_needs(monkeypatch: pytest.MonkeyPatc
     read = json.loads(succeed("log", "pager", "--contains", "needle", "--limit", "3", "--json"))
     assert [each["delivery_id"] for each in read["attempts"]] == ["msg_0", "msg_1", "msg_2"]
     assert (read["complete"], read["search"]["searched"]) == (False, 4)
+
+
+def test_a_large_body_is_searched_where_it_stands() -> None:
+    body = b"needle" + random.Random(1).randbytes(5000)
+    a_record("msg_1", EXHAUSTED, MINUTE, body=body)
+    a_record("msg_2", EXHAUSTED, MINUTE, body=body)
+    LargeBody.get(str(large_bodies.key(DeliveryRecord.get("msg_2")))).delete()
+    assert found("needle") == ["msg_1"]
 
 
 def test_a_response_is_searched_beyond_its_first_line() -> None:

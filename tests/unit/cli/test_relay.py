@@ -1,6 +1,7 @@
 """bellhop relay: what arrives at a program on this machine, what is told of it, and that nothing else changes."""
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,9 +13,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from pynamodb.exceptions import QueryError
 from standardwebhooks import Webhook
 
-from bellhop import attempts, resends
-from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, NextState
+from bellhop import attempts, large_bodies, resends
+from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, RETRYING, Attempt, DeliveryRecord, NextState
 from bellhop.index_keys import FURTHER_KEYS
+from bellhop.large_bodies import LargeBody
 from bellhop.registry import Installation
 from bellhop.secrets import SigningSecret, public_key
 from bellhop.successes import Delivered
@@ -90,6 +92,21 @@ def test_a_copy_of_each_delivery_arrives_with_its_bytes_and_id_and_verifies_by_b
     assert len({each.headers["request-id"] for each in arrived}) == 3
     assert {each["status"] for each in relayed.documents} == {200}
     assert relayed.said.endswith("3 deliveries: 3 accepted.\n")
+
+
+def test_a_large_body_that_stands_beside_its_record_is_relayed_and_one_that_is_gone_is_missed(
+    endpoint: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = random.Random(1).randbytes(5000)
+    for number in (1, 2):
+        a_record(f"msg_{number}", RETRYING, number * MINUTE, body=body)
+    LargeBody.get(str(large_bodies.key(DeliveryRecord.get("msg_2")))).delete()
+    relayed = Relayed(monkeypatch, endpoint.url, *SIGNED, steps=[lambda: None] * (LOOKS - 1))
+    assert [(each["delivery_id"], each["missed"]) for each in relayed.documents] == [
+        ("msg_1", False),
+        ("msg_2", True),  # looked for several times
+    ]
+    assert [(each.webhook_id, each.body) for each in endpoint.received] == [("msg_1", body)]
 
 
 def test_copies_are_signed_by_a_secret_of_the_relays_own_which_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bellhop import attempts, deliveries
+from bellhop import attempts, deliveries, large_bodies
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -64,7 +64,7 @@ def test_several_are_sent_those_that_succeeded_at_once_among_them() -> None:
     }
     record = attempts.load("msg_2")
     assert record
-    assert record.delivery == delivery(delivery_id="msg_2", enqueued_at=0.0)
+    assert large_bodies.load(record) == delivery(delivery_id="msg_2", enqueued_at=0.0)
 
 
 def test_an_id_of_which_nothing_is_known_says_where_to_look_and_nothing_is_sent() -> None:

@@ -24,6 +24,7 @@ from bellhop.attempts import DeliveryRecord
 from bellhop.circuits import Circuit, Share, SlowList
 from bellhop.handled_events import HandledEvent
 from bellhop.index_keys import Entry
+from bellhop.large_bodies import LargeBody
 from bellhop.outcomes import OutcomeDay
 from bellhop.registry import App, AuditEntry, Installation, Organization
 from bellhop.resend_jobs import ResendJob, ResendPage
@@ -48,6 +49,7 @@ ITEMS: dict[str, type[Model]] = {
     "outcomes": OutcomeDay,
     "attempts": DeliveryRecord,
     "entry": Entry,
+    "large_body": LargeBody,
     "resend_job": ResendJob,
     "resend_page": ResendPage,
     "delivered": Delivered,

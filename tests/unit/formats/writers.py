@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +11,22 @@ from typing import Any, cast
 
 import boto3
 
-from bellhop import attempts, circuits, deliveries, handled_events, outcomes, pings, resend_jobs, resends
+from bellhop import (
+    attempts,
+    circuits,
+    deliveries,
+    handled_events,
+    large_bodies,
+    outcomes,
+    pings,
+    resend_jobs,
+    resends,
+)
 from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, DeliveryRecord, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.events import parse
 from bellhop.index_keys import Entry
+from bellhop.large_bodies import LARGE_BYTES
 from bellhop.long_responses import LongResponse
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import App, AuditEntry
@@ -181,6 +193,10 @@ def _attempts() -> Iterator[tuple[str, dict[str, Any]]]:
     long = replace(FAILED, long=LongResponse("oops" * 300, {"Server": "nginx"}, cut=True))
     yield "attempts.long_response", _opened("msg_long", NextState(EXHAUSTED, attempt=long))
     yield "attempts.delivered", _opened("msg_delivered", NextState("delivered", attempt=FAILED))
+    large = replace(_named("msg_large"), body=random.Random(1).randbytes(2 * LARGE_BYTES).hex().encode())
+    attempts.open_record(large, NextState(PARKED), NOW)
+    yield "attempts.large_body", _record("msg_large")
+    yield "large_body", _record(str(large_bodies.key(DeliveryRecord.get("msg_large"))))
     yield "attempts.further_key", _opened("msg_further", NextState(PARKED), key="pager#7")
     yield "entry", _record("entry#msg_further")
     resends.open_delivered(_named("msg_opened"), 1, NOW - timedelta(hours=5), NOW)
