@@ -1,5 +1,6 @@
 """What a person sends again: a delivered webhook, a dead letter, and what a replay has not sent yet."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bellhop import attempts, successes
 from bellhop.attempts import DELIVERED, EXHAUSTED, PARKED, NextState
 from bellhop.deliveries import Delivery, delivery_id, encode
+from bellhop.large_bodies import LARGE_BYTES
 from bellhop.registry import App
 from infra.cli.commands import replay
 from infra.cli.commands.replay import Progress
@@ -32,15 +34,19 @@ def logged(hook: Hook, delivery: str) -> Delivery | None:
     return None
 
 
-def test_a_webhook_that_was_delivered_is_resent_with_the_same_id_and_bytes_and_verifies(tenant: Tenant) -> None:
+@pytest.mark.parametrize("noise", [0, 2 * LARGE_BYTES])
+def test_a_webhook_that_was_delivered_is_resent_with_the_same_id_and_bytes_and_verifies(
+    tenant: Tenant, noise: int
+) -> None:
     hook, endpoint = tenant.app(ok)
-    tenant.publish(tenant.event("once"))
+    tenant.publish(tenant.event("once", data={"noise": random.Random(1).randbytes(noise).hex()}))
     expected = delivery_id(tenant.organization, "once", f"installation-{hook.app_id}")
     eventually(lambda: logged(hook, expected), "it is in the log")
     [resent] = bellhop("resend", expected, "--app", hook.app_id)["deliveries"]
     assert (resent["outcome_before"], resent["next_attempt"]) == ("delivered", 2)
     record = eventually(lambda: ended(expected), "its record says delivered")
     assert [(row["n"], row["resent"]) for row in record.attempts] == [(2, True)]
+    assert (record.body is None) == (noise > 0)
     first = endpoint.received[0]
     assert {(each.webhook_id, each.body) for each in endpoint.received} == {(expected, first.body)}
     assert len(endpoint.received) >= 2
