@@ -11,7 +11,7 @@ from bellhop.secrets import SigningSecret, headers_of
 from bellhop.tables import ItemKey
 from deliver.attempt.signing import Keys
 
-CACHED = 10_000  # apps; their headers have 4 KiB at most, and few have any
+CACHED = 10_000  # apps; their headers and credentials have 10 KiB at most, and few have any
 
 
 @dataclass(frozen=True, slots=True)

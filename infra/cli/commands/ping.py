@@ -39,7 +39,7 @@ _HINTS = {
     "invalid_response": "is it a web server, and https where the url says so?",
     "invalid_header": "mend the header of the app that is named below, in the registry file, and apply",
     "invalid_url": "mend the app's url in the registry file and apply",
-    "token_error": "mend oauth2 in the registry file, or what is behind its token_url; the text below says which",
+    "token_error": "mend oauth2 in the registry file, or what is behind its token_url; its response is above",
     "address_not_allowed": "its name must resolve to public addresses only, its port be one of AllowedPorts",
 }
 _STATUS_HINTS: dict[int, str] = {

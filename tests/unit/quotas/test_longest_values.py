@@ -284,7 +284,11 @@ def registered(aws: None) -> None:
     values = {"organization_id": ORGANIZATION, "url": URL, "name": NAME, "uuid": "u" * 36, "auto_enable": True}
     app(APP, **values, generation=GENERATION - 9).save()
     Installation(ORGANIZATION, INSTALLATION, app_id=APP, events=[EVENT_NAME], projects=[PROJECT] * 100).save()
-    SigningSecret(APP, secret=SECRET, previous=SECRET, previous_until=UNIX + NUMBER).save()
+    own = {f"X-{number:02d}": "h" * 200 for number in range(20)}
+    client = {"token_url": URL, "client_id": "i" * 256, "client_secret": "s" * 1024, "scope": "s" * 1000}
+    client |= {"audience": "a" * 1000, "authentication": "basic"}
+    signing = {"secret": SECRET, "previous": SECRET, "previous_until": UNIX + NUMBER}
+    SigningSecret(APP, **signing, headers=own, oauth2=client).save()
 
 
 @pytest.fixture
