@@ -287,8 +287,8 @@ def registered(aws: None) -> None:
     own = {f"X-{number:02d}": "h" * 200 for number in range(20)}
     client = {"token_url": URL, "client_id": "i" * 256, "client_secret": "s" * 1024, "scope": "s" * 1000}
     client |= {"audience": "a" * 1000, "authentication": "basic"}
-    signing = {"secret": SECRET, "previous": SECRET, "previous_until": UNIX + NUMBER}
-    SigningSecret(APP, **signing, headers=own, oauth2=client).save()
+    kept: dict[str, Any] = {"headers": own, "oauth2": client}
+    SigningSecret(APP, secret=SECRET, previous=SECRET, previous_until=UNIX + NUMBER, **kept).save()
 
 
 @pytest.fixture
