@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from infra.deploy.target import Target, foreign_modules
 from infra.local.processes import LocalError, run
@@ -17,6 +18,8 @@ from infra.local.processes import LocalError, run
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / ".local" / "build"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
+CODE = "functions"  # beside a built template, a folder and a zip with the code of all functions
+READABLE = 0o444  # by everybody, as Lambda asks
 BUILDS_TO_KEEP = 3
 YOUNG_SECONDS = 900  # a build younger than this may still be being deployed
 
@@ -45,7 +48,12 @@ def built_template(target: Target = THIS_MACHINE) -> Path:
 
 def _digest(target: Target) -> str:
     state = hashlib.sha256(str(target).encode())
-    for path in [ROOT / "template.yaml", *sorted((ROOT / "infra/monitoring").glob("*.yaml")), *_code()]:
+    for path in [
+        Path(__file__).resolve(),
+        ROOT / "template.yaml",
+        *sorted((ROOT / "infra/monitoring").glob("*.yaml")),
+        *_code(),
+    ]:
         state.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return state.hexdigest()[:16]
 
@@ -69,19 +77,42 @@ def _build(build: Path, target: Target) -> None:
         log,
         ROOT,
     )
-    for function in (work / "bundle").glob("*Function"):
-        if foreign := foreign_modules(function, target):
-            raise LocalError(f"the bundle does not run as {target}: {'; '.join(foreign)}")
-        _compile(function, target, log)
+    code = _shared(work / "bundle")
+    if foreign := foreign_modules(code, target):
+        raise LocalError(f"the bundle does not run as {target}: {'; '.join(foreign)}")
+    _compile(code, target, log)
+    _pack(code)
     work.rename(build)
 
 
-def _compile(function: Path, target: Target, log: Path) -> None:
-    # The zip loses the files' times, so Lambda only uses bytecode that is not checked against them. The path that
-    # is compiled in is the one on Lambda: so the three bundles stay identical and are uploaded once.
+def _shared(bundle: Path) -> Path:
+    """Have all functions use one copy of the code, packed here: sam would pack each one's at every deployment."""
+    template, code = bundle / "template.yaml", bundle / CODE
+    text = template.read_text()
+    for function in sorted(bundle.glob("*Function")):
+        text = text.replace(f"CodeUri: {function.name}\n", f"CodeUri: {CODE}.zip\n")
+        if code.exists():
+            shutil.rmtree(function)
+        else:
+            function.rename(code)
+    template.write_text(text)
+    return code
+
+
+def _compile(code: Path, target: Target, log: Path) -> None:
+    # The zip has no times of files, so Lambda only uses bytecode that is not checked against them. The path that
+    # is compiled in is the one on Lambda: so the same sources give the same zip wherever they are built.
     mode = ["--invalidation-mode", "unchecked-hash"]
-    options = ["-q", "-s", str(function), "-p", "/var/task", *mode]
-    run([str(target.interpreter), "-m", "compileall", *options, str(function)], os.environ, log)
+    options = ["-q", "-s", str(code), "-p", "/var/task", *mode]
+    run([str(target.interpreter), "-m", "compileall", *options, str(code)], os.environ, log)
+
+
+def _pack(code: Path) -> None:
+    with ZipFile(code.with_suffix(".zip"), "w") as archive:
+        for path in sorted(path for path in code.rglob("*") if path.is_file()):
+            entry = ZipInfo(path.relative_to(code).as_posix())  # of 1980: the zip is the same if the files are
+            entry.external_attr = (path.stat().st_mode | READABLE) << 16
+            archive.writestr(entry, path.read_bytes(), ZIP_DEFLATED)
 
 
 def _prune() -> None:

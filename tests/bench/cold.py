@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local.build import built_template
+from infra.local.build import CODE, built_template
 from tests.bench import messages
 from tests.bench.cloud import register
 from tests.bench.rig import Rig
@@ -56,10 +56,10 @@ class Start:
 def measure(rig: Rig, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """For each function: milliseconds of each step, and how its init compares with the bare clients'."""
     on_progress("cold start: building the bundle")
-    bundles = built_template().parent
+    code = built_template().with_name(CODE)
     register(rig.cloud, [f"http://localhost:{rig.plain[0]}/ok/0/app0"])
     bare = _compiled_bare(rig.directory)
-    return {name: _function(rig, name, bundles, bare, on_progress) for name in ("notify", "deliver", "health")}
+    return {name: _function(rig, name, code, bare, on_progress) for name in ("notify", "deliver", "health")}
 
 
 def _compiled_bare(directory: Path) -> Path:
@@ -71,15 +71,13 @@ def _compiled_bare(directory: Path) -> Path:
     return place
 
 
-def _function(
-    rig: Rig, name: str, bundles: Path, bare: Path, on_progress: Callable[[str], None]
-) -> dict[str, Any]:
+def _function(rig: Rig, name: str, code: Path, bare: Path, on_progress: Callable[[str], None]) -> dict[str, Any]:
     on_progress(f"cold start: {name}")
     resource = f"{name.capitalize()}Function"
     environ = rig.cloud.environment(resource, {}) | {"PYTHONHASHSEED": "0"}
-    ours = Start([bundles / resource], f"{name}.app", environ, _event(rig.directory, name))
+    ours = Start([code], f"{name}.app", environ, _event(rig.directory, name))
     clients = ours.run_once("list")["clients"]
-    theirs = Start([bare, bundles / resource], "bare_clients", environ | {"BENCH_CLIENTS": ",".join(clients)})
+    theirs = Start([bare, code], "bare_clients", environ | {"BENCH_CLIENTS": ",".join(clients)})
     pairs = [(ours.run_once()["times"], theirs.run_once()["times"]) for _ in range(ROUNDS + 1)]
     return _summary(clients, *zip(*pairs[1:], strict=True))  # the first one read the files into memory
 
