@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from samtranslator.yaml_helper import yaml_parse
-
 from infra.deploy import adoption, parameters
 from infra.deploy import environment as environments
 from infra.deploy.account import (
@@ -32,6 +30,7 @@ from infra.deploy.environment import Environment
 from infra.deploy.errors import RefusedError
 from infra.deploy.parameters import Parameter
 from infra.deploy.target import Target, find_interpreter
+from infra.deploy.templates import parsed
 from infra.local.build import ROOT, SAM, built_template
 from infra.local.processes import LocalError
 
@@ -115,7 +114,7 @@ def _adopt(path: Path, left_by: str, use: str, *, yes: bool) -> int:
     elif stack:
         raise RefusedError(f"The stack {found.stack} is there. Only a new stack can adopt: delete it first.")
     left = adoption.left_behind(account, left_by) if left_by else {}
-    what = adoption.importing(yaml_parse(TEMPLATE.read_text()), left | replacements)
+    what = adoption.importing(parsed(TEMPLATE), left | replacements)
     print(f"A new stack, {found.stack}, in account {account.number}, {account.region}, adopts")
     print("\n".join(f"  {name}: {physical}" for name, physical in what.resources.items()))
     if not yes and input("Adopt them? [y/N] ").strip().lower() != "y":

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
+from infra.deploy.templates import parsed
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,7 @@ class Parameter:
 
 def declared(template: Path) -> dict[str, Parameter]:
     """The parameters that a template declares."""
-    return {
-        name: _parameter(name, found) for name, found in yaml_parse(template.read_text())["Parameters"].items()
-    }
+    return {name: _parameter(name, found) for name, found in parsed(template)["Parameters"].items()}
 
 
 def _parameter(name: str, found: Mapping[str, Any]) -> Parameter:

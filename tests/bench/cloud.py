@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from samtranslator.yaml_helper import yaml_parse
 
 from bellhop import tables
 from bellhop.registry import App, Installation, Organization
 from bellhop.secrets import SigningSecret
+from infra.deploy.templates import parsed
 from infra.local.build import ROOT
 from infra.local.embedded import REGION, embedded_aws
 
-TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
+TEMPLATE = parsed(ROOT / "template.yaml")
 SECRET = "ab" * 32
 STACK = "bellhop"
 EVENTS = ["issue.created", "metric_alert.open"]

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
-
 from bellhop.queues import MAX_DELAY
 from bellhop.registry import KINDS
 from health.sweep.apps import PAGE as PAGE_OF_APPS
+from infra.deploy.templates import parsed
 from tests.bench import prices
 from tests.docs.pages import DOCS, ROOT
 from tests.support import cloudwatch, emitted, monitoring
@@ -108,7 +107,7 @@ class Limit:
 @cache
 def template() -> dict[str, Any]:
     """The template."""
-    return dict(yaml_parse((ROOT / "template.yaml").read_text()))
+    return parsed(ROOT / "template.yaml")
 
 
 def default(name: str) -> Any:

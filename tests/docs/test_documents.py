@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import typer.main
-from samtranslator.yaml_helper import yaml_parse
 from typer.core import TyperGroup
 
 from infra.cli.main import app as command_line
+from infra.deploy.templates import parsed
 from tests.docs.pages import DOCS, ROOT, RUNBOOK, anchors, blocks, headings, links, name, pages, rows, spans
 from tests.support.monitoring import alarms, composites, queries
 
@@ -28,7 +28,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 @cache
 def template() -> dict[str, Any]:
-    return dict(yaml_parse((ROOT / "template.yaml").read_text()))
+    return parsed(ROOT / "template.yaml")
 
 
 @cache

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
+from infra.deploy.templates import parsed
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "monitoring"
@@ -20,7 +20,7 @@ def resources(kind: str, *templates: Path) -> dict[str, dict[str, Any]]:
     """The properties of every resource of a kind, as if every condition held and each parameter were its name."""
     found: dict[str, dict[str, Any]] = {}
     for template in templates or TEMPLATES:
-        source = yaml_parse(template.read_text())
+        source = parsed(template)
         found |= {n: resolved(r["Properties"]) for n, r in source["Resources"].items() if r["Type"] == kind}
     return found
 
@@ -53,7 +53,7 @@ def composites() -> dict[str, dict[str, Any]]:
 
 def exported(template: Path) -> list[str]:
     """The alarms whose ARNs a template gives to the dashboard."""
-    [_, arns] = yaml_parse(template.read_text())["Outputs"]["Arns"]["Value"]["Fn::Join"]
+    [_, arns] = parsed(template)["Outputs"]["Arns"]["Value"]["Fn::Join"]
     return [str(name) for name in resolved(arns)]
 
 

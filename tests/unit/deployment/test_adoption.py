@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import WaiterError
-from samtranslator.yaml_helper import yaml_parse
 
 from infra.deploy import adoption
 from infra.deploy.errors import RefusedError
+from infra.deploy.templates import parsed
 from tests.unit.deployment.fake_account import FakeService, account, refusal
 
 ROOT = Path(__file__).parents[3]
-SOURCE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+SOURCE: dict[str, Any] = parsed(ROOT / "template.yaml")
 TABLES = {n for n, r in SOURCE["Resources"].items() if r["Type"] == "AWS::DynamoDB::Table"}
 QUEUES = {n for n, r in SOURCE["Resources"].items() if r["Type"] == "AWS::SQS::Queue"}
 ALL = {name: f"old-{name}" for name in TABLES | QUEUES}

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
+from infra.deploy.templates import parsed
 from tests.support.identities import POLICIES, listed, policy
 from tests.support.monitoring import TEMPLATES
 from tests.unit.template.test_template import translated
@@ -82,7 +82,7 @@ def test_who_deploys_may_make_the_stacks_within_the_stack_and_what_is_in_them() 
         arns
     )
     actions = {action for s in policy("deployer")["Statement"] for action in listed(s["Action"])}
-    inside = {r["Type"] for path in TEMPLATES for r in yaml_parse(path.read_text())["Resources"].values()}
+    inside = {r["Type"] for path in TEMPLATES for r in parsed(path)["Resources"].values()}
     assert inside == set(NESTED)
     assert {action for needed in NESTED.values() for action in needed} <= actions
 

@@ -1,5 +1,6 @@
 """What the template deploys. It is read from SAM's translation, because the source alone hides too much."""
 
+import copy
 import json
 import re
 import subprocess
@@ -13,7 +14,6 @@ import boto3
 import pytest
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
 
 import deliver.app
 import health.dependencies
@@ -30,6 +30,7 @@ from health.dependencies import OVERDUE_SECONDS, RECEIVES, overdue_seconds
 from health.mail.mailer import MAIL_SECONDS
 from health.messages import AppSweep, RetrySweep, decode
 from health.sweep.retries import RUN_SECONDS
+from infra.deploy.templates import parsed
 from tests.conftest import MODELS
 from tests.support.monitoring import FOLDER, TEMPLATES
 
@@ -38,7 +39,7 @@ ROOT = Path(__file__).parents[3]
 
 @cache
 def translated() -> dict[str, Any]:
-    source = yaml_parse((ROOT / "template.yaml").read_text())
+    source = copy.deepcopy(parsed(ROOT / "template.yaml"))
     source["Globals"]["Function"]["CodeUri"] = "s3://bucket/bundle.zip"
     for nested in (r for r in source["Resources"].values() if r["Type"] == "AWS::CloudFormation::Stack"):
         nested["Properties"]["TemplateURL"] = "https://s3.amazonaws.com/bucket/template"
@@ -256,7 +257,7 @@ def test_the_attribute_that_the_stream_is_filtered_by_is_one_that_outcomes_are_w
 
 def nested() -> dict[Path, dict[str, Any]]:
     """The nested stacks, by the files of their templates."""
-    source = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
+    source = parsed(ROOT / "template.yaml")["Resources"]
     stacks = [resource for resource in source.values() if resource["Type"] == "AWS::CloudFormation::Stack"]
     return {ROOT / stack["Properties"]["TemplateURL"]: stack for stack in stacks}
 
@@ -264,7 +265,7 @@ def nested() -> dict[Path, dict[str, Any]]:
 def test_every_template_of_the_monitoring_is_deployed_with_the_parameters_that_it_asks_for() -> None:
     assert sorted(nested()) == TEMPLATES
     for path, stack in nested().items():
-        assert set(stack["Properties"]["Parameters"]) == set(yaml_parse(path.read_text())["Parameters"]), path
+        assert set(stack["Properties"]["Parameters"]) == set(parsed(path)["Parameters"]), path
 
 
 def test_metrics_are_watched_in_the_namespace_of_their_stack_in_which_the_functions_count_them() -> None:
@@ -291,7 +292,7 @@ def test_only_what_the_embedded_aws_does_not_know_is_left_out_of_local_stacks() 
     unknown = {"AWS::CloudWatch::CompositeAlarm", "AWS::Logs::QueryDefinition"}
     left_out = nested()[FOLDER / "queries.yaml"].get("Condition") == "OnAws"
     for path in TEMPLATES:
-        for name, resource in yaml_parse(path.read_text())["Resources"].items():
+        for name, resource in parsed(path)["Resources"].items():
             with_math = "Metrics" in resource["Properties"]
             is_unknown = with_math or resource["Type"] in unknown
             conditional = resource.get("Condition") == "OnAws" or (left_out and path.name == "queries.yaml")
@@ -456,7 +457,7 @@ def _keys(model: Any) -> dict[str, str]:
 
 
 def test_every_parameter_and_output_is_described() -> None:
-    source = yaml_parse((ROOT / "template.yaml").read_text())
+    source = parsed(ROOT / "template.yaml")
     for name, described in (source["Parameters"] | source["Outputs"]).items():
         assert described.get("Description"), name
 
