@@ -1,7 +1,7 @@
 import os
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -29,6 +29,9 @@ from tests.support import dynalite as second_dynamodb
 from tests.support import scheduling
 from tests.support.dynalite import Dynalite
 from tests.support.memory_dynamodb import MemoryDynamoDB
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 # A slow machine must not fail a property.
 settings.register_profile("bellhop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -109,8 +112,11 @@ def memory(pytestconfig: pytest.Config) -> MemoryDynamoDB | None:
 
 
 @pytest.fixture(scope="module")
-def aws_in_memory(memory: MemoryDynamoDB | None, dynalite: Dynalite | None) -> Iterator[None]:
-    """AWS in memory for one file of tests, with every table: to make them for each test takes most of its time."""
+def aws_in_memory(memory: MemoryDynamoDB | None, dynalite: Dynalite | None) -> Iterator[Any]:
+    """AWS in memory for one file of tests, with every table, and the models' client of it.
+
+    To make tables and clients for each test takes most of its time.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in [n for n in os.environ if n.startswith("AWS_")]:
             patch.delenv(name)
@@ -124,18 +130,19 @@ def aws_in_memory(memory: MemoryDynamoDB | None, dynalite: Dynalite | None) -> I
         if dynalite:
             dynalite.witness_calls(patch)
         with mock_aws():
-            bind_models()
+            client = tables.connect(retries=0).client
+            bind_models(client)
             for model in MODELS:
-                if not model.exists():  # with moto, or by the first file of tests with dynalite
+                if not memory and not model.exists():  # with moto, or by the first file of tests with dynalite
                     model.create_table(billing_mode="PAY_PER_REQUEST")
             if dynalite:
                 dynalite.await_tables()
-            yield
+            yield client
         aws_session.core.cache_clear()
 
 
 @pytest.fixture
-def aws(aws_in_memory: None, memory: MemoryDynamoDB | None, dynalite: Dynalite | None) -> None:
+def aws(aws_in_memory: Any, memory: MemoryDynamoDB | None, dynalite: Dynalite | None) -> None:
     """AWS as each test finds it: the tables are empty, and nothing else is there."""
     if memory:
         memory.clear()
@@ -145,7 +152,7 @@ def aws(aws_in_memory: None, memory: MemoryDynamoDB | None, dynalite: Dynalite |
         table.items.clear()
     for service in ("sqs", "scheduler"):
         get_backend(service)[ACCOUNT][REGION].reset()
-    bind_models()
+    bind_models(aws_in_memory)
 
 
 @pytest.fixture
@@ -161,11 +168,14 @@ def dynamodb_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def bind_models() -> None:
+def bind_models(client: Any = None) -> None:
+    """Bind the models by a new connection, which makes a client of its own if none is given."""
     shared: dict[type[Model], str] = dict.fromkeys((Share, SlowList), NAMES[Circuit])
     shared |= dict.fromkeys((Entry, LargeBody, ResendJob, ResendPage), NAMES[DeliveryRecord])
     shared[HandledEvent] = NAMES[Delivered]
-    tables.bind(tables.connect(retries=0), {model: NAMES[model] for model in MODELS} | shared)
+    connection = tables.connect(retries=0)
+    connection._client = client
+    tables.bind(connection, {model: NAMES[model] for model in MODELS} | shared)
 
 
 def serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,9 +189,14 @@ def serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BaseClient, "_make_api_call", locked_call)
 
 
+@pytest.fixture(scope="module")
+def sqs(aws_in_memory: Any) -> "SQSClient":
+    return boto3.client("sqs")
+
+
 @pytest.fixture
-def queue(aws: None) -> str:
-    return str(boto3.client("sqs").create_queue(QueueName="work")["QueueUrl"])
+def queue(aws: None, sqs: "SQSClient") -> str:
+    return sqs.create_queue(QueueName="work")["QueueUrl"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,6 +1,5 @@
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 import pytest
 
 from bellhop.queues import Queue
@@ -9,6 +8,9 @@ from deliver.attempt.retry_scheduler import RetryScheduler
 from deliver.dependencies import DeliverDependencies
 from tests.support.endpoint import Apps, Clock, FakeBus, dependencies
 from tests.support.fakes import app
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 
 @pytest.fixture
@@ -27,8 +29,8 @@ def bus() -> FakeBus:
 
 
 @pytest.fixture
-def deps(queue: str, clock: Clock, apps: dict[str, App], bus: FakeBus) -> DeliverDependencies:
-    retries = Queue(boto3.client("sqs"), queue)
+def deps(queue: str, sqs: "SQSClient", clock: Clock, apps: dict[str, App], bus: FakeBus) -> DeliverDependencies:
+    retries = Queue(sqs, queue)
     none = cast("Any", None)
     scheduler = RetryScheduler(retries, "arn", lambda: none, "g", "role", "dead", clock, lambda _: None)
     return dependencies(Apps(apps), scheduler, bus, clock)

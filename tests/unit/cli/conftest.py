@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -7,6 +8,9 @@ from infra.cli import progress, stack
 from infra.cli.commands import ping
 from tests.unit.cli.cli_runner import CloudFormation
 from tests.unit.cli.failing_app import Endpoint
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +25,9 @@ def progress_after_a_second(no_progress: None, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def cloudformation(queue: str, monkeypatch: pytest.MonkeyPatch) -> CloudFormation:
+def cloudformation(queue: str, sqs: "SQSClient", monkeypatch: pytest.MonkeyPatch) -> CloudFormation:
     names = {stack.DELIVERIES_QUEUE: "deliveries", stack.TRANSITIONS_QUEUE: "transitions"}
-    queues = {
-        output: boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"] for output, name in names.items()
-    }
+    queues = {output: sqs.create_queue(QueueName=name)["QueueUrl"] for output, name in names.items()}
     known, real = CloudFormation(queue, queues), boto3.client
     monkeypatch.setattr(
         boto3,
