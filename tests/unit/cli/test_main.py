@@ -28,7 +28,7 @@ finally:
 """
 
 if TYPE_CHECKING:  # a misspelt keyword of a command is a type error: mypy refuses an ignore that is not needed
-    publish.run("bellhop", "-", as_jsom=True)  # type: ignore[call-arg]
+    publish.run("bellhop", "-", wait=None, skip=0, dry_run=False, as_json=True, as_jsom=True)  # type: ignore[call-arg]
 
 
 def test_help_says_that_nothing_is_deleted() -> None:
