@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 OF_A_STACK = ("tests/e2e/", "tests/integration/")
+# Few tests, much time: xdist begins with the files that have the most tests, so these would be alone at the end.
+LONG = ("tests/e2e/test_deployment.py", "tests/e2e/test_doctor.py", "tests/simulation/test_accounting.py")
 LESS = 5  # how much nicer workers are that compute: a stack that gets no processor misses its deadlines
 
 
@@ -20,8 +22,9 @@ class StacksBesideTheRest(LoadFileScheduling):  # type: ignore[misc]
 
     def _assign_work_unit(self, node: "WorkerController") -> None:
         stack_first = begins_with_stacks(node.gateway.id)
-        chosen = next((f for f in self.workqueue if f.startswith(OF_A_STACK) == stack_first), None)
-        if chosen:
+        preferred = [f for f in self.workqueue if f.startswith(OF_A_STACK) == stack_first]
+        if preferred:
+            chosen = next((f for f in preferred if f in LONG), preferred[0])
             self.workqueue.move_to_end(chosen, last=False)
         super()._assign_work_unit(node)
 

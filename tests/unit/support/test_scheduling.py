@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.scheduling import StacksBesideTheRest, begins_with_stacks
+from infra.local.build import ROOT
+from tests.support.scheduling import LONG, StacksBesideTheRest, begins_with_stacks
 
 FILES = ["tests/unit/test_a.py", "tests/e2e/test_b.py", "tests/unit/test_c.py", "tests/integration/test_d.py"]
 
@@ -42,6 +43,14 @@ def test_every_other_worker_takes_the_files_of_a_stack_first_and_then_the_others
 
 def test_the_other_workers_take_what_needs_no_stack_first(scheduling: Any) -> None:
     assert taken(scheduling, "gw1", 3) == [FILES[0], FILES[2], FILES[1]]
+
+
+@pytest.mark.parametrize("long", LONG)
+def test_a_long_file_is_begun_before_others_of_its_kind_that_have_more_tests(scheduling: Any, long: str) -> None:
+    assert (ROOT / long).is_file()
+    scheduling.workqueue[long] = {f"{FILES[0]}::test_it": False}
+    assert [long in taken(scheduling, worker, 1) for worker in ("gw0", "gw1")].count(True) == 1
+    assert taken(scheduling, "gw2" if "e2e" in long else "gw3", 1) != [long]
 
 
 def test_workers_take_turns() -> None:
