@@ -81,10 +81,15 @@ def _unfinished(world: World, row: DeliveryRecord, *, accepted: bool, told: bool
     ended = _deleted_by_command(row.app_id) and not (row.state == PARKED and world.fleet.purged)
     if row.state in {RETRYING, PARKED} and (world.registered(row.app_id) or ended):
         yield f"{row.delivery_id} of {row.app_id} is {row.state} for ever"
-    elif row.state == EXHAUSTED and not told:
+    elif row.state == EXHAUSTED and not told and (world.registered(row.app_id) or not _in_its_place(row)):
+        # What a pause exhausted where it stood waits to be announced as what is parked waits to be sent.
         yield f"{row.delivery_id} of {row.app_id} is exhausted, and nobody was told"
     elif row.state == DELIVERED and not accepted:
         yield f"{row.delivery_id} of {row.app_id} is delivered, and was never accepted"
+
+
+def _in_its_place(row: DeliveryRecord) -> bool:
+    return row.replayable_at is not None and app_lists.is_parked(row)
 
 
 def _unwanted(world: World) -> Iterator[str]:

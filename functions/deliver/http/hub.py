@@ -122,6 +122,11 @@ class Meter:
         return time.monotonic() - self._task.hub.idle, self._task.processor
 
 
+def runs() -> bool:
+    """Whether the current function is one of a hub's."""
+    return isinstance(getcurrent(), _Task)
+
+
 def until(descriptor: int, event: int, seconds: float) -> None:
     """Return when the descriptor is ready. In a hub the other attempts go on meanwhile; elsewhere a thread waits.
 

@@ -143,6 +143,8 @@ class Resolver:
     def _wait(self, host: str, look_up: _LookUp) -> Any:
         call = current_call.get()
         seconds = call.remaining()
+        if seconds < HANG_SECONDS:  # too short to tell whose look-ups hang; the endpoint may have used up the rest
+            return hub.result(look_up.future, seconds)
         with suppress(TimeoutError):
             return hub.result(look_up.future, seconds / 2)
         self._ask_control()
@@ -150,9 +152,8 @@ class Resolver:
             return hub.result(look_up.future, call.remaining())
         except TimeoutError:
             self._check_works(f"the resolver found nothing, neither {host} nor {CONTROL_NAME}")
-            if seconds >= HANG_SECONDS:
-                look_up.hung = True
-                self._names.note(host, found=False)
+            look_up.hung = True
+            self._names.note(host, found=False)
             raise
 
     def _refuse(self, host: str) -> NoReturn:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError, LocationParseError
 
-from deliver.http import faults
+from deliver.http import faults, hub
 from deliver.http.adapter import Adapter
 from deliver.http.connections import IdleConnections, KeepAlive, most_idle
 from deliver.http.faults import InvalidHeaderError, InvalidUrlError
@@ -76,7 +76,10 @@ class Transport:
         Raises:
             OurFaultError: something of ours is missing or broken; the endpoint is not to blame.
         """
-        call = Call(time.monotonic() + seconds, app_id)
+        # An attempt that asks for an access token makes two POSTs, which share what TLS may take. Each greenlet
+        # has a context of its own, so a call that is there was the same attempt's.
+        before = current_call.get(None) if hub.runs() else None
+        call = Call(time.monotonic() + seconds, app_id, tls_seconds=before.tls_seconds if before else 0.0)
         current_call.set(call)
         try:
             _check_headers(headers)

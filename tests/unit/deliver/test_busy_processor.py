@@ -1,6 +1,7 @@
 """Attempts that take much of the processor delay the others of the batch, and nobody blames their endpoints."""
 
 import dataclasses
+import gc
 import time
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 
 from bellhop import attempts, circuits, pings
 from bellhop.registry import App
+from deliver import batch
+from deliver.attempt import signing
 from deliver.circuit.slow import SlowApps
 from deliver.dependencies import DeliverDependencies
 from deliver.http import hub
@@ -81,6 +84,45 @@ def test_an_attempt_that_is_costly_where_it_delays_nobody_is_not_slow(
 ) -> None:
     assert run(deps, Costly(watch, response(200)), *messages("pager", *NEIGHBOURS[:1])) == []
     assert circuits.slow_list().names == frozenset()
+
+
+def test_one_app_whose_attempts_cost_much_together_was_in_no_list(
+    deps: DeliverDependencies, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "COSTLY_SECONDS", 2 * COST)
+    many = [delivery(delivery_id=f"msg_{n}", app_id="costly0") for n in range(9)]
+    calls = [queue_message(each, each.delivery_id) for each in many]
+    assert run(deps, Costly(watch, response(200)), *messages("pager", "costly1"), *calls) == []
+    assert circuits.slow_list().names == {"costly0"}
+
+
+def test_a_key_pair_that_a_process_used_for_the_first_time_was_taken_for_its_endpoints_work(
+    deps: DeliverDependencies, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = signing.headers
+
+    def importing(delivery: Any, *args: Any) -> dict[str, str]:
+        watch.processor += COST if delivery.app_id == "pager" else 0.0
+        return sign(delivery, *args)
+
+    monkeypatch.setattr(signing, "headers", importing)
+    assert run(deps, Costly(watch, response(200)), *messages("pager", *NEIGHBOURS)) == []
+    assert circuits.slow_list().names == frozenset(NEIGHBOURS)
+
+
+def test_no_garbage_is_collected_while_attempts_run_as_one_of_them_would_pay_for_it(
+    deps: DeliverDependencies, watch: Watch
+) -> None:
+    enabled = list[bool]()
+
+    class Asked(Endpoint):
+        def post(self, *call: Any) -> Any:
+            enabled.append(gc.isenabled())
+            return super().post(*call)
+
+    assert run(deps, Asked(response(200)), *messages("pager")) == []
+    assert enabled == [False]
+    assert gc.isenabled()
 
 
 def test_an_endpoint_that_failed_while_the_processor_was_busy_had_the_strikes_of_one_that_hangs(

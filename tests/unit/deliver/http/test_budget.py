@@ -13,6 +13,7 @@ import pytest
 from deliver.http import fields, sockets
 from deliver.http.faults import BudgetExceededError
 from deliver.http.guard import EndpointPolicy
+from deliver.http.hub import Hub
 from deliver.http.response import Response, SendFailure
 from deliver.http.sockets import FREE_READS, MAX_READS, PAUSE_SECONDS, current_call, tls_context
 from deliver.http.transport import Transport
@@ -133,6 +134,29 @@ def test_key_updates_and_tickets_after_the_handshake_took_as_much_cpu_as_they_li
         outcome = transport.post("app", server.url, {}, b"{}", LONG)
     transport.close()
     assert isinstance(outcome, Response) is expected
+
+
+def test_an_attempt_that_asked_for_a_token_had_what_tls_may_take_twice(
+    transport: Transport, certificates: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count()
+    monkeypatch.setattr(sockets, "MAX_TLS_SECONDS", 1e6)
+    with serve(responds_with(OK), certificates[0]) as server:
+
+        def twice() -> list[float]:
+            taken = []
+            for _ in range(2):
+                assert status(transport, server.url) == 200
+                taken.append(current_call.get().tls_seconds)
+            return taken
+
+        monkeypatch.setattr(time, "thread_time", lambda: float(next(calls)))  # a second for each calculation
+        of_an_attempt = Hub[list[float]]()
+        of_an_attempt.start(twice)
+        [(first, both)] = of_an_attempt.wait()
+        assert both > first
+        [one, another] = twice()  # in a thread, each is an attempt
+        assert another <= one
 
 
 @pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])

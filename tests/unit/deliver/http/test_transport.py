@@ -556,7 +556,7 @@ def fields(*lines: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("response", "body"),
     [
-        pytest.param(fields(*[b"X-A: b"] * 5000, b"Content-Length: 2") + b"ok", b"ok", id="5000 fields"),
+        pytest.param(fields(*[b"X-A: b"] * 500, b"Content-Length: 2") + b"ok", b"ok", id="500 fields"),
         pytest.param(fields(b"X-A: " + b"a" * 70_000, b"Content-Length: 2") + b"ok", b"ok", id="a line of 70,000"),
         pytest.param(fields(b"no colon", b"Content-Length: 2") + b"ok", b"ok", id="a line without a colon"),
         pytest.param(fields(b": no name", b"Content-Length: 2") + b"ok", b"ok", id="a field without a name"),
