@@ -27,9 +27,8 @@ HEADERS = CaseInsensitiveDict(
 
 @given(st.binary(max_size=ROW_BYTES))
 def test_a_short_body_is_kept_as_it_is(body: bytes) -> None:
-    assert kept_response.of(response(500, body), HIDDEN) == kept_response.KeptResponse(
-        body.decode(errors="replace")
-    )
+    text = HIDDEN.hide(body.decode(errors="replace"))
+    assert kept_response.of(response(500, body), HIDDEN) == kept_response.KeptResponse(text)
 
 
 @pytest.mark.parametrize("secret", [TOKEN, KEYS.current, KEYS.previous])
