@@ -20,6 +20,7 @@ from bellhop.registry import DISABLED, App
 from bellhop.successes import Row
 from deliver.attempt import signing
 from deliver.attempt.signing import Keys
+from deliver.http.response import TOKEN_ERROR
 from infra.cli import delivered
 from infra.cli.condition import Condition
 from infra.cli.registry.headers import MASK
@@ -188,8 +189,13 @@ def kept_text(story: Story) -> str:
 def _why_stopped(story: Story, app: App | None) -> str:
     if app is None:
         return "its app was deleted"
-    asked = story.attempts and str(story.attempts[-1]["result"]).startswith("http_")
-    return "the endpoint asked for no more" if asked else "its address, URL or header cannot be used"
+    last = str(story.attempts[-1]["result"]) if story.attempts else ""
+    if last == TOKEN_ERROR:
+        return "the address of its token endpoint is not allowed"
+    # A response that stops a delivery is named by its status, or by what it asks for.
+    if last.startswith("http_") or last.endswith("_requested"):
+        return "the endpoint asked for no more"
+    return "its address, URL or header cannot be used"
 
 
 def _why_late(app: App | None, condition: Condition | None) -> str:

@@ -64,7 +64,8 @@ class AccessTokens:
         """
         until = time.monotonic() + seconds
         holder = _Holder(app.app_id, int(app.generation), Client.of(keys.oauth2 or {}))
-        asked = self._valid(holder) or self._wait(holder, seconds) or self._ask(transport, holder, seconds)
+        kept = None if keys.new_token else self._valid(holder)
+        asked = kept or self._wait(holder, seconds) or self._ask(transport, holder, seconds)
         token, hidden = asked.token, holder.client.secrets
         if isinstance(token, SendFailure):
             return Sent(token, replace(keys, hidden=hidden), asked.request)

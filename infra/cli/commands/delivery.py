@@ -21,6 +21,7 @@ from infra.cli.stack import Stack
 from infra.cli.story import Story
 from infra.cli.terminal import labelled, line, state
 from infra.cli.text import stored_time
+from infra.cli.views import not_posted_text, token_url_of
 
 DELIVERED = "delivered"  # deliver's line that names what succeeded
 AROUND = timedelta(minutes=1)
@@ -30,7 +31,8 @@ AROUND = timedelta(minutes=1)
 class DeliveryView:
     """A delivery, its app and how that stands.
 
-    `own` are the headers that the app has now, `classic` whether it has a secret for the classic signature.
+    `own` are the headers that the app has now, `classic` whether it has a secret for the classic signature,
+    `token_url` is where its access tokens are from, if it has any.
     """
 
     story: Story
@@ -38,7 +40,18 @@ class DeliveryView:
     condition: Condition | None
     own: Mapping[str, str] | None
     classic: bool
+    token_url: str | None
     now: datetime
+
+    def not_posted(self, row: Mapping[str, Any]) -> str:
+        """Why an attempt posted nothing; empty where it did, or tried to."""
+        return not_posted_text(str(row["result"]), self.token_url)
+
+    def request_headers(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Those of an attempt's request, what is secret in them masked; none where nothing was posted."""
+        if self.not_posted(row):
+            return {}
+        return story.request_headers(self.story, row, self.own, classic=self.classic)
 
 
 def run(stack_name: str, delivery_id: str, *, app_id: str | None, since: str, as_json: bool) -> None:
@@ -68,21 +81,17 @@ def read(found: Stack, delivery_id: str, app_id: str | None, since: datetime, no
     own = dict(headers_of(app, row) or {}) if app else {}
     if row and row.oauth2:
         own["Authorization"] = MASK
-    return DeliveryView(told, app, standing.get(told.app_id), own, classic, now)
+    return DeliveryView(told, app, standing.get(told.app_id), own, classic, token_url_of(row), now)
 
 
 def document(view: DeliveryView) -> dict[str, Any]:
     """The delivery as JSON; each attempt with the headers of its request."""
     told = view.story.document(view.app, view.condition, view.now)
-    requests = [_request_headers(view, row) for row in view.story.attempts]
     attempts = [
-        row | {"request_headers": headers} for row, headers in zip(told["attempts"], requests, strict=True)
+        row | {"request_headers": view.request_headers(row), "not_posted": view.not_posted(row) or None}
+        for row in told["attempts"]
     ]
     return told | {"attempts": attempts, "url": view.app.url if view.app else None}
-
-
-def _request_headers(view: DeliveryView, row: Mapping[str, Any]) -> dict[str, str]:
-    return story.request_headers(view.story, row, view.own, classic=view.classic)
 
 
 def _delivered(found: Stack, delivery_id: str, app_id: str | None, since: datetime, now: datetime) -> Story:
@@ -136,9 +145,9 @@ def _print(view: DeliveryView, found: Stack, console: Console) -> None:
         line(console, story.NOT_FOUND, "yellow")
     for row in told.attempts:
         _print_attempt(view, row, console)
-    if told.attempts:
+    if any(not view.not_posted(row) for row in told.attempts):
         line(console, "The headers are composed anew; the URL and the app's own headers are those of now.", "dim")
-    else:
+    elif not told.attempts:
         line(console, "No attempt was made yet.")
     event = [f"event {told.organization_id} {told.event_id}"] if told.organization_id else []
     line(console, found.next(*event, f"explain {told.app_id}"))
@@ -147,9 +156,11 @@ def _print(view: DeliveryView, found: Stack, console: Console) -> None:
 def _print_attempt(view: DeliveryView, row: Mapping[str, Any], console: Console) -> None:
     failed = not str(row["result"]).startswith("http_2")
     line(console, story.attempt_text({**row, "response": ""}), "red" if failed else "green")
-    if view.app:
+    if view.not_posted(row):
+        line(console, f"    not posted: {view.not_posted(row)}")
+    elif view.app:
         line(console, f"    POST {view.app.url}")
-    for name, value in _request_headers(view, row).items():
+    for name, value in view.request_headers(row).items():
         line(console, f"    {name}: {value}", "dim", indent=8)
     for name, value in dict(row.get("headers") or {}).items():
         line(console, f"    < {name}: {value}", indent=8)

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -16,14 +16,15 @@ from bellhop.attempts import DELIVERED, RETRYING, DeliveryRecord
 from bellhop.clock import utc_now
 from bellhop.deliveries import Delivery
 from bellhop.queues import OutgoingMessage, Queue
-from bellhop.registry import App
+from bellhop.registry import App, find
+from bellhop.secrets import ED25519, HMAC, SigningSecret, signature_of
 from health.mail.wording import error
 from infra.cli import stack, terminal
 from infra.cli.errors import CommandError
 from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line
 from infra.cli.text import stored_time
-from infra.cli.views import load_app
+from infra.cli.views import SECRET_IS_MADE, load_app, not_posted_text, token_url_of
 
 GRACE_SECONDS = 30.0  # beside the deadline: for the queue, a cold start and the deliveries ahead
 LONGEST_WAIT = timedelta(days=1)
@@ -37,14 +38,12 @@ _HINTS = {
     "tls_error": "its certificate must be valid for the name, in date, with every intermediate sent along",
     "connection_error": "is it up, and does it let the internet in?",
     "invalid_response": "is it a web server, and https where the url says so?",
-    "invalid_header": "mend the header of the app that is named below, in the registry file, and apply",
+    "invalid_header": "mend the header of the app that is named above, in the registry file, and apply",
     "invalid_url": "mend the app's url in the registry file and apply",
-    "token_error": "mend oauth2 in the registry file, or what is behind its token_url; its response is above",
+    "token_error": "what it said is above; mend oauth2 in the registry file and apply, or have the token endpoint mended",
     "address_not_allowed": "its name must resolve to public addresses only, its port be one of AllowedPorts",
 }
 _STATUS_HINTS: dict[int, str] = {
-    HTTPStatus.UNAUTHORIZED: "does it verify with this app's secret? bellhop rotate-secret makes another",
-    HTTPStatus.FORBIDDEN: "does it verify with this app's secret, is there a firewall in front of it?",
     HTTPStatus.NOT_FOUND: "there is nothing at this url; mend it in the registry file and apply",
     HTTPStatus.METHOD_NOT_ALLOWED: "it takes no POST at this url; mend it in the registry file and apply",
     HTTPStatus.GONE: "it says that it is gone for good: an internal app is switched off at once",
@@ -57,11 +56,19 @@ _CLASS_HINTS = {
 }
 
 
+_SECRETS = {
+    HMAC: "does it verify with this app's secret",
+    ED25519: "does it verify with this app's public key, which bellhop app shows",
+}
+_TOKENS = "does it take this token, which has the scope and audience of oauth2 in the registry file"
+
+
 @dataclass(frozen=True, slots=True)
 class PingResult:
     """What a ping ended with.
 
     `body` is that of the response, as far as it is kept, or why there was none; then `status` is None.
+    `signature`: how the app's webhooks are signed. `token_url`: where its access tokens are from, if it has any.
     """
 
     app_id: str
@@ -74,6 +81,13 @@ class PingResult:
     at: str
     headers: Mapping[str, str]
     body: str
+    signature: str = HMAC
+    token_url: str | None = None
+
+    @property
+    def not_posted(self) -> str:
+        """Why nothing was posted; empty where something was."""
+        return not_posted_text(self.result, self.token_url)
 
     @property
     def meaning(self) -> str:
@@ -86,12 +100,23 @@ class PingResult:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self) | {"headers": dict(self.headers), "meaning": self.meaning}
+        told = {"headers": dict(self.headers), "not_posted": self.not_posted or None, "meaning": self.meaning}
+        return asdict(self) | told
 
     def _hint(self) -> str:
         status = self.status or 0
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            return self._refused_hint()
         found = _HINTS.get(self.result) or _STATUS_HINTS.get(status) or _CLASS_HINTS.get(status // 100)
         return found or "nothing else is known of it"
+
+    def _refused_hint(self) -> str:
+        """What to look at where the endpoint does not know who asks."""
+        asked = [_TOKENS] if self.token_url else []
+        asked.append(_SECRETS[self.signature])
+        if self.status == HTTPStatus.FORBIDDEN:
+            asked.append("is there a firewall in front of it")
+        return f"{', '.join(asked)}?"
 
 
 def run(stack_name: str, app_id: str, *, wait: str | None, as_json: bool) -> None:
@@ -108,13 +133,19 @@ def run(stack_name: str, app_id: str, *, wait: str | None, as_json: bool) -> Non
 
 
 def ping(found: Stack, app: App, wait: str | None) -> PingResult:
-    """Ping an app of that stack; `wait` is how long to wait, as typed. Raises like `await_result`."""
+    """Ping an app of that stack; `wait` is how long to wait, as typed.
+
+    Raises:
+        CommandError: it has no signing secret, or like `await_result`.
+    """
+    row = _signing_secret(app)
     if wait:
         seconds = terminal.read_duration("--wait", wait, LONGEST_WAIT).total_seconds()
     else:
         seconds = found.deadline_seconds + GRACE_SECONDS
     sent = send(app, uuid.uuid4().hex, found.queue(stack.DELIVERIES_QUEUE))
-    return await_result(app, sent, seconds, sleep=time.sleep, clock=time.monotonic)
+    result = await_result(app, sent, seconds, sleep=time.sleep, clock=time.monotonic)
+    return replace(result, signature=signature_of(row.secret), token_url=token_url_of(row))
 
 
 def send(app: App, token: str, queue: Queue) -> Delivery:
@@ -152,7 +183,10 @@ def await_result(
 def print_result(result: PingResult, console: Console) -> None:
     """Print a ping's result in full."""
     style = "green" if result.well else "red"
-    line(console, f"{result.app_id}: pinged {result.url}", "bold")
+    what = f"nothing was posted to {result.url}: {result.not_posted}" if result.not_posted else f"pinged {result.url}"
+    line(console, f"{result.app_id}: {what}", "bold")
+    if result.token_url and not result.not_posted:
+        labelled(console, "token", f"a new one, from {result.token_url}")
     status = "" if result.status is None else f" (status {result.status})"
     labelled(console, "result", f"{result.result}{status}", style)
     labelled(console, "time", f"{result.milliseconds:,} ms, at {stored_time(result.at)}")
@@ -179,6 +213,13 @@ def _result(app: App, record: DeliveryRecord) -> PingResult:
     )
 
 
+def _signing_secret(app: App) -> SigningSecret:
+    row = find(SigningSecret, app.app_id, consistent=True)
+    if row is None:
+        raise CommandError(f"{app.app_id} has no signing secret, so nothing is posted: {SECRET_IS_MADE}")
+    return row
+
+
 def _asks_to_be_disabled(headers: Mapping[str, str]) -> bool:
     """Whether a response has the header that switches an app off, which is obeyed on any status."""
     control = {name.lower(): value for name, value in headers.items()}.get("webhook-delivery", "")
@@ -188,8 +229,8 @@ def _asks_to_be_disabled(headers: Mapping[str, str]) -> bool:
 def _not_made(app: App, sent: Delivery, seconds: float) -> CommandError:
     return CommandError(
         f"no record of the ping of {app.app_id} within {seconds:g} s: deliver has not made it, which says nothing "
-        "about the endpoint. Look at the age of the oldest message on the Deliveries queue, and in deliver's log "
-        f'for delivery_id = "{sent.delivery_id}"; or wait longer with --wait 5m'
+        "about the endpoint. Look at the age of the oldest message on the Deliveries queue (`bellhop status`), and at "
+        f"deliver's log (`bellhop tail --text {sent.delivery_id}`); or wait longer with --wait 5m"
     )
 
 

@@ -12,8 +12,9 @@ from bellhop.attempts import DELIVERED, PARKED, STOPPED, Attempt, NextState
 from bellhop.deliveries import Delivery
 from bellhop.outcomes import Failure, OutcomeDelta
 from bellhop.registry import DISABLED, App, AuditEntry
+from bellhop.secrets import SigningSecret
 from health import messages
-from tests.support.fakes import app, delivery, installation, organization
+from tests.support.fakes import SECRET, app, delivery, installation, organization
 
 ADA, BOB = "ada@acme.example", "bob@acme.example"
 HOSTILE = "[red]boom[/red]\x1b]0;owned\x07\u202e\nmore"
@@ -43,6 +44,7 @@ def register(**changes: Any) -> App:
     installation().save()
     made = app(**changes)
     made.save()
+    SigningSecret("pager", secret=SECRET).save()
     return made
 
 

@@ -192,7 +192,12 @@ def test_without_a_log_the_reasons_are_those_of_what_is_registered_now() -> None
 @pytest.mark.usefixtures("logs")
 @pytest.mark.parametrize(
     ("result", "why"),
-    [("http_410", "the endpoint asked for no more"), ("address_not_allowed", "its address, URL or header")],
+    [
+        ("http_410", "the endpoint asked for no more"),
+        ("abort_requested", "the endpoint asked for no more"),
+        ("address_not_allowed", "its address, URL or header"),
+        ("token_error", "the address of its token endpoint is not allowed"),
+    ],
 )
 def test_what_was_stopped_says_why(result: str, why: str) -> None:
     now = datetime.now(UTC)
@@ -268,6 +273,20 @@ def test_a_delivery_shows_that_a_token_was_sent_and_not_which() -> None:
     text = succeed("delivery", webhook("pager"))
     assert "Authorization: ****" in text
     assert "client-secret" not in text
+
+
+@pytest.mark.usefixtures("logs")
+def test_a_delivery_shows_no_request_where_none_was_posted() -> None:
+    now, token_url = datetime.now(UTC), "https://login.example/token"
+    SigningSecret("pager", secret="s" * 24, oauth2={"token_url": token_url}).save()
+    first = Attempt(1, now, 31, "request", "token_error", response="token endpoint: http_401: invalid_client")
+    attempts.open_record(delivery("pager"), NextState(EXHAUSTED, attempt=first), now)
+    text = succeed("delivery", webhook("pager"))
+    assert f"    not posted: no access token from {token_url}\n" in text
+    for absent in ("POST", "webhook-id", "****", "composed anew", "No attempt"):
+        assert absent not in text
+    [attempt] = json.loads(succeed("delivery", webhook("pager"), "--json"))["attempts"]
+    assert (attempt["request_headers"], attempt["not_posted"]) == ({}, f"no access token from {token_url}")
 
 
 @pytest.mark.usefixtures("logs")

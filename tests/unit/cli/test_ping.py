@@ -1,13 +1,16 @@
 import json
+import re
 
 import pytest
 
 from bellhop import attempts, pings
 from bellhop.attempts import RETRYING, Attempt, NextState
+from bellhop.secrets import SigningSecret
 from infra.cli.commands import ping
 from infra.cli.commands.ping import PingResult
 from infra.cli.errors import CommandError
-from tests.support.fakes import NOW
+from tests.support.fakes import NOW, SECRET
+from tests.support.key_pairs import KEY_PAIR
 from tests.unit.cli.cli_runner import CloudFormation, bellhop, misused, refused, succeed
 from tests.unit.cli.failing_app import ESCAPED, HOSTILE, Endpoint, register, switch_off
 
@@ -68,6 +71,64 @@ def test_a_send_failure_says_what_to_mend(endpoint: Endpoint) -> None:
     assert "headers" not in shown
 
 
+TOKEN_URL = "https://login.example/token"
+
+
+def with_tokens(endpoint: Endpoint, **changes: str) -> None:
+    register()
+    SigningSecret("pager", oauth2={"token_url": TOKEN_URL}, **{"secret": SECRET} | changes).save()
+    endpoint.result, endpoint.status, endpoint.headers = "token_error", None, {}
+    endpoint.body = "token endpoint: http_401: invalid_client"
+
+
+def test_without_an_access_token_it_says_that_nothing_was_posted_and_who_gave_none(endpoint: Endpoint) -> None:
+    with_tokens(endpoint)
+    result = bellhop("ping", "pager")
+    assert result.exit_code == 1
+    nothing = f"nothing was posted to https://hooks.example/in: no access token from {TOKEN_URL}"
+    assert f"pager: {nothing}\n" in result.stdout
+    assert "pinged" not in result.stdout
+    assert "body       token endpoint: http_401: invalid_client\n" in result.stdout
+    assert "what it said is above; mend oauth2 in the registry file" in result.stdout
+    endpoint.slept.clear()
+    told = json.loads(bellhop("ping", "pager", "--json").stdout)
+    assert (told["not_posted"], told["token_url"]) == (f"no access token from {TOKEN_URL}", TOKEN_URL)
+
+
+def test_an_app_that_is_switched_on_says_the_same_of_its_token_endpoint(endpoint: Endpoint) -> None:
+    with_tokens(endpoint)
+    switch_off()
+    assert f"no access token from {TOKEN_URL}" in bellhop("enable", "pager").stdout
+
+
+@pytest.mark.parametrize("result", ["address_not_allowed", "invalid_header", "invalid_url"])
+def test_what_the_guard_refused_was_not_posted(endpoint: Endpoint, result: str) -> None:
+    register()
+    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = result, None, {}, "10.0.0.1"
+    assert "pager: nothing was posted to https://hooks.example/in: " in bellhop("ping", "pager").stdout
+
+
+def test_a_refusal_names_the_token_and_the_public_key_where_the_app_has_them(endpoint: Endpoint) -> None:
+    with_tokens(endpoint, secret=KEY_PAIR)
+    endpoint.refuse(401)
+    shown = bellhop("ping", "pager").stdout
+    assert f"token      a new one, from {TOKEN_URL}\n" in shown
+    assert "does it take this token, which has the scope and audience of oauth2 in the registry file, " in shown
+    assert "does it verify with this app's public key, which bellhop app shows?" in shown
+    assert "secret" not in shown
+    endpoint.slept.clear()
+    endpoint.refuse(403)
+    assert "public key, which bellhop app shows, is there a firewall in front of it?" in bellhop("ping", "pager").stdout
+
+
+def test_without_a_signing_secret_it_says_at_once_what_makes_one(endpoint: Endpoint) -> None:
+    register()
+    SigningSecret("pager").delete()
+    said = refused("ping", "pager")
+    assert "pager has no signing secret, so nothing is posted: `bellhop apply FILE` makes one" in said
+    assert endpoint.slept == []
+
+
 def test_a_success_that_asks_to_be_switched_off_is_not_well(endpoint: Endpoint) -> None:
     register()
     endpoint.headers = {"Webhook-Delivery": " Disable"}
@@ -106,7 +167,7 @@ def test_without_a_record_in_time_it_says_where_to_look(endpoint: Endpoint) -> N
     endpoint.silent = True
     said = refused("ping", "pager")
     assert "no record of the ping of pager within 40 s" in said
-    assert "deliver's log" in said
+    assert re.search(r"deliver's log \(`bellhop tail --text msg_[0-9a-f]{32}`\)", said)
     assert "age of the oldest message" in said
     assert sum(endpoint.slept) == 40
     assert max(endpoint.slept) <= 3

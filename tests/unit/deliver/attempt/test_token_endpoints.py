@@ -204,6 +204,31 @@ def test_of_a_ping_too(deps: DeliverDependencies, transport: Transport, clock: C
     assert secrets_in(repr(made) + recorded(deps).everything()) == []
 
 
+def test_a_ping_gets_a_new_token_which_is_kept(
+    deps: DeliverDependencies, transport: Transport, clock: Clock
+) -> None:
+    login, endpoint = Login(), Guarded()
+    with serving(login, endpoint) as (token_server, server):
+        function = Function(deps, transport, server.url, token_server.url)
+        for message in (*batch(1), queue_message(pings.make(function.apps["pager"], "1", clock())), *batch(2)[1:]):
+            assert function.run(message) == []
+        transport.close()
+    assert endpoint.tokens == ["token-number-1", "token-number-2", "token-number-2"]
+
+
+def test_a_ping_that_gets_no_token_takes_none_from_the_webhooks(
+    deps: DeliverDependencies, transport: Transport, clock: Clock
+) -> None:
+    login, endpoint = Login([granted(TOKEN), http(401)]), Guarded()
+    with serving(login, endpoint) as (token_server, server):
+        function = Function(deps, transport, server.url, token_server.url)
+        ping = pings.make(function.apps["pager"], "1", clock())
+        for message in (*batch(1), queue_message(ping), *batch(2)[1:]):
+            assert function.run(message) == []
+        transport.close()
+    assert (row(ping.delivery_id)["result"], endpoint.tokens) == ("token_error", [TOKEN, TOKEN])
+
+
 def test_a_ping_says_what_the_token_endpoint_said(
     deps: DeliverDependencies, transport: Transport, clock: Clock
 ) -> None:
