@@ -22,7 +22,7 @@ from infra.cli.errors import CommandError, say
 from infra.cli.terminal import line, table
 from infra.cli.text import stored_time
 
-SECRET_IS_MADE = "`bellhop apply FILE` makes one, and stores its headers and oauth2 again"
+APPLY_MAKES_ONE = "`bellhop apply FILE` makes one, and stores its headers and oauth2 again"
 _NOT_POSTED = {
     "address_not_allowed": "its address is not allowed",
     "invalid_header": "one of the app's own headers cannot be sent",

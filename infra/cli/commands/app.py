@@ -23,6 +23,7 @@ from infra.cli.stack import Stack
 from infra.cli.terminal import cell, labelled, line, state, table
 from infra.cli.text import iso_time, stored_time, unix_time
 from infra.cli.views import (
+    APPLY_MAKES_ONE,
     Replayable,
     audit_document,
     count_replayable,
@@ -44,7 +45,8 @@ class AppView:
     """An app and how it stands; `transition` began its generation.
 
     `days` are by organisation, those with counts, oldest first. `rotating_until` (Unix seconds) is the end of the
-    overlap of two signing secrets, None when there is one secret. `public_key`: the secret's, if it has one.
+    overlap of two signing secrets, None when there is one secret. `has_secret`: there is any. `public_key`: the
+    secret's, if it has one.
     `headers` are the app's own, masked; `oauth2` its credentials, without their secret.
     """
 
@@ -57,6 +59,7 @@ class AppView:
     replayable: Replayable
     headers: Mapping[str, str] | None
     oauth2: Mapping[str, str] | None
+    has_secret: bool
     public_key: str | None
     rotating_until: float | None
 
@@ -91,6 +94,7 @@ def read(app_id: str, now: datetime) -> AppView:
         replayable=count_replayable(app_id),
         headers=headers.masked(headers_of(app, row)),
         oauth2=oauth2.masked(row.oauth2 if row else None),
+        has_secret=row is not None,
         public_key=public_key(row.secret) if row and signature_of(row.secret) == ED25519 else None,
         rotating_until=_rotating_until(row, now.timestamp()),
     )
@@ -112,6 +116,7 @@ def document(view: AppView) -> dict[str, Any]:
         "transform": app.transform,
         "circuit": view.condition.document(),
         "replayable": view.replayable.document(),
+        "has_secret": view.has_secret,
         "public_key": view.public_key,
         "rotating_until": iso_time(view.rotating_until),
         "installations": [_installation_document(installation) for installation in view.installations],
@@ -158,6 +163,8 @@ def _print_app(view: AppView, found: Stack, console: Console) -> None:
     labelled(console, "replayable", view.replayable.text())
     if way_back_text(app, view.transition):
         labelled(console, "back", way_back_text(app, view.transition))
+    if not view.has_secret:
+        labelled(console, "secret", found.naming(f"none, so nothing is delivered: {APPLY_MAKES_ONE}"), "red")
     if view.public_key:
         labelled(console, "public key", view.public_key)
     if view.rotating_until is not None:

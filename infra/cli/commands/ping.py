@@ -24,7 +24,7 @@ from infra.cli.errors import CommandError
 from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line
 from infra.cli.text import stored_time
-from infra.cli.views import SECRET_IS_MADE, load_app, not_posted_text, token_url_of
+from infra.cli.views import APPLY_MAKES_ONE, load_app, not_posted_text, token_url_of
 
 GRACE_SECONDS = 30.0  # beside the deadline: for the queue, a cold start and the deliveries ahead
 LONGEST_WAIT = timedelta(days=1)
@@ -40,7 +40,7 @@ _HINTS = {
     "invalid_response": "is it a web server, and https where the url says so?",
     "invalid_header": "mend the header of the app that is named above, in the registry file, and apply",
     "invalid_url": "mend the app's url in the registry file and apply",
-    "token_error": "what it said is above; mend oauth2 in the registry file and apply, or have the token endpoint mended",
+    "token_error": "it says why above; mend oauth2 in the registry file and apply, or the token endpoint",
     "address_not_allowed": "its name must resolve to public addresses only, its port be one of AllowedPorts",
 }
 _STATUS_HINTS: dict[int, str] = {
@@ -183,7 +183,9 @@ def await_result(
 def print_result(result: PingResult, console: Console) -> None:
     """Print a ping's result in full."""
     style = "green" if result.well else "red"
-    what = f"nothing was posted to {result.url}: {result.not_posted}" if result.not_posted else f"pinged {result.url}"
+    what = (
+        f"nothing was posted to {result.url}: {result.not_posted}" if result.not_posted else f"pinged {result.url}"
+    )
     line(console, f"{result.app_id}: {what}", "bold")
     if result.token_url and not result.not_posted:
         labelled(console, "token", f"a new one, from {result.token_url}")
@@ -216,7 +218,7 @@ def _result(app: App, record: DeliveryRecord) -> PingResult:
 def _signing_secret(app: App) -> SigningSecret:
     row = find(SigningSecret, app.app_id, consistent=True)
     if row is None:
-        raise CommandError(f"{app.app_id} has no signing secret, so nothing is posted: {SECRET_IS_MADE}")
+        raise CommandError(f"{app.app_id} has no signing secret, so nothing is posted: {APPLY_MAKES_ONE}")
     return row
 
 
@@ -229,8 +231,8 @@ def _asks_to_be_disabled(headers: Mapping[str, str]) -> bool:
 def _not_made(app: App, sent: Delivery, seconds: float) -> CommandError:
     return CommandError(
         f"no record of the ping of {app.app_id} within {seconds:g} s: deliver has not made it, which says nothing "
-        "about the endpoint. Look at the age of the oldest message on the Deliveries queue (`bellhop status`), and at "
-        f"deliver's log (`bellhop tail --text {sent.delivery_id}`); or wait longer with --wait 5m"
+        "about the endpoint. Look at the age of the oldest message on the Deliveries queue (`bellhop status`), "
+        f"and at deliver's log (`bellhop tail --text {sent.delivery_id}`); or wait longer with --wait 5m"
     )
 
 

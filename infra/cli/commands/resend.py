@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from infra.cli import chosen_apps, identity, stack, terminal
 from infra.cli.chosen_apps import Within
 from infra.cli.errors import INTERRUPTED, CommandError, UsageError, say
 from infra.cli.progress import ProgressLines
-from infra.cli.resending import jobs, selection, sending
+from infra.cli.resending import jobs, parking, selection, sending
 from infra.cli.resending.jobs import Listing, Progress
 from infra.cli.resending.selection import Candidate, Choice
 from infra.cli.resending.sending import Sent
@@ -110,14 +110,30 @@ def _choices(options: Options, now: datetime) -> list[Choice]:
 
 def _that_are_on(apps: Mapping[str, Within | None]) -> dict[str, Within | None]:
     """Those of the apps to which something is sent; of the others it is said."""
-    found = {app_id: find(App, app_id, consistent=True) for app_id in apps}
-    off = {app_id: app for app_id, app in found.items() if app is None or app.state == DISABLED}
-    lines = [f"nothing of {app_id} is resent: {OFF if app else UNREGISTERED}" for app_id, app in off.items()]
+    off = _off(apps)
     if len(off) == len(apps):
-        raise CommandError(*lines)
-    for each in lines:
+        raise CommandError(*off.values())
+    for each in off.values():
         say(each)
     return {app_id: within for app_id, within in apps.items() if app_id not in off}
+
+
+def _off(app_ids: Collection[str]) -> dict[str, str]:
+    """Of those of these apps to which nothing is sent, a sentence that says why."""
+    found = {app_id: find(App, app_id, consistent=True) for app_id in app_ids}
+    return {
+        app_id: f"nothing of {app_id} is resent: {OFF if app else UNREGISTERED}"
+        for app_id, app in found.items()
+        if app is None or app.state == DISABLED
+    }
+
+
+def _say_pauses(app_ids: Collection[str], now: datetime) -> Collection[str]:
+    """Say of which of these apps what is resent is parked; returns those."""
+    paused = parking.pauses(app_ids, now)
+    for each in paused.values():
+        say(each)
+    return paused
 
 
 def _by_ids(options: Options, now: datetime, kept: timedelta) -> list[Candidate]:
@@ -162,7 +178,11 @@ def _of_event(options: Options, now: datetime, kept: timedelta) -> list[Candidat
 def _send_few(
     chosen: Sequence[Candidate], options: Options, found: Stack, now: datetime, *, as_json: bool
 ) -> None:
+    apps = {each.app_id for each in chosen}
+    paused = _say_pauses(apps, now)
     if options.dry_run:
+        for reason in _off(apps).values():
+            say(reason)
         counts = Counts()
         for each in chosen:
             counts.setdefault(each.app_id, Counter())[each.outcome] += 1
@@ -172,7 +192,7 @@ def _send_few(
     if as_json:
         terminal.print_json({"deliveries": [_document(result) for result in results]})
     else:
-        _print_results(results, found, terminal.console())
+        _print_results(results, paused, found, terminal.console())
     if any(result.outcome != RESENT for result in results):
         raise typer.Exit(1)
 
@@ -187,6 +207,7 @@ def _send_many(
     as_json: bool,
 ) -> None:
     counts, not_kept = _count(choices, now, kept)
+    _say_pauses(counts, now)
     if options.dry_run or not counts:
         _print_counts(counts, not_kept, as_json=as_json)
         return
@@ -243,6 +264,8 @@ def watch(stack_name: str, job_id: str, *, as_json: bool) -> None:
             line(terminal.console(), shown.text(found))
     if shown and not as_json:
         _print_left(shown.left, terminal.console())
+    if shown and shown.sent:
+        _say_pauses(parking.apps_of_job(job_id), utc_now())
     if shown is None or not shown.is_done:
         raise typer.Exit(1)
 
@@ -323,11 +346,12 @@ def _print_left(left: Mapping[str, int], console: Console) -> None:
         line(console, f"{number:,} not resent: {reason}", "yellow")
 
 
-def _print_results(results: Sequence[Sent], of: Stack, console: Console) -> None:
+def _print_results(results: Sequence[Sent], paused: Collection[str], of: Stack, console: Console) -> None:
     for result in results:
         found = result.found
         if result.retry:
-            text = f"attempt {result.retry.next_attempt} is due now; it was {found.outcome}"
+            due = "waits for the end of the pause" if found.app_id in paused else "is due now"
+            text = f"attempt {result.retry.next_attempt} {due}; it was {found.outcome}"
             line(console, f"{found.delivery_id} of {found.app_id}: {text}", "bold")
         else:
             line(console, f"{found.delivery_id} of {found.app_id} was not resent: {result.outcome}", "yellow")

@@ -22,6 +22,7 @@ LATE = timedelta(seconds=60)  # by which CloudWatch may show a line late
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red", "LAMBDA": "red"}
+_OF_EXCEPTION = {"exception", "exception_name", "stack_trace"}
 _LONG = 300  # characters of a field that are shown, such as a list of ids
 
 
@@ -99,7 +100,18 @@ def _print(each: LogLine, console: Console, *, as_json: bool) -> None:
 
 
 def _fields_text(fields: Mapping[str, Any]) -> str:
-    return "".join(f"  {name}={_value(value)}" for name, value in fields.items() if value not in (None, ""))
+    shown = {**_exception(fields), **{name: value for name, value in fields.items() if name not in _OF_EXCEPTION}}
+    return "".join(f"  {name}={_value(value)}" for name, value in shown.items() if value not in (None, ""))
+
+
+def _exception(fields: Mapping[str, Any]) -> dict[str, str]:
+    """What an exception says, and where it was raised. Its traceback, which --json has, is longer than a line."""
+    trace = fields.get("stack_trace")
+    if not isinstance(trace, Mapping):
+        return {"error": str(fields.get("exception_name") or "")}
+    said = {"error": f"{trace.get('type')}: {trace.get('value')}"}
+    last = (trace.get("frames") or [{}])[-1]
+    return said | {"at": f"{last['file']}:{last['line']}"} if {"file", "line"} <= set(last) else said
 
 
 def _value(value: Any) -> str:

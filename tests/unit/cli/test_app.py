@@ -12,6 +12,7 @@ from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import App, AuditEntry
+from bellhop.secrets import SigningSecret
 from infra.cli.commands.app import _print_installations
 from infra.cli.text import utc
 from tests.support.fakes import installation
@@ -50,6 +51,16 @@ def test_app_as_json_has_its_days_hooks_and_audit() -> None:
     assert registered["action"] == "app.registered"
     assert entry["mails"] == {"ada@acme.example": "sent", "grace@acme.example": "unknown"}
     assert "secret" not in view
+
+
+def test_app_says_that_a_signing_secret_is_missing_and_what_makes_one() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    assert "signing secret" not in succeed("app", "deploy-bot")
+    SigningSecret("deploy-bot").delete()
+    assert "secret     none, so nothing is delivered: `bellhop apply FILE` makes one" in succeed(
+        "app", "deploy-bot"
+    )
+    assert json.loads(succeed("app", "deploy-bot", "--json"))["has_secret"] is False
 
 
 def test_app_shows_the_filter_of_each_hook() -> None:

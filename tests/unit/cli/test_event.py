@@ -330,6 +330,25 @@ def test_a_delivery_that_succeeded_at_once_is_found_by_delivers_log(logs: Logs) 
     assert f"{webhook('board')} to board" in succeed("delivery", webhook("board"))
 
 
+def test_tail_shows_first_what_an_exception_says_and_no_traceback(logs: Logs) -> None:
+    reason = "app pager has no signing secret"
+    trace = {
+        "type": "InternalError",
+        "value": reason,
+        "module": "deliver",
+        "frames": [{"file": "app.py", "line": 1}, {"file": "chain.py", "line": 276, "function": "keys"}],
+    }
+    line: dict[str, Any] = {"level": "ERROR", "message": "attempt not begun", "delivery_id": "msg_1"}
+    line |= {"exception": "Traceback " * 100 + reason, "exception_name": "InternalError", "stack_trace": trace}
+    logs.lines["deliver"] = [line, {"level": "ERROR", "message": "cut", "exception_name": "InternalError"}]
+    first, second = succeed("tail").splitlines()
+    assert first.endswith(
+        f"ERROR attempt not begun  error=InternalError: {reason}  at=chain.py:276  delivery_id=msg_1"
+    )
+    assert second.endswith("ERROR cut  error=InternalError")
+    assert json.loads(succeed("tail", "--text", "msg_1", "--json"))["stack_trace"] == trace
+
+
 def test_tail_joins_the_logs_without_metrics_and_routine(logs: Logs) -> None:
     logs.lines = {
         "notify": [

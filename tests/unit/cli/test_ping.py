@@ -74,9 +74,9 @@ def test_a_send_failure_says_what_to_mend(endpoint: Endpoint) -> None:
 TOKEN_URL = "https://login.example/token"
 
 
-def with_tokens(endpoint: Endpoint, **changes: str) -> None:
+def with_tokens(endpoint: Endpoint, secret: str = SECRET) -> None:
     register()
-    SigningSecret("pager", oauth2={"token_url": TOKEN_URL}, **{"secret": SECRET} | changes).save()
+    SigningSecret("pager", secret=secret, oauth2={"token_url": TOKEN_URL}).save()
     endpoint.result, endpoint.status, endpoint.headers = "token_error", None, {}
     endpoint.body = "token endpoint: http_401: invalid_client"
 
@@ -89,7 +89,7 @@ def test_without_an_access_token_it_says_that_nothing_was_posted_and_who_gave_no
     assert f"pager: {nothing}\n" in result.stdout
     assert "pinged" not in result.stdout
     assert "body       token endpoint: http_401: invalid_client\n" in result.stdout
-    assert "what it said is above; mend oauth2 in the registry file" in result.stdout
+    assert "it says why above; mend oauth2 in the registry file" in result.stdout
     endpoint.slept.clear()
     told = json.loads(bellhop("ping", "pager", "--json").stdout)
     assert (told["not_posted"], told["token_url"]) == (f"no access token from {TOKEN_URL}", TOKEN_URL)
@@ -118,7 +118,10 @@ def test_a_refusal_names_the_token_and_the_public_key_where_the_app_has_them(end
     assert "secret" not in shown
     endpoint.slept.clear()
     endpoint.refuse(403)
-    assert "public key, which bellhop app shows, is there a firewall in front of it?" in bellhop("ping", "pager").stdout
+    assert (
+        "public key, which bellhop app shows, is there a firewall in front of it?"
+        in bellhop("ping", "pager").stdout
+    )
 
 
 def test_without_a_signing_secret_it_says_at_once_what_makes_one(endpoint: Endpoint) -> None:

@@ -13,6 +13,7 @@ from bellhop.attempts import (
     STOPPED,
     WITHDRAWN,
 )
+from bellhop.circuits import Circuit
 from bellhop.queues import Queue
 from bellhop.registry import DISABLED, App, Installation
 from infra.cli.resending.selection import Choice, by_choice
@@ -37,7 +38,46 @@ def app(cloudformation: CloudFormation) -> None:
     prepare(cloudformation)
 
 
+def pause() -> None:
+    at = now().timestamp()
+    Circuit("pager", generation=1, paused_since=at - 60, next_trial_at=at + 600).save()
+
+
+PARKED_MEANWHILE = "what is resent of it is parked, and sent when the pause ends"
+
 # ---- By their ids
+
+
+def test_what_is_resent_during_a_pause_waits_for_its_end_and_it_is_said() -> None:
+    a_record("msg_1", EXHAUSTED)
+    pause()
+    result = bellhop("resend", "msg_1")
+    assert f"pager is paused since {now():%Y}" in result.stderr
+    assert PARKED_MEANWHILE in result.stderr
+    assert "msg_1 of pager: attempt 4 waits for the end of the pause; it was exhausted" in result.stdout
+
+
+def test_a_dry_run_says_that_an_app_is_paused_or_off() -> None:
+    a_record("msg_1", EXHAUSTED)
+    assert bellhop("resend", "msg_1", "--dry-run").stderr == ""
+    pause()
+    for chosen in (["msg_1"], ["--app", "pager", "--since", "1d"]):
+        assert PARKED_MEANWHILE in bellhop("resend", *chosen, "--dry-run").stderr
+    App("pager").update(actions=[App.state.set(DISABLED)])
+    assert (
+        bellhop("resend", "msg_1", "--dry-run").stderr == "nothing of pager is resent: its app is switched off\n"
+    )
+
+
+def test_a_resend_by_time_says_before_and_after_it_that_its_app_is_paused() -> None:
+    a_record("msg_1", EXHAUSTED)
+    pause()
+    begun = bellhop("resend", "--app", "pager", "--since", "1d", "--yes", "--json")
+    assert PARKED_MEANWHILE in begun.stderr
+    resent_by_health()
+    watched = bellhop("resend", "--watch", json.loads(begun.stdout)["job_id"])
+    assert "1 of 1 sent" in watched.stdout
+    assert PARKED_MEANWHILE in watched.stderr
 
 
 @pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED, STOPPED, PARKED, RETRYING])
