@@ -15,7 +15,6 @@ OF_FAILURES = (
     *("Retry-After", "Content-Type", "Server"),
     *("X-Request-Id", "Request-Id", "X-Correlation-Id", "X-Amzn-RequestId", "X-Amzn-Trace-Id", "CF-Ray"),
 )
-_BETWEEN = "\0"  # stands in no header
 _CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 
 
@@ -38,12 +37,10 @@ def _masked(headers: Mapping[str, str], mask: Mask, most: int) -> dict[str, str]
     for name in headers:
         if room <= 0:
             break
-        # Of what is cut off below, a secret that begins before it matters. To search all of it takes long.
-        searched[name] = headers[name][: room + mask.longest].replace(_BETWEEN, "\N{REPLACEMENT CHARACTER}")
-        room -= len(name) + len(searched[name])
-    values = [*searched.values()]
-    after = mask.hide(_BETWEEN.join(values)).split(_BETWEEN) if values else []  # in all of them at once
-    shown = [value if value == kept else MASKED for value, kept in zip(values, after, strict=True)]
+        # What is cut off below is not searched: to search all of it takes long.
+        searched[name] = headers[name][:room].replace("\0", "\N{REPLACEMENT CHARACTER}")
+        room -= len(name) + len(headers[name])
+    shown = mask.hide_each([*searched.values()], cut=room < 0)
     return _bounded(dict(zip(searched, shown, strict=True)), most)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bellhop.long_responses import ROW_BYTES, LongResponse
 from deliver.attempt import kept_headers
 from deliver.attempt.masking import Mask
+from deliver.http.faults import DETAIL_CHARACTERS
 from deliver.http.response import Response, SendFailure
 
 
@@ -31,4 +32,4 @@ def of(response: Response, mask: Mask) -> KeptResponse:
 
 def of_failure(failure: SendFailure, mask: Mask) -> str:
     """Why there is no response; that may quote what came instead of one."""
-    return mask.hide(failure.detail)
+    return mask.hide(failure.detail, cut=len(failure.detail) >= DETAIL_CHARACTERS)

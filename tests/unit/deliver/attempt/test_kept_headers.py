@@ -62,6 +62,25 @@ def test_a_secret_is_masked_before_the_bound_cuts_it() -> None:
     assert of_failure(sent(("Server", value)), HIDDEN) == {"Server": MASKED}
 
 
+def test_an_escaped_secret_masks_its_own_header_alone() -> None:
+    mask = Mask(Keys("", headers={"X-Key": "a/secret/of/mine"}))
+    headers = sent(("Server", "nginx"), ("X-Request-Id", "got a%2Fsecret%2fof/mine"), ("Request-Id", "b"))
+    assert of_failure(headers, mask) == {"Server": "nginx", "X-Request-Id": MASKED, "Request-Id": "b"}
+
+
+def test_two_headers_that_have_one_half_of_a_secret_each_are_kept() -> None:
+    mask = Mask(Keys("", headers={"X-Key": "0123456789abcdef"}))
+    headers = sent(("Server", "01234567"), ("X-Request-Id", "89abcdef"))
+    assert of_failure(headers, mask) == dict(headers)
+
+
+@pytest.mark.parametrize("form", ["a/secret/of/mine", "a%2Fsecret%2Fof%2Fmine", "a&#x2F;secret&#x2F;of&#x2F;mine"])
+def test_an_escaped_secret_that_the_bound_cuts_is_masked(form: str) -> None:
+    mask = Mask(Keys("", headers={"X-Key": "a/secret/of/mine"}))
+    value = "s" * (FAILURE_BYTES - len(form) + 1) + form
+    assert of_failure(sent(("Server", value)), mask) == {"Server": MASKED}
+
+
 @given(st.dictionaries(st.sampled_from(OF_FAILURES), LONG))
 def test_the_headers_of_a_failure_are_text_within_their_bound(headers: dict[str, str]) -> None:
     kept = of_failure(headers, HIDDEN)

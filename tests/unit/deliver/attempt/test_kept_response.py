@@ -1,4 +1,5 @@
 import os
+from http.client import BadStatusLine
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from deliver.attempt.kept_headers import ALL_BYTES
 from deliver.attempt.masking import MASKED, Mask
 from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
+from deliver.http.faults import DETAIL_CHARACTERS, reason
 from deliver.http.response import KEPT_BYTES, Response, SendFailure
 from tests.support.endpoint import Endpoint, record, response, run
 from tests.support.fakes import delivery, queue_message
@@ -72,6 +74,20 @@ def test_a_secret_that_the_kept_length_cut_was_kept_but_for_its_end() -> None:
 def test_a_status_line_that_repeated_a_secret_was_kept_as_it_was() -> None:
     failure = SendFailure("connection_error", f"BadStatusLine: you sent {TOKEN}")
     assert kept_response.of_failure(failure, HIDDEN) == f"BadStatusLine: you sent {MASKED}"
+
+
+@pytest.mark.parametrize("before", range(DETAIL_CHARACTERS - 60, DETAIL_CHARACTERS - 30, 5))
+def test_a_malformed_status_line_was_cut_before_the_secret_that_it_repeated_was_masked(before: int) -> None:
+    secret = "sk_live_" + "0123456789abcdef" * 3
+    detail = reason(BadStatusLine("x" * before + secret))
+    mask = Mask(Keys("", headers={"X-Key": secret}))
+    kept = kept_response.of_failure(SendFailure("invalid_response", detail), mask)
+    assert kept.partition("x" * before)[2] == MASKED
+
+
+def test_what_was_not_cut_keeps_what_a_secret_begins_with() -> None:
+    detail = "BadStatusLine: you sent " + KEYS.current[:-1]
+    assert kept_response.of_failure(SendFailure("invalid_response", detail), HIDDEN) == detail
 
 
 def test_a_header_that_has_no_value_or_a_nul_hides_no_other() -> None:
