@@ -17,6 +17,7 @@ from bellhop import index_keys, large_bodies, long_responses
 from bellhop.deliveries import Delivery, Retry
 from bellhop.due import Due, shard
 from bellhop.index_keys import ByApp, Replayable
+from bellhop.large_bodies import Body
 from bellhop.lease import Lease
 from bellhop.long_responses import LongResponse
 from bellhop.newer import UnknownKindError
@@ -170,11 +171,12 @@ def open_record(
     *,
     key: str | None = None,
     list_key: str | None = None,
+    body: Body | None = None,
 ) -> DeliveryRecord | None:
     """Write a delivery's record for the first time; None when it has one already.
 
-    It is logged under `key`, and if it can be replayed, listed there too, or under `list_key`.
-    One that has expired is none: DynamoDB deletes it hours or days late.
+    It is logged under `key`, and if it can be replayed, listed there too, or under `list_key`. `body`: what it is
+    to have of its body, if that is written. One that has expired is none: DynamoDB deletes it hours or days late.
     """
     place, created_at = _place(next_state, now, delivery), moment(now, delivery.delivery_id)
     key = key or delivery.app_id
@@ -199,7 +201,7 @@ def open_record(
         replayable_at=place,
         expires_at=expiry(now, kept),
     )
-    body = large_bodies.keep(delivery, expiry(now, kept))  # first: a record is never without its body
+    body = body or large_bodies.keep(delivery, expiry(now, kept))  # first: a record is never without its body
     record.body, record.body_digest = body.packed, body.digest
     record.long_response = long_responses.fitting(next_state.attempt, body.packed)
     try:
@@ -213,14 +215,20 @@ def open_record(
 
 
 def reopen(
-    delivery: Delivery, known: DeliveryRecord, next_state: NextState, now: datetime, list_key: str | None = None
+    delivery: Delivery,
+    known: DeliveryRecord,
+    next_state: NextState,
+    now: datetime,
+    list_key: str | None = None,
+    *,
+    body: Body | None = None,
 ) -> DeliveryRecord | None:
     """Begin a delivery anew that is over, since its event was published again; None when the record changed.
 
-    Its log goes on; its retry budget is whole again.
+    Its log goes on; its retry budget is whole again. `body`: as for a record that is opened.
     """
     row, record = DeliveryRecord, DeliveryRecord(delivery.delivery_id)
-    body = large_bodies.keep(delivery, expiry(now))  # first, as for a record that is opened
+    body = body or large_bodies.keep(delivery, expiry(now))
     actions: list[Any] = [
         row.state.set(next_state.state),
         row.next_attempt_at.set(next_state.next_attempt_at),

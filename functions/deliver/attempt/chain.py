@@ -9,7 +9,7 @@ record ahead.
 
 from dataclasses import replace
 
-from bellhop import attempts
+from bellhop import attempts, large_bodies
 from bellhop.attempts import (
     EXHAUSTED,
     PARKED,
@@ -105,11 +105,12 @@ def open_record(
     """
     key = deps.index_keys.log_key(delivery.app_id, delivery.delivery_id)
     listed = list_key(app, delivery, deps) if state.state in REPLAYABLE else None
-    record = attempts.open_record(delivery, state, deps.now(), key=key, list_key=listed)
+    written = large_bodies.keep(delivery, attempts.expiry(deps.now()))  # once, whichever of the two writes is made
+    record = attempts.open_record(delivery, state, deps.now(), key=key, list_key=listed, body=written)
     known = None if record else _known(delivery)
     # Our own write may look like one of before the message: the clock that wrote the message may be ahead.
     if known and not _is_own_write(known, state) and known.is_over_before(delivery.enqueued_at):
-        record = attempts.reopen(delivery, known, state, deps.now(), listed)
+        record = attempts.reopen(delivery, known, state, deps.now(), listed, body=written)
         known = None if record else _known(delivery)
     if known and _is_own_write(known, state):  # the response to it was lost
         return known, None

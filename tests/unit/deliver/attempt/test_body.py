@@ -56,6 +56,18 @@ def test_a_large_event_that_is_refused_for_ever_is_written_once(
     assert units.calls["UpdateItem"] + units.calls["PutItem"] == 22
 
 
+def test_a_large_event_that_was_published_again_after_its_delivery_was_over_was_written_twice(
+    deps: DeliverDependencies, clock: Clock, units: TableUnits
+) -> None:
+    run(deps, Endpoint(response(410)), queue_message(LARGE))
+    clock.move(60)
+    units.written = 0
+    run(deps, Endpoint(response(500)), queue_message(replace(LARGE, enqueued_at=clock.seconds()), "again"))
+    assert (record().state, len(record().attempts)) == (RETRYING, 2)
+    assert units.written <= 201 + 3  # the body, and beside it the record that is there, and begins anew
+    assert large_bodies.load(record()).body == BODY
+
+
 def test_what_waits_is_parked_and_deferred_without_its_body(deps: DeliverDependencies, units: TableUnits) -> None:
     opened(RETRYING)
     units.written, units.read = 0, 0.0
