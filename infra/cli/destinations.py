@@ -134,9 +134,9 @@ def warnings(events: Sequence[IssueEvent], outlook: Outlook, found: Stack) -> It
 
 def _app_warnings(outlook: Outlook, found: Stack) -> Iterator[str]:
     for (app_id, fault), event_id in outlook.faulty.items():
-        yield f"the filter of app {app_id} cannot be evaluated on {event_id}, which it gets: {fault}"
+        yield f"the filter of app {app_id} cannot be evaluated on {event_id}, so it keeps nothing back: {fault}"
     for (app_id, fault), event_id in outlook.failing.items():
-        yield f"the transform of app {app_id} fails on {event_id}, which it does not get: {fault}"
+        yield f"the transform of app {app_id} fails on {event_id}, so it does not get it: {fault}"
     for app_id in sorted(outlook.off):
         back = found.command(f"enable {app_id}")
         yield f"app {app_id} is switched off: what it gets is parked until `{back}`"

@@ -1,5 +1,6 @@
 """What operators read when something cannot be done: a line that ends with what to do about it."""
 
+import os
 import re
 import shutil
 import sys
@@ -27,6 +28,7 @@ from bellhop.newer import UnknownKindError
 from bellhop.tables import UnreadableError
 from bellhop.text import printable
 from infra.cli.options import naming_stack
+from infra.local import running
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended, as of a shell
 
@@ -97,9 +99,20 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, ClientError):
         return _explain_refusal(error)
     if isinstance(error, BotoCoreError):
-        hint = next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), "try again")
-        return f"{' '.join(str(error).split()).rstrip('.')}: {hint}"
+        return _explain_fault(error)
     return _explain_endpoint(error)
+
+
+def _explain_fault(error: BotoCoreError) -> str:
+    if has_ended(error):
+        return "the local stack has ended: type `make run` in another terminal"
+    hint = next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), "try again")
+    return f"{' '.join(str(error).split()).rstrip('.')}: {hint}"
+
+
+def has_ended(error: Exception | None) -> bool:
+    """Whether a call failed because the local stack, which this process uses, has ended."""
+    return isinstance(error, EndpointConnectionError) and running.is_used(os.environ)
 
 
 def _explain_endpoint(error: Exception) -> str | None:

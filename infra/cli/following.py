@@ -37,13 +37,14 @@ def looks(source: Looking[Found_co], seconds: float) -> Iterator[Sequence[Found_
     """Look for ever, with so many seconds between two looks.
 
     A network that fails for a while, as that of a laptop that sleeps, does not end it: the next look has the rest.
+    A local stack that has ended does.
     """
     failed = False
     while True:
         try:
             found = source.look(datetime.now(UTC))
         except PynamoDBException as error:
-            if not isinstance(error.cause, AwsConnectionError | HTTPClientError):
+            if errors.has_ended(error.cause) or not isinstance(error.cause, AwsConnectionError | HTTPClientError):
                 raise
             if not failed:
                 errors.say(f"warning: {errors.explain(error)}; it is looked again until AWS responds")

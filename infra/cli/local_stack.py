@@ -21,6 +21,6 @@ def enter(environ: MutableMapping[str, str]) -> str:
     if env is None:
         raise CommandError("no local stack is up: type `make run` in another terminal and leave it running")
     clean_environment(environ)
-    environ.update(env)
+    running.use(environ, env)
     typer.echo(f"local stack, at {env['AWS_ENDPOINT_URL']}", err=True)
     return environ["BELLHOP_STACK"]

@@ -80,6 +80,17 @@ class Inbox:
                 self._print(request, response)
         return response
 
+    def token_asked(self, at: float, refusal: str | None) -> None:
+        """See Witness."""
+        when = datetime.fromtimestamp(at, UTC)
+        with self._lock:
+            if self.as_json:
+                told = {"at": when.isoformat(timespec="milliseconds"), "access_token": refusal or "given"}
+                print(json.dumps(told), flush=True)
+            else:
+                text = f"access token refused: {refusal}" if refusal else "access token given"
+                line(self.console, f"{when:%H:%M:%S}  {text}", "red" if refusal else "green")
+
     def _print(self, request: Request, response: PlannedResponse) -> None:
         at = datetime.fromtimestamp(request.at, UTC)
         delay = f" after {response.delay:g} s" if response.delay else ""

@@ -8,12 +8,15 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
 FILE = Path(__file__).resolve().parents[2] / ".local" / "running.json"
 LOCK_SECONDS = 1.0  # whoever only looks holds the lock for less
+
+
+_USED = "BELLHOP_LOCAL"  # set in a process that uses the stack
 
 
 class AlreadyRunningError(Exception):
@@ -53,6 +56,16 @@ def find() -> dict[str, str] | None:
     except FileNotFoundError:
         return None
     return dict(json.loads(text)) if text else None
+
+
+def use(environ: MutableMapping[str, str], env: Mapping[str, str]) -> None:
+    """Have this process use the stack that `find` found."""
+    environ.update({**env, _USED: "yes"})
+
+
+def is_used(environ: Mapping[str, str]) -> bool:
+    """Whether this process uses it: if nobody listens at its address, it has ended."""
+    return _USED in environ
 
 
 def _lock(descriptor: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bellhop.secrets import HMAC, signature_of
 from deliver.http.guard import EndpointPolicy
 from infra.cli import files, identity, stack, terminal
 from infra.cli.errors import CommandError
@@ -83,9 +84,10 @@ def print_plan(plan: Plan, console: Console) -> None:
     """Print the changes, old -> new by field."""
     for change in plan.changes:
         _print_change(change, console)
-    for app_id in plan.secrets:
+    for app_id, secret in plan.secrets.items():
         kind = "a new signing secret" if app_id in plan.generated else "the imported signing secret"
-        line(console, f"+ {kind} for {app_id}", "green")
+        by = "" if signature_of(secret) == HMAC else f" ({signature_of(secret)})"
+        line(console, f"+ {kind}{by} for {app_id}", "green")
     for change in _taking(plan):
         line(console, f"Takes away from {change.spec.label}: {'; '.join(change.takes_away)}", "yellow")
     for note in plan.notes:

@@ -353,7 +353,7 @@ def _print_story(each: Story, view: EventView, found: Stack, console: Console) -
 
 def _faults(log: FanOutLog) -> Iterator[str]:
     for name, fault in log.faults.items():
-        yield f"The filter of {name} could not be evaluated, so it got the event: {fault}"
+        yield f"The filter of {name} could not be evaluated, so it kept nothing back: {fault}"
     for name, fault in log.transform_faults.items():
         yield f"The transform failed for {name}, so it did not get the event: {fault}"
     if log.transform_faults:

@@ -277,7 +277,7 @@ def _thresholds_text(thresholds: Mapping[str, Any]) -> str:
 
 def _next_commands(explanation: Explanation) -> list[str]:
     """What an operator may want to do now, without `bellhop`."""
-    app_id, replayable = explanation.app.app_id, explanation.replayable
+    app_id = explanation.app.app_id
     commands = []
     if explanation.app.state == DISABLED:
         commands += [f"ping {app_id}", f"enable {app_id}"]
@@ -286,10 +286,15 @@ def _next_commands(explanation: Explanation) -> list[str]:
         failing = explanation.pause or any(e.broken or e.warnings for e in evaluations)
         commands += [f"ping {app_id}", f"log {app_id} --failures"] if failing else []
         commands += [] if failing else [f"log {app_id}"]
-        if replayable.total([PARKED]):
-            commands.append(f"replay {app_id}")
-        elif replayable.total([EXHAUSTED]):
-            commands.append(f"replay {app_id} --exhausted")
+        paused = explanation.condition.paused_since is not None
+        commands += [] if paused else _replays(app_id, explanation.replayable)
     if explanation.transition and needs_resending(explanation.transition):
         commands.append(f"mail resend {app_id} '{explanation.transition.transition_id}'")
     return commands
+
+
+def _replays(app_id: str, replayable: Replayable) -> list[str]:
+    """What sends what is kept of an app that is on; during a pause it is refused."""
+    if replayable.total([PARKED]):
+        return [f"replay {app_id}"]
+    return [f"replay {app_id} --exhausted"] if replayable.total([EXHAUSTED]) else []

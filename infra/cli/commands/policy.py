@@ -116,11 +116,11 @@ def _print_pause(schedule: Schedule, console: Console) -> None:
     start = f"{pause.start_rate:g} a second, doubling every {doubling}, up to {pause.full_rate:g}"
     for text in (
         f"An app is paused when its endpoint has {pause.strikes} strikes in a row, at most {lapse} apart:",
-        "    no response, a 5xx or a 429 is one; any other response takes all of them back;",
+        "    no response, a 5xx, a 429 or no access token is one; any other response takes all of them back;",
         f"    an attempt of that kind which lasted {slow:g} s or longer counts as {pause.strikes_of_slow};",
         "    quick ones must be of two organisations' deliveries, unless the app is internal;",
         "    its deliveries are parked, which uses up none of their attempts;",
-        "    the oldest that is due is a trial, or every other time the newest;",
+        "    the oldest that is due is a trial, or every other time one of an organisation drawn by lot;",
         f"    trials are made every {first} at first, then every {pause.trial_share:.0%}",
         f"    of the pause's age, at most {longest} apart; the first that finds the endpoint well ends the pause;",
         f"    then deliveries start slowly: {start}; from there without limit.",

@@ -22,11 +22,13 @@ from infra.cli.destinations import Outlook, Skip
 from infra.cli.errors import INTERRUPTED, CommandError
 from infra.cli.events_file import FileEvent
 from infra.cli.progress import ProgressLines
+from infra.cli.stack import Stack
 from infra.cli.terminal import line, table
 from infra.cli.text import duration
 
 LONGEST_WAIT = timedelta(hours=1)
 ROWS = 20  # events that are listed; of more, their number
+APPS = 3  # whose logs are named
 SKIPPED = 5  # apps that are named of those that an event skips; of more, their number by reason
 UNSEEN = "not seen yet"
 
@@ -72,9 +74,7 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: boo
     since = utc_now()
     publisher = Publisher(found.outputs[stack.EVENTS_QUEUE], stack.client("sqs"))
     send(events, publisher, found.command(f"publish {file}"), skip)
-    seen = {}
-    if longest:
-        seen = arrivals.watch(outlook.destinations, since, longest.total_seconds(), utc_now, time.sleep)
+    seen = _watch(outlook, since, longest, len(events), found) if longest else {}
     if as_json:
         terminal.print_json(_documents(published, outlook, seen) if longest else list(map(_names, published)))
         return
@@ -122,6 +122,22 @@ def _go_on(sent: Sent, command: str, skip: int) -> str:
     first = skip + sent.first_unsent
     options = f" --skip {first}" if first else ""
     return f"{sent.number:,} of {sent.total:,} events were sent; go on with: {command}{options}"
+
+
+def _watch(outlook: Outlook, since: datetime, longest: timedelta, number: int, found: Stack) -> dict[str, Arrival]:
+    """What became of the deliveries.
+
+    Raises:
+        Exit: the operator interrupted the waiting, and was told that all is sent, and where to look.
+    """
+    try:
+        return arrivals.watch(outlook.destinations, since, longest.total_seconds(), utc_now, time.sleep)
+    except KeyboardInterrupt:
+        hint = f" {found.next(*(f'log {app_id}' for app_id in outlook.apps[:APPS]))}" if outlook.apps else ""
+        errors.say(
+            f"interrupted: {number:,} of {number:,} events were sent, and go on without this command.{hint}"
+        )
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _names(event: IssueEvent) -> dict[str, str]:

@@ -6,9 +6,11 @@ With the local stack it registers itself as an app. With a secret it is told, it
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from bellhop.registry import INSTALLED, INTERNAL, App, Organization, find
 from bellhop.secrets import SigningSecret
@@ -57,7 +59,7 @@ def run(
         stored = find(SigningSecret, app_id, consistent=True)
         secret = stored.secret if stored else signing_secrets.generate(signature)
         previous = stored.live_previous(time.time()) if stored else None
-    tokens = TokenEndpoint(app_id) if token_endpoint else None
+    tokens = TokenEndpoint(app_id, witness=inbox) if token_endpoint else None
     server = _server(inbox, secret, previous, tokens, port)
     url = f"http://{HOST}:{server.server_port}/"
     with serving(server):
@@ -81,12 +83,18 @@ def register(
     """Bring the app and its installation to what this endpoint needs, with the token endpoint, if there is one.
 
     Raises:
-        CommandError: an app of that name belongs to another organisation, or is installed in one.
+        CommandError: an app of that name belongs to another organisation, is installed in one, or is another
+            `bellhop receive` that has not ended.
     """
     registered = find(App, app_id, consistent=True)
     if registered and registered.organization_id != organization_id:
         owner = registered.organization_id or "no organisation"
         raise CommandError(f"the app {app_id} is there already and belongs to {owner}: name another with --app")
+    if registered and registered.url != url and _is_served(registered.url):
+        raise CommandError(
+            f"the app {app_id} is served at {registered.url}, by another `bellhop receive`: end that one, or name "
+            "another app with --app"
+        )
     try:
         oauth2 = tokens.registration(url) if tokens else None
         content = _registry_file(app_id, organization_id, url, secret, oauth2)
@@ -94,6 +102,16 @@ def register(
     except RegistryFileError as error:
         raise CommandError(*map(str, error.problems)) from None
     effects.execute(plan, deps, identity.operator())
+
+
+def _is_served(url: str) -> bool:
+    """Whether somebody listens at an endpoint on this machine; one that is elsewhere is not looked at."""
+    found = urlsplit(url)
+    if found.hostname != HOST or not found.port:
+        return False
+    with socket.socket() as looking:
+        looking.settimeout(1.0)
+        return looking.connect_ex((HOST, found.port)) == 0
 
 
 def _responses(statuses: str, delay: float, forward: str | None) -> Responses:

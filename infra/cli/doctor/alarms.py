@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.cli.doctor.findings import Finding, ok, parameter, problem, runbook
+from infra.cli.doctor.findings import Finding, ok, problem, runbook, unset
 from infra.cli.doctor.looking import Check, Deployed
 
 STACK = "AWS::CloudFormation::Stack"
@@ -94,7 +94,7 @@ def _silent(alarms: Sequence[Alarm]) -> Iterator[Finding]:
         yield problem(text, f"aws cloudwatch enable-alarm-actions --alarm-names {names}")
     # Most leave that to a composite alarm, so one that tells nobody by itself is no fault.
     if there and not any(alarm.actions for alarm in there):
-        yield problem(f"{len(there)} alarms tell nobody", parameter("AlarmTopicArn", TOPIC))
+        yield unset(f"{len(there)} alarms tell nobody", "AlarmTopicArn", TOPIC)
 
 
 def _raised(alarms: Sequence[Alarm]) -> Iterator[Finding]:
@@ -135,7 +135,7 @@ def judge_topic(topic: Topic) -> list[Finding]:
     """Whether the topic tells somebody."""
     subscribe = SUBSCRIBE.format(topic=topic.arn)
     if not topic.arn:
-        return [problem("AlarmTopicArn is empty: no alarm tells anybody", parameter("AlarmTopicArn", TOPIC))]
+        return [unset("AlarmTopicArn is empty: no alarm tells anybody", "AlarmTopicArn", TOPIC)]
     if not topic.there:
         command = f"aws sns create-topic --name {topic.arn.rpartition(':')[2]}, then {subscribe}"
         return [problem(f"the topic {topic.arn} does not exist", command)]

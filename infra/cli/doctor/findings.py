@@ -8,11 +8,15 @@ OK, PROBLEM, UNSEEN = "ok", "problem", "could not look"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A state, a sentence about it, and the remedy: what to type or where to read on."""
+    """A state, a sentence about it, and the remedy: what to type or where to read on.
+
+    `parameter`: the one of the stack that the remedy changes, if it does.
+    """
 
     state: str
     text: str
     remedy: str = ""
+    parameter: str = ""
 
 
 def ok(text: str) -> Finding:
@@ -30,10 +34,16 @@ def unseen(text: str, remedy: str = "") -> Finding:
     return Finding(UNSEEN, text, remedy)
 
 
-def parameter(name: str, value: str) -> str:
-    """What to type to change a parameter of the stack."""
+def unset(text: str, name: str, value: str) -> Finding:
+    """Something is wrong that another value of a parameter of the stack mends."""
     setting = f"{name} = {json.dumps(value)}"
-    return f"write {setting} below [parameters] in the environment's file, then type make deploy"
+    remedy = f"write {setting} below [parameters] in the environment's file, then type make deploy"
+    return Finding(PROBLEM, text, remedy, name)
+
+
+def as_local(finding: Finding) -> Finding:
+    """The same on a local stack, whose parameters are as they should be there."""
+    return ok(f"{finding.text}, as it should be on a local stack") if finding.parameter else finding
 
 
 def runbook(section: str) -> str:

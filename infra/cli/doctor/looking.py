@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.cli.doctor.findings import Finding, unseen
+from infra.cli.doctor.findings import Finding, as_local, unseen
 from infra.cli.errors import denied_action, explain
 from infra.cli.stack import Stack
 
@@ -98,7 +98,8 @@ class Check(Generic[F]):
     def findings(self, deployed: Deployed) -> list[Finding]:
         """What is found; that it could not look, if AWS refuses."""
         try:
-            return self.judge(self.read(deployed))
+            found = self.judge(self.read(deployed))
+            return [as_local(each) for each in found] if deployed.is_local else found
         except UnseenError as error:
             return [unseen(str(error))]
         except (BotoCoreError, ClientError) as error:

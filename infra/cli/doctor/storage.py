@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bellhop.queues import MAX_DELAY
-from infra.cli.doctor.findings import Finding, ok, parameter, problem, runbook, unseen
+from infra.cli.doctor.findings import Finding, ok, problem, runbook, unseen, unset
 from infra.cli.doctor.looking import QUEUE, TABLE, Check, Deployed, UnseenError
 
 SCHEDULES = "AWS::Scheduler::ScheduleGroup"
@@ -111,7 +111,7 @@ def judge_stored(stored: Stored) -> list[Finding]:
     unprotected = [table.name for table in stored.tables if not table.protected]
     if unprotected:
         text = f"one call of dynamodb:DeleteTable deletes {', '.join(unprotected)}"
-        findings.append(problem(text, parameter("DeletionProtection", "true")))
+        findings.append(unset(text, "DeletionProtection", "true"))
     findings += _judge_recovery(stored)
     if findings:
         return findings

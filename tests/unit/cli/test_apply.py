@@ -70,6 +70,17 @@ def test_a_dry_run_of_apply_shows_the_plan_and_neither_asks_nor_writes() -> None
         App.get("deploy-bot")
 
 
+def test_a_plan_shows_by_what_a_new_app_is_signed_for_where_that_is_not_the_usual() -> None:
+    file = (
+        "organizations: {acme: {name: Acme, owners: []}}\n"
+        "apps: {keyed: {name: K, organization: acme, url: 'https://k.example/', events: [issue],\n"
+        "  signature: ed25519}}"
+    )
+    shown = succeed("apply", "-", "--dry-run", stdin=file)
+    assert "+ a new signing secret (ed25519) for keyed\n" in shown
+    assert "+ a new signing secret for pager\n" in succeed("apply", EXAMPLE, "--dry-run")
+
+
 def test_a_dry_run_of_apply_stays_one_beside_yes_and_shows_no_secret() -> None:
     plan = json.loads(succeed("apply", EXAMPLE, "--dry-run", "--yes", "--json"))
     assert len(plan["changes"]) == 7

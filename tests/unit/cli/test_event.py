@@ -124,7 +124,7 @@ def test_an_event_tells_whom_a_filter_kept_it_from_and_whose_could_not_be_evalua
     skips_a_hook(logs, "filtered_out", fault)
     text = succeed("event", "acme", "e-1")
     assert re.search(r"mute-hook +mute +filtered_out", text)
-    assert "The filter of pager-hook could not be evaluated, so it got the event: no" in text
+    assert "The filter of pager-hook could not be evaluated, so it kept nothing back: no" in text
     assert json.loads(succeed("event", "acme", "e-1", "--json"))["filter_faults"] == {"pager-hook": "no"}
 
 

@@ -207,6 +207,13 @@ def test_what_an_app_that_is_on_can_have_replayed_is_among_the_next_commands() -
     assert "Next: bellhop log pager; bellhop replay pager\n" in succeed("explain", "pager")
 
 
+def test_a_replay_which_is_refused_during_a_pause_was_among_the_next_commands() -> None:
+    register()
+    add_replayable(1)
+    Circuit("pager", generation=1, paused_since=datetime.now(UTC).timestamp()).save()
+    assert "Next: bellhop ping pager; bellhop log pager --failures\n" in succeed("explain", "pager")
+
+
 def test_a_warning_of_an_earlier_generation_is_not_shown_as_if_it_were_of_this() -> None:
     register()
     count(timeout=760)

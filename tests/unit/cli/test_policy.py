@@ -46,6 +46,8 @@ def test_the_policy_is_that_of_the_stacks_parameters(cloudformation: CloudFormat
         "up to 1 d; never shorter",
         "has 10 strikes in a row, at most 1 h apart",
         "which lasted 1.5 s or longer counts as 4",
+        "no response, a 5xx, a 429 or no access token is one",
+        "the oldest that is due is a trial, or every other time one of an organisation drawn by lot",
         "every 30 s at first, then every 10%",
         "at most 15 min apart",
         "1 a second, doubling every 10 s, up to 64",

@@ -3,7 +3,7 @@ import json
 import re
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import boto3
 import pytest
@@ -190,7 +190,7 @@ def test_a_dry_run_asks_the_filters_and_warns_of_one_that_cannot_be_evaluated() 
     assert ["pager", "2", "2"] in [each.split() for each in result.stdout.splitlines()]
     failed = "contains() does not take a value of type null"
     assert result.stderr.splitlines() == [
-        f"warning: the filter of app pager cannot be evaluated on e-2, which it gets: {failed}"
+        f"warning: the filter of app pager cannot be evaluated on e-2, so it keeps nothing back: {failed}"
     ]
     documents = json.loads(succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(many[0])))
     assert documents[0]["skipped"] == {"filtered_out": 1}
@@ -207,12 +207,39 @@ def test_a_dry_run_shows_what_an_app_with_a_transform_would_get_and_warns_where_
     assert ["pager", "1", "1"] in [each.split() for each in result.stdout.splitlines()]
     failed = "join() does not take a value of type null"
     assert result.stderr.splitlines() == [
-        f"warning: the transform of app pager fails on e-2, which it does not get: {failed}"
+        f"warning: the transform of app pager fails on e-2, so it does not get it: {failed}"
     ]
     documents = json.loads(succeed("publish", "-", "--dry-run", "--json", stdin=json.dumps(many[0])))
     bodies = {each["app_id"]: each["transformed"] for each in documents[0]["deliveries"]}
     assert bodies["pager"] == {"text": "created: Ünï"}
     assert {app_id for app_id, body in bodies.items() if body is None} == set(bodies) - {"pager"}
+
+
+@REGISTERED
+def test_a_filter_and_a_transform_that_fail_on_the_same_event_do_not_contradict_each_other() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    App("pager").update(actions=[App.transform.set("{text: join(': ', [action, data.issue.title])}")])
+    [hook] = Installation.query("4501", filter_condition=Installation.app_id == "pager")
+    hook.update(actions=[Installation.filter.set("contains(data.issue.culprit, 'x')")])
+    said = bellhop("publish", "-", "--dry-run", stdin=json.dumps(event(1))).stderr.splitlines()
+    assert ["so it keeps nothing back" in said[0], "so it does not get it" in said[1]] == [True, True]
+
+
+@REGISTERED
+def test_an_interruption_while_it_waits_says_that_all_is_sent_and_where_to_look(
+    monkeypatch: pytest.MonkeyPatch, queue: str
+) -> None:
+    def interrupted(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(arrivals, "watch", interrupted)
+    succeed("apply", EXAMPLE, "--yes")
+    result = bellhop("publish", "-", "--wait", "1m", stdin=json.dumps(event(type="resolved")))
+    assert result.exit_code == 130
+    assert (
+        "interrupted: 1 of 1 events were sent, and go on without this command. Next: bellhop log " in result.stderr
+    )
+    assert "Messages" in boto3.client("sqs").receive_message(QueueUrl=queue)
 
 
 @REGISTERED

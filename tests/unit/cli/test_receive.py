@@ -209,6 +209,35 @@ def test_it_registers_its_token_endpoint_and_without_one_takes_that_back(aws: No
     assert SigningSecret.get("my-app").oauth2 is None
 
 
+def test_it_took_the_app_away_from_another_that_has_not_ended(aws: None, inbox: Callable[..., Inbox]) -> None:
+    deps = TransitionDependencies(tables.connect(), lambda _: None, Recorder(), lambda: NOW)
+    with serving(WebhookServer(inbox(), SECRET, "127.0.0.1")) as server:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        receive.register("my-app", "acme", url, SECRET, deps)
+        receive.register("my-app", "acme", url, SECRET, deps)
+        with pytest.raises(CommandError, match=f"my-app is served at {url}, by another `bellhop receive`"):
+            receive.register("my-app", "acme", "http://127.0.0.1:1/", SECRET, deps)
+        assert App.get("my-app").url == url
+    receive.register("my-app", "acme", "http://127.0.0.1:1/", SECRET, deps)
+    assert App.get("my-app").url == "http://127.0.0.1:1/"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_it_printed_nothing_of_the_tokens_that_it_gave_or_refused(
+    inbox: Callable[..., Inbox], capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    made = inbox(as_json=as_json)
+    tokens = TokenEndpoint("my-app", "client-secret", now=NOW.timestamp, witness=made)
+    tokens.respond({}, b"grant_type=client_credentials")
+    tokens.respond({}, b"grant_type=client_credentials&client_id=my-app&client_secret=client-secret")
+    if as_json:
+        told = [json.loads(each)["access_token"] for each in capsys.readouterr().out.splitlines()]
+        assert told == ["invalid_client", "given"]
+    else:
+        at = f"{NOW:%H:%M:%S}"
+        assert printed(made) == f"{at}  access token refused: invalid_client\n{at}  access token given\n"
+
+
 @pytest.mark.parametrize("authentication", ["basic", "body"])
 def test_a_webhook_with_a_token_of_its_own_is_taken_and_any_other_gets_401(
     inbox: Callable[..., Inbox], authentication: str

@@ -295,6 +295,17 @@ def test_a_network_that_fails_for_a_while_does_not_end_it(
     assert "AWS responds again" in relayed.said
 
 
+def test_a_local_stack_that_has_ended_was_waited_for_for_ever(
+    endpoint: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(self: Following, at: Any) -> Any:
+        raise QueryError("", EndpointConnectionError(endpoint_url="http://127.0.0.1:4566"))
+
+    monkeypatch.setattr(Following, "look", look)
+    monkeypatch.setenv("BELLHOP_LOCAL", "yes")
+    assert "the local stack has ended: type `make run`" in refused("relay", "pager", "--to", endpoint.url)
+
+
 def test_what_aws_refuses_ends_it(endpoint: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     def look(self: Following, at: Any) -> Any:
         fault = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}

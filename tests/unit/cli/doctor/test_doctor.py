@@ -112,6 +112,7 @@ def test_as_json_it_is_the_same_for_a_program(services: dict[str, Any]) -> None:
         "state": "ok",
         "text": "",
         "remedy": "",
+        "parameter": "",
     }
 
 

@@ -41,6 +41,13 @@ def test_tables_that_one_call_deletes_are_named() -> None:
     assert finding.remedy.startswith('write DeletionProtection = "true" below [parameters]')
 
 
+def test_a_parameter_of_a_local_stack_is_as_it_should_be() -> None:
+    stack = deployed({"AwsEndpointUrl": "http://127.0.0.1"}, dynamodb=dynamodb(protected=False))
+    [finding] = STORED.findings(stack)
+    assert (finding.state, finding.remedy) == (OK, "")
+    assert finding.text.endswith("deletes Apps, Circuits, as it should be on a local stack")
+
+
 def test_recovery_is_asked_for_only_where_the_template_does() -> None:
     [finding] = STORED.findings(deployed(dynamodb=dynamodb(recovery="DISABLED")))
     assert finding.text.startswith("Apps has no point-in-time recovery")
