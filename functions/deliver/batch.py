@@ -170,7 +170,7 @@ def _send(pending: PendingAttempt, webhook: Webhook, deps: DeliverDependencies) 
     if keys.oauth2:
         return deps.access_tokens().post(deps.transport, app, keys, webhook, deps.deadline)
     outcome = deps.transport.post(app.app_id, app.url, webhook.headers, webhook.body, deps.deadline)
-    return Sent(outcome, keys, Attempted(app.app_id, app.url, outcome))
+    return Sent(outcome, keys, (Attempted(app.app_id, app.url, outcome),))
 
 
 def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[Finished]:
@@ -178,13 +178,11 @@ def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[
 
     A person waits for a ping and is told what became of it, as ever.
     """
-    attempted = {
-        message_id: result.sent.last for message_id, _, result in finished if isinstance(result, PostResult)
-    }
-    fault = deps.network.judge(list(attempted.values()), deps.time())
+    posted = {message_id: result.sent for message_id, _, result in finished if isinstance(result, PostResult)}
+    fault = deps.network.judge([each for sent in posted.values() for each in sent.requests], deps.time())
     if fault is None:
         return finished
-    excused = {message_id for message_id, each in attempted.items() if each.unreached}
+    excused = {message_id for message_id, sent in posted.items() if sent.last.unreached}
     return [
         (message_id, pending, fault if message_id in excused and not pending.delivery.ping else result)
         for message_id, pending, result in finished

@@ -227,12 +227,17 @@ class Webhook:
 class Sent:
     """What an attempt ended with. `keys`: all that it was sent with, to be masked in what is kept.
 
-    `last`: the last request that was made for it: to its endpoint, or to its token endpoint.
+    `requests`: all that were made for it: to its token endpoint, if a token was asked for, then to its endpoint.
     """
 
     outcome: Response | SendFailure
     keys: Keys
-    last: Attempted
+    requests: tuple[Attempted, ...]
+
+    @property
+    def last(self) -> Attempted:
+        """The request that it ended with."""
+        return self.requests[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,14 +66,15 @@ class AccessTokens:
         holder = _Holder(app.app_id, int(app.generation), Client.of(keys.oauth2 or {}))
         kept = None if keys.new_token else self._valid(holder)
         asked = kept or self._wait(holder, seconds) or self._ask(transport, holder, seconds)
-        token, hidden = asked.token, holder.client.secrets
+        token, hidden, requests = asked.token, holder.client.secrets, () if kept else (asked.request,)
         if isinstance(token, SendFailure):
-            return Sent(token, replace(keys, hidden=hidden), asked.request)
+            return Sent(token, replace(keys, hidden=hidden), requests)
         headers = webhook.headers | {"Authorization": f"Bearer {token.value}"}
         outcome = transport.post(app.app_id, app.url, headers, webhook.body, until - time.monotonic())
         if isinstance(outcome, Response) and outcome.status == HTTPStatus.UNAUTHORIZED:
             self._forget(holder, asked)
-        return Sent(outcome, replace(keys, hidden=(*hidden, token.value)), Attempted(app.app_id, app.url, outcome))
+        requests = (*requests, Attempted(app.app_id, app.url, outcome))
+        return Sent(outcome, replace(keys, hidden=(*hidden, token.value)), requests)
 
     def _valid(self, holder: _Holder) -> _Asked | None:
         known = self._known.get(holder)

@@ -9,8 +9,9 @@ import pytest
 
 from bellhop import circuits, pings
 from bellhop.registry import App
+from deliver.attempt.access_tokens import AccessTokens
 from deliver.attempt.signing import Keys
-from deliver.dependencies import DeliverDependencies
+from deliver.dependencies import DeliverDependencies, Webhook
 from deliver.http.faults import OurFaultError
 from deliver.http.guard import EndpointPolicy
 from deliver.http.response import Response, SendFailure
@@ -142,8 +143,8 @@ def fleet(deps: DeliverDependencies, transport: Spoken, token_url: str) -> Calla
 class Nowhere:
     """Endpoints that respond until they are `down`, and whose tokens never last."""
 
-    def __init__(self) -> None:
-        self.down = False
+    def __init__(self, *, down: bool = False) -> None:
+        self.down = down
 
     def __call__(self, url: str, headers: Mapping[str, str]) -> Response | SendFailure:
         if self.down:
@@ -170,6 +171,33 @@ def test_one_login_that_is_down_for_many_apps_was_taken_for_our_network(deps: De
     send("down")
     assert counters() == NOTHING | {"success": 6, "error": 6}
     assert "OurFault" not in recorded(deps).counts
+
+
+def test_endpoints_that_hung_were_taken_for_our_network_though_their_token_endpoints_had_just_responded(
+    deps: DeliverDependencies,
+) -> None:
+    spoken, hung = Nowhere(), Nowhere(down=True)
+    send = fleet(deps, Spoken(spoken), "https://login.{}.test/token")
+    send("well")
+    send = fleet(
+        deps,
+        Spoken(lambda url, headers: (spoken if "login" in url else hung)(url, headers)),
+        "https://login.{}.test/token",
+    )
+    send("hung")
+    assert counters() == NOTHING | {"success": 6, "timeout": 6}
+    assert "OurFault" not in recorded(deps).counts
+    assert circuits.slow_list().outage_until is None
+
+
+def test_a_token_that_was_asked_for_before_says_nothing_of_our_network_now(deps: DeliverDependencies) -> None:
+    tokens, up = (
+        AccessTokens(deps.time),
+        Spoken(lambda *_: response(200, granted(TOKEN).partition(b"\r\n\r\n")[2])),
+    )
+    made = [tokens.post(up, app(), keys("https://login.example/"), Webhook({}, b""), 5) for _ in range(2)]
+    urls = [[each.url for each in sent.requests] for sent in made]
+    assert urls == [["https://login.example/", app().url], [app().url]]
 
 
 ECHO = f"You sent Bearer {TOKEN} of {CLIENT_SECRET}"
