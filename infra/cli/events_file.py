@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bellhop import json_text
-from bellhop.client import check
+from bellhop.client import Fault, check
 from bellhop.event_text import MAX_DEPTH
 from bellhop.events import IssueEvent, parse
 from infra.cli.errors import CommandError
@@ -25,43 +25,90 @@ class FileEvent:
     event: IssueEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event stands: its number in the file, from 0, its line, from 1; `text` says it to a person."""
+
+    number: int
+    line: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What is wrong with a field of an event."""
+
+    place: Place
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.place.text}{self.field}: {self.reason}"
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        where = {"event": self.place.number, "line": self.place.line}
+        return {**where, "field": self.field, "reason": self.reason}
+
+
+class MalformedFileError(CommandError):
+    """Some events of a file are malformed, or there twice: here is all that is wrong with them."""
+
+    def __init__(self, malformed: Sequence[Malformed]) -> None:
+        super().__init__(*_bounded(list(map(str, malformed))))
+        self.malformed = malformed
+
+
 def read(text: str) -> list[FileEvent]:
     """The events of a file, in its order.
 
     Raises:
-        CommandError: some are malformed, or there twice. It has every fault, each with its line, field and value.
+        MalformedFileError: some are malformed, or there twice.
+        CommandError: there is none.
     """
-    faults: list[str] = []
-    valid: list[tuple[str, FileEvent]] = []
+    malformed: list[Malformed] = []
+    valid: list[tuple[Place, FileEvent]] = []
     for place, content in _split(text):
-        wrong = [f"{place}{fault}" for fault in _faults(content)]
-        faults += wrong
+        wrong = [Malformed(place, fault.field, _reason(fault, content)) for fault in check(content)]
+        malformed += wrong
         if not wrong:
             valid.append((place, FileEvent(content, parse(content))))
-    faults += _repeated([(place, each.event) for place, each in valid])
-    if faults:
-        raise CommandError(*_bounded(faults))
+    malformed += _repeated([(place, each.event) for place, each in valid])
+    if malformed:
+        raise MalformedFileError(malformed)
     if not valid:
         raise CommandError("there is no event in it; see functions/bellhop/schema/issue-event.json")
     return [each for _, each in valid]
 
 
-def _faults(content: str) -> Iterator[str]:
-    for fault in check(content):
-        # An event of JSON lines is one line: that it is its line 1 misleads.
-        yield _ONLY_LINE.sub(r"\1", str(fault)) if "\n" not in content else str(fault)
+def _reason(fault: Fault, content: str) -> str:
+    if "\n" not in content:  # an event of JSON lines is one line: that it is its line 1 misleads
+        return _ONLY_LINE.sub(r"\1", fault.reason)
+    if _begins_several(content):
+        return (
+            "is several objects on many lines; write each on a line of its own, or all as an array: [{...}, {...}]"
+        )
+    return fault.reason
 
 
-def _repeated(events: list[tuple[str, IssueEvent]]) -> list[str]:
-    first: dict[tuple[str, str], str] = {}
+def _begins_several(content: str) -> bool:
+    """Whether another object follows a first one, as where a program printed several, indented."""
+    try:
+        first, end = json.JSONDecoder().raw_decode(content.lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and content.lstrip()[end:].lstrip().startswith("{")
+
+
+def _repeated(events: list[tuple[Place, IssueEvent]]) -> list[Malformed]:
+    first: dict[tuple[str, str], Place] = {}
     found = []
     for place, event in events:
         before = first.setdefault((event.organization_id, event.event_id), place)
         if before != place:
-            found.append(
-                f'{place}event_id: is "{event.event_id}", which {before.rstrip(": ")} has too; '
-                "give each event of an organisation its own"
-            )
+            which = before.text.rstrip(": ")
+            told = f'is "{event.event_id}", which {which} has too; give each event of an organisation its own'
+            found.append(Malformed(place, "event_id", told))
     return found
 
 
@@ -70,7 +117,7 @@ def _bounded(faults: list[str]) -> list[str]:
     return faults[:MOST_FAULTS] + ([f"and {more:,} more faults"] if more > 0 else [])
 
 
-def _split(text: str) -> Iterator[tuple[str, str]]:
+def _split(text: str) -> Iterator[tuple[Place, str]]:
     """Where each event stands, and its text. What is not JSON at all is passed on, to be refused."""
     if not text.strip():
         return
@@ -78,12 +125,13 @@ def _split(text: str) -> Iterator[tuple[str, str]]:
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if isinstance(document, list):
         for number, (begin, content) in enumerate(json_text.elements(text)):
-            yield f"event [{number}], line {text.count(chr(10), 0, begin) + 1}: ", content
+            at = text.count(chr(10), 0, begin) + 1
+            yield Place(number, at, f"event [{number}], line {at}: "), content
     elif document is None and len(lines) > 1 and isinstance(_json(lines[0][1]), dict):
-        for number, content in lines:
-            yield f"line {number}: ", content
+        for number, (at, content) in enumerate(lines):
+            yield Place(number, at, f"line {at}: "), content
     else:
-        yield "", text
+        yield Place(0, 1), text
 
 
 def _json(text: str) -> Any:

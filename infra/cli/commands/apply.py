@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -38,7 +39,7 @@ def run(
     connection = stack.bind(found)
     ports = None if any_port else frozenset[int]()
     accepted = EndpointPolicy(http=allow_http, private=allow_private_addresses, ports=ports)
-    plan = _plan(file, content, widen(found.endpoint_policy, accepted))
+    plan = _plan(file, content, widen(found.endpoint_policy, accepted), as_json=as_json)
     console = terminal.console()
     if as_json:
         terminal.print_json({"stack": found.name} | document(plan, with_secrets=yes and not dry_run))
@@ -97,10 +98,12 @@ def print_plan(plan: Plan, console: Console) -> None:
     line(console, f"{created} to create, {updated} to update, {plan.unchanged} unchanged.", "bold")
 
 
-def _plan(file: str, content: str, policy: EndpointPolicy) -> Plan:
+def _plan(file: str, content: str, policy: EndpointPolicy, *, as_json: bool) -> Plan:
     try:
         return effects.prepare(loading.parse(content, policy, os.environ))
     except RegistryFileError as error:
+        if as_json:
+            terminal.print_json({"problems": [asdict(problem) for problem in error.problems]})
         raise CommandError(*(f"{file}: {problem}" for problem in error.problems)) from None
 
 

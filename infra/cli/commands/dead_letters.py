@@ -19,6 +19,8 @@ from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line, table
 from infra.cli.text import duration, utc
 
+BODY_SHOWN = 4_000  # characters: two or three screens; a body may have 256 KiB
+
 _LABELS = {"organization_id": "org", "next_attempt": "attempt"}  # others are the names without _id
 
 
@@ -61,7 +63,7 @@ def show_all(stack_name: str, queue: str | None, *, limit: int, as_json: bool) -
 
 
 def show(stack_name: str, message_id: str, *, as_json: bool) -> None:
-    """Show one dead letter whole."""
+    """Show one dead letter; of a long body a person gets the beginning."""
     found = stack.find(stack_name)
     message = _find_one(find_queues(found, None), message_id)
     if as_json:
@@ -84,12 +86,14 @@ def delete(
 ) -> None:
     """Delete dead letters."""
     queues = _chosen_queues(stack_name, message_ids, queue, every=every)
-    if not yes:
-        what = (
-            f"{len(message_ids)} of them" if message_ids else f"all in {', '.join(each.name for each in queues)}"
-        )
-        terminal.confirm(f"Delete dead letters, {what}?", "deleting needs --yes here", as_json=as_json)
     done = Done(missing=set(message_ids))
+    if not yes:
+        there = _look(queues, message_ids)
+        if not there.counts.total():
+            _report(there, "deleted", as_json=as_json)
+            return
+        question = f"Delete {_number(there.counts.total())}, {_of_queues(there)}?"
+        terminal.confirm(question, "nothing is deleted yet: add --yes", as_json=as_json)
     for each in queues:
         _delete_from(each, message_ids, done)
     _report(done, "deleted", as_json=as_json)
@@ -176,6 +180,16 @@ def _delete_from(queue: DeadLetterQueue, message_ids: Sequence[str], done: Done)
             done.counts[queue.name] += len(page) - len(remaining)
 
 
+def _look(queues: Iterable[DeadLetterQueue], message_ids: Sequence[str]) -> Done:
+    """How many there are of what a person is about to be asked about."""
+    seen = Done(missing=set(message_ids))
+    for queue in queues:
+        with queue.reading() as reading:
+            for page in _wanted(reading.pages(), message_ids, seen):
+                seen.counts[queue.name] += len(page)
+    return seen
+
+
 def _wanted(
     pages: Iterable[list[DeadLetter]], message_ids: Sequence[str], done: Done
 ) -> Iterator[list[DeadLetter]]:
@@ -208,8 +222,12 @@ def _print_done(done: Done, verb: str, console: Console) -> None:
         line(console, f"{message.message_id} of {message.queue}: {why}", "yellow")
     for message_id in sorted(done.missing):
         line(console, f"no dead letter {message_id}: `bellhop dead-letters list` shows their ids", "yellow")
-    of_queues = ", ".join(f"{number:,} of {queue}" for queue, number in done.counts.items() if number)
+    of_queues = _of_queues(done)
     line(console, f"{done.counts.total():,} {verb}{f': {of_queues}' if of_queues else ''}.", "bold")
+
+
+def _of_queues(done: Done) -> str:
+    return ", ".join(f"{number:,} of {queue}" for queue, number in done.counts.items() if number)
 
 
 def _print_all(
@@ -226,7 +244,9 @@ def _print_all(
     if hidden:
         line(console, f"Another command is reading {hidden:,} more, or died: they show within {HIDDEN_SECONDS} s.")
     if messages:
-        line(console, f"{found.next('dead-letters show MESSAGE')}, then redrive MESSAGE or delete MESSAGE")
+        redriven = any(message.content.obstacle is None for message in messages)
+        then = "redrive MESSAGE or delete MESSAGE" if redriven else "delete MESSAGE: none of these can be redriven"
+        line(console, f"{found.next('dead-letters show MESSAGE')}, then {then}")
 
 
 def _number(messages: int) -> str:
@@ -243,8 +263,12 @@ def _print_one(message: DeadLetter, found: Stack, console: Console) -> None:
     labelled(console, "sent", f"{utc(message.sent_at)} UTC, kept for {left} more")
     for name, text in message.attributes.items():
         labelled(console, "attribute", f"{name}: {text}")
-    labelled(console, "body", message.body if content.body is None else content.body)
+    body = message.body if content.body is None else content.body
+    labelled(console, "body", body[:BODY_SHOWN])
+    if len(body) > BODY_SHOWN:
+        labelled(console, "", f"... and {len(body) - BODY_SHOWN:,} more characters: --json has them")
     if content.obstacle:
         line(console, f"It is not redriven: {content.obstacle}", "yellow")
+        line(console, found.next(f"dead-letters delete {message.message_id}"))
     else:
         line(console, found.next(f"dead-letters redrive {message.message_id}"))

@@ -20,7 +20,7 @@ from infra.cli import arrivals, destinations, errors, events_file, files, stack,
 from infra.cli.arrivals import Arrival
 from infra.cli.destinations import Outlook, Skip
 from infra.cli.errors import INTERRUPTED, CommandError
-from infra.cli.events_file import FileEvent
+from infra.cli.events_file import FileEvent, MalformedFileError
 from infra.cli.progress import ProgressLines
 from infra.cli.stack import Stack
 from infra.cli.terminal import line, table
@@ -55,7 +55,7 @@ class Sent:
 def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: bool, as_json: bool) -> None:
     """Check every event, warn of those that reach nobody, send them all, and watch them if asked to."""
     longest = terminal.read_duration("--wait", wait, LONGEST_WAIT) if wait else None
-    every = events_file.read(files.read_text(file))
+    every = _read(file, as_json=as_json)
     events = every[skip:]
     if not events:
         raise CommandError(f"--skip {skip} leaves none of {len(every)} events: all of them are sent already")
@@ -85,6 +85,15 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: boo
         _print(published, console)
     hint = f" {found.next(f'log {outlook.apps[0]}')}" if outlook.apps else ""
     line(console, f"{len(published):,} published.{hint}", "bold")
+
+
+def _read(file: str, *, as_json: bool) -> list[FileEvent]:
+    try:
+        return events_file.read(files.read_text(file))
+    except MalformedFileError as refused:
+        if as_json:
+            terminal.print_json({"malformed": [each.document() for each in refused.malformed]})
+        raise
 
 
 def send(

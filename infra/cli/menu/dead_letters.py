@@ -56,7 +56,7 @@ def show(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show a dead letter whole, with its body."""
+    """Show a dead letter with its body: of a long one the beginning, and with --json all."""
     from infra.cli.commands import dead_letters as command
 
     command.show(stack, message_id, as_json=as_json)

@@ -62,6 +62,14 @@ def test_apply_as_json_with_yes_gives_the_secrets_to_the_caller() -> None:
     assert json.loads(succeed("apply", EXAMPLE, "--json"))["changes"] == []
 
 
+def test_a_file_with_problems_gave_no_json() -> None:
+    result = bellhop("apply", "-", "--json", stdin="apps:\n  a:\n    kind: odd\n")
+    assert result.exit_code == 1
+    problems = json.loads(result.stdout)["problems"]
+    assert {"line": 3, "path": "apps.a.kind"}.items() <= next(p for p in problems if p["line"] == 3).items()
+    assert "error: -: line 3: apps.a.kind: " in result.stderr
+
+
 def test_a_dry_run_of_apply_shows_the_plan_and_neither_asks_nor_writes() -> None:
     shown = succeed("apply", EXAMPLE, "--dry-run")
     assert "7 to create, 0 to update, 0 unchanged.\nNothing was written.\n" in shown

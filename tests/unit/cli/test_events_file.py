@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from infra.cli.errors import CommandError
-from infra.cli.events_file import MOST_FAULTS, read
+from infra.cli.events_file import MOST_FAULTS, MalformedFileError, read
 from tests.support.fakes import issue_event
 
 
@@ -73,6 +73,25 @@ def test_the_faults_of_a_large_file_are_bounded() -> None:
     lines = refused(json.dumps([issue_event(event_id=f"e-{n}", x=1) for n in range(1000)]))
     assert len(lines) == MOST_FAULTS + 1
     assert lines[-1] == "and 900 more faults"
+
+
+@pytest.mark.parametrize("between", ["\n", "\n\n", ""])
+def test_several_indented_events_were_told_to_have_extra_data(between: str) -> None:
+    [line] = refused(between.join(json.dumps(each, indent=2) for each in BOTH))
+    assert line.startswith("body: is several objects on many lines; write each on a line of its own, or all as an")
+
+
+def test_what_is_malformed_is_known_by_its_event_line_and_field() -> None:
+    bad = issue_event(event_id="a b")
+    for text, line in (
+        (json.dumps([BOTH[0], bad], indent=1), 11),
+        ("\n\n".join(map(json.dumps, [BOTH[0], bad])), 3),
+    ):
+        with pytest.raises(MalformedFileError) as caught:
+            read(text)
+        [found] = [each.document() for each in caught.value.malformed]
+        assert (found["event"], found["line"], found["field"]) == (1, line, "event_id")
+        assert '"a b"' in found["reason"]
 
 
 @pytest.mark.parametrize("text", ["", " \n", "[]"])

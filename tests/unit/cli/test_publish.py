@@ -297,6 +297,16 @@ def test_a_dry_run_of_malformed_events_names_every_fault() -> None:
 
 
 @REGISTERED
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_malformed_events_gave_no_json(options: list[str]) -> None:
+    result = bellhop("publish", "-", "--json", *options, stdin=json.dumps([event(1), event(2, type="x")]))
+    assert result.exit_code == 1
+    [malformed] = json.loads(result.stdout)["malformed"]
+    assert (malformed["event"], malformed["field"]) == (1, "type")
+    assert "error: event [1], line 1: type: " in result.stderr
+
+
+@REGISTERED
 def test_a_dry_run_says_that_some_organisations_were_not_looked_up() -> None:
     many = json.dumps([event(n, organization_id=f"o-{n}") for n in range(21)])
     assert "At least 0 of 21 events reach an app." in bellhop("publish", "-", "--dry-run", stdin=many).stdout

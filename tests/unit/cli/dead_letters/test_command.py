@@ -9,6 +9,7 @@ import pytest
 from bellhop import deliveries
 from bellhop.deliveries import Retry
 from bellhop.queues import Queue
+from infra.cli import terminal
 from infra.cli.dead_letters import queues
 from infra.cli.dead_letters.queues import ORIGINS
 from tests.support.fakes import delivery, issue_event
@@ -155,6 +156,43 @@ def test_one_is_deleted_only_when_that_is_confirmed() -> None:
     assert other in succeed("dead-letters", "list")
     succeed("dead-letters", "delete", "--queue", "Retries", "--yes")
     assert visible("RetriesDeadLetters") == 0
+
+
+@pytest.mark.parametrize("which", [["nosuch"], ["--all"], ["--queue", "Retries"]])
+def test_it_asked_whether_to_delete_what_is_not_there(which: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "confirm", lambda question, *_, **__: pytest.fail(question))
+    result = bellhop("dead-letters", "delete", *which)
+    assert result.exit_code == (1 if which == ["nosuch"] else 0)
+    assert result.stdout.endswith("0 deleted.\n")
+    assert ("no dead letter nosuch" in result.stdout) == (which == ["nosuch"])
+
+
+def test_whoever_deletes_is_asked_how_many_of_which_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(terminal, "confirm", lambda question, *_, **__: asked.append(question))
+    one = put("IssueEvents", MALFORMED)
+    put("Retries", a_retry())
+    put("Retries", a_retry(2))
+    assert "1 deleted: 1 of IssueEvents." in bellhop("dead-letters", "delete", one, "nosuch").stdout
+    assert "2 deleted: 2 of Retries." in succeed("dead-letters", "delete", "--all")
+    assert asked == ["Delete 1 dead letter, 1 of IssueEvents?", "Delete 2 dead letters, 2 of Retries?"]
+
+
+def test_a_large_body_filled_many_screens() -> None:
+    event = json.dumps(issue_event(issue={"id": 1, "title": "x" * 250_000}))
+    message = put("IssueEvents", event)
+    shown = succeed("dead-letters", "show", message)
+    assert len(shown) < 6_000
+    assert f"... and {len(event) - 4_000:,} more characters: --json has them" in shown
+    assert json.loads(succeed("dead-letters", "show", message, "--json"))["body"] == event
+
+
+def test_to_redrive_was_the_advice_where_none_can_be_redriven() -> None:
+    malformed = put("IssueEvents", MALFORMED)
+    assert "then delete MESSAGE: none of these can be redriven" in succeed("dead-letters", "list")
+    assert f"Next: bellhop dead-letters delete {malformed}" in succeed("dead-letters", "show", malformed)
+    put("Retries", a_retry())
+    assert "then redrive MESSAGE or delete MESSAGE\n" in succeed("dead-letters", "list")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "id"], ["--all", "--queue", "Retries"]])
