@@ -53,7 +53,11 @@ class Condition:
         """What becomes of the app's deliveries, apart from its being off."""
         if self.paused_since is not None:
             return f"paused since {_since(self.paused_since, self.now)}; {self.trial_text()}"
-        parts = [f"{self.strikes} strikes; {STRIKES_TO_PAUSE} pause the app"] if self.strikes else []
+        parts = (
+            [f"{wording.counted(self.strikes, 'strike')}; {STRIKES_TO_PAUSE} pause the app"]
+            if self.strikes
+            else []
+        )
         if self.slow:
             parts.append("on the slow list: its first attempts go by the slow lane")
         if self.start_rate is not None and self.closed_at is not None:

@@ -11,6 +11,7 @@ from bellhop.clock import utc_now
 from bellhop.deliveries import Delivery
 from bellhop.events import IssueEvent
 from bellhop.registry import App, Installation, Organization
+from health.mail.wording import counted
 from infra.cli.condition import OFF, PAUSED, read_conditions
 from infra.cli.stack import Stack
 from infra.cli.text import unix_time
@@ -129,7 +130,8 @@ def warnings(events: Sequence[IssueEvent], outlook: Outlook, found: Stack) -> It
         yield f"event {event.event_id} was fanned out {when}: a duplicate is dropped; to send it again: {again}"
     yield from _app_warnings(outlook, found)
     if outlook.unknown:
-        yield f"{len(outlook.unknown)} more organisations were not looked up"
+        number = len(outlook.unknown)
+        yield f"{counted(number, 'more organisation')} {'was' if number == 1 else 'were'} not looked up"
 
 
 def _app_warnings(outlook: Outlook, found: Stack) -> Iterator[str]:

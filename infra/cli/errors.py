@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 from typing import NoReturn
 
 import typer
@@ -28,6 +27,7 @@ from bellhop.newer import UnknownKindError
 from bellhop.tables import UnreadableError
 from bellhop.text import printable
 from infra.cli.options import naming_stack
+from infra.cli.text import wrap
 from infra.local import running
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended, as of a shell
@@ -84,8 +84,7 @@ def fail(error: Exception, option: str = "") -> NoReturn:
 def say(text: str) -> None:
     """Tell the operator beside what the command prints; on a terminal no word is broken."""
     columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
-    wrapped = textwrap.fill(text, columns, break_long_words=False, break_on_hyphens=False) if columns else text
-    typer.echo(wrapped, err=True)
+    typer.echo("\n".join(wrap(text, columns)) if columns else text, err=True)
 
 
 def explain(error: Exception) -> str | None:

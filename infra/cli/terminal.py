@@ -10,16 +10,17 @@ from typing import Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from bellhop.text import printable
 from infra.cli.errors import CommandError, UsageError
+from infra.cli.text import lines, words
 
 REASON_LENGTH = 1_000  # characters; the audit entry has room for far more than that
 _PIPED_WIDTH = 240  # columns: a pipe has no width, and a row is to stay on its line
-_BOUNDLESS = 10_000  # columns
+_GAP = 2  # columns between those of a table
+_HIGHEST = 4  # lines of a table's row
 _LABEL_WIDTH = 11
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _UNBROKEN = {"time (UTC)", "day (UTC)", "event", "n", "result", "ms", "state", "status", "next", "attempt"}
@@ -53,9 +54,8 @@ def line(console: Console, text: str | Text, style: str = "", *, indent: int | N
         return
     plain = shown.plain
     margin = len(plain) - len(plain.lstrip()) if indent is None else indent
-    first, *others = _wrapped(shown, console.width, console.width - margin)
-    for part in (first, *(Text(" " * margin) + other for other in others)):
-        console.print(part, soft_wrap=True)
+    for begin, end in lines(plain, console.width, console.width - margin):
+        console.print(Text(" " * (margin if begin else 0)) + shown[begin:end], soft_wrap=True)
 
 
 def labelled(console: Console, label: str, text: str | Text, style: str = "") -> None:
@@ -68,45 +68,56 @@ def labelled(console: Console, label: str, text: str | Text, style: str = "") ->
 def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """Print rows under their columns; nothing at all without rows.
 
-    Where a terminal is too narrow for the longest words, such as ids, each row becomes lines: a word that was
-    broken could not be copied.
+    Where a terminal is too narrow for the longest words, such as ids, or would show a sentence as a column of
+    words, each row becomes lines: a word that was broken could not be copied.
     """
     if not rows:
         return
     cells = [[value if isinstance(value, Text) else cell(value) for value in row] for row in rows]
+    widths = _widths(columns, cells, console.width)
+    if widths is None:
+        for row in cells:
+            _print_lines(console, columns, row)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in _UNBROKEN)
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, overflow="fold", width=width)
     for row in cells:
         table.add_row(*row)
-    boundless = console.options.update(max_width=_BOUNDLESS)  # or it would never need more than there is
-    if Measurement.get(console, boundless, table).minimum <= console.width:
-        console.print(table, soft_wrap=False)
-        return
-    for row in cells:
-        _print_lines(console, columns, row)
+    console.print(table, soft_wrap=False)
 
 
 def _print_lines(console: Console, columns: Sequence[str], row: Sequence[Text]) -> None:
     """A row as lines: the first cell, and below it the others, each behind its column."""
     parts = [
         row[0],
-        *(Text(f"{name} ", "dim") + value for name, value in zip(columns[1:], row[1:], strict=True) if value),
+        *(
+            Text(name and f"{name} ", "dim") + value
+            for name, value in zip(columns[1:], row[1:], strict=True)
+            if value
+        ),
     ]
     line(console, Text("  ").join(parts), indent=4)
 
 
-def _wrapped(text: Text, first: int, others: int) -> list[Text]:
-    """The text in lines, broken between words; a word that fits on no line stays whole and overflows."""
-    lines: list[Text] = []
-    width, start, end = first, 0, 0
-    plain = text.plain
-    for match in re.finditer(r"\s*\S+", plain):
-        if end and cell_len(plain[start : match.end()]) > width:
-            lines.append(text[start:end])
-            start, width = match.end() - len(match[0].lstrip()), others
-        end = match.end()
-    return [*lines, text[start:]]
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]], room: int) -> list[int] | None:
+    """The columns' widths, in which no word is broken; None where the rows would be broken or very high."""
+    cells = [[name, *(row[n].plain for row in rows)] for n, name in enumerate(columns)]
+    full = [max(map(cell_len, texts)) for texts in cells]
+    widths = [
+        full[n]
+        if columns[n] in _UNBROKEN
+        else max((cell_len(word) for text in texts for word in words(text)), default=0)
+        for n, texts in enumerate(cells)
+    ]
+    spare = room - sum(widths) - _GAP * (len(columns) - 1)
+    if spare < 0:
+        return None
+    narrow = sorted((n for n, width in enumerate(widths) if width < full[n]), key=lambda n: full[n] - widths[n])
+    for left, n in zip(range(len(narrow), 0, -1), narrow, strict=True):  # whose need is the least gets it first
+        more = min(full[n] - widths[n], spare // left)
+        widths[n], spare = widths[n] + more, spare - more
+    return widths if all(full[n] <= widths[n] * _HIGHEST for n in narrow) else None
 
 
 def cell(text: object) -> Text:

@@ -1,8 +1,40 @@
 """Text and times: what others wrote made safe for a terminal, times as operators read them."""
 
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from rich.cells import cell_len
+
 from bellhop.text import printable
+
+# A number and its unit are one word: `9.3 s`, `30 min`, `(99 %)`.
+_WORD = re.compile(r"\s*(?:\S*\d (?:%|ms|s|min|h|d)(?!\w)\S*|\S+)")
+
+
+def words(text: str) -> list[str]:
+    """What is never broken of a text."""
+    return [found[0].strip() for found in _WORD.finditer(text)]
+
+
+def lines(text: str, first: int, others: int) -> Iterator[tuple[int, int]]:
+    """Where each line of a text begins and ends; the first has `first` columns, and the rest `others`.
+
+    Lines are broken between words. A word that fits on no line stays whole and overflows.
+    """
+    width, start, end = first, 0, 0
+    for found in _WORD.finditer(text):
+        if end and cell_len(text[start : found.end()]) > width:
+            yield start, end
+            start, width = found.end() - len(found[0].lstrip()), others
+        end = found.end()
+    yield start, len(text)
+
+
+def wrap(text: str, width: int, indent: int = 0) -> list[str]:
+    """The lines of a text, each but the first behind so many spaces."""
+    spans = lines(text, width, width - indent)
+    return [" " * (indent if begin else 0) + text[begin:end] for begin, end in spans]
 
 
 def first_line(text: str) -> str:

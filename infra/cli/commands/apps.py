@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.text import Text
 
+from health.mail.wording import counted
 from infra.cli import stack, terminal
 from infra.cli.condition import FAILING, OFF, ON, PAUSED
 from infra.cli.stack import Stack
@@ -27,20 +29,19 @@ def run(stack_name: str, *, failing: bool, paused: bool, off: bool, as_json: boo
 
 
 def _print(shown: Sequence[AppStatus], found: Fleet, asked: Sequence[str], of: Stack, console: Console) -> None:
-    rows = [
-        (
-            each.app.app_id,
-            state(each.name),
-            each.app.kind,
-            each.app.organization_id or "",
-            each.app.name,
-            "" if each.name == ON else each.text(),
-        )
-        for each in shown
-    ]
-    table(console, ("app", "stands", "kind", "organisation", "name", ""), rows)
+    named = any(each.app.name != each.app.app_id for each in shown)
+    columns = ("app", "stands", "kind", "organisation", *(["name"] if named else []), "")
+    table(console, columns, [_row(each, named=named) for each in shown])
     if not found.apps:
         line(console, f"No apps. {of.next('apply FILE')}")
         return
-    number = f"{len(shown)} of {len(found.apps)} apps {' or '.join(asked)}" if asked else f"{len(shown)} apps"
+    everything = counted(len(found.apps), "app")
+    number = f"{len(shown)} of {everything} {' or '.join(asked)}" if asked else everything
     line(console, f"{number}. {of.next('app APP')}", "bold")
+
+
+def _row(each: AppStatus, *, named: bool) -> tuple[str | Text, ...]:
+    app = each.app
+    name = [app.name if app.name != app.app_id else ""] if named else []
+    because = "" if each.name == ON else each.text()
+    return app.app_id, state(each.name), app.kind, app.organization_id or "", *name, because

@@ -11,6 +11,7 @@ from bellhop.attempts import KEPT, PARKED, RETRYING
 from bellhop.clock import utc_now
 from bellhop.registry import AuditEntry, Installation
 from bellhop.text import printable
+from health.mail.wording import counted
 from infra.cli import identity, stack, terminal
 from infra.cli.errors import CommandError
 from infra.cli.registry import deleting
@@ -136,9 +137,8 @@ def organization_lines(remains: OrganizationRemains) -> Iterator[str]:
     """What deleting an organisation does, and what stays."""
     known = remains.organization
     if known:
-        yield (
-            f"- organisation {known.organization_id} ({known.name}), with {len(known.owners)} owners' addresses"
-        )
+        owners = counted(len(known.owners), "owner")
+        yield f"- organisation {known.organization_id} ({known.name}), with the addresses of {owners}"
     yield from _installation_lines(remains.installations)
     if remains.installations:
         yield (
@@ -152,7 +152,7 @@ def _installation_lines(installations: Sequence[Installation]) -> Iterator[str]:
     for each in installations[:SHOWN]:
         yield (f"- installation {each.installation_id}: {each.app_id} in {each.organization_id}, {each.status}")
     if len(installations) > SHOWN:
-        yield f"- and {len(installations) - SHOWN:,} more installations"
+        yield f"- and {counted(len(installations) - SHOWN, 'more installation')}"
 
 
 def _count_addresses(entries: Sequence[AuditEntry]) -> int:

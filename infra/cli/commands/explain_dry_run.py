@@ -145,7 +145,11 @@ def _simulated_document(simulated: SimulatedDay) -> dict[str, Any]:
 
 def _print(result: DryRun, console: Console) -> None:
     """The days on which either thresholds would have done something, and how often in all."""
-    line(console, f"{result.app.app_id}: {len(result.days)} recorded days, each judged at its end.", "bold")
+    line(
+        console,
+        f"{result.app.app_id}: {counted(len(result.days), 'recorded day')}, each judged at its end.",
+        "bold",
+    )
     alone = result.present == result.other
     kind = result.app.kind
     switched = "off" if kind == INTERNAL else f"broken, left on ({kind})"

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bellhop.attempts import KEPT
 from bellhop.registry import App
-from bellhop.text import printable
+from bellhop.text import cut, printable
 from health import transitions
 from infra.cli import body_search, chosen_apps, stack, terminal
 from infra.cli.attempt_log import Log, Reading
@@ -174,7 +174,14 @@ def _print_rows(entries: Sequence[Entry], now: datetime, console: Console, *, se
     rows = []
     for entry in entries:
         when, event, *rest = _cells(entry, now)
-        row = [when, event, cell(entry.event_id), *rest, cell(entry.delivery_id), cell(_shortened(entry.response))]
+        row = [
+            when,
+            event,
+            cell(entry.event_id),
+            *rest,
+            cell(entry.delivery_id),
+            cell(cut(entry.response, _RESPONSE)),
+        ]
         rows.append([row[0], cell(entry.app_id), *row[1:]] if several else row)
     table(console, [columns[0], "app", *columns[1:]] if several else columns, rows)
 
@@ -196,7 +203,8 @@ def _print_paragraphs(entries: Sequence[Entry], now: datetime, console: Console,
         line(console, Text("  ").join(part for part in parts if part), indent=4)
         line(console, f"    {entry.delivery_id}  event {entry.event_id}", indent=8)
         if entry.response:
-            line(console, f"    {_shortened(entry.response)}")
+            room = _RESPONSE if console.soft_wrap else min(_RESPONSE, console.width - 4)
+            line(console, f"    {cut(entry.response, room)}")
 
 
 def _cells(entry: Entry, now: datetime) -> tuple[Text, ...]:
@@ -213,10 +221,6 @@ def _cells(entry: Entry, now: datetime) -> tuple[Text, ...]:
 
 def _option(name: str, text: str | None) -> str:
     return f" --{name} {shlex.quote(text)}" if text else ""
-
-
-def _shortened(response: str) -> str:
-    return response if len(response) <= _RESPONSE else response[:_RESPONSE] + "..."
 
 
 def _next_attempt(entry: Entry, now: datetime) -> str:

@@ -121,8 +121,8 @@ def _print_pause(schedule: Schedule, console: Console) -> None:
         "    quick ones must be of two organisations' deliveries, unless the app is internal;",
         "    its deliveries are parked, which uses up none of their attempts;",
         "    the oldest that is due is a trial, or every other time one of an organisation drawn by lot;",
-        f"    trials are made every {first} at first, then every {pause.trial_share:.0%}",
-        f"    of the pause's age, at most {longest} apart; the first that finds the endpoint well ends the pause;",
+        f"    trials are made every {first} at first, then every {pause.trial_share:.0%} of the pause's age,",
+        f"    at most {longest} apart; the first that finds the endpoint well ends the pause;",
         f"    then deliveries start slowly: {start}; from there without limit.",
     ):
         line(console, text)

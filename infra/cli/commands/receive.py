@@ -160,8 +160,8 @@ def _introduce(
 ) -> None:
     console = terminal.console()
     line(console, f"Receiving at {url} until Ctrl-C.", "bold")
-    for name, text in (tokens.registration(url) if tokens else {}).items():
-        labelled(console, name.replace("_", " "), text)
+    for number, (name, text) in enumerate((tokens.registration(url) if tokens else {}).items()):
+        labelled(console, "" if number else "oauth2", f"{name}: {text}")
     if app_id is None:
         line(console, "Have your app's webhooks sent here, for instance by a tunnel.")
         return

@@ -1,6 +1,5 @@
 """bellhop status: the whole stack on one screen."""
 
-import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bellhop.text import cut, printable
+from health.mail.wording import counted
 from infra.cli import stack, terminal
 from infra.cli.condition import CONDITIONS, FAILING, OFF, ON, PAUSED, SLOW
 from infra.cli.doctor.looking import QUEUE, Deployed
@@ -26,7 +26,7 @@ from infra.cli.status import fleet, queues, traffic
 from infra.cli.status.fleet import AppStatus, Fleet
 from infra.cli.status.queues import QueueDepth
 from infra.cli.status.traffic import Traffic
-from infra.cli.text import duration, utc
+from infra.cli.text import duration, utc, wrap
 
 EVERY = 2.0  # seconds between two looks of --watch
 PIPED_ROWS = 60  # lines of a screen that is no terminal
@@ -153,7 +153,7 @@ def _again_and_again(deployed: Deployed) -> Iterator[Status]:
 
 
 def _traffic_lines(seen: Traffic, width: int) -> list[Text]:
-    return _lines(seen.text(), width)
+    return [each for text in (seen.text(), seen.delays_text()) if text for each in _lines(text, width)]
 
 
 def _queue_table(depths: Sequence[QueueDepth]) -> Table:
@@ -184,14 +184,15 @@ def _dead_letters(status: Status) -> Iterator[str]:
                 yield f"  {number} of {len(depth.dead_letters)}: {reason}"
             if len(shown) < len(depth.reasons):
                 everything = status.stack.command("dead-letters list")
-                yield f"  and {len(depth.reasons) - len(shown)} more reasons: {everything}"
+                more = counted(len(depth.reasons) - len(shown), "more reason")
+                yield f"  and {more}: {everything}"
 
 
 def _counts_line(status: Status, width: int) -> Text:
     number, counts = len(status.fleet.apps), status.fleet.counts
     parts = [f"{counts[name]:,} {name}" for name in CONDITIONS if counts[name]]
     none = f"none registered: {status.stack.command('apply FILE')}"
-    return _line(f"{number:,} apps: {', '.join(parts) or none}", width, "bold")
+    return _line(f"{counted(number, 'app')}: {', '.join(parts) or none}", width, "bold")
 
 
 def _app_lines(status: Status, width: int, room: int) -> list[Text]:
@@ -225,7 +226,7 @@ def _waiting_text(status: Status) -> str:
     parked, complete = status.fleet.parked
     retrying, all_retrying = status.retrying
     return (
-        f"{'' if all_retrying else 'at least '}{retrying:,} wait for a retry; "
+        f"{'' if all_retrying else 'at least '}{retrying:,} {'waits' if retrying == 1 else 'wait'} for a retry; "
         f"{'' if complete else 'at least '}{parked:,} parked for apps that are off or paused"
     )
 
@@ -237,7 +238,8 @@ def _mail_lines(status: Status, width: int) -> list[Text]:
         show = status.stack.command(f"mail show {entry.app_id} '{entry.transition_id}'")
         lines += _lines(f"mail needs somebody: {show}", width, "yellow")
     if len(entries) > _MOST_MAILS:
-        lines.append(_line(f"  and {len(entries) - _MOST_MAILS:,} mails more", width, "yellow"))
+        more = counted(len(entries) - _MOST_MAILS, "more mail")
+        lines.append(_line(f"  and {more}", width, "yellow"))
     return lines
 
 
@@ -251,8 +253,7 @@ def _next_lines(status: Status, width: int) -> list[Text]:
 
 def _lines(text: str, width: int, style: str = "") -> list[Text]:
     """A line with commands, which are not cut: a command that lost its end could mean another stack."""
-    wrapped = textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
-    return [_line(each, width, style) for each in wrapped]
+    return [_line(each, width, style) for each in wrap(text, width, indent=2)]
 
 
 def _line(text: str, width: int, style: str = "") -> Text:

@@ -94,7 +94,7 @@ def _silent(alarms: Sequence[Alarm]) -> Iterator[Finding]:
         yield problem(text, f"aws cloudwatch enable-alarm-actions --alarm-names {names}")
     # Most leave that to a composite alarm, so one that tells nobody by itself is no fault.
     if there and not any(alarm.actions for alarm in there):
-        yield unset(f"{len(there)} alarms tell nobody", "AlarmTopicArn", TOPIC)
+        yield unset("no alarm tells anybody", "AlarmTopicArn", TOPIC)
 
 
 def _raised(alarms: Sequence[Alarm]) -> Iterator[Finding]:

@@ -46,16 +46,19 @@ class Traffic:
     ages: Mapping[str, float] = field(default_factory=dict)
 
     def text(self) -> str:
-        """As a line."""
+        """What became of the attempts, as a line."""
         if not self.source:
             return f"last {MINUTES} min: nothing was attempted, or CloudWatch has not counted it yet"
         parts = [f"{self.counts.get(name, 0):,} {name}" for name in ("delivered", "failed")]
         rest = ("parked", "exhausted", "our_faults", "returned")
         parts += [f"{self.counts[name]:,} {name.replace('_', ' ')}" for name in rest if self.counts.get(name)]
-        text = f"last {MINUTES} min: {', '.join(parts)}"
-        if self.median_delay is not None and self.p99_delay is not None:
-            text += f"; waited {self.median_delay:.1f} s (median), {self.p99_delay:.1f} s (99 %)"
-        return text
+        return f"last {MINUTES} min: {', '.join(parts)}"
+
+    def delays_text(self) -> str:
+        """How long first attempts waited, as a line; empty where nothing was measured."""
+        if self.median_delay is None or self.p99_delay is None:
+            return ""
+        return f"  first attempts waited {self.median_delay:.1f} s (median), {self.p99_delay:.1f} s (99%)"
 
     def document(self) -> dict[str, Any]:
         """As JSON."""

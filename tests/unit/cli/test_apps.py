@@ -38,3 +38,13 @@ def test_one_apps_row_that_could_not_be_read_hid_all_the_others() -> None:
     [warning] = result.stderr.splitlines()
     assert warning.startswith("warning: deploy-bot in the table apps cannot be read: ")
     assert bellhop("status").exit_code == 0
+
+
+def test_a_name_that_only_repeats_the_slug_took_a_column() -> None:
+    succeed("apply", EXAMPLE, "--yes")
+    for app_id in ("deploy-bot", "pager"):
+        App(app_id).update(actions=[App.name.set(app_id)])
+    assert "name" not in succeed("apps")
+    App("pager").update(actions=[App.name.set("The pager")])
+    assert "The pager" in succeed("apps")
+    assert succeed("apps").count("deploy-bot") == 1

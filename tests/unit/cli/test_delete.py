@@ -217,7 +217,7 @@ def test_an_organisation_goes_with_its_owners_and_what_is_installed_in_it() -> N
     registered()
     App("pager").update(actions=[App.organization_id.set("globex"), App.kind.set("published")])
     shown = succeed("delete", "organization", "acme", "--yes")
-    assert "with 2 owners' addresses" in shown
+    assert "with the addresses of 2 owners" in shown
     assert "- installation in-pager: pager in acme, installed" in shown
     assert left() == {"App": 1, "SigningSecret": 1}
     assert "no organisation 'acme'" in refused("delete", "organization", "acme", "--yes")

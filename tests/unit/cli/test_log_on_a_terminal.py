@@ -13,7 +13,7 @@ DELIVERY = "msg_" + "0123456789abcdef" * 2
 EVENT = "8f14e45f-" * 4 + "end"
 
 
-def shown(width: int, *, several: bool = False) -> list[str]:
+def shown(width: int, *, several: bool = False, response: str = "it is broken") -> list[str]:
     written = io.StringIO()
     now = datetime.now(UTC)
     due = now + timedelta(hours=2, minutes=59, seconds=30)
@@ -24,7 +24,7 @@ def shown(width: int, *, several: bool = False) -> list[str]:
         result="http_500",
         milliseconds=31,
         status=500,
-        response="it is broken",
+        response=response,
         event="issue.created",
         event_id=EVENT,
         delivery_id=DELIVERY,
@@ -52,6 +52,11 @@ def test_ids_and_the_next_attempt_are_whole_at_any_width(width: int) -> None:
     written = shown(width)
     for part in (DELIVERY, EVENT, "http_500", "retrying", "in 2 h 59 min", "it is broken"):
         assert sum(part in line for line in written) == 1, part
+
+
+def test_a_response_without_blanks_ran_over_the_edge() -> None:
+    assert sum("aaaa" in line for line in shown(80, response="a" * 300)) == 1
+    assert max(map(len, shown(80, response="a" * 300))) <= 80
 
 
 @pytest.mark.parametrize("width", [40, 80, 140, 170, 240])

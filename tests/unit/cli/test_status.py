@@ -136,6 +136,5 @@ def test_what_the_credentials_may_not_read_is_named(monkeypatch: pytest.MonkeyPa
 
 def test_the_line_of_the_last_minutes_was_cut_at_80_columns() -> None:
     whole = shown(200, 24, crowd(1, 1))
-    assert whole[1].endswith("(99 %)")
-    narrow = shown(80, 24, crowd(1, 1))
-    assert " ".join(each.strip() for each in narrow[1:3]) == whole[1]
+    assert whole[2].endswith("(99%)")
+    assert shown(80, 24, crowd(1, 1))[1:3] == whole[1:3]

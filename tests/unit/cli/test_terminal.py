@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from bellhop.outcomes import COUNTERS
 from infra.cli.errors import CommandError
 from infra.cli.terminal import labelled, line, read_duration, read_moment, table
 
@@ -94,3 +95,38 @@ def test_a_pipe_gets_each_line_whole() -> None:
     written = io.StringIO()
     line(Console(file=written, width=20, soft_wrap=True), "word " * 20)
     assert len(written.getvalue().splitlines()) == 1
+
+
+def test_a_number_was_parted_from_its_unit() -> None:
+    console, written = on_a_terminal(30)
+    line(console, "first attempts waited for 9.3 s (99 %) and 30 min.")
+    assert written.getvalue().splitlines() == ["first attempts waited for", "9.3 s (99 %) and 30 min."]
+
+
+@pytest.mark.parametrize("width", range(70, 100))
+def test_a_heading_was_broken_where_the_columns_just_fit(width: int) -> None:
+    console, written = on_a_terminal(width)
+    columns = ("organisation", "day (UTC)", *COUNTERS, "the stack's thresholds", "yours")
+    table(console, columns, [("acme", "2026-11-28", "0", "3", "2", "0", "", "off: timeouts_per_day")])
+    assert "organisatio" not in written.getvalue().split()
+    assert max(map(len, written.getvalue().splitlines())) <= width
+
+
+def test_a_column_that_needs_little_gets_it_before_a_sentence() -> None:
+    console, written = on_a_terminal(40)
+    table(console, ("app", "name", ""), [("pager", "The old pager", "paused since noon, next trial in 4 s")])
+    assert written.getvalue().splitlines()[1].startswith("pager  The old pager  paused since noon")
+
+
+def test_a_sentence_was_shown_as_a_column_of_words() -> None:
+    console, written = on_a_terminal(40)
+    table(console, ("app", "stands", ""), [("on-call-pager-of-acme", "paused", "it was paused as it failed " * 4)])
+    assert written.getvalue().splitlines()[0] == "on-call-pager-of-acme  stands paused  it"
+
+
+def test_the_columns_of_a_table_may_take_the_whole_width() -> None:
+    console, written = on_a_terminal(20)
+    table(console, ("app", "kind"), [("123456789", "abcdefghi")])
+    assert written.getvalue().splitlines()[1] == "123456789  abcdefghi"
+    table(console, ("app",), [("a",)])
+    assert written.getvalue().splitlines()[-1].strip() == "a"

@@ -51,7 +51,7 @@ def test_an_alarm_that_somebody_deleted_is_named() -> None:
             "switched off the actions of NotifyErrors",
             "--alarm-names bellhop-Notify",
         ),
-        (replace(QUIET, actions=()), "1 alarms tell nobody", "write AlarmTopicArn"),
+        (replace(QUIET, actions=()), "no alarm tells anybody", "write AlarmTopicArn"),
         (
             replace(QUIET, state="ALARM", description=f"It. See {LINK}."),
             "NotifyErrors is raised: It.",

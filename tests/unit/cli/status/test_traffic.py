@@ -50,7 +50,8 @@ def test_one_call_has_the_last_minutes_and_the_ages_of_the_queues() -> None:
     found = read(cloudwatch)
     assert found.counts == {"delivered": 12, "failed": 1}
     assert found.ages == {"bellhop-Retries-X": 42.0}
-    assert found.text() == "last 5 min: 12 delivered, 1 failed; waited 0.2 s (median), 3.0 s (99 %)"
+    assert found.text() == "last 5 min: 12 delivered, 1 failed"
+    assert found.delays_text() == "  first attempts waited 0.2 s (median), 3.0 s (99%)"
     assert cloudwatch.calls == 1
 
 
