@@ -16,12 +16,13 @@ PERIOD_SECONDS = 1.0  # between two looks
 class Arrival:
     """How far a delivery has come: its state, and the result of its last attempt, None before the first.
 
-    `due` (Unix seconds) is when the next attempt is due.
+    `due` (Unix seconds) is when the next attempt is due. `status` is what came back at the last one.
     """
 
     state: str
     result: str | None = None
     due: float | None = None
+    status: int | None = None
 
 
 def watch(
@@ -69,7 +70,8 @@ def _moved(record: DeliveryRecord, since: datetime) -> bool:
 
 def _arrival(record: DeliveryRecord) -> Arrival:
     due = float(record.next_attempt_at) if record.state == RETRYING else None
-    return Arrival(record.state, record.attempts[-1]["result"] if record.attempts else None, due)
+    last = record.attempts[-1] if record.attempts else {}
+    return Arrival(record.state, last.get("result"), due, int(last.get("status") or 0) or None)
 
 
 def _succeeded(app_id: str, since: datetime, now: datetime) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bellhop import long_responses
 from bellhop.attempts import DELIVERED, RETRYING, DeliveryRecord
+from infra.cli.attempt_text import PUBLISHED_AGAIN, with_repeats
 from infra.cli.chosen_apps import Within
 from infra.cli.delivered import Kept
 from infra.cli.errors import UsageError
@@ -39,6 +40,7 @@ class Entry:
     `response` is the first line of what came back. `state` is how the delivery stands now, and `due` when its next
     attempt is due: only the newest attempt of a delivery has them. A success has its own state, delivered. When
     `due` is past, the app is paused or over its rate. `resent`: a person had the delivery resent before.
+    `published_again`: with this attempt it began anew, as its event was published again.
     """
 
     app_id: str
@@ -56,6 +58,7 @@ class Entry:
     source: Source
     due: datetime | None = None
     resent: bool = False
+    published_again: bool = False
 
     @property
     def failed(self) -> bool:
@@ -121,7 +124,7 @@ def read_status(text: str | None) -> str | None:
 def of_record(record: DeliveryRecord) -> Iterator[Entry]:
     """The entries of a delivery that has a record."""
     names = {name: getattr(record, name) for name in ("app_id", "event", "event_id", "delivery_id")}
-    entries = [_of_attempt(row, names, _source(record, row)) for row in long_responses.rows(record)]
+    entries = [_of_attempt(row, names, _source(record, row)) for row in with_repeats(long_responses.rows(record))]
     if not entries:
         result = DEFERRED if record.state == RETRYING else record.state
         resent = bool(record.resent_at)
@@ -173,6 +176,7 @@ def _of_attempt(row: Mapping[str, Any], names: Mapping[str, Any], source: Source
         request_id=row["request_id"],
         source=source,
         resent=bool(row.get("resent")),
+        published_again=bool(row.get(PUBLISHED_AGAIN)),
         **names,
     )
     return entry if entry.failed else replace(entry, state=DELIVERED)

@@ -5,13 +5,17 @@ AWS libraries take most of a second. These are plain imports, so that the type c
 """
 # ruff: noqa: PLC0415 - see above
 
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
+from typer._click.exceptions import NoSuchOption
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from infra.cli.menu import dead_letters, registry, see, send, switch
+
+_NEAR = 0.75  # how alike a misspelt option and the right one are at least; 1 is the same
 
 
 class _Commands(TyperGroup):
@@ -20,12 +24,22 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (TyperException, typer.Exit, typer.Abort):
+        except (TyperException, typer.Exit, typer.Abort) as error:
+            _clarify(error)
             raise
         except Exception as error:  # noqa: BLE001 - fail() raises again what the operator cannot mend
             from infra.cli.errors import fail
 
             fail(error, ctx.obj or "")
+
+
+def _clarify(error: Exception) -> None:
+    """Take out of typer's message what is about its insides, or leads astray."""
+    if isinstance(error, typer.BadParameter):
+        error.message = error.message.removeprefix("Value error, ")
+    if isinstance(error, NoSuchOption):
+        near = get_close_matches(error.option_name, error.possibilities or (), cutoff=_NEAR)
+        error.possibilities = near  # for --yes it would be --reason
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

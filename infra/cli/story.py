@@ -22,6 +22,7 @@ from deliver.attempt import signing
 from deliver.attempt.signing import Keys
 from deliver.http.response import TOKEN_ERROR
 from infra.cli import delivered
+from infra.cli.attempt_text import PUBLISHED_AGAIN, number_text, result_text, with_repeats
 from infra.cli.condition import Condition
 from infra.cli.registry.headers import MASK
 from infra.cli.text import duration, first_line, iso_time, stored_time, unix_time
@@ -100,7 +101,7 @@ def of_record(record: DeliveryRecord) -> Story:
     return Story(
         **{name: getattr(record, name) for name in names},
         began=record.created,
-        attempts=sorted(long_responses.rows(record), key=lambda row: str(row["at"])),
+        attempts=with_repeats(sorted(long_responses.rows(record), key=lambda row: str(row["at"]))),
         attempts_made=int(record.attempts_made),
         next_attempt_at=float(record.next_attempt_at),
         expires_at=float(record.expires_at),
@@ -151,8 +152,10 @@ def next_text(story: Story, app: App | None, condition: Condition | None, now: d
 def attempt_text(row: Mapping[str, Any]) -> str:
     """An attempt on a line."""
     response = first_line(str(row.get("response", "")))
-    number = f"{int(row['n'])}, resent" if row.get("resent") else int(row["n"])
-    return f"attempt {number}  {stored_time(row['at'])}  {row['result']}  {int(row['ms'])} ms" + (
+    again = bool(row.get(PUBLISHED_AGAIN))
+    number = number_text(int(row["n"]), resent=bool(row.get("resent")), published_again=again)
+    result = result_text(row["result"], int(row.get("status") or 0))
+    return f"attempt {number}  {stored_time(row['at'])}  {result}  {int(row['ms'])} ms" + (
         f"  {response}" if response else ""
     )
 

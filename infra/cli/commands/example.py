@@ -31,9 +31,8 @@ def _wanted(names: Sequence[str]) -> list[str]:
         events = expand(name)
         if events is None:
             known = [*events_of(), *(each for of_resource in events_of().values() for each in of_resource)]
-            raise CommandError(
-                f"no event {printable(name)!r}{did_you_mean(name, known)}: `bellhop example` lists them"
-            )
+            hint = did_you_mean(name, known).removeprefix("; ")
+            raise CommandError(f"no event {printable(name)!r}: {hint and f'{hint} '}`bellhop example` lists them")
         wanted |= dict.fromkeys(events)
     return list(wanted)
 

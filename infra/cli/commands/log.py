@@ -19,6 +19,7 @@ from bellhop.text import cut, printable
 from health import transitions
 from infra.cli import body_search, chosen_apps, stack, terminal
 from infra.cli.attempt_log import Log, Reading
+from infra.cli.attempt_text import number_text, result_text
 from infra.cli.body_search import Search
 from infra.cli.condition import Condition, off_text, read_conditions
 from infra.cli.delivered import AHEAD
@@ -211,8 +212,8 @@ def _cells(entry: Entry, now: datetime) -> tuple[Text, ...]:
     return (
         cell(utc(entry.at)),
         cell(entry.event),
-        cell(f"{entry.number}, resent" if entry.resent else entry.number),
-        Text(printable(entry.result), "red" if entry.failed else "green"),
+        cell(number_text(entry.number, resent=entry.resent, published_again=entry.published_again)),
+        Text(printable(result_text(entry.result, entry.status)), "red" if entry.failed else "green"),
         cell("" if entry.milliseconds is None else entry.milliseconds),
         state(entry.state or ""),
         cell(_next_attempt(entry, now)),

@@ -96,7 +96,8 @@ class PingResult:
             return "It is not well. It sends the header webhook-delivery: disable, which switches an app off."
         if self.well:
             return "It is well: it took the webhook."
-        return f"It is not well. {error(self.result)}: {self._hint()}."
+        hint = self._hint()
+        return f"It is not well. {error(self.result)}: {hint}{'' if hint.endswith('?') else '.'}"
 
     def document(self) -> dict[str, Any]:
         """As JSON."""

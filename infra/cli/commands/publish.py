@@ -18,6 +18,7 @@ from bellhop.events import IssueEvent
 from bellhop.text import printable
 from infra.cli import arrivals, destinations, errors, events_file, files, stack, terminal
 from infra.cli.arrivals import Arrival
+from infra.cli.attempt_text import result_text
 from infra.cli.destinations import Outlook, Skip
 from infra.cli.errors import INTERRUPTED, CommandError
 from infra.cli.events_file import FileEvent, MalformedFileError
@@ -166,6 +167,7 @@ def _documents(events: Sequence[IssueEvent], outlook: Outlook, seen: dict[str, A
                 "transformed": json.loads(each.transformed) if each.transformed else None,
                 "state": arrival.state if arrival else None,
                 "result": arrival.result if arrival else None,
+                "status": arrival.status if arrival else None,
                 "due": arrival.due if arrival else None,
             }
         )
@@ -228,6 +230,6 @@ def _skipped(skips: Sequence[Skip]) -> Iterator[tuple[str, str]]:
 def _text(arrival: Arrival | None, now: datetime) -> str:
     if arrival is None:
         return UNSEEN
-    after = f" after {arrival.result}" if arrival.result else ""
+    after = f" after {result_text(arrival.result, arrival.status)}" if arrival.result else ""
     due = f", next attempt in {duration(max(0.0, arrival.due - now.timestamp()))}" if arrival.due else ""
     return f"{arrival.state}{after}{due}"

@@ -1,7 +1,7 @@
 """Dead letters: messages that nothing could handle."""
 # ruff: noqa: PLC0415 - each command imports its own module when it is called, see main.py
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,12 +12,24 @@ app = Menu()
 dead_letters = Menu(help="Show, redrive, delete or export dead letters.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
 
-Name = Literal["IssueEvents", "Deliveries", "Retries", "Schedules", "Transitions"]
+QUEUES = ("IssueEvents", "Deliveries", "Retries", "Schedules", "Transitions")
+
+
+def _queue_name(typed: str | None) -> str | None:
+    if typed is None:
+        return None
+    for name in QUEUES:
+        if name.lower() == typed.lower():
+            return name
+    raise typer.BadParameter(f"{typed!r} is none of {', '.join(QUEUES)}")
+
+
 QueueName = Annotated[
-    Name | None,
+    str | None,
     typer.Option(
         "--queue",
-        case_sensitive=False,
+        callback=_queue_name,
+        autocompletion=lambda: list(QUEUES),
         metavar="NAME",
         help="Only those of this work queue: IssueEvents, Deliveries, Retries, Schedules (scheduled retries that "
         "could not be sent), Transitions.",

@@ -49,7 +49,7 @@ def test_a_delivery_that_succeeded_at_once_is_delivered() -> None:
 def test_a_delivery_that_failed_waits_for_its_next_attempt() -> None:
     failed = Attempt(1, NOW, 3, "r", "http_500", 500)
     attempts.open_record(delivery(), NextState("retrying", 1_900_000_000.0, failed), NOW)
-    assert watch(destination()) == {delivery().delivery_id: Arrival("retrying", "http_500", 1_900_000_000.0)}
+    assert watch(destination()) == {delivery().delivery_id: Arrival("retrying", "http_500", 1_900_000_000.0, 500)}
 
 
 def test_a_delivery_of_an_app_that_is_off_is_parked() -> None:
@@ -74,7 +74,7 @@ def test_what_waited_before_an_event_was_published_again_was_taken_for_what_beca
     failed = Attempt(1, earlier, 3, "r", "http_500", 500)
     attempts.open_record(delivery(), NextState("retrying", 1_900_000_000.0, failed), earlier)
     assert watch(destination(), seconds=3, clock=clock) == {
-        delivery().delivery_id: Arrival("retrying", "http_500", 1_900_000_000.0)
+        delivery().delivery_id: Arrival("retrying", "http_500", 1_900_000_000.0, 500)
     }
     assert clock.slept == 3  # something may have become of it until then
 

@@ -55,5 +55,5 @@ def test_without_a_name_it_lists_which_there_are() -> None:
 
 
 def test_a_name_that_nothing_has_is_refused_with_what_may_be_meant() -> None:
-    assert "no event 'issue.resolvd'; did you mean issue.resolved?" in refused("example", "issue.resolvd")
+    assert "no event 'issue.resolvd': did you mean issue.resolved? `bellhop" in refused("example", "issue.resolvd")
     assert "`bellhop example` lists them" in refused("example", "\x1b")

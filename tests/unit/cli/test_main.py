@@ -74,3 +74,12 @@ def test_the_shell_completes_commands() -> None:
     asked = {"_BELLHOP_COMPLETE": "complete_bash", "COMP_WORDS": "bellhop rec", "COMP_CWORD": "1"}
     run = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
     assert run.stdout.split() == ["receive"]
+
+
+def test_what_is_misspelt_was_told_in_words_of_the_library() -> None:
+    assert "'--outcome': 'foo' is not one of 'delivered'" in bellhop("resend", "--outcome", "foo").stderr
+
+
+def test_an_option_that_is_nothing_like_it_was_suggested() -> None:
+    assert "--reason" not in bellhop("enable", "pager", "--yes").stderr
+    assert "--reason" in bellhop("enable", "pager", "--reson", "x").stderr

@@ -216,3 +216,4 @@ def test_every_result_of_deliver_has_a_hint() -> None:
     for result in (*nothing_came, "address_not_allowed", "invalid_header", "invalid_url", "token_error"):
         known = PingResult("pager", "u", "d", False, result, None, 1, "", {}, "")
         assert "nothing else is known" not in known.meaning
+        assert "?." not in known.meaning

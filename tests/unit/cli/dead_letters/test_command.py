@@ -232,3 +232,8 @@ def test_what_another_command_has_just_received_is_not_taken_for_gone() -> None:
     shown = succeed("dead-letters", "list")
     assert "0 dead letters." in shown
     assert "Another command is reading 1 more" in shown
+
+
+def test_the_queues_were_listed_in_another_spelling() -> None:
+    said = misused("dead-letters", "list", "--queue", "Foo")
+    assert "'--queue': 'Foo' is none of IssueEvents, Deliveries, Retries, Schedules, Transitions" in said
