@@ -2,6 +2,9 @@
 
 How attempts begin is in intake.py. The three stages never overlap. What was written while posts still run would
 hold them up, and could make a healthy endpoint miss its deadline. One write, in circuit/slow.py, has a thread.
+
+Before the posts is done only what they need. What is not attempted now, since its app is paused, off or over its
+rate, is settled after them: so however much of it a batch has, it delays no neighbour's webhook.
 """
 
 import gc
@@ -19,6 +22,7 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import INTERNAL
 from bellhop.successes import Row, Success
+from deliver import next_step
 from deliver.attempt import chain, ending, kept_headers, kept_response, ping, retry, signing, verdict
 from deliver.attempt.masking import Mask
 from deliver.attempt.network import Attempted
@@ -42,7 +46,7 @@ from deliver.http.faults import OurFaultError
 from deliver.http.hub import Hub, Meter
 from deliver.http.response import TIMEOUT, Response, SendFailure
 from deliver.intake import Begun, Intake
-from deliver.next_step import NextStep
+from deliver.next_step import Ended
 
 # Where this process worked for so many seconds of an attempt, the batch was delayed by it. The apps are listed as
 # slow then of which an attempt took so many of CPU, or all attempts together: with 0.29 of a processor, a second.
@@ -55,27 +59,18 @@ LOGGED = ("app", "event_id", "delivery_id", "n", "status", "ms")  # of each succ
 class Batch:
     """What a batch adds up to. `returned`: ids of the messages that their queue must deliver again.
 
-    `ended`: what is to be sent after each attempt that was written, with the id of its message. `slowest`: seconds
+    `ended`: what is to be sent after each attempt that was written, and after what was settled. `slowest`: seconds
     that the endpoint of each app took, of its slowest attempt. `delivered`: the rows of what was delivered;
     `at_once`: what of that has no record of its own, which would have its row and its body.
     """
 
     returned: list[str] = field(default_factory=list)
-    ended: list["Ended"] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
     deltas: list[OutcomeDelta] = field(default_factory=list)
     signs: list[Sign] = field(default_factory=list)
     slowest: dict[str, float] = field(default_factory=dict)
     delivered: list[Row] = field(default_factory=list)
     at_once: list[Success] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """An attempt whose result is written, and what is to be sent next."""
-
-    message_id: str
-    delivery: Delivery
-    next_step: NextStep
 
 
 # None where no time was left to make the attempt; an exception is a fault of ours.
@@ -88,6 +83,10 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     Policy: whatever an endpoint does is written down for its delivery, and the message is done. A fault of ours
     returns the one message it touched, and is never counted against the app. When the counters or the log of
     successes cannot be written, the deliveries stay done: sending webhooks twice would be worse.
+
+    Results come first after the posts, as what is posted and not written is posted again. Then what was not
+    attempted is settled, in the same time: its messages are what holds it, so what no time is left for comes back.
+    A worker that dies before loses nothing of it, and doubles nothing, for nothing of it was done.
     """
     intake = Intake(deps, invocation)
     with invocation.budget.keeping(deps.deadline + MARGIN_SECONDS - END_SECONDS):
@@ -97,7 +96,10 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     finished = _excuse_late(_judge_network(posted, deps), deps)
     with invocation.budget.keeping(COUNT_SECONDS + LOG_SECONDS):
         _write_results(finished, deps, batch)
-        _send_next(deps, batch)
+        batch.returned += next_step.send_all(batch.ended, deps)
+        settled = intake.settle()
+        batch.returned += next_step.send_all(settled, deps)
+        batch.ended += settled
     with invocation.budget.keeping(LOG_SECONDS):
         _count(deps.buffer.due(batch.deltas), deps)
         trial.take_in(batch.signs, deps)
@@ -106,7 +108,8 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
         deps.parking.count()
     _log_successes(batch, deps)
     batch.returned += newer.wait(intake.unknown, deps.scheduler.wait, deps.telemetry)
-    _announce_exhausted(deps, batch)
+    # The last of all: nothing waits for it, and an event bus that is slow delays nothing else.
+    batch.returned += next_step.announce_all(batch.ended, deps)
     return sorted(set(batch.returned))
 
 
@@ -264,7 +267,7 @@ def _write_result(
         return
     judgement = verdict.judge(result.outcome, deps.now())
     attempt = _attempt_row(pending, judgement.result, result)
-    next_step = ending.write(pending, judgement, attempt, deps)
+    following = ending.write(pending, judgement, attempt, deps)
     # Counted before the next retry is sent: if that fails, the message comes back and finds the record ahead, so
     # this is the only chance to count the attempt.
     delta = ending.outcome_delta(pending, judgement, attempt)
@@ -277,8 +280,8 @@ def _write_result(
             batch.at_once.append(Success(pending.delivery, row))
     if pending.trial:
         # Last: where the circuit cannot be written, the message comes back for another trial, but this one stands.
-        next_step = trial.finish(pending.app, pending.trial, judgement, next_step.exhausted, deps)
-    batch.ended.append(Ended(message_id, pending.delivery, next_step))
+        following = trial.finish(pending.app, pending.trial, judgement, following.exhausted, deps)
+    batch.ended.append(Ended(message_id, names(pending.delivery), following))
 
 
 def _defer_by_our_fault(
@@ -295,8 +298,8 @@ def _defer_by_our_fault(
     deps.telemetry.count("OurFault")
     if pending.trial:
         chain.give_back(pending)
-        return Ended(message_id, pending.delivery, trial.put_off(pending, wait, deps))
-    return Ended(message_id, pending.delivery, ending.defer(pending, wait, deps))
+        return Ended(message_id, names(pending.delivery), trial.put_off(pending, wait, deps))
+    return Ended(message_id, names(pending.delivery), ending.defer(pending, wait, deps))
 
 
 def _take_in(
@@ -309,35 +312,6 @@ def _take_in(
         by = strikes.EVERYBODY if pending.app.kind == INTERNAL else pending.delivery.organization_id
         sign = strikes.sign(*key, well=judgement.well, seconds=seconds, deadline=deps.deadline, by=by)
         batch.signs.append(sign)
-
-
-def _send_next(deps: DeliverDependencies, batch: Batch) -> None:
-    for ended in batch.ended:
-        try:
-            ended.next_step.send(deps)
-        except Exception:  # noqa: BLE001 - the record boundary
-            deps.telemetry.error(
-                "retry, trial or release not sent: the queue will deliver the message again, to send it then",
-                message_id=ended.message_id,
-                **names(ended.delivery),
-            )
-            batch.returned.append(ended.message_id)
-
-
-def _announce_exhausted(deps: DeliverDependencies, batch: Batch) -> None:
-    # The last of all: nothing waits for it, and an event bus that is slow delays nothing else.
-    for ended in batch.ended:
-        if not ended.next_step.exhausted:
-            continue
-        try:
-            chain.announce_exhausted(ended.next_step.exhausted, deps)
-        except Exception:  # noqa: BLE001 - the record boundary
-            deps.telemetry.error(
-                "exhausted delivery not announced: the queue will deliver its message again, to announce it then",
-                message_id=ended.message_id,
-                **names(ended.delivery),
-            )
-            batch.returned.append(ended.message_id)
 
 
 def _attempt_row(pending: PendingAttempt, result_name: str, result: PostResult) -> Attempt:

@@ -84,6 +84,12 @@ class Scheduler(Protocol):
     def send(self, retry: Retry, seconds: int) -> None:
         """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
 
+    def send_all(self, retries: Sequence[tuple[Retry, int]]) -> set[int]:
+        """Have retries arrive there, each no sooner than in so many seconds, at most MAX_DELAY of queues.py.
+
+        Returns the positions of those that the queue did not take.
+        """
+
     def hand_over(self, deliveries: Sequence[Delivery]) -> set[int]:
         """Have first attempts made in the slow lane; the positions of those that its queue did not take."""
 
@@ -184,6 +190,10 @@ class QueueMessage:
     def delivery_id(self) -> str | None:
         """The delivery that it is about; a trial chooses its own."""
         return None if isinstance(self.content, Trial) else self.content.delivery_id
+
+    def names(self) -> dict[str, object]:
+        """What a log line about it carries."""
+        return {"app_id": self.content.app_id, "delivery_id": self.delivery_id}
 
 
 @dataclass(frozen=True, slots=True)

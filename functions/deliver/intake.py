@@ -1,4 +1,7 @@
-"""What a batch begins with: which attempts its messages ask for, and what becomes of the others."""
+"""Which attempts a batch's messages ask for, and what becomes of the others.
+
+`take` begins the attempts, before the posts. `settle` parks, defers and exhausts the rest, after them.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +15,8 @@ from bellhop.newer import Unknown, UnknownKindError
 from bellhop.registry import App
 from deliver.attempt import chain, ping
 from deliver.circuit import admission, trial
+from deliver.circuit.admission import Admission, Wait
+from deliver.circuit.trial import Passed, Search
 from deliver.dependencies import (
     MARGIN_SECONDS,
     DeliverDependencies,
@@ -20,6 +25,7 @@ from deliver.dependencies import (
     PendingAttempt,
     QueueMessage,
 )
+from deliver.next_step import Ended
 
 # An attempt with the id of the message that it is made for.
 Begun = tuple[str, PendingAttempt]
@@ -37,23 +43,54 @@ class Intake:
     begun: list[Begun] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
+    # To be settled after the posts: of an app, and of a trial.
+    _waiting: list[tuple[App, Admission]] = field(default_factory=list)
+    _passed: list[tuple[QueueMessage, Passed]] = field(default_factory=list)
+    _search: Search = field(default_factory=Search)
     _slowest: float = 0.0  # seconds that it took to begin an attempt
 
     def take(self, messages: Iterable[dict[str, Any]]) -> None:
-        """Begin the attempts that may be made now; park, defer or hand over the other deliveries."""
+        """Begin the attempts that may be made now; hand over what is for the slow lane; `settle` does the rest.
+
+        Trials begin last: each takes several calls. Where time runs short, they come back, and not the neighbours.
+        """
         # The list is in the table of the circuits. Where that is silent, the others must still be read together.
         silent = () if self.deps.slow.look() else (Circuit,)
         read = self._read(messages)
         self.deps.prefetch.read((message.content.app_id for message in read), silent)
         apps: dict[str, list[QueueMessage]] = {}
+        trials = []
         for message in read:
-            if message.ping or isinstance(message.content, Trial):
-                # A person waits for a ping, and a trial is what a pause lets go: the circuit is not asked.
+            # A person waits for a ping, and a trial is what a pause lets go: the circuit is not asked.
+            if message.ping:
                 self._begin(message)
+            elif isinstance(message.content, Trial):
+                trials.append(message)
             else:
                 apps.setdefault(message.content.app_id, []).append(message)
-        for app_id, of_app in apps.items():
-            self._admit(app_id, of_app)
+        slow = [message for app_id, of_app in apps.items() for message in self._admit(app_id, of_app)]
+        # Not after the posts: it takes few calls, and an endpoint that hangs would delay all that are slow.
+        self._hand_over(slow)
+        for message in trials:
+            self._begin(message)
+
+    def settle(self) -> list[Ended]:
+        """Park, defer or exhaust what was not to be attempted now; what is to be sent after it."""
+        ended = []
+        for app, admitted in self._waiting:
+            try:
+                settled = admission.look_again(app, admitted, self.deps)
+            except Exception:  # noqa: BLE001 - as in _admit
+                self._return_all(app.app_id, admitted.parked)
+                continue
+            self._park(settled.parked, app, settled.because)
+            ended += self._defer(app, settled.waits)
+        for message, passed in self._passed:
+            try:
+                ended.append(Ended(message.message_id, message.names(), passed.settle(self.deps)))
+            except Exception as error:  # noqa: BLE001 - the record boundary
+                self._return("trial not ended", message, error)
+        return ended
 
     def _read(self, messages: Iterable[dict[str, Any]]) -> list[QueueMessage]:
         read = []
@@ -74,39 +111,36 @@ class Intake:
                 self.returned.append(message_id)
         return read
 
-    def _admit(self, app_id: str, messages: list[QueueMessage]) -> None:
+    def _admit(self, app_id: str, messages: list[QueueMessage]) -> list[QueueMessage]:
+        """Begin what may go out now; those that are to be handed over to the slow lane."""
         try:
             app = self.deps.registry.app(app_id)
             admitted = admission.admit(app, messages, self.deps)
         except Exception:  # noqa: BLE001 - registry or circuits do not respond: this app's messages come back
-            self.deps.telemetry.error(
-                "app or circuit not read: the queue will deliver the app's messages again",
-                app_id=app_id,
-                number=len(messages),
-            )
-            self.returned += [message.message_id for message in messages]
-            return
-        if app and admitted.parked_because:
-            self._park(messages, app, admitted.parked_because)
-            return
+            self._return_all(app_id, messages)
+            return []
         if app:  # of one that is not registered nothing waits
-            self._defer(app, admitted.waits)
-        self._hand_over(admitted.slow)
+            self._waiting.append((app, admitted))
         for message in admitted.go:
             self._begin(message)
+        return admitted.slow
 
-    def _defer(self, app: App, waits: Iterable[tuple[QueueMessage, float, bool]]) -> None:
-        for message, seconds, reserved in waits:
+    def _defer(self, app: App, waits: Iterable[Wait]) -> list[Ended]:
+        ended = []
+        for message, due, reserved in waits:
             try:
-                admission.defer(message, app, seconds, self.deps, reserved=reserved)
+                following = admission.defer(message, app, due, self.deps, reserved=reserved)
             except Exception as error:  # noqa: BLE001 - the record boundary
                 self._return("delivery not deferred", message, error)
+            else:
+                ended += [Ended(message.message_id, message.names(), following)] if following else []
+        return ended
 
     def _begin(self, message: QueueMessage) -> None:
         before = self.invocation.time_left()
         try:
             self._check_time(before - self.deps.deadline)
-            pending = _pending(message, self.deps)
+            pending = self._pending(message)
         except Exception as error:  # noqa: BLE001 - the record boundary
             self._return("attempt not begun", message, error)
         else:
@@ -115,6 +149,15 @@ class Intake:
                 self._measure_delay(pending)
             if pending and not pending.trial:  # a trial may have passed over many that are over
                 self._slowest = max(self._slowest, before - self.invocation.time_left())
+
+    def _pending(self, message: QueueMessage) -> PendingAttempt | None:
+        if isinstance(message.content, Trial):
+            pending, passed = trial.begin(message.content, message.receive_count, self._search, self.deps)
+            self._passed += [(message, passed)] if passed else []
+            return pending
+        if message.ping:
+            return ping.begin(message.ping, self.deps)
+        return chain.begin(message.content, message.receive_count, self.deps)
 
     def _measure_delay(self, pending: PendingAttempt) -> None:
         # Of what waits only for us: in the slow lane apps wait for themselves, and what has a record had to wait.
@@ -160,6 +203,14 @@ class Intake:
             self._return("delivery not handed over to the slow lane", messages[position])
         self.deps.telemetry.count("DeliveryHandedOver", len(messages) - len(refused))
 
+    def _return_all(self, app_id: str, messages: Sequence[QueueMessage]) -> None:
+        self.deps.telemetry.error(
+            "app or circuit not read: the queue will deliver the app's messages again",
+            app_id=app_id,
+            number=len(messages),
+        )
+        self.returned += [message.message_id for message in messages]
+
     def _return(self, what: str, message: QueueMessage, error: Exception | None = None) -> None:
         if isinstance(error, UnknownKindError):
             self.unknown.append((message.received, error))
@@ -167,15 +218,6 @@ class Intake:
         self.deps.telemetry.error(
             f"{what}: the queue will deliver its message again",
             message_id=message.message_id,
-            app_id=message.content.app_id,
-            delivery_id=message.delivery_id,
+            **message.names(),
         )
         self.returned.append(message.message_id)
-
-
-def _pending(message: QueueMessage, deps: DeliverDependencies) -> PendingAttempt | None:
-    if isinstance(message.content, Trial):
-        return trial.begin(message.content, message.receive_count, deps)
-    if message.ping:
-        return ping.begin(message.ping, deps)
-    return chain.begin(message.content, message.receive_count, deps)

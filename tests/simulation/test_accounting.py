@@ -148,8 +148,8 @@ def test_a_world_in_which_a_delivery_vanishes_is_found_to_be_broken(monkeypatch:
             "it is not internal, and is never switched off",
         ),
         (("endpoint", "events"), "deliver.attempt.retry.jittered", lambda *_: 1, "was made after 1"),
-        (("endpoint", "events"), "deliver.next_step.NextStep.send", lambda *_: None, "the sweep found"),
-        (("gone", "events"), "deliver.batch._take_in", lambda *_: None, "has 0 counted as fatal"),
+        (("endpoint", "events"), "deliver.next_step._send_soon", lambda *_: set(), "the sweep found"),
+        (("gone", "events"), "deliver.attempt.ending.outcome_delta", lambda *_: None, "has 0 counted as fatal"),
         (("endpoint", "events"), "deliver.attempt.chain.write", lambda *_: None, "is not in its record"),
     ],
 )

@@ -73,6 +73,11 @@ class World:
         message = queue_message(deliveries.encode(retry), f"m{len(self.queue)}-{seconds}")
         self.effect(self.queue.append)(message)
 
+    def send_all(self, retries: Sequence[tuple[Retry, int]]) -> set[int]:
+        for retry, seconds in retries:
+            self.send(retry, seconds)
+        return set()
+
     def hand_over(self, handed: Sequence[Delivery]) -> set[int]:
         for each in handed:
             self.effect(self.queue.append)(queue_message(deliveries.encode(each), f"m{len(self.queue)}"))

@@ -127,6 +127,10 @@ class Scheduled:
     def send(self, retry: Retry, seconds: int) -> None:
         self.sent.append((retry, seconds))
 
+    def send_all(self, retries: Sequence[tuple[Retry, int]]) -> set[int]:
+        self.sent += retries
+        return set()
+
     def hand_over(self, deliveries: Sequence[Delivery]) -> set[int]:
         self.handed += deliveries
         return set()

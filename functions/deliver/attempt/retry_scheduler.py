@@ -33,6 +33,11 @@ class RetryScheduler:
         """Have `retry` arrive on the Retries queue no sooner than in `seconds`."""
         self._send(retry, schedule_name(retry), seconds)
 
+    def send_all(self, retries: Sequence[tuple[Retry, int]]) -> set[int]:
+        """Have retries arrive there, by the queue's own delay; the positions of those that it did not take."""
+        messages = [_message(retry, seconds) for retry, seconds in retries]
+        return self.queue.send_all(messages, self.backoff)
+
     def hand_over(self, handed: Sequence[Delivery]) -> set[int]:
         """Have first attempts made by the processes of that queue; the positions of those it did not take."""
         messages = [OutgoingMessage(deliveries.encode(each), each.app_id) for each in handed]
@@ -49,7 +54,7 @@ class RetryScheduler:
 
     def _send(self, message: Retry | Trial, name: str, seconds: int) -> None:
         if seconds <= MAX_DELAY:
-            self.queue.send(OutgoingMessage(deliveries.encode(message), message.app_id, seconds))
+            self.queue.send(_message(message, seconds))
         else:
             self._schedule(message, name, seconds)
 
@@ -73,6 +78,10 @@ class RetryScheduler:
             # Another copy of this message has scheduled it already. It fires once, which is enough.
             if error.response["Error"]["Code"] != "ConflictException":
                 raise
+
+
+def _message(message: Retry | Trial, seconds: int) -> OutgoingMessage:
+    return OutgoingMessage(deliveries.encode(message), message.app_id, seconds)
 
 
 def schedule_name(retry: Retry) -> str:

@@ -1,5 +1,9 @@
-"""Which of an app's deliveries may go out now, which wait for their place in time, and which are parked."""
+"""Which of an app's deliveries may go out now, which wait for their place in time, and which are parked.
 
+What may not go out now is settled after the batch's posts: parked or deferred here, one by one.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,24 +22,28 @@ from deliver.circuit import trial
 from deliver.circuit.known import CircuitState
 from deliver.circuit.rate import Pace
 from deliver.dependencies import DeliverDependencies, InternalError, QueueMessage, names
+from deliver.next_step import NextStep
 
 RESERVATIONS = 3  # tries to reserve places while other workers reserve theirs
-UNRESERVED_SECONDS = (1.0, 5.0)  # after which deliveries come back that found no place in so many tries
+UNRESERVED_SECONDS = (1.0, 5.0)  # after which deliveries come back that found no place, or whose pause is over
 
 PAUSED, OFF = "paused", "switched off"
+
+Wait = tuple[QueueMessage, float, bool]
 
 
 @dataclass(slots=True)
 class Admission:
-    """`waits`: seconds until a message's place, and whether that is reserved. `parked_because`: all are parked.
+    """`waits`: when the place of a message is, in Unix seconds; is it reserved? `slow`: to be handed over.
 
-    `slow`: to be handed over to the slow lane.
+    `parked`: for an app that is off, or may be paused, as `because` says.
     """
 
     go: list[QueueMessage] = field(default_factory=list)
-    waits: list[tuple[QueueMessage, float, bool]] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
     slow: list[QueueMessage] = field(default_factory=list)
-    parked_because: str | None = None
+    parked: Sequence[QueueMessage] = ()
+    because: str = OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +61,50 @@ class _Limit:
 
 
 def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDependencies) -> Admission:
-    """Decide on an app's deliveries."""
+    """Decide on an app's deliveries.
+
+    Of one that is paused, as far as this process knows, the circuit is asked only before they are parked: see
+    look_again(). So no number of paused apps delays a batch's posts.
+    """
     if app is None:
         return Admission([*messages])
     if app.state == DISABLED:
-        return Admission(parked_because=OFF)
+        return Admission(parked=messages, because=OFF)
     state = deps.circuits.state(app)
-    if state.paused_since is not None or app.app_id in deps.slow:
+    if state.paused_since is None and app.app_id in deps.slow:
         try:
-            state = deps.circuits.read(app)  # as it is now: the pause may be over, or have begun
+            state = deps.circuits.read(app)  # as it is now: a pause may have begun
         except (PynamoDBException, OutOfBudgetError):
-            # Policy: nothing is parked for a pause that may be over, for nothing would release it.
-            _log_deferral("circuit not read", app.app_id, messages, deps)
-            return Admission(waits=_fault_waits(messages, deps))
-        if state.paused_since is not None:
-            trial.recover(app, state, deps)
-            return Admission(parked_because=PAUSED)
+            return _not_read(app, messages, deps)
+    if state.paused_since is not None:
+        return Admission(parked=messages, because=PAUSED)
     slow = [m for m in messages if app.app_id in deps.slow and not m.slow_lane]
     admission = _paced(app, [m for m in messages if m not in slow], state, deps)
     admission.slow = slow
+    return admission
+
+
+def look_again(app: App, admission: Admission, deps: DeliverDependencies) -> Admission:
+    """The same after the posts: a pause may be over by then, perhaps by a trial of this very batch.
+
+    Policy: nothing is parked for a pause that may be over, for it would wait until the release's last pass, or
+    longer. It comes back by the retry queue in a moment; by its own it would take the visibility timeout.
+
+    An app that is off is not asked again: its release goes on for as long as processes may know it as it was, and
+    their batches last.
+    """
+    if admission.because != PAUSED:
+        return admission
+    try:
+        state = deps.circuits.read(app)
+    except (PynamoDBException, OutOfBudgetError):
+        return _not_read(app, admission.parked, deps)
+    if state.paused_since is None:
+        deps.telemetry.info(
+            "deliveries deferred: their app's pause is over", app_id=app.app_id, number=len(admission.parked)
+        )
+        return Admission(waits=_crowded(admission.parked, deps))
+    trial.recover(app, state, deps)
     return admission
 
 
@@ -95,25 +128,26 @@ def park(message: QueueMessage, app: App, because: str, deps: DeliverDependencie
     return parked
 
 
-def defer(message: QueueMessage, app: App, seconds: float, deps: DeliverDependencies, *, reserved: bool) -> None:
-    """Have a delivery come back after so many seconds, when its place has come.
+def defer(
+    message: QueueMessage, app: App, due: float, deps: DeliverDependencies, *, reserved: bool
+) -> NextStep | None:
+    """Have a delivery come back when its place has come; what is to be sent, None if its record says otherwise.
 
     Policy: one whose reserved place is further away than its retries would take is exhausted at once, and stays
     replayable.
     """
-    wait, content = -int(-seconds // 1), message.content
+    wait, content = max(0, math.ceil(due - deps.time())), message.content
     too_long = reserved and wait > deps.policy.span
     if isinstance(content, Retry):
         retry = content if too_long else chain.defer(content, message.receive_count, wait, deps)
     else:
         retry = _first_retry(message, app, wait, deps)
     if retry is None:
-        return
+        return None
     deps.telemetry.count("DeliveryDeferred")
     if too_long:
-        _exhaust(retry, app, message.receive_count, deps)
-    else:
-        deps.scheduler.send(replace(retry, reserved=reserved), wait)
+        return _exhaust(retry, app, message.receive_count, deps)
+    return NextStep((replace(retry, reserved=reserved), wait))
 
 
 def _paced(
@@ -164,11 +198,12 @@ def _reserve(
         admission.waits += _fault_waits(messages, deps)
         return
     if places is None:
-        admission.waits += [(message, deps.uniform(*UNRESERVED_SECONDS), False) for message in messages]
+        admission.waits += _crowded(messages, deps)
         return
+    now = deps.time()
     for message, wait in zip(messages, places, strict=True):
         if wait:
-            admission.waits.append((message, wait, True))
+            admission.waits.append((message, now + wait, True))
         else:
             admission.go.append(message)
 
@@ -185,12 +220,19 @@ def _places(limit: _Limit, wanted: int, deps: DeliverDependencies) -> Sequence[f
     return None
 
 
-def _fault_waits(
-    messages: Sequence[QueueMessage], deps: DeliverDependencies
-) -> list[tuple[QueueMessage, float, bool]]:
+def _not_read(app: App, messages: Sequence[QueueMessage], deps: DeliverDependencies) -> Admission:
+    _log_deferral("circuit not read", app.app_id, messages, deps)
+    return Admission(waits=_fault_waits(messages, deps))
+
+
+def _crowded(messages: Sequence[QueueMessage], deps: DeliverDependencies) -> list[Wait]:
+    return [(message, deps.time() + deps.uniform(*UNRESERVED_SECONDS), False) for message in messages]
+
+
+def _fault_waits(messages: Sequence[QueueMessage], deps: DeliverDependencies) -> list[Wait]:
     deferrals = [m.content.deferral if isinstance(m.content, Retry) else 0 for m in messages]
     waits = [fault_wait(each, deps.uniform) for each in deferrals]
-    return [(message, wait, False) for message, wait in zip(messages, waits, strict=True)]
+    return [(message, deps.time() + wait, False) for message, wait in zip(messages, waits, strict=True)]
 
 
 def _log_deferral(what: str, app_id: str, messages: Sequence[QueueMessage], deps: DeliverDependencies) -> None:
@@ -213,10 +255,10 @@ def _first_retry(message: QueueMessage, app: App, wait: int, deps: DeliverDepend
     return next_retry(known) if known and known.state == RETRYING and not known.attempts_made else None
 
 
-def _exhaust(message: Retry, app: App, receive_count: int, deps: DeliverDependencies) -> None:
+def _exhaust(message: Retry, app: App, receive_count: int, deps: DeliverDependencies) -> NextStep | None:
     record = chain.claim(message, receive_count, deps)
     if record is None:
-        return
+        return None
     if not attempts.finish(record, NextState(EXHAUSTED), deps.now(), chain.list_key(app, record, deps)):
         # The write is ours and its response was lost, or another worker is ahead. The message comes back and finds
         # in the record what is left to announce.
@@ -226,4 +268,4 @@ def _exhaust(message: Retry, app: App, receive_count: int, deps: DeliverDependen
         **names(record),
     )
     deps.telemetry.count("DeliveryExhausted")
-    chain.announce_exhausted(record, deps)
+    return NextStep(exhausted=record)

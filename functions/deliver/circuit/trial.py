@@ -9,7 +9,7 @@ finds the endpoint well closes the circuit and has health release what is parked
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
 
@@ -30,6 +30,49 @@ CANDIDATES = 50  # parked deliveries that a trial looks at: those before may be 
 DRAWN_FROM = 1000  # rows of the list that lots are drawn among
 AGAIN_SECONDS = 5.0  # until the next trial where this one found only what is over: the list lags a moment behind
 OVERDUE_SECONDS = 300.0  # after which a trial that nobody makes is sent again, beside its lease
+
+
+@dataclass
+class Search:
+    """How many parked deliveries the trials of a batch may pass over together, as each costs calls.
+
+    Where nothing is left, a trial looks at one alone, the newest under its app's first key. If that is over, it
+    comes again soon. So what one app has passed over keeps no other's trial from being made.
+    """
+
+    left: int = CANDIDATES
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self.left <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a trial of an app passed over: `old`, which waited for too long, is exhausted after the batch's posts.
+
+    `lease`: the trial's, where it found nothing to attempt. Where more may be over, it comes `again` soon.
+    """
+
+    app: App
+    old: list[DeliveryRecord]
+    lease: TrialLease | None = None
+    again: bool = False
+
+    def settle(self, deps: DeliverDependencies) -> NextStep:
+        """Exhaust what is old, and announce it; then end the trial, if it made no attempt."""
+        for row in self.old:
+            _exhaust(row, self.app, deps)
+        if self.lease is None:
+            return NextStep()
+        if self.old or self.again:
+            return _put_off(self.app, self.lease, AGAIN_SECONDS, deps)
+        return _nothing_due(self.app, self.lease, deps)
+
+
+# The attempt that is a trial, if there is one to be made, and what was passed over on the way to it, if anything.
+Found = tuple[PendingAttempt | None, Passed | None]
 
 
 def take_in(signs: Iterable[Sign], deps: DeliverDependencies) -> None:
@@ -65,8 +108,8 @@ def recover(app: App, state: CircuitState, deps: DeliverDependencies) -> None:
         deps.telemetry.error("overdue trial not sent again: the app's next delivery will try", app_id=app.app_id)
 
 
-def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> PendingAttempt | None:
-    """The attempt that is the trial; None when there is none to be made, and the message is done.
+def begin(message: Trial, receive_count: int, search: Search, deps: DeliverDependencies) -> Found:
+    """The attempt that is the trial, and what is to be settled after the posts; without both the message is done.
 
     Raises:
         InternalError: another worker may be making it, or the app has no secret; the message must come back.
@@ -76,12 +119,12 @@ def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> Pend
         raise InternalError(f"this process knows an older generation of {app.app_id}")
     if app is None or app.state == DISABLED or int(app.generation) > message.generation:
         deps.telemetry.info("trials ended: the app was switched off, or is gone", app_id=message.app_id)
-        return None
+        return None, None
     state = deps.circuits.read(app)
     if state.paused_since is None:
         if receive_count > 1:  # this very message may have ended the pause
             _left_undone(app, message.number, state, deps).send(deps)
-        return None
+        return None, None
     chain.keys(app, deps)  # before the claim: a missing secret then leaves the trial free
     lease = TrialLease(deps.token(), message.number, state.paused_since)
     now, number = deps.time(), message.number
@@ -89,9 +132,9 @@ def begin(message: Trial, receive_count: int, deps: DeliverDependencies) -> Pend
         app.app_id, message.generation, number, lease.token, now=now, seconds=deps.policy.lease
     )
     if claimed:
-        return _begin(app, lease, deps)
+        return _begin(app, lease, search, deps)
     _not_claimed(message, receive_count, app, deps)
-    return None
+    return None, None
 
 
 def finish(
@@ -146,23 +189,28 @@ def _take_in(sign: Sign, deps: DeliverDependencies) -> None:
     deps.circuits.forget(sign.app_id)
 
 
-def _begin(app: App, lease: TrialLease, deps: DeliverDependencies) -> PendingAttempt | None:
-    ended = False
-    for row in _candidates(app, lease, deps):
+def _begin(app: App, lease: TrialLease, search: Search, deps: DeliverDependencies) -> Found:
+    old, again = list[DeliveryRecord](), search.is_over
+    for row in _newest(app, deps) if search.is_over else _candidates(app, lease, deps):
         if _is_old(row, lease, deps):
-            _exhaust(row, app, deps)
-            ended = True
-            continue
-        number = int(row.attempts_made) + 1
-        record = attempts.claim(row.delivery_id, number, lease.token, deps.now(), deps.policy.lease, replay=True)
-        pending = chain.prepare(record, app, deps) if record else None
-        if pending:
-            return replace(pending, trial=lease)
-        # Otherwise nobody wants it any more, it has expired, or another worker is attempting it.
-        ended |= record is not None or attempts.unlist_expired(row, deps.now())
-    next_step = _put_off(app, lease, AGAIN_SECONDS, deps) if ended else _nothing_due(app, lease, deps)
-    next_step.send(deps)
-    return None
+            old.append(row)
+        else:
+            number, now = int(row.attempts_made) + 1, deps.now()
+            record = attempts.claim(row.delivery_id, number, lease.token, now, deps.policy.lease, replay=True)
+            pending = chain.prepare(record, app, deps) if record else None
+            if pending:
+                return replace(pending, trial=lease), Passed(app, old) if old else None
+            # Otherwise nobody wants it any more, it has expired, or another worker is attempting it.
+            again |= record is not None or attempts.unlist_expired(row, now)
+        search.left -= 1
+        if search.is_over:
+            again = True
+            break
+    return None, Passed(app, old, lease, again)
+
+
+def _newest(app: App, deps: DeliverDependencies) -> list[DeliveryRecord]:
+    return app_lists.waiting_first(app.app_id, deps.now(), 1)
 
 
 def _candidates(app: App, lease: TrialLease, deps: DeliverDependencies) -> list[DeliveryRecord]:

@@ -173,7 +173,7 @@ def test_a_retry_that_cannot_be_sent_brings_back_the_message_and_the_attempt_is_
         def send(self, *_: Any) -> Any:
             raise ConnectionError("the scheduler does not respond")
 
-        send_trial = hand_over = wait = send
+        send_all = send_trial = hand_over = wait = send
 
     endpoint = Endpoint(response(500))
     assert run(dataclasses.replace(deps, scheduler=Down()), endpoint, queue_message(delivery())) == ["m1"]
