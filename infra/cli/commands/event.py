@@ -34,6 +34,7 @@ FILTER_NOT_NAMED = "its filter did not want the event"
 TRANSFORM_NOT_NAMED = "its app's transform failed on the event"
 ENQUEUED = "deliveries enqueued"  # notify's line that names installations
 MALFORMED = "event malformed"  # how its line of an event that it refused begins
+SKIPPED = "event skipped: no installation gets it"  # its line of an event that reached nobody
 DUPLICATE = "event skipped as a duplicate"  # how its line of a copy begins
 
 
@@ -51,10 +52,10 @@ class Skipped:
 class FanOutLog:
     """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
 
-    `malformed`: notify refused it. `faults`: whose filter could not be evaluated, and why; `transform_faults`: for
-    whom the transform failed, and why. `unread` says why the log was not read. `again`: when somebody got it who
-    had got it before: it was published again, or its message came twice. `copies`: when copies of it were dropped
-    as duplicates.
+    `malformed`: notify refused it. `reached_nobody`: why no installation got it. `faults`: whose filter could
+    not be evaluated, and why; `transform_faults`: for whom the transform failed, and why. `unread` says why
+    the log was not read. `again`: when somebody got it who had got it before: it was published again, or its
+    message came twice. `copies`: when copies of it were dropped as duplicates.
     """
 
     at: datetime | None = None
@@ -64,6 +65,7 @@ class FanOutLog:
     faults: Mapping[str, str] = field(default_factory=dict)
     transform_faults: Mapping[str, str] = field(default_factory=dict)
     malformed: bool = False
+    reached_nobody: str = ""
     unread: str = ""
     copies: Sequence[datetime] = ()
     again: Sequence[datetime] = ()
@@ -121,10 +123,8 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
     """What became of an event.
 
     Raises:
-        CommandError: there is no such organisation.
+        CommandError: there is no such organisation, and notify logged nothing of the event.
     """
-    if find(Organization, organization_id) is None:
-        raise CommandError(f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps")
     installed = {each.installation_id: each for each in Installation.query(organization_id)}
     ids = {deliveries.delivery_id(organization_id, event_id, name): name for name in installed}
     stories = story.read([*ids], since) if ids else {}
@@ -133,6 +133,8 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
     if any(each.lacks_success for each in stories.values()):
         begin = min(begin, since)  # the event came before what is known of it
     log = _read_log(deployed, organization_id, event_id, begin, end)
+    if log.at is None and not log.copies and find(Organization, organization_id) is None:
+        raise CommandError(f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps")
     if log.at and not began:
         begin, end = log.at - timedelta(minutes=1), min(log.at + AROUND, now)
     # Whom notify named as skipped got nothing, and is not looked for.
@@ -187,6 +189,7 @@ def document(view: EventView) -> dict[str, Any]:
             }
             for each in view.skipped
         ],
+        "reached_nobody": view.log.reached_nobody or None,
         "duplicates": [at.isoformat(timespec="seconds") for at in view.log.copies],
         "filter_faults": dict(view.log.faults),
         "transform_faults": dict(view.log.transform_faults),
@@ -216,6 +219,7 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
     at, name, enqueued, malformed = None, "", set[str](), False
     copies, again, this_time = list[datetime](), list[datetime](), set[str]()
     skipped, faults, transform_faults = dict[str, str](), dict[str, str](), dict[str, str]()
+    reached_nobody = ""
     for each in lines:
         fields = each.fields
         for record in _records(fields) if each.message == ENQUEUED else ():
@@ -233,6 +237,7 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
             copies.append(each.at)
         else:
             at = at or each.at
+            reached_nobody = reached_nobody or _why_nobody(each)
             malformed |= each.message.startswith(MALFORMED)
             for reason, names in fields.get("skipped", {}).items():
                 skipped |= dict.fromkeys(names, reason)
@@ -247,9 +252,14 @@ def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> Fa
         faults,
         transform_faults,
         malformed=malformed,
+        reached_nobody="" if enqueued else reached_nobody,
         copies=copies,
         again=again,
     )
+
+
+def _why_nobody(each: LogLine) -> str:
+    return str(each.fields.get("reasons", "")) if each.message.startswith(SKIPPED) else ""
 
 
 def _records(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -352,6 +362,8 @@ def _print_story(each: Story, view: EventView, found: Stack, console: Console) -
 
 
 def _faults(log: FanOutLog) -> Iterator[str]:
+    if log.reached_nobody:
+        yield f"It reached nobody: {log.reached_nobody}."
     for name, fault in log.faults.items():
         yield f"The filter of {name} could not be evaluated, so it kept nothing back: {fault}"
     for name, fault in log.transform_faults.items():

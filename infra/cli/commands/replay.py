@@ -154,6 +154,8 @@ def progress_text(app_id: str, progress: Progress) -> str:
         return f"Replay of {app_id} is lost, see `bellhop dead-letters list`; the sweep begins it anew: {sent}."
     if progress.stopped:
         return f"{sent}; it ends at its next page."
+    if not progress.parked:
+        return f"{sent}; it ends once all is sent and every function knows that the app is on."
     left = duration(max(1.0, progress.parked / (progress.per_second or 1.0)))
     return f"{sent}, {progress.per_second:g} a second: about {left}."
 

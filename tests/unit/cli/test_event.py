@@ -250,6 +250,14 @@ def test_an_event_of_which_nothing_is_known_says_what_that_can_mean() -> None:
     assert "no organisation 'acne'" in refused("event", "acne", "e-1")
 
 
+def test_of_an_organisation_that_is_not_registered_what_notify_logged_was_not_shown(logs: Logs) -> None:
+    fields = {"event_id": "e-1", "organization_id": "nobody", "event_name": "issue.created"}
+    why = {"reasons": "missing_organization", "skipped": {"missing_organization": ["nobody"]}}
+    logs.lines["notify"] = [{"message": "event skipped: no installation gets it"} | fields | why]
+    assert "It reached nobody: missing_organization." in succeed("event", "nobody", "e-1")
+    assert json.loads(succeed("event", "nobody", "e-1", "--json"))["reached_nobody"] == "missing_organization"
+
+
 @pytest.mark.usefixtures("logs")
 def test_a_delivery_shows_each_request_with_what_is_secret_masked() -> None:
     fail("pager", EXHAUSTED)

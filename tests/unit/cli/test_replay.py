@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from datetime import UTC, datetime
 
@@ -104,6 +105,8 @@ def test_a_replay_is_watched_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None
     found = list(replay.follow(app, lambda: datetime.now(UTC), sleep))
     assert [(each.sent, each.parked, each.goes_on) for each in found] == [(100, 3, True), (103, 3, False)]
     assert "3 parked, 10 a second: about 1 s." in replay.progress_text("pager", found[0])
+    nothing_left = replay.progress_text("pager", dataclasses.replace(found[0], parked=0))
+    assert "0 parked; it ends once all is sent" in nothing_left  # it was to take a second, and took half a minute
     assert replay.progress_text("pager", found[1]).startswith("Replay of pager over at ")
     assert "over at" in succeed("replay", "pager", "--watch")
     assert json.loads(succeed("replay", "pager", "--watch", "--json"))["sent"] == 103
