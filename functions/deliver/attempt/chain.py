@@ -31,13 +31,14 @@ from deliver.dependencies import DeliverDependencies, InternalError, PendingAtte
 
 JUST_ENQUEUED_SECONDS = 5.0
 EXHAUSTED_EVENT = "bellhop.delivery.exhausted"
+MAY_BE_LOST = "the first one may have been lost"
 
 
 def begin(message: Delivery | Retry, receive_count: int, deps: DeliverDependencies) -> PendingAttempt | None:
     """The attempt that this message asks for; None when there is nothing to do and the message is done.
 
     Raises:
-        InternalError: the secret is missing, or another worker has the attempt; the message must come back.
+        InternalError: the app has no secret; the message must come back.
     """
     app = deps.registry.app(message.app_id)
     if isinstance(message, Retry):
@@ -132,11 +133,7 @@ def park_first(delivery: Delivery, app: App, receive_count: int, deps: DeliverDe
 
 
 def park_retry(message: Retry, app: App, receive_count: int, deps: DeliverDependencies) -> bool:
-    """Park a delivery instead of making the attempt that a retry is for; False when its record says otherwise.
-
-    Raises:
-        InternalError: another worker has the attempt; the message must come back.
-    """
+    """Park a delivery instead of making the attempt that a retry is for; False when its record says otherwise."""
     if attempts.park(message, deps.now(), list_key(app, message, deps)):
         return True
     _refused(message, attempts.load(message.delivery_id), receive_count, deps)
@@ -148,9 +145,6 @@ def claim(message: Retry, receive_count: int, deps: DeliverDependencies) -> Deli
 
     Of a message's copies, none takes an attempt that another copy had deferred: each would be deferred again. A
     replay always takes it, as a person may want it now.
-
-    Raises:
-        InternalError: another worker has the attempt; the message must come back.
     """
     record = attempts.claim(
         message.delivery_id,
@@ -171,9 +165,6 @@ def defer(message: Retry, receive_count: int, wait: int, deps: DeliverDependenci
 
     None when its record says otherwise, or a copy of the message was deferred before: so however many copies come,
     one goes on.
-
-    Raises:
-        InternalError: another worker has the attempt; the message must come back.
     """
     until, deferred = deps.time() + wait, replace(message, deferral=message.deferral + 1)
     if attempts.defer(message, until, deps.now()):
@@ -314,10 +305,8 @@ def _refused(message: Retry, record: DeliveryRecord | None, receive_count: int, 
     elif _is_free(record, message, deps) and int(record.deferrals or 0) != message.deferral:
         _resume_deferred(message, record, receive_count, deps)
     else:
-        # Leased by another worker. If that worker dies, this message goes on after its lease.
-        raise InternalError(
-            f"attempt {message.next_attempt} of {message.delivery_id} is being made by another worker"
-        )
+        # Leased by another worker. If that worker dies, the retry goes on after its lease.
+        _send_again(message, record, float(record.lease_until or 0) + 1, "another worker makes its attempt", deps)
 
 
 def _resume_deferred(
@@ -327,7 +316,8 @@ def _resume_deferred(
     # This very message may have been deferred by a worker that died before it sent the next one.
     ours = record.deferrals == message.deferral + 1 and receive_count > 1
     if ours or _is_overdue(record, deps):
-        _send_again(replace(message, deferral=int(record.deferrals or 0)), record, deps)
+        again = replace(message, deferral=int(record.deferrals or 0))
+        _send_again(again, record, float(record.next_attempt_at), MAY_BE_LOST, deps)
     else:
         _drop(record, message.next_attempt, deps)
 
@@ -359,7 +349,7 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
     """
     # A retry that is overdue by more than a lease may be lost too, whichever attempt it was for.
     if record.state == RETRYING and (record.attempts_made <= number or _is_overdue(record, deps)):
-        _send_again(next_retry(record), record, deps)
+        _send_again(next_retry(record), record, float(record.next_attempt_at), MAY_BE_LOST, deps)
     elif record.state == EXHAUSTED and record.attempts_made <= number:
         announce_exhausted(record, deps)
         deps.telemetry.info("exhausted delivery announced again", **names(record), attempt=number)
@@ -367,13 +357,9 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
         _drop(record, number, deps)
 
 
-def _send_again(retry: Retry, record: DeliveryRecord, deps: DeliverDependencies) -> None:
-    deps.scheduler.send(retry, max(0, round(float(record.next_attempt_at) - deps.time())))
-    deps.telemetry.info(
-        "retry sent again: the first one may have been lost",
-        **names(record),
-        attempt=retry.next_attempt,
-    )
+def _send_again(retry: Retry, record: DeliveryRecord, due: float, because: str, deps: DeliverDependencies) -> None:
+    deps.scheduler.send(retry, max(0, round(due - deps.time())))
+    deps.telemetry.info(f"retry sent again: {because}", **names(record), attempt=retry.next_attempt)
 
 
 def _drop(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> None:

@@ -28,6 +28,8 @@ from tests.support.endpoint import (
 )
 from tests.support.fakes import NOW, SECRET, app, delivery, queue_message
 
+RACE = "retry sent again: another worker makes its attempt"
+
 
 def claimed(number: int, lease: str, now: datetime, seconds: float) -> DeliveryRecord:
     record = attempts.claim(delivery().delivery_id, number, lease, now, seconds)
@@ -278,8 +280,25 @@ def test_a_retry_that_another_worker_makes_comes_back_later(deps: DeliverDepende
     [second] = retries(queue)
     attempts.claim(delivery().delivery_id, 2, "other", NOW, 30)
     endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, second) == [second["messageId"]]
+    assert run(deps, endpoint, second) == []
     assert endpoint.posted == []
+    [again] = retries(queue)
+    assert again["body"] == second["body"]
+
+
+def test_a_race_for_an_attempt_was_logged_as_a_fault_of_ours(
+    deps: DeliverDependencies, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
+    [second] = retries(queue)
+    attempts.claim(delivery().delivery_id, 2, "other", NOW, 30)
+    sent = list[tuple[int, int]]()
+    send: Any = lambda _, retry, seconds: sent.append((retry.next_attempt, seconds))  # noqa: E731
+    monkeypatch.setattr(type(deps.scheduler), "send", send)
+    run(deps, Endpoint(response(200)), second)
+    assert sent == [(2, 31)]  # just after the lease
+    assert [fields["attempt"] for fields in recorded(deps).logged(RACE)] == [2]
+    assert "error" not in {level for level, _, _ in recorded(deps).lines}
 
 
 def test_a_dead_workers_lease_ends_and_the_attempt_is_made(deps: DeliverDependencies, queue: str) -> None:

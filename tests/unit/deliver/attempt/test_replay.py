@@ -152,7 +152,11 @@ def test_a_worker_that_died_with_the_claim_leaves_the_message_that_goes_on(
     record_as(PARKED)
     attempts.claim(ID, 1, "dead", NOW, 30, replay=True)
     endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, replay()) == ["replay"]
+    assert run(deps, endpoint, replay()) == []
+    assert (endpoint.posted, len(recorded(deps).logged("retry sent again: another worker makes its attempt"))) == (
+        [],
+        1,
+    )
     clock.move(31)
     assert run(deps, endpoint, replay()) == []
     assert record().state == DELIVERED
