@@ -41,12 +41,12 @@ define check_python
 	"Bellhop needs Python 3.11 or later; this is %d.%d. Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'
 endef
 
-# pip checks the hashes of uv, and uv those of everything else.
+# pip checks the hashes of uv, and uv those of everything else. Python's own errors are shown unless it was interrupted.
 $(UV): requirements-uv.txt
 	$(check_python)
 	@echo "Installing the tools into .venv*: once, about half a minute" >&2
-	@rm -rf .venv-uv .venv-uv.new
-	@"$(PYTHON)" -m venv .venv-uv.new || { echo "$(PYTHON) cannot make a virtual environment. \
+	@rm -rf .venv-uv .venv-uv.new && mkdir .venv-uv.new
+	@trap 'exit 130' INT; "$(PYTHON)" -m venv .venv-uv.new 2>.venv-uv.new/errors || { cat .venv-uv.new/errors >&2; echo "$(PYTHON) cannot make a virtual environment. \
 	On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@.venv-uv.new/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	@touch .venv-uv.new/bin/uv && mv .venv-uv.new .venv-uv
@@ -153,7 +153,7 @@ sam-local: install ## Each function in a Lambda container by sam local invoke; n
 run: ## Show it working on an embedded AWS: webhooks out, a broken app switched off, the mail
 	@echo "Bellhop on an embedded AWS: a minute, the first time two. Ctrl-C ends it."
 	@$(MAKE) --no-print-directory -s install
-	@$(PY) -m infra.local.demo
+	@trap : INT; $(PY) -m infra.local.demo || test $$? = 130  # interrupted, which it has said itself
 
 bench: install ## Measure processor time, isolation, AWS cost and cold starts against baselines; some minutes
 	@$(PY) -m tests.bench
