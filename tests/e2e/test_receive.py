@@ -13,6 +13,7 @@ from infra.local import running
 from infra.local.build import ROOT
 from infra.local.demo_run import EXAMPLE
 from tests.e2e.conftest import Tenant
+from tests.support.signals import interruptible
 
 pytestmark = pytest.mark.stack
 
@@ -46,10 +47,11 @@ def test_a_newcomer_receives_what_they_publish_until_ctrl_c(
     announced: Path, signature: str, lines: int, verified: str
 ) -> None:
     environment = {"AWS_PROFILE": "prod-of-somebody", "PATH": "/usr/bin:/bin"}
-    receiving = subprocess.Popen(
-        command(announced, "receive", "--port", "0", "--app", f"my-{signature}", "--signature", signature),
-        stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
-    )  # fmt: skip
+    with interruptible():
+        receiving = subprocess.Popen(
+            command(announced, "receive", "--port", "0", "--app", f"my-{signature}", "--signature", signature),
+            stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
+        )  # fmt: skip
     try:
         assert receiving.stdout
         introduction = receiving.stdout.readline()

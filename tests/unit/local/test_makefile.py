@@ -2,7 +2,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from tests.support.signals import interruptible
 
 MAKEFILE = Path(__file__).parents[3] / "Makefile"
 WAITS = "print('ready', flush=True)\nsignal.pause()\n"
@@ -14,14 +17,28 @@ def interrupted(folder: Path, *arguments: str) -> str:
     command = ["make", "-f", str(MAKEFILE), *arguments]
     pipe = subprocess.PIPE
     environ = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
-    with subprocess.Popen(
-        command, cwd=folder, env=environ, text=True, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True
-    ) as make:
+    with interruptible():
+        make = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environ,
+            text=True,
+            stdout=pipe,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    with make:
         assert make.stdout
-        before = iter(make.stdout.readline, "ready\n")
-        said = "".join(text for text in before if text)
-        os.killpg(make.pid, signal.SIGINT)
-        return said + make.stdout.read()
+        said = list[str]()
+        while "ready\n" not in said:
+            said.append(make.stdout.readline())
+            assert said[-1], f"it ended before it was interrupted: {said}"
+        try:
+            os.killpg(make.pid, signal.SIGINT)
+            return "".join(said) + make.communicate(timeout=60)[0]
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(make.pid, signal.SIGKILL)
 
 
 def python(path: Path, code: str) -> str:
