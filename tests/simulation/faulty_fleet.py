@@ -234,7 +234,7 @@ class FaultyFleet(Fleet):
             return
         repeated = rate or (CALM_REPEATS if queue == RETRIES and "kind" in json.loads(body) else 0.0)
         if queue == RETRIES and '"replay"' in body:
-            self.released.add(json.loads(body)["delivery_id"])
+            self.released.add(str(json.loads(body).get("delivery_id")))  # a test may have damaged it
         for copy in range(2 if chance.random() < repeated else 1):
             late = chance.choice((0, 0, 1, 40)) if rate or copy else 0
             self._plan(Message(queue, self.versions.write(body, chance), read), delay + late)
