@@ -276,9 +276,7 @@ def begin_after_stop(circuit: Circuit, now: float) -> float | None:
 
 def advance(row: Circuit | Share, before: float | None, after: float) -> bool:
     """Move the theoretical arrival time from `before` to `after`; False when another worker moved it meanwhile."""
-    kind = type(row)
-    unmoved = kind.tat.does_not_exist() if before is None else kind.tat == before
-    return change(row, [kind.tat.set(after)], unmoved)
+    return _move(row, type(row).tat, before, after)
 
 
 def slow_list() -> SlowList:
@@ -344,12 +342,15 @@ def reserve_listing(app_id: str, organization_id: str, now: float, seconds: floa
 
     False too where another process was faster.
     """
-    row, until = share(app_id, organization_id), Share.listed_until
+    row = share(app_id, organization_id)
     reserved = max(now, float(row.listed_until or 0.0)) + seconds
     if reserved > now + ahead:
         return False
-    unchanged = until.does_not_exist() if row.listed_until is None else until == row.listed_until
-    return change(row, [until.set(reserved)], unchanged)
+    return _move(row, Share.listed_until, row.listed_until, reserved)
+
+
+def _move(row: Circuit | Share, until: NumberAttribute, before: float | None, after: float) -> bool:
+    return change(row, [until.set(after)], until.does_not_exist() if before is None else until == before)
 
 
 def _begun(generation: int) -> list[Any]:

@@ -138,7 +138,7 @@ class OrganizationAllowance:
 class KeyChoice:
     """Under which keys a record is logged and listed; in one of so many `processes`. `clock` in Unix seconds.
 
-    Each process has its share of what the first key of an app should take. So nobody has to be asked.
+    Each process has its share of what the first key of an app should take, so nobody has to be asked for that.
     """
 
     def __init__(self, processes: int, clock: Callable[[], float]) -> None:
