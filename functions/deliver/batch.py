@@ -9,7 +9,7 @@ rate, is settled after them: so however much of it a batch has, it delays no nei
 
 import gc
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -93,7 +93,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
         intake.take(messages)
     batch = Batch(intake.returned)
     posted = _post_all(intake.begun, deps, invocation)
-    finished = _excuse_late(_judge_network(posted, deps), deps)
+    finished = _judge_ours(posted, deps)
     with invocation.budget.keeping(COUNT_SECONDS + LOG_SECONDS):
         _write_results(finished, deps, batch)
         batch.returned += next_step.send_all(batch.ended, deps)
@@ -171,42 +171,40 @@ def _post(pending: PendingAttempt, deps: DeliverDependencies, invocation: Invoca
 def _send(pending: PendingAttempt, webhook: Webhook, deps: DeliverDependencies) -> Sent:
     app, keys = pending.app, pending.keys
     if keys.oauth2:
-        return deps.access_tokens().post(deps.transport, app, keys, webhook, deps.deadline)
+        tokens, ping = deps.access_tokens(), pending.delivery.ping
+        return tokens.post(deps.transport, app, keys, webhook, deps.deadline, new=ping)
     outcome = deps.transport.post(app.app_id, app.url, webhook.headers, webhook.body, deps.deadline)
     return Sent(outcome, keys, (Attempted(app.app_id, app.url, outcome),))
 
 
-def _judge_network(finished: list[Finished], deps: DeliverDependencies) -> list[Finished]:
-    """The same; where our network failed, so did the attempts that reached nobody, by a fault of ours.
+def _judge_ours(posted: Sequence[Finished], deps: DeliverDependencies) -> list[Finished]:
+    """The same; what failed because our network did, or this process was too busy, did so by a fault of ours.
 
     A person waits for a ping and is told what became of it, as ever.
     """
-    posted = {message_id: result.sent for message_id, _, result in finished if isinstance(result, PostResult)}
-    fault = deps.network.judge([each for sent in posted.values() for each in sent.requests], deps.time())
+    results = {message_id: result for message_id, _, result in posted if isinstance(result, PostResult)}
+    faults = _late(results, deps) | _cut_off(results, deps)
+    return [
+        (message_id, pending, result if pending.delivery.ping else faults.get(message_id, result))
+        for message_id, pending, result in posted
+    ]
+
+
+def _cut_off(results: Mapping[str, PostResult], deps: DeliverDependencies) -> dict[str, OurFaultError]:
+    """The attempts that reached nobody, if it is our network that failed."""
+    fault = deps.network.judge([each for r in results.values() for each in r.sent.requests], deps.time())
     if fault is None:
-        return finished
-    excused = {message_id for message_id, sent in posted.items() if sent.last.unreached}
-    return [
-        (message_id, pending, fault if message_id in excused and not pending.delivery.ping else result)
-        for message_id, pending, result in finished
-    ]
+        return {}
+    return {message_id: fault for message_id, result in results.items() if result.sent.last.unreached}
 
 
-def _excuse_late(finished: list[Finished], deps: DeliverDependencies) -> list[Finished]:
-    """The same; what ran into its deadline because this process was busy did so by a fault of ours.
-
-    A person waits for a ping and is told what became of it, as ever.
-    """
+def _late(results: Mapping[str, PostResult], deps: DeliverDependencies) -> dict[str, OurFaultError]:
+    """The attempts whose deadline passed while this process worked for half of it or longer."""
     fault = OurFaultError("its deadline passed while this process worked for the other attempts of its batch")
-    return [
-        (message_id, pending, fault if not pending.delivery.ping and _is_late(result, deps) else result)
-        for message_id, pending, result in finished
-    ]
+    return {message_id: fault for message_id, result in results.items() if _is_late(result, deps)}
 
 
-def _is_late(result: PostResult | Exception | None, deps: DeliverDependencies) -> bool:
-    if not isinstance(result, PostResult):
-        return False
+def _is_late(result: PostResult, deps: DeliverDependencies) -> bool:
     last = result.sent.last.outcome
     return isinstance(last, SendFailure) and last.kind == TIMEOUT and result.delayed >= deps.deadline / 2
 

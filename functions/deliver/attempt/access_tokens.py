@@ -53,8 +53,20 @@ class AccessTokens:
         self._known: LRUCache[_Holder, _Asked] = LRUCache(KNOWN)
         self._asking: dict[_Holder, Future[_Asked]] = {}
 
-    def post(self, transport: Poster, app: App, keys: Keys, webhook: Webhook, seconds: float) -> Sent:
+    def post(
+        self,
+        transport: Poster,
+        app: App,
+        keys: Keys,
+        webhook: Webhook,
+        seconds: float,
+        *,
+        new: bool = False,
+    ) -> Sent:
         """POST a webhook to an app whose `keys` have `oauth2`, with a token; both within `seconds`.
+
+        With a `new` one where a person asks, as a kept one may work for an hour after its token endpoint began to
+        refuse the app.
 
         Policy: without a token nothing is posted, and the attempt failed. So it did where the endpoint refuses the
         token, which is forgotten: the next attempt asks for another.
@@ -64,7 +76,7 @@ class AccessTokens:
         """
         until = time.monotonic() + seconds
         holder = _Holder(app.app_id, int(app.generation), Client.of(keys.oauth2 or {}))
-        kept = None if keys.new_token else self._valid(holder)
+        kept = None if new else self._valid(holder)
         asked = kept or self._wait(holder, seconds) or self._ask(transport, holder, seconds)
         token, hidden, requests = asked.token, holder.client.secrets, () if kept else (asked.request,)
         if isinstance(token, SendFailure):

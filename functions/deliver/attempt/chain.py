@@ -31,7 +31,7 @@ from deliver.dependencies import DeliverDependencies, InternalError, PendingAtte
 
 JUST_ENQUEUED_SECONDS = 5.0
 EXHAUSTED_EVENT = "bellhop.delivery.exhausted"
-MAY_BE_LOST = "the first one may have been lost"
+_MAY_BE_LOST = "the first one may have been lost"
 
 
 def begin(message: Delivery | Retry, receive_count: int, deps: DeliverDependencies) -> PendingAttempt | None:
@@ -317,7 +317,7 @@ def _resume_deferred(
     ours = record.deferrals == message.deferral + 1 and receive_count > 1
     if ours or _is_overdue(record, deps):
         again = replace(message, deferral=int(record.deferrals or 0))
-        _send_again(again, record, float(record.next_attempt_at), MAY_BE_LOST, deps)
+        _send_again(again, record, float(record.next_attempt_at), _MAY_BE_LOST, deps)
     else:
         _drop(record, message.next_attempt, deps)
 
@@ -349,7 +349,7 @@ def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> N
     """
     # A retry that is overdue by more than a lease may be lost too, whichever attempt it was for.
     if record.state == RETRYING and (record.attempts_made <= number or _is_overdue(record, deps)):
-        _send_again(next_retry(record), record, float(record.next_attempt_at), MAY_BE_LOST, deps)
+        _send_again(next_retry(record), record, float(record.next_attempt_at), _MAY_BE_LOST, deps)
     elif record.state == EXHAUSTED and record.attempts_made <= number:
         announce_exhausted(record, deps)
         deps.telemetry.info("exhausted delivery announced again", **names(record), attempt=number)

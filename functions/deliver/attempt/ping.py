@@ -5,7 +5,6 @@ its result changes nothing about the app, and it always leaves a record, for whi
 waits.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 from bellhop import attempts
@@ -31,9 +30,7 @@ def begin(ping: Delivery, deps: DeliverDependencies) -> PendingAttempt | None:
         deps.telemetry.info("duplicate message dropped: the ping was sent before", **names(ping))
         deps.telemetry.count("DuplicateDropped")
         return None
-    pending = chain.first_attempt(ping, deps.registry.app(ping.app_id), deps)
-    # A kept token may work for an hour after its token endpoint began to refuse the app.
-    return replace(pending, keys=replace(pending.keys, new_token=True)) if pending else None
+    return chain.first_attempt(ping, deps.registry.app(ping.app_id), deps)
 
 
 def write_result(pending: PendingAttempt, result: PostResult, deps: DeliverDependencies) -> None:

@@ -28,7 +28,7 @@ class Keys:
     """An app's signing secrets; `previous` while it overlaps with `current`. See SigningSecret.
 
     `headers`: the app's own, which may be secret too. `oauth2`: as in SigningSecret. `hidden`: what else must be
-    masked where it is repeated. `new_token`: no access token that was got before will do.
+    masked where it is repeated.
     """
 
     current: str
@@ -36,7 +36,6 @@ class Keys:
     headers: Mapping[str, str] | None = None
     oauth2: Mapping[str, str] | None = None
     hidden: tuple[str, ...] = ()
-    new_token: bool = False
 
     def __repr__(self) -> str:
         return "Keys(...)"  # the default would print the secrets

@@ -103,7 +103,7 @@ def look_again(app: App, admission: Admission, deps: DeliverDependencies) -> Adm
         deps.telemetry.info(
             "deliveries deferred: their app's pause is over", app_id=app.app_id, number=len(admission.parked)
         )
-        return Admission(waits=_crowded(admission.parked, deps))
+        return Admission(waits=_in_a_moment(admission.parked, deps))
     trial.recover(app, state, deps)
     return admission
 
@@ -198,7 +198,7 @@ def _reserve(
         admission.waits += _fault_waits(messages, deps)
         return
     if places is None:
-        admission.waits += _crowded(messages, deps)
+        admission.waits += _in_a_moment(messages, deps)
         return
     now = deps.time()
     for message, wait in zip(messages, places, strict=True):
@@ -225,7 +225,7 @@ def _not_read(app: App, messages: Sequence[QueueMessage], deps: DeliverDependenc
     return Admission(waits=_fault_waits(messages, deps))
 
 
-def _crowded(messages: Sequence[QueueMessage], deps: DeliverDependencies) -> list[Wait]:
+def _in_a_moment(messages: Sequence[QueueMessage], deps: DeliverDependencies) -> list[Wait]:
     return [(message, deps.time() + deps.uniform(*UNRESERVED_SECONDS), False) for message in messages]
 
 
