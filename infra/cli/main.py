@@ -5,17 +5,25 @@ AWS libraries take most of a second. These are plain imports, so that the type c
 """
 # ruff: noqa: PLC0415 - see above
 
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import typer
-from typer._click.exceptions import NoSuchOption
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from infra.cli.menu import dead_letters, registry, see, send, switch
 
 _NEAR = 0.75  # how alike a misspelt option and the right one are at least; 1 is the same
+
+
+@runtime_checkable
+class _NoSuchOption(Protocol):
+    """Typer's error of that name, known by what it holds: typer exports no class of it."""
+
+    option_name: str
+    possibilities: Sequence[str] | None
 
 
 class _Commands(TyperGroup):
@@ -37,7 +45,7 @@ def _clarify(error: Exception) -> None:
     """Take out of typer's message what is about its insides, or leads astray."""
     if isinstance(error, typer.BadParameter):
         error.message = error.message.removeprefix("Value error, ")
-    if isinstance(error, NoSuchOption):
+    if isinstance(error, _NoSuchOption):
         near = get_close_matches(error.option_name, error.possibilities or (), cutoff=_NEAR)
         error.possibilities = near  # for --yes it would be --reason
 
