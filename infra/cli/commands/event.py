@@ -1,24 +1,23 @@
 """bellhop event: what became of one event: who got it, who did not and why, and how each delivery stands."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
-from botocore.exceptions import ClientError
 from rich.console import Console
 
 from bellhop import deliveries
 from bellhop.attempts import KEPT
 from bellhop.registry import App, Installation, Organization, find
 from bellhop.subscription import refusal
-from infra.cli import delivered, log_lines, stack, story, terminal
+from infra.cli import delivered, fan_out_log, stack, story, terminal
 from infra.cli.condition import Condition, read_conditions
 from infra.cli.dead_letters.queues import dead_letter_queue
 from infra.cli.doctor.looking import QUEUE, Deployed
-from infra.cli.errors import CommandError, denied_action
-from infra.cli.log_lines import Log, LogLine
+from infra.cli.errors import CommandError
+from infra.cli.fan_out_log import FanOutLog
 from infra.cli.stack import Stack
 from infra.cli.status import queues
 from infra.cli.status.queues import DEAD_LETTERS, DeadLetter
@@ -32,10 +31,6 @@ LOOKED_THROUGH = 100  # messages of each dead-letter queue
 NOT_NAMED = "the event was for other installations, or this one was not installed yet"
 FILTER_NOT_NAMED = "its filter did not want the event"
 TRANSFORM_NOT_NAMED = "its app's transform failed on the event"
-ENQUEUED = "deliveries enqueued"  # notify's line that names installations
-MALFORMED = "event malformed"  # how its line of an event that it refused begins
-SKIPPED = "event skipped: no installation gets it"  # its line of an event that reached nobody
-DUPLICATE = "event skipped as a duplicate"  # how its line of a copy begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +41,6 @@ class Skipped:
     app_id: str
     reason: str
     by_log: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FanOutLog:
-    """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
-
-    `malformed`: notify refused it. `reached_nobody`: why no installation got it. `faults`: whose filter could
-    not be evaluated, and why; `transform_faults`: for whom the transform failed, and why. `unread` says why
-    the log was not read. `again`: when somebody got it who had got it before: it was published again, or its
-    message came twice. `copies`: when copies of it were dropped as duplicates.
-    """
-
-    at: datetime | None = None
-    name: str = ""
-    enqueued: frozenset[str] = frozenset()
-    skipped: Mapping[str, str] | None = None
-    faults: Mapping[str, str] = field(default_factory=dict)
-    transform_faults: Mapping[str, str] = field(default_factory=dict)
-    malformed: bool = False
-    reached_nobody: str = ""
-    unread: str = ""
-    copies: Sequence[datetime] = ()
-    again: Sequence[datetime] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +104,7 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
     begin, end = (began - AROUND, min(began + AROUND, now)) if began else (since, now)
     if any(each.lacks_success for each in stories.values()):
         begin = min(begin, since)  # the event came before what is known of it
-    log = _read_log(deployed, organization_id, event_id, begin, end)
+    log = fan_out_log.read(deployed, organization_id, event_id, begin, end + AROUND)
     if log.at is None and not log.copies and find(Organization, organization_id) is None:
         raise CommandError(f"no organisation {organization_id!r}: `bellhop apps` lists those of internal apps")
     if log.at and not began:
@@ -198,74 +170,6 @@ def document(view: EventView) -> dict[str, Any]:
         "looked_since": view.since.isoformat(timespec="seconds"),
         "complete": view.complete,
     }
-
-
-def _read_log(
-    deployed: Deployed, organization_id: str, event_id: str, since: datetime, until: datetime
-) -> FanOutLog:
-    try:
-        log = Log(deployed.client("logs"), deployed.stack.outputs)
-        found = log.read(["notify"], since, until + AROUND, log_lines.quoted(event_id))
-    except ClientError as error:
-        action = denied_action(error)
-        if action is None:
-            raise
-        return FanOutLog(unread=f"you may not {action}")
-    return fan_out(found, organization_id, event_id)
-
-
-def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> FanOutLog:
-    """What notify's lines say of an event."""
-    at, name, enqueued, malformed = None, "", set[str](), False
-    copies, again, this_time = list[datetime](), list[datetime](), set[str]()
-    skipped, faults, transform_faults = dict[str, str](), dict[str, str](), dict[str, str]()
-    reached_nobody = ""
-    for each in lines:
-        fields = each.fields
-        for record in _records(fields) if each.message == ENQUEUED else ():
-            if (record["event_id"], record["organization_id"]) == (event_id, organization_id):
-                at, name = at or each.at, record["event"]
-                if this_time & set(record["installations"]):  # a large event is enqueued in several pieces
-                    again.append(each.at)
-                    this_time = set()
-                this_time |= set(record["installations"])
-                enqueued |= this_time
-        if (fields.get("event_id"), fields.get("organization_id")) != (event_id, organization_id):
-            continue
-        name = name or fields.get("event_name", "")
-        if each.message.startswith(DUPLICATE):
-            copies.append(each.at)
-        else:
-            at = at or each.at
-            reached_nobody = reached_nobody or _why_nobody(each)
-            malformed |= each.message.startswith(MALFORMED)
-            for reason, names in fields.get("skipped", {}).items():
-                skipped |= dict.fromkeys(names, reason)
-            faults |= fields.get("faults", {})
-            found = fields.get("transform_faults", {})
-            transform_faults |= {key: fault["reason"] for key, fault in found.items()}
-    return FanOutLog(
-        at,
-        name,
-        frozenset(enqueued),
-        skipped,
-        faults,
-        transform_faults,
-        malformed=malformed,
-        reached_nobody="" if enqueued else reached_nobody,
-        copies=copies,
-        again=again,
-    )
-
-
-def _why_nobody(each: LogLine) -> str:
-    return str(each.fields.get("reasons", "")) if each.message.startswith(SKIPPED) else ""
-
-
-def _records(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What a line says of each event that was enqueued."""
-    for row in fields["events"]:
-        yield dict(zip(fields["columns"], row, strict=True))
 
 
 def _skipped(
