@@ -1,6 +1,6 @@
 """What notify logged of an event: when it was fanned out, to whom, and to whom not and why."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,27 +18,59 @@ SKIPPED = "event skipped: no installation gets it"  # its line of an event that 
 DUPLICATE = "event skipped as a duplicate"  # how its line of a copy begins
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FanOutLog:
     """What notify logged of an event: when, its name, who got it, who did not and why; empty where nothing.
 
-    `malformed`: notify refused it. `reached_nobody`: why no installation got it. `faults`: whose filter could
-    not be evaluated, and why; `transform_faults`: for whom the transform failed, and why. `unread` says why
-    the log was not read. `again`: when somebody got it who had got it before: it was published again, or its
-    message came twice. `copies`: when copies of it were dropped as duplicates.
+    `malformed`: notify refused it. `faults`: whose filter could not be evaluated, and why; `transform_faults`:
+    for whom the transform failed, and why. `unread` says why the log was not read. `again`: when somebody got it
+    who had got it before: it was published again, or its message came twice. `copies`: when copies of it were
+    dropped as duplicates.
     """
 
     at: datetime | None = None
     name: str = ""
-    enqueued: frozenset[str] = frozenset()
-    skipped: Mapping[str, str] | None = None
-    faults: Mapping[str, str] = field(default_factory=dict)
-    transform_faults: Mapping[str, str] = field(default_factory=dict)
+    enqueued: set[str] = field(default_factory=set)
+    skipped: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    transform_faults: dict[str, str] = field(default_factory=dict)
     malformed: bool = False
-    reached_nobody: str = ""
     unread: str = ""
-    copies: Sequence[datetime] = ()
-    again: Sequence[datetime] = ()
+    copies: list[datetime] = field(default_factory=list)
+    again: list[datetime] = field(default_factory=list)
+    _nobody: str = ""
+    _this_time: set[str] = field(default_factory=set)
+
+    @property
+    def reached_nobody(self) -> str:
+        """Why no installation got it; empty where one did."""
+        return "" if self.enqueued else self._nobody
+
+    def note_enqueued(self, at: datetime, record: Mapping[str, Any]) -> None:
+        """Note a record of what was enqueued; there are several of an event of many installations."""
+        self.at, self.name = self.at or at, record["event"]
+        if self._this_time & set(record["installations"]):
+            self.again.append(at)
+            self._this_time = set()
+        self._this_time |= set(record["installations"])
+        self.enqueued |= self._this_time
+
+    def note(self, each: LogLine) -> None:
+        """Note a line that is about the event alone."""
+        fields = each.fields
+        self.name = self.name or fields.get("event_name", "")
+        if each.message.startswith(DUPLICATE):
+            self.copies.append(each.at)
+            return
+        self.at = self.at or each.at
+        self.malformed |= each.message.startswith(MALFORMED)
+        if each.message.startswith(SKIPPED):
+            self._nobody = self._nobody or str(fields.get("reasons", ""))
+        for reason, names in fields.get("skipped", {}).items():
+            self.skipped |= dict.fromkeys(names, reason)
+        self.faults |= fields.get("faults", {})
+        found = fields.get("transform_faults", {})
+        self.transform_faults |= {key: fault["reason"] for key, fault in found.items()}
 
 
 def read(deployed: Deployed, organization_id: str, event_id: str, since: datetime, until: datetime) -> FanOutLog:
@@ -51,58 +83,27 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         if action is None:
             raise
         return FanOutLog(unread=f"you may not {action}")
-    return fan_out(found, organization_id, event_id)
+    return of_lines(found, organization_id, event_id)
 
 
-def fan_out(lines: Iterable[LogLine], organization_id: str, event_id: str) -> FanOutLog:
+def of_lines(lines: Iterable[LogLine], organization_id: str, event_id: str) -> FanOutLog:
     """What notify's lines say of an event."""
-    at, name, enqueued, malformed = None, "", set[str](), False
-    copies, again, this_time = list[datetime](), list[datetime](), set[str]()
-    skipped, faults, transform_faults = dict[str, str](), dict[str, str](), dict[str, str]()
-    reached_nobody = ""
+    log = FanOutLog()
     for each in lines:
-        fields = each.fields
-        for record in _records(fields) if each.message == ENQUEUED else ():
-            if (record["event_id"], record["organization_id"]) == (event_id, organization_id):
-                at, name = at or each.at, record["event"]
-                if this_time & set(record["installations"]):  # a large event is enqueued in several pieces
-                    again.append(each.at)
-                    this_time = set()
-                this_time |= set(record["installations"])
-                enqueued |= this_time
-        if (fields.get("event_id"), fields.get("organization_id")) != (event_id, organization_id):
-            continue
-        name = name or fields.get("event_name", "")
-        if each.message.startswith(DUPLICATE):
-            copies.append(each.at)
-        else:
-            at = at or each.at
-            reached_nobody = reached_nobody or _why_nobody(each)
-            malformed |= each.message.startswith(MALFORMED)
-            for reason, names in fields.get("skipped", {}).items():
-                skipped |= dict.fromkeys(names, reason)
-            faults |= fields.get("faults", {})
-            found = fields.get("transform_faults", {})
-            transform_faults |= {key: fault["reason"] for key, fault in found.items()}
-    return FanOutLog(
-        at,
-        name,
-        frozenset(enqueued),
-        skipped,
-        faults,
-        transform_faults,
-        malformed=malformed,
-        reached_nobody="" if enqueued else reached_nobody,
-        copies=copies,
-        again=again,
-    )
+        for record in _records(each):
+            if _is_of(record, organization_id, event_id):
+                log.note_enqueued(each.at, record)
+        if _is_of(each.fields, organization_id, event_id):
+            log.note(each)
+    return log
 
 
-def _why_nobody(each: LogLine) -> str:
-    return str(each.fields.get("reasons", "")) if each.message.startswith(SKIPPED) else ""
+def _is_of(fields: Mapping[str, Any], organization_id: str, event_id: str) -> bool:
+    return (fields.get("organization_id"), fields.get("event_id")) == (organization_id, event_id)
 
 
-def _records(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _records(each: LogLine) -> Iterator[Mapping[str, Any]]:
     """What a line says of each event that was enqueued."""
-    for row in fields["events"]:
-        yield dict(zip(fields["columns"], row, strict=True))
+    if each.message == ENQUEUED:
+        for row in each.fields["events"]:
+            yield dict(zip(each.fields["columns"], row, strict=True))

@@ -111,9 +111,7 @@ def read(deployed: Deployed, organization_id: str, event_id: str, since: datetim
         begin, end = log.at - timedelta(minutes=1), min(log.at + AROUND, now)
     # Whom notify named as skipped got nothing, and is not looked for.
     wanted = {
-        key: installed[name].app_id
-        for key, name in ids.items()
-        if key not in stories and name not in (log.skipped or {})
+        key: installed[name].app_id for key, name in ids.items() if key not in stories and name not in log.skipped
     }
     at_once = delivered.find(wanted, begin, end)
     for key, row in at_once.rows.items():
@@ -176,9 +174,9 @@ def _skipped(
     rest: Iterable[Installation], name: str, log: FanOutLog, apps: Mapping[str, App]
 ) -> Iterator[Skipped]:
     for each in rest:
-        key, logged = each.installation_id, log.skipped or {}
-        if key in logged:
-            yield Skipped(key, each.app_id, logged[key], by_log=True)
+        key = each.installation_id
+        if key in log.skipped:
+            yield Skipped(key, each.app_id, log.skipped[key], by_log=True)
         elif key not in log.enqueued and name:
             # Which project the event had is not known here, so that this may say nothing.
             only = each.projects[0] if each.projects else None
