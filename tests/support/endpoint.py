@@ -34,6 +34,7 @@ from deliver.success_buffer import SuccessBuffer
 from tests.support.fakes import NOW, SECRET, SLOW_LANE, Recorder, delivery, installation, queue_message
 
 TIMEOUT = SendFailure("timeout", "no response")
+NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}  # was counted
 
 
 def response(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
@@ -221,7 +222,7 @@ def record(delivery_id: str = delivery().delivery_id) -> DeliveryRecord:
 
 def counters() -> dict[str, int]:
     rows = list(OutcomeDay.scan())
-    return {n: sum(int(getattr(r, n)) for r in rows) for n in ("success", "error", "timeout", "fatal")}
+    return {name: sum(int(getattr(row, name)) for row in rows) for name in NOTHING}
 
 
 def log_rows(log: SuccessLog, rows: Sequence[Row], now: datetime) -> None:

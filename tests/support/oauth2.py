@@ -20,6 +20,7 @@ from tests.support.servers import Behaviour, Server, read_request, serve
 
 OPEN = EndpointPolicy(http=True, private=True, ports=None)
 CLIENT_SECRET = "client-secret-of-pager"
+TOKEN = "token-number-1"  # the first that a Login gives
 
 
 def http(status: int, body: bytes = b"", *headers: str) -> bytes:
@@ -28,10 +29,15 @@ def http(status: int, body: bytes = b"", *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def granted(token: str, **changes: Any) -> bytes:
-    """A response with a token; `...` as a value leaves a field out."""
+def grant(token: str, **changes: Any) -> bytes:
+    """The body of a response with a token; `...` as a value leaves a field out."""
     document = {"access_token": token, "token_type": "Bearer", "expires_in": 3600} | changes
-    return http(200, json.dumps({name: value for name, value in document.items() if value is not ...}).encode())
+    return json.dumps({name: value for name, value in document.items() if value is not ...}).encode()
+
+
+def granted(token: str, **changes: Any) -> bytes:
+    """A response with a token."""
+    return http(200, grant(token, **changes))
 
 
 @dataclass

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,23 @@ from deliver.http.response import Response, SendFailure
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
 from tests.support import servers
-from tests.support.endpoint import Clock, Secrets, counters, record, response, retries
+from tests.support.endpoint import NOTHING, Clock, Secrets, counters, record, response, retries
 from tests.support.fakes import app, delivery, queue_message
-from tests.support.oauth2 import OPEN, Function, Guarded, Login, Spoken, batch, granted, keys, row, serving
+from tests.support.oauth2 import (
+    OPEN,
+    TOKEN,
+    Function,
+    Guarded,
+    Login,
+    Spoken,
+    batch,
+    grant,
+    granted,
+    keys,
+    row,
+    serving,
+)
 from tests.support.servers import serve, silent
-
-NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
-TOKEN = "token-number-1"
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    made = Transport(OPEN, tls_context())
-    yield made
-    made.close()
 
 
 def test_a_webhook_has_the_token_that_the_token_endpoint_gave(
@@ -204,9 +207,7 @@ def test_a_late_refusal_of_an_older_token_leaves_the_newer_one(clock: Clock) -> 
         if "login" in url:
             asked.append(url)
             lifetime = 100 if len(asked) == 1 else 3600
-            return response(
-                200, granted(f"token-number-{len(asked)}", expires_in=lifetime).partition(b"\r\n\r\n")[2]
-            )
+            return response(200, grant(f"token-number-{len(asked)}", expires_in=lifetime))
         if headers["Authorization"].endswith("-1") and len(asked) == 1:
             clock.move(100)
             send()  # meanwhile another attempt has the next token

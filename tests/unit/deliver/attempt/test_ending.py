@@ -10,10 +10,20 @@ from bellhop import circuits
 from bellhop.registry import INTERNAL, PUBLISHED, UNPUBLISHED, App
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import Response, SendFailure
-from tests.support.endpoint import TIMEOUT, Endpoint, FakeBus, counters, packed, record, response, retries, run
+from tests.support.endpoint import (
+    NOTHING,
+    TIMEOUT,
+    Endpoint,
+    FakeBus,
+    counters,
+    packed,
+    record,
+    response,
+    retries,
+    run,
+)
 from tests.support.fakes import app, delivery, queue_message
 
-NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
 BROKEN_OFF = SendFailure("connection_error", "ConnectionResetError: reset by peer")
 
 

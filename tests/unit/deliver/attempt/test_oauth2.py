@@ -17,7 +17,7 @@ from deliver.attempt.oauth2 import (
 )
 from deliver.http.response import KEPT_BYTES, Response, SendFailure
 from tests.support.endpoint import response
-from tests.support.oauth2 import CLIENT_SECRET, granted
+from tests.support.oauth2 import CLIENT_SECRET, grant
 
 CLIENT = Client("https://login.example/token", "pager", CLIENT_SECRET)
 TOKEN = "a-token.of~RFC_6750+/=="
@@ -25,7 +25,7 @@ ODD: list[object] = [..., None, "", "soon", "9" * 11, "-5", True, [], {}]  # of 
 
 
 def token(**changes: Any) -> AccessToken | SendFailure:
-    return read(response(200, granted(TOKEN, **changes).partition(b"\r\n\r\n")[2]), CLIENT)
+    return read(response(200, grant(TOKEN, **changes)), CLIENT)
 
 
 def refusal(found: Response | SendFailure) -> str:
@@ -109,7 +109,7 @@ def test_a_token_is_used_for_less_than_it_is_valid_and_for_an_hour_at_most(said:
     ],
 )
 def test_a_token_that_cannot_be_sent_is_refused_and_nothing_of_it_is_told(changes: Any, expected: str) -> None:
-    said = refusal(response(200, granted(TOKEN, **changes).partition(b"\r\n\r\n")[2]))
+    said = refusal(response(200, grant(TOKEN, **changes)))
     assert said.startswith("token endpoint: its response ")
     assert expected in said
     assert "hunter2" not in said
@@ -124,7 +124,7 @@ def test_what_is_no_json_object_has_no_token(body: bytes) -> None:
 
 
 def test_a_response_that_was_cut_off_has_no_token() -> None:
-    whole = granted(TOKEN).partition(b"\r\n\r\n")[2].ljust(KEPT_BYTES)
+    whole = grant(TOKEN).ljust(KEPT_BYTES)
     assert isinstance(read(Response(200, {}, whole), CLIENT), AccessToken)
     assert (
         refusal(Response(200, {}, whole, cut=True)) == "token endpoint: its response is longer than 16,384 bytes"

@@ -15,6 +15,7 @@ from deliver.attempt.signing import Keys
 from deliver.dependencies import DeliverDependencies
 from deliver.http.response import SendFailure
 from tests.support.endpoint import (
+    NOTHING,
     TIMEOUT,
     Apps,
     Endpoint,
@@ -31,7 +32,6 @@ from tests.support.fakes import NOW, SECRET, app, delivery, queue_message
 
 PING = pings.make(app(), "1", NOW)
 MESSAGE = queue_message(PING, "ping")
-NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
 
 
 def made() -> dict[str, Any]:

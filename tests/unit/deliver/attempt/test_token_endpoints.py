@@ -1,7 +1,7 @@
 """Token endpoints that fail, or are not reached; and what is kept of what repeats a token. Real sockets."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 
@@ -17,16 +17,17 @@ from deliver.http.guard import EndpointPolicy
 from deliver.http.response import Response, SendFailure
 from deliver.http.sockets import tls_context
 from deliver.http.transport import Transport
-from tests.support.endpoint import Apps, Clock, counters, record, recorded, response, run
+from tests.support.endpoint import NOTHING, Apps, Clock, counters, record, recorded, response, run
 from tests.support.fakes import app, delivery, queue_message
 from tests.support.oauth2 import (
     CLIENT_SECRET,
-    OPEN,
+    TOKEN,
     Function,
     Guarded,
     Login,
     Spoken,
     batch,
+    grant,
     granted,
     http,
     keys,
@@ -34,17 +35,6 @@ from tests.support.oauth2 import (
     serving,
 )
 from tests.support.servers import Behaviour, drips, responds_with, silent
-
-NOTHING = {"success": 0, "error": 0, "timeout": 0, "fatal": 0}
-TOKEN = "token-number-1"
-
-
-@pytest.fixture
-def transport() -> Iterator[Transport]:
-    made = Transport(OPEN, tls_context())
-    yield made
-    made.close()
-
 
 LONG = json.dumps({"access_token": "t" * 20, "token_type": "Bearer", "padding": "x" * 1_000_000}).encode()
 
@@ -149,26 +139,26 @@ class Nowhere:
     def __call__(self, url: str, headers: Mapping[str, str]) -> Response | SendFailure:
         if self.down:
             return SendFailure("timeout", "no response")
-        body = granted(TOKEN, expires_in=0).partition(b"\r\n\r\n")[2]
-        return response(200, body)
+        return response(200, grant(TOKEN, expires_in=0))
+
+
+def go_down(deps: DeliverDependencies, token_url: str) -> None:
+    """Have a fleet send twice: while all respond, and when none does any more."""
+    spoken = Nowhere()
+    send = fleet(deps, Spoken(spoken), token_url)
+    send("well")
+    spoken.down = True
+    send("down")
 
 
 def test_token_endpoints_that_nobody_reaches_are_our_network_as_endpoints_are(deps: DeliverDependencies) -> None:
-    spoken = Nowhere()
-    send = fleet(deps, Spoken(spoken), "https://{}.example/token")
-    send("well")
-    spoken.down = True
-    send("lost")
+    go_down(deps, "https://{}.example/token")
     assert counters() == NOTHING | {"success": 6}
     assert recorded(deps).counts["OurFault"] == 6
 
 
 def test_one_login_that_is_down_for_many_apps_was_taken_for_our_network(deps: DeliverDependencies) -> None:
-    spoken = Nowhere()
-    send = fleet(deps, Spoken(spoken), "https://login.shared.test/{}")
-    send("well")
-    spoken.down = True
-    send("down")
+    go_down(deps, "https://login.shared.test/{}")
     assert counters() == NOTHING | {"success": 6, "error": 6}
     assert "OurFault" not in recorded(deps).counts
 
@@ -191,10 +181,7 @@ def test_endpoints_that_hung_were_taken_for_our_network_though_their_token_endpo
 
 
 def test_a_token_that_was_asked_for_before_says_nothing_of_our_network_now(deps: DeliverDependencies) -> None:
-    tokens, up = (
-        AccessTokens(deps.time),
-        Spoken(lambda *_: response(200, granted(TOKEN).partition(b"\r\n\r\n")[2])),
-    )
+    tokens, up = AccessTokens(deps.time), Spoken(lambda *_: response(200, grant(TOKEN)))
     made = [tokens.post(up, app(), keys("https://login.example/"), Webhook({}, b""), 5) for _ in range(2)]
     urls = [[each.url for each in sent.requests] for sent in made]
     assert urls == [["https://login.example/", app().url], [app().url]]
@@ -241,7 +228,7 @@ def test_a_ping_gets_a_new_token_which_is_kept(
         for message in (*batch(1), queue_message(pings.make(function.apps["pager"], "1", clock())), *batch(2)[1:]):
             assert function.run(message) == []
         transport.close()
-    assert endpoint.tokens == ["token-number-1", "token-number-2", "token-number-2"]
+    assert endpoint.tokens == [TOKEN, "token-number-2", "token-number-2"]
 
 
 def test_a_ping_that_gets_no_token_takes_none_from_the_webhooks(
