@@ -9,7 +9,6 @@ from botocore.client import BaseClient
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from moto.backends import get_backend
-from pynamodb.models import Model
 from xdist.remote import Producer
 
 from bellhop import aws as aws_session
@@ -55,7 +54,8 @@ MODELS = [
     MinutePack,
     Circuit,
 ]
-NAMES = {model: model.Meta.table_name for model in MODELS}  # a test may bind a model to another table
+SHARING = [Share, SlowList, Entry, LargeBody, ResendJob, ResendPage, HandledEvent]  # the tables of others
+NAMES = {model: model.Meta.table_name for model in (*MODELS, *SHARING)}  # a test may bind a model to another table
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -170,12 +170,9 @@ def dynamodb_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def bind_models(client: Any = None) -> None:
     """Bind the models by a new connection, which makes a client of its own if none is given."""
-    shared: dict[type[Model], str] = dict.fromkeys((Share, SlowList), NAMES[Circuit])
-    shared |= dict.fromkeys((Entry, LargeBody, ResendJob, ResendPage), NAMES[DeliveryRecord])
-    shared[HandledEvent] = NAMES[Delivered]
     connection = tables.connect(retries=0)
     connection._client = client
-    tables.bind(connection, {model: NAMES[model] for model in MODELS} | shared)
+    tables.bind(connection, NAMES)
 
 
 def serialize_calls(monkeypatch: pytest.MonkeyPatch) -> None:

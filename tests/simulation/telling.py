@@ -5,12 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from bellhop import tables
-from bellhop.circuits import Share, SlowList
-from bellhop.handled_events import HandledEvent
-from bellhop.index_keys import Entry
-from bellhop.large_bodies import LargeBody
-from bellhop.resend_jobs import ResendJob, ResendPage
-from tests.conftest import MODELS
+from tests.conftest import MODELS, NAMES
 from tests.simulation.faulty_tables import FaultyTables
 from tests.simulation.invariants import broken
 from tests.simulation.story import Story, live, settle
@@ -40,14 +35,13 @@ class Told:
 def tables_in_memory() -> Iterator[FaultyTables]:
     """Empty tables, which all models use for the length of the block."""
     memory = FaultyTables()
-    models = [*MODELS, Share, SlowList, Entry, LargeBody, HandledEvent, ResendJob, ResendPage]
+    tables.bind(MemoryConnection(memory), NAMES)
     for model in MODELS:
         memory.add(model)
-    tables.bind(MemoryConnection(memory), {model: model.Meta.table_name for model in models})
     try:
         yield memory
     finally:
-        for model in models:
+        for model in NAMES:
             model._connection = None
 
 
