@@ -89,23 +89,21 @@ def test_a_body_is_in_no_index(aws: None) -> None:
         assert keys.isdisjoint(item) or not name.startswith("body#")
 
 
-class Refusing:
-    """A table that refuses an operation once it was asked so often."""
+def refuse(patch: pytest.MonkeyPatch, refused: str) -> None:
+    """Have the table not respond to an operation."""
+    dispatch = _Connection.dispatch
 
-    def __init__(self, patch: pytest.MonkeyPatch, operation: str) -> None:
-        dispatch = _Connection.dispatch
+    def refusing(connection: Any, operation: str, request: Any) -> Any:
+        if operation == refused:
+            raise {"PutItem": PutError, "UpdateItem": UpdateError}[operation]("the table does not respond")
+        return dispatch(connection, operation, request)
 
-        def refusing(connection: Any, asked: str, request: Any) -> Any:
-            if asked == operation:
-                raise {"PutItem": PutError, "UpdateItem": UpdateError}[operation]("the table does not respond")
-            return dispatch(connection, asked, request)
-
-        patch.setattr(_Connection, "dispatch", refusing)
+    patch.setattr(_Connection, "dispatch", refusing)
 
 
 def test_a_record_whose_body_was_not_written_is_not_written_either(aws: None) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        Refusing(patch, "UpdateItem")
+        refuse(patch, "UpdateItem")
         with pytest.raises(UpdateError):
             attempts.open_record(large(), NextState(RETRYING), NOW)
     assert items() == {}
@@ -113,7 +111,7 @@ def test_a_record_whose_body_was_not_written_is_not_written_either(aws: None) ->
 
 def test_a_body_whose_record_was_not_written_is_written_a_second_time_to_the_same_place(aws: None) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        Refusing(patch, "PutItem")
+        refuse(patch, "PutItem")
         with pytest.raises(PutError):
             attempts.open_record(large(), NextState(RETRYING), NOW)
     [name] = items()
