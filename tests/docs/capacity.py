@@ -104,7 +104,6 @@ class Limit:
         return self.there_is / self.taken
 
 
-@cache
 def template() -> dict[str, Any]:
     """The template."""
     return parsed(ROOT / "template.yaml")

@@ -26,7 +26,6 @@ COMMAND = re.compile(r"\bbellhop ([a-z][a-z-]*)(?: ([a-z]+))?")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
-@cache
 def template() -> dict[str, Any]:
     return parsed(ROOT / "template.yaml")
 
