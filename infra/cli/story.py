@@ -24,7 +24,7 @@ from deliver.http.response import TOKEN_ERROR
 from infra.cli import delivered
 from infra.cli.attempt_text import PUBLISHED_AGAIN, number_text, result_text, with_repeats
 from infra.cli.condition import Condition
-from infra.cli.registry.headers import MASK
+from infra.cli.registry.secret_values import MASK
 from infra.cli.text import duration, first_line, iso_time, stored_time, unix_time
 from infra.cli.views import read_records
 

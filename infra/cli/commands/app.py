@@ -17,8 +17,9 @@ from health import transitions
 from health.transitions import DISABLE, WARN
 from infra.cli import stack, terminal
 from infra.cli.condition import ON, Condition, condition, off_text, way_back_text
-from infra.cli.registry import headers, oauth2
+from infra.cli.registry import secret_values
 from infra.cli.registry.events import collapse
+from infra.cli.registry.secret_values import HEADERS, OAUTH2
 from infra.cli.stack import Stack
 from infra.cli.terminal import cell, labelled, line, state, table
 from infra.cli.text import iso_time, stored_time, unix_time
@@ -92,8 +93,8 @@ def read(app_id: str, now: datetime) -> AppView:
         condition=condition(app, circuits.load(app_id), circuits.slow_list().names, now.timestamp()),
         transition=transitions.last_transition(app),
         replayable=count_replayable(app_id),
-        headers=headers.masked(headers_of(app, row)),
-        oauth2=oauth2.masked(row.oauth2 if row else None),
+        headers=secret_values.masked(HEADERS, headers_of(app, row)),
+        oauth2=secret_values.masked(OAUTH2, row.oauth2 if row else None),
         has_secret=row is not None,
         public_key=public_key(row.secret) if row and signature_of(row.secret) == ED25519 else None,
         rotating_until=_rotating_until(row, now.timestamp()),
@@ -180,9 +181,9 @@ def _print_app(view: AppView, found: Stack, console: Console) -> None:
 def _print_sending(view: AppView, console: Console) -> None:
     """What is peculiar to how its webhooks are sent."""
     if view.headers:
-        labelled(console, "headers", ", ".join(f"{name}: {value}" for name, value in view.headers.items()))
+        labelled(console, "headers", secret_values.text(view.headers))
     if view.oauth2:
-        labelled(console, "oauth2", oauth2.text(view.oauth2))
+        labelled(console, "oauth2", secret_values.text(view.oauth2))
     if view.app.max_per_second is not None:
         labelled(console, "rate", f"at most {float(view.app.max_per_second):g} a second")
     if view.app.transform:

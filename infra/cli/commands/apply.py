@@ -11,7 +11,7 @@ from bellhop.secrets import HMAC, signature_of
 from deliver.http.guard import EndpointPolicy
 from infra.cli import files, identity, stack, terminal
 from infra.cli.errors import CommandError
-from infra.cli.registry import effects, headers, loading, oauth2
+from infra.cli.registry import effects, loading, secret_values
 from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.events import collapse
 from infra.cli.registry.plan import Change, Plan
@@ -117,11 +117,9 @@ def _change_document(change: Change) -> dict[str, Any]:
 
 
 def _values_document(name: str, old: Any, new: Any) -> dict[str, Any]:
-    if name == "headers":
-        shown = {"old": headers.masked(old), "new": headers.masked(new)}
-        return shown | {"changed": headers.changed(old, new)}
-    if name == "oauth2":
-        return {"old": oauth2.masked(old), "new": oauth2.masked(new), "changed": headers.changed(old, new)}
+    if name in secret_values.FIELDS:
+        shown = {"old": secret_values.masked(name, old), "new": secret_values.masked(name, new)}
+        return shown | {"changed": secret_values.changed(old, new)}
     return {"old": old, "new": new}
 
 
@@ -136,10 +134,8 @@ def _print_change(change: Change, console: Console) -> None:
 
 
 def _difference(name: str, old: Any, new: Any, *, creates: bool) -> str:
-    if name == "headers":
-        return headers.difference(old, new)
-    if name == "oauth2":
-        return oauth2.difference(old, new)
+    if name in secret_values.FIELDS:
+        return secret_values.difference(name, old, new)
     shorten = collapse if name == "events" else tuple
     if creates:
         return _value(shorten(new) if isinstance(new, tuple) else new)

@@ -16,7 +16,7 @@ from infra.cli import delivered, log_lines, stack, story, terminal
 from infra.cli.condition import Condition, read_conditions
 from infra.cli.errors import CommandError, denied_action
 from infra.cli.log_lines import Log
-from infra.cli.registry.headers import MASK
+from infra.cli.registry.secret_values import MASK
 from infra.cli.stack import Stack
 from infra.cli.story import Story
 from infra.cli.terminal import labelled, line, state

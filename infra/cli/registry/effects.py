@@ -25,13 +25,12 @@ from health import transitions
 from health.transitions import TransitionDependencies, Update
 from infra.cli import signing_secrets
 from infra.cli.errors import CommandError
+from infra.cli.registry import secret_values
 from infra.cli.registry.model import AppSpec, RegistryFile, Spec, key
 from infra.cli.registry.plan import Change, Plan, change_of, make
 from infra.cli.registry.registered import MODELS, RegisteredTables, load, secret_rows, stored_spec
 from infra.cli.registry.resolving import resolve
-
-_HEADERS = "headers"
-_BESIDE_THE_SECRET = (_HEADERS, "oauth2")  # the fields of an app that are not in its own item
+from infra.cli.registry.secret_values import HEADERS
 
 
 class ChangedMeanwhileError(CommandError):
@@ -127,7 +126,7 @@ def _change_url(change: Change, spec: AppSpec, deps: TransitionDependencies, act
 
 def _item(spec: Spec) -> Any:
     model = MODELS[type(spec)]
-    names = [f.name for f in fields(spec) if f.name not in _BESIDE_THE_SECRET]
+    names = [f.name for f in fields(spec) if f.name not in secret_values.FIELDS]
     return model(**{name: _stored(getattr(spec, name)) for name in names})
 
 
@@ -157,21 +156,21 @@ def _as_planned(change: Change) -> Any:
 
 def _of_own_item(change: Change) -> list[tuple[str, tuple[Any, Any]]]:
     """What changes in the item of the spec itself: headers are only taken away there, if there are any."""
-    own = {name: pair for name, pair in change.fields.items() if name not in _BESIDE_THE_SECRET}
+    own = {name: pair for name, pair in change.fields.items() if name not in secret_values.FIELDS}
     if len(own) < len(change.fields):
-        own[_HEADERS] = (change.fields[_HEADERS][0] if change.moves_headers else None, None)
+        own[HEADERS] = (change.fields[HEADERS][0] if change.moves_headers else None, None)
     return list(own.items())
 
 
 def _update_beside_the_secret(change: Change) -> tuple[ItemUpdate, ...]:
     """The change of an app's headers and credentials, if there is one."""
-    found = {name: pair for name, pair in change.fields.items() if name in _BESIDE_THE_SECRET}
+    found = {name: pair for name, pair in change.fields.items() if name in secret_values.FIELDS}
     if not found or not isinstance(change.spec, AppSpec):
         return ()
     row, condition = SigningSecret, SigningSecret.app_id.exists()
     for name, (old, _) in found.items():
         # What is moved, or is of an app that is new, is older there, or another app's.
-        if not (change.creates or (change.moves_headers and name == _HEADERS)):
+        if not (change.creates or (change.moves_headers and name == HEADERS)):
             attribute = getattr(row, name)
             condition &= attribute.does_not_exist() if old is None else attribute == old
     actions = [_action(getattr(row, name), new) for name, (_, new) in found.items()]

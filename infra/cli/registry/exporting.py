@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from infra.cli.registry import oauth2
 from infra.cli.registry.events import collapse
 from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, Spec
+from infra.cli.registry.secret_values import CLIENT_SECRET
 
 HEADER = """\
 # Written by bellhop export. Every entry has every key, so applying the file changes back what was changed since.
@@ -96,8 +97,8 @@ class _Exporter:
     def _oauth2(self, spec: AppSpec) -> dict[str, Any] | None:
         if spec.oauth2 is None:
             return None
-        secret = {"env": self._variable(spec.app_id, oauth2.SECRET)}
-        return dict.fromkeys(oauth2.FIELDS) | dict(spec.oauth2) | {oauth2.SECRET: secret}
+        secret = {"env": self._variable(spec.app_id, CLIENT_SECRET)}
+        return dict.fromkeys(oauth2.FIELDS) | dict(spec.oauth2) | {CLIENT_SECRET: secret}
 
     def _owner(self, spec: AppSpec) -> str | None:
         if spec.organization_id and spec.organization_id not in self.slugs:

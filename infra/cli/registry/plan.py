@@ -6,10 +6,11 @@ from typing import Any
 
 from bellhop.registry import INSTALLED, UNINSTALLED, App, Installation, Organization
 from bellhop.secrets import HMAC
-from infra.cli.registry import headers
+from infra.cli.registry import secret_values
 from infra.cli.registry.events import collapse
 from infra.cli.registry.model import AppSpec, InstallationSpec, OrganizationSpec, Spec, key
 from infra.cli.registry.resolving import Desired
+from infra.cli.registry.secret_values import HEADERS
 
 _SPECS: dict[type, Callable[..., Spec]] = {
     Organization: OrganizationSpec,
@@ -95,7 +96,7 @@ def change_of(spec: Spec, stored: Spec | None, *, moves_headers: bool = False) -
     if stored is None:
         return Change(spec, creates=True, fields={n: (None, getattr(spec, n)) for n in names})
     pairs = {name: (getattr(stored, name), getattr(spec, name)) for name in names}
-    moved = {"headers"} if moves_headers else set[str]()
+    moved = {HEADERS} if moves_headers else set[str]()
     differing = {name: pair for name, pair in pairs.items() if name in moved or not _same(*pair)}
     return Change(spec, creates=False, fields=differing, moves_headers=moves_headers) if differing else None
 
@@ -117,8 +118,8 @@ def _same(old: Any, new: Any) -> bool:
 
 def _lost(name: str, old: Any, new: Any) -> Iterator[str]:
     """What a field that changes takes away, if anything."""
-    if name in {"headers", "oauth2"}:
-        yield from _listed(name, headers.removed(old, new))
+    if name in secret_values.FIELDS:
+        yield from _listed(name, secret_values.removed(old, new))
     elif isinstance(old, tuple) and isinstance(new, tuple):
         gone = [item for item in old if item not in new]
         yield from _listed(name, collapse(gone) if name == "events" else gone)

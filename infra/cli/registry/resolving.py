@@ -14,7 +14,7 @@ from bellhop.client.contract import did_you_mean
 from bellhop.registry import INSTALLED, INTERNAL, UNINSTALLED
 from bellhop.secrets import signature_of
 from bellhop.subscription import subscribed_name
-from infra.cli.registry import headers, oauth2
+from infra.cli.registry import headers, oauth2, secret_values
 from infra.cli.registry.document import Path, Problem, RegistryFileError
 from infra.cli.registry.model import (
     AppSpec,
@@ -151,7 +151,7 @@ class _Resolver:
         if "headers" in fields:
             fields["headers"] = self._headers(entry, stored)
         if "oauth2" in fields:
-            fields["oauth2"] = headers.merge(stored.oauth2 if stored else None, fields["oauth2"])
+            fields["oauth2"] = secret_values.merge(stored.oauth2 if stored else None, fields["oauth2"])
         incomplete = [name for name in ("url", "events") if stored is None and name not in fields]
         for name in incomplete:
             self._report(entry.path, f"is new and has no `{name}`; add it")
@@ -184,7 +184,7 @@ class _Resolver:
         for name in headers.missing(before, named):
             message = "names a variable that is not set or empty, and no value is stored; export it"
             self._report((*path, name), message)
-        merged = headers.merge(before, named)
+        merged = secret_values.merge(before, named)
         excess = headers.excess(merged)
         if excess and len(named or ()) <= headers.MAX_HEADERS:  # of more, the schema told
             self._report(path, excess)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from infra.cli.registry import oauth2
 from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.model import AppSpec
 from infra.cli.registry.plan import change_of
+from infra.cli.registry.secret_values import OAUTH2, difference
 from tests.unit.cli.registry.in_memory import InMemory, desired
 
 SECRET = "hunter2-hunter2"
@@ -104,9 +104,9 @@ def test_a_header_that_the_token_would_replace_is_refused_whichever_comes_later(
 
 def test_a_plan_shows_what_changes_but_never_the_secret() -> None:
     changed = STORED | {"client_secret": SECRET, "client_id": "b2", "scope": "a"}
-    assert oauth2.difference(STORED, changed) == "+scope: a, client_id: bot -> b2, client_secret: **** changed"
-    assert oauth2.difference(changed, STORED) == "-scope, client_id: b2 -> bot, client_secret: **** changed"
-    assert oauth2.difference(None, STORED) == (
+    assert difference(OAUTH2, STORED, changed) == "+scope: a, client_id: bot -> b2, client_secret: **** changed"
+    assert difference(OAUTH2, changed, STORED) == "-scope, client_id: b2 -> bot, client_secret: **** changed"
+    assert difference(OAUTH2, None, STORED) == (
         "+token_url: https://login.example/token, +client_id: bot, +client_secret: ****"
     )
 
