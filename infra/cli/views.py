@@ -16,18 +16,12 @@ from bellhop.registry import KINDS, App, AuditEntry, Installation, find
 from bellhop.secrets import ED25519, SigningSecret, public_key, signature_of
 from bellhop.tables import UNREADABLE, UnreadableError
 from bellhop.text import printable
-from deliver.http.response import TOKEN_ERROR
 from infra.cli import signing_secrets
 from infra.cli.errors import CommandError, say
 from infra.cli.terminal import line, table
 from infra.cli.text import stored_time
 
 APPLY_MAKES_ONE = "`bellhop apply FILE` makes one, and stores its headers and oauth2 again"
-_NOT_POSTED = {
-    "address_not_allowed": "its address is not allowed",
-    "invalid_header": "one of the app's own headers cannot be sent",
-    "invalid_url": "its URL cannot be posted to",
-}
 COUNTED = 10_000  # replayable deliveries at most; of more it is said that there are at least so many
 _PAGE = 1000
 
@@ -56,13 +50,6 @@ def load_app(app_id: str) -> App:
 def token_url_of(row: SigningSecret | None) -> str | None:
     """Where an app's access tokens are from; None without any."""
     return str(row.oauth2.get("token_url", "")) or None if row and row.oauth2 else None
-
-
-def not_posted_text(result: str, token_url: str | None) -> str:
-    """Why an attempt with that result posted nothing to the endpoint; empty where it did, or tried to."""
-    if result == TOKEN_ERROR:
-        return f"no access token from {token_url or 'its token endpoint'}"
-    return _NOT_POSTED.get(result, "")
 
 
 def read_records(delivery_ids: Iterable[str]) -> list[DeliveryRecord]:

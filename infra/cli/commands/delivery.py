@@ -13,6 +13,7 @@ from bellhop.registry import App, find
 from bellhop.secrets import HMAC, SigningSecret, headers_of, signature_of
 from bellhop.text import printable
 from infra.cli import delivered, log_lines, stack, story, terminal
+from infra.cli.attempt_text import not_posted_text
 from infra.cli.condition import Condition, read_conditions
 from infra.cli.errors import CommandError, denied_action
 from infra.cli.log_lines import Log
@@ -21,7 +22,7 @@ from infra.cli.stack import Stack
 from infra.cli.story import Story
 from infra.cli.terminal import labelled, line, state
 from infra.cli.text import stored_time
-from infra.cli.views import not_posted_text, token_url_of
+from infra.cli.views import token_url_of
 
 DELIVERED = "delivered"  # deliver's line that names what succeeded
 AROUND = timedelta(minutes=1)

@@ -20,11 +20,12 @@ from bellhop.registry import App, find
 from bellhop.secrets import ED25519, HMAC, SigningSecret, signature_of
 from health.mail.wording import error
 from infra.cli import stack, terminal
+from infra.cli.attempt_text import not_posted_text
 from infra.cli.errors import CommandError
 from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line
 from infra.cli.text import stored_time
-from infra.cli.views import APPLY_MAKES_ONE, load_app, not_posted_text, token_url_of
+from infra.cli.views import APPLY_MAKES_ONE, load_app, token_url_of
 
 GRACE_SECONDS = 30.0  # beside the deadline: for the queue, a cold start and the deliveries ahead
 LONGEST_WAIT = timedelta(days=1)
