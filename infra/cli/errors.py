@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import NoReturn
 
 import typer
@@ -65,6 +67,13 @@ class CommandError(Exception):
 
 class UsageError(CommandError):
     """What was typed cannot be meant: an option's value, or options that contradict one another."""
+
+
+def unknown(what: str, name: str, known: Sequence[str], command: str) -> CommandError:
+    """Nothing of that name is there: which of those that are may be meant, and the command that lists them."""
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return CommandError(f"no {what} {printable(name)!r}: {hint}`{command}` lists them")
 
 
 def fail(error: Exception, option: str = "") -> NoReturn:

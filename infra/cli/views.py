@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pynamodb.models import Model
@@ -17,7 +16,7 @@ from bellhop.secrets import ED25519, SigningSecret, public_key, signature_of
 from bellhop.tables import UNREADABLE, UnreadableError
 from bellhop.text import printable
 from infra.cli import signing_secrets
-from infra.cli.errors import CommandError, say
+from infra.cli.errors import say, unknown
 from infra.cli.terminal import line, table
 from infra.cli.text import stored_time
 
@@ -41,9 +40,7 @@ def load_app(app_id: str) -> App:
     """
     found = find(App, app_id, consistent=True)
     if found is None:
-        close = get_close_matches(app_id, [known.app_id for known in directory()], n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise CommandError(f"no app {printable(app_id)!r}: {hint}`bellhop apps` lists them")
+        raise unknown("app", app_id, [known.app_id for known in directory()], "bellhop apps")
     return found
 
 

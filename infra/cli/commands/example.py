@@ -3,10 +3,8 @@
 import uuid
 from collections.abc import Sequence
 
-from bellhop.client.contract import did_you_mean
-from bellhop.text import printable
 from infra.cli import terminal
-from infra.cli.errors import CommandError
+from infra.cli.errors import unknown
 from infra.cli.example_events import example
 from infra.cli.registry.events import events_of, expand
 from infra.cli.terminal import line, table
@@ -31,8 +29,7 @@ def _wanted(names: Sequence[str]) -> list[str]:
         events = expand(name)
         if events is None:
             known = [*events_of(), *(each for of_resource in events_of().values() for each in of_resource)]
-            hint = did_you_mean(name, known).removeprefix("; ")
-            raise CommandError(f"no event {printable(name)!r}: {hint and f'{hint} '}`bellhop example` lists them")
+            raise unknown("event", name, known, "bellhop example")
         wanted |= dict.fromkeys(events)
     return list(wanted)
 
