@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from infra.local.webhook_server import PlannedResponse, Request, WebhookServer, serving
 
@@ -68,15 +68,8 @@ class _Recorder:
             self.copies[request.webhook_id] += 1
             response = self.behaviour(self.copies[request.webhook_id])
             if len(self.received) < MAX_RECORDED:
-                parts = (
-                    request.at,
-                    request.headers,
-                    request.body,
-                    request.standard,
-                    request.classic,
-                    request.authorized,
-                )
-                self.received.append(ReceivedRequest(*parts, response.status))
+                named = {each.name: getattr(request, each.name) for each in fields(Request)}
+                self.received.append(ReceivedRequest(**named, status=response.status))
         return response
 
 
