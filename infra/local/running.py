@@ -15,7 +15,6 @@ from pathlib import Path
 FILE = Path(__file__).resolve().parents[2] / ".local" / "running.json"
 LOCK_SECONDS = 1.0  # whoever only looks holds the lock for less
 
-
 _USED = "BELLHOP_LOCAL"  # set in a process that uses the stack
 
 
