@@ -80,7 +80,7 @@ class Releases:
     now: Callable[[], float]
 
     def start(self, app_id: str, generation: int) -> None:
-        """Have what is parked of an app sent, oldest first. To start it twice sends nothing twice."""
+        """Have what is parked of an app sent, as a replay sends it. To start it twice sends nothing twice."""
         circuit, now = circuits.load(app_id), self.now()
         replay = begin(circuit, generation, (PARKED,), self.per_second, now, settle_seconds=self.settle_seconds)
         self.queue.send(OutgoingMessage(encode(replay)))

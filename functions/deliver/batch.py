@@ -296,7 +296,7 @@ def _defer_by_our_fault(
     deps.telemetry.count("OurFault")
     if pending.trial:
         chain.give_back(pending)
-        return Ended(message_id, names(pending.delivery), trial.put_off(pending, wait, deps))
+        return Ended(message_id, names(pending.delivery), trial.defer(pending, wait, deps))
     return Ended(message_id, names(pending.delivery), ending.defer(pending, wait, deps))
 
 

@@ -104,7 +104,7 @@ class Releaser(Protocol):
     """Who releases what is parked."""
 
     def start(self, app_id: str, generation: int) -> None:
-        """Have what is parked of an app sent, oldest first. To start it twice sends nothing twice."""
+        """Have what is parked of an app sent, as a replay sends it. To start it twice sends nothing twice."""
 
 
 class Publisher(Protocol):

@@ -67,7 +67,7 @@ class Passed:
         if self.lease is None:
             return NextStep()
         if self.old or self.again:
-            return _put_off(self.app, self.lease, AGAIN_SECONDS, deps)
+            return _end(self.app, self.lease, AGAIN_SECONDS, deps)
         return _nothing_due(self.app, self.lease, deps)
 
 
@@ -145,15 +145,15 @@ def finish(
         _announce(exhausted, app, deps)
     if judgement.well:
         return _close(app, lease, 0, deps)
-    # What a common app's endpoint asks of one organisation must not put off the trials of the others.
+    # What a common app's endpoint asks of one organisation must not defer the trials of the others.
     not_before = judgement.not_before if app.kind == INTERNAL else min(judgement.not_before, MAX_TRIAL_SECONDS)
     wait = max(trial_interval(lease.paused_since, deps.time()), not_before)
-    return _put_off(app, lease, wait, deps)
+    return _end(app, lease, wait, deps)
 
 
-def put_off(pending: PendingAttempt, wait: float, deps: DeliverDependencies) -> NextStep:
+def defer(pending: PendingAttempt, wait: float, deps: DeliverDependencies) -> NextStep:
     """Have the next trial come after `wait` seconds, as this one showed nothing."""
-    return _put_off(pending.app, pending.trial, wait, deps) if pending.trial else NextStep()
+    return _end(pending.app, pending.trial, wait, deps) if pending.trial else NextStep()
 
 
 def give_back(pending: PendingAttempt) -> None:
@@ -239,7 +239,7 @@ def _drawn(app: App, deps: DeliverDependencies) -> list[DeliveryRecord]:
 def _nothing_due(app: App, lease: TrialLease, deps: DeliverDependencies) -> NextStep:
     listed = app_lists.replayable(app.app_id, None, 1, exhausted=False)
     if listed and listed[0].state == PARKED:  # all of them are due later, or are being attempted
-        return _put_off(app, lease, trial_interval(lease.paused_since, deps.time()), deps)
+        return _end(app, lease, trial_interval(lease.paused_since, deps.time()), deps)
     # Nothing waits. So the next delivery is the trial: one more failure of it pauses the app again.
     return _close(app, lease, STRIKES_TO_PAUSE - STRIKES_OF_SLOW, deps)
 
@@ -320,7 +320,7 @@ def _close(app: App, lease: TrialLease, left: int, deps: DeliverDependencies) ->
     return NextStep(released=_key(app))
 
 
-def _put_off(app: App, lease: TrialLease, wait: float, deps: DeliverDependencies) -> NextStep:
+def _end(app: App, lease: TrialLease, wait: float, deps: DeliverDependencies) -> NextStep:
     if not circuits.end_trial(app.app_id, lease.token, lease.number, deps.time() + wait):
         return _left_undone(app, lease.number, deps.circuits.read(app), deps)
     return _next_trial(app, lease.number + 1, wait)
