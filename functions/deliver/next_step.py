@@ -87,9 +87,7 @@ def _send_soon(soon: Sequence[Ended], deps: DeliverDependencies) -> set[int]:
     try:
         unsent = deps.scheduler.send_all([each.next_step.retry for each in soon if each.next_step.retry])
     except Exception:  # noqa: BLE001 - the record boundary; what was sent after all is dropped if it comes twice
-        deps.telemetry.error(
-            "retries not sent: each is named in a line of its own", number=len(soon)
-        )
+        deps.telemetry.error("retries not sent: each is named in a line of its own", number=len(soon))
         unsent = set(range(len(soon)))
     for position in sorted(unsent):
         _log_unsent(soon[position], deps)
