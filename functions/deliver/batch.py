@@ -9,7 +9,7 @@ rate, is settled after them: so however much of it a batch has, it delays no nei
 
 import gc
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -182,31 +182,41 @@ def _judge_ours(posted: Sequence[Finished], deps: DeliverDependencies) -> list[F
 
     A person waits for a ping and is told what became of it, as ever.
     """
-    results = {message_id: result for message_id, _, result in posted if isinstance(result, PostResult)}
-    faults = _late(results, deps) | _cut_off(results, deps)
+    faults = _late(posted, deps) | _cut_off(posted, deps)
     return [
         (message_id, pending, result if pending.delivery.ping else faults.get(message_id, result))
         for message_id, pending, result in posted
     ]
 
 
-def _cut_off(results: Mapping[str, PostResult], deps: DeliverDependencies) -> dict[str, OurFaultError]:
+def _cut_off(posted: Iterable[Finished], deps: DeliverDependencies) -> dict[str, OurFaultError]:
     """The attempts that reached nobody, if it is our network that failed."""
+    results = {message_id: result for message_id, _, result in posted if isinstance(result, PostResult)}
     fault = deps.network.judge([each for r in results.values() for each in r.sent.requests], deps.time())
     if fault is None:
         return {}
     return {message_id: fault for message_id, result in results.items() if result.sent.last.unreached}
 
 
-def _late(results: Mapping[str, PostResult], deps: DeliverDependencies) -> dict[str, OurFaultError]:
-    """The attempts whose deadline passed while this process worked for half of it or longer."""
+def _late(posted: Iterable[Finished], deps: DeliverDependencies) -> dict[str, OurFaultError]:
+    """The attempts whose deadline passed while this process worked for other apps, for half of it or longer.
+
+    What an app's own attempts took is no excuse, or an endpoint that has us calculate would never be counted.
+    """
     fault = OurFaultError("its deadline passed while this process worked for the other attempts of its batch")
-    return {message_id: fault for message_id, result in results.items() if _is_late(result, deps)}
+    made = [(mid, p.app.app_id, r) for mid, p, r in posted if isinstance(r, PostResult)]
+    own = _processor_of_apps((app_id, result) for _, app_id, result in made)
+    whole = sum(own.values()) or 1.0
+    return {
+        message_id: fault
+        for message_id, app_id, result in made
+        if _timed_out(result) and result.delayed * (1 - own[app_id] / whole) >= deps.deadline / 2
+    }
 
 
-def _is_late(result: PostResult, deps: DeliverDependencies) -> bool:
+def _timed_out(result: PostResult) -> bool:
     last = result.sent.last.outcome
-    return isinstance(last, SendFailure) and last.kind == TIMEOUT and result.delayed >= deps.deadline / 2
+    return isinstance(last, SendFailure) and last.kind == TIMEOUT
 
 
 def _costly(posted: Iterable[Finished]) -> set[str]:
@@ -214,11 +224,16 @@ def _costly(posted: Iterable[Finished]) -> set[str]:
     attempts = [(p.app.app_id, r) for _, p, r in posted if isinstance(r, PostResult) and not p.delivery.ping]
     if max((result.delayed for _, result in attempts), default=0.0) < DELAYED_SECONDS:
         return set()
+    costly = {app_id for app_id, result in attempts if result.processor >= COSTLY_SECONDS}
+    return costly | {app for app, seconds in _processor_of_apps(attempts).items() if seconds >= COSTLY_TOGETHER}
+
+
+def _processor_of_apps(attempts: Iterable[tuple[str, PostResult]]) -> dict[str, float]:
+    """Seconds of CPU that the attempts of each app took."""
     together = defaultdict[str, float](float)
     for app_id, result in attempts:
         together[app_id] += result.processor
-    costly = {app_id for app_id, result in attempts if result.processor >= COSTLY_SECONDS}
-    return costly | {app_id for app_id, seconds in together.items() if seconds >= COSTLY_TOGETHER}
+    return together
 
 
 # ---- Write: the records, the next attempts, the counters and the log of successes

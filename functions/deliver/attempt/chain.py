@@ -8,6 +8,7 @@ record ahead.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from bellhop import attempts, large_bodies
 from bellhop.attempts import (
@@ -32,6 +33,7 @@ from deliver.dependencies import DeliverDependencies, InternalError, PendingAtte
 JUST_ENQUEUED_SECONDS = 5.0
 EXHAUSTED_EVENT = "bellhop.delivery.exhausted"
 _MAY_BE_LOST = "the first one may have been lost"
+_AHEAD, _BEING_MADE = "its record is ahead", "another worker makes its attempt"
 
 
 def begin(message: Delivery | Retry, receive_count: int, deps: DeliverDependencies) -> PendingAttempt | None:
@@ -301,12 +303,15 @@ def _refused(message: Retry, record: DeliveryRecord | None, receive_count: int, 
             attempts.unlist_expired(record, deps.now())
         deps.telemetry.warning("retry dropped: its record has expired", delivery_id=message.delivery_id)
     elif not _is_due(record, message):  # ahead of the message, or begun anew since it was sent
-        _resume(record, message.next_attempt, deps)
+        resume = _drop if receive_count == 1 and _is_just_written(record, deps) else _resume
+        resume(record, message.next_attempt, deps)
     elif _is_free(record, message, deps) and int(record.deferrals or 0) != message.deferral:
         _resume_deferred(message, record, receive_count, deps)
+    elif receive_count == 1:  # leased by another worker, whose own message comes back if it dies
+        _drop(record, message.next_attempt, deps, _BEING_MADE)
     else:
-        # Leased by another worker. If that worker dies, the retry goes on after its lease.
-        _send_again(message, record, float(record.lease_until or 0) + 1, "another worker makes its attempt", deps)
+        # The lease may be this message's own, of a worker that died. So the retry goes on after the lease.
+        _send_again(message, record, float(record.lease_until or 0) + 1, _BEING_MADE, deps)
 
 
 def _resume_deferred(
@@ -341,6 +346,15 @@ def _is_overdue(record: DeliveryRecord, deps: DeliverDependencies) -> bool:
     return float(record.next_attempt_at) + deps.policy.lease < deps.time()
 
 
+def _is_just_written(record: DeliveryRecord, deps: DeliverDependencies) -> bool:
+    """Whether its last attempt is so young that the message for it, if its worker died, is still to come back.
+
+    That one sends what follows. What comes for the first time is then a copy, and no redriven dead letter.
+    """
+    last = record.attempts[-1]["at"] if record.attempts else None
+    return bool(last) and deps.time() - datetime.fromisoformat(last).timestamp() < deps.policy.fresh
+
+
 def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> None:
     """Do what was left undone when a message for attempt `number` comes after that attempt's result was written.
 
@@ -362,9 +376,9 @@ def _send_again(retry: Retry, record: DeliveryRecord, due: float, because: str, 
     deps.telemetry.info(f"retry sent again: {because}", **names(record), attempt=retry.next_attempt)
 
 
-def _drop(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> None:
+def _drop(record: DeliveryRecord, number: int, deps: DeliverDependencies, because: str = _AHEAD) -> None:
     known_as = {"attempt": number, "recorded": int(record.attempts_made), "state": record.state}
-    deps.telemetry.info("duplicate message dropped: its record is ahead", **names(record), **known_as)
+    deps.telemetry.info(f"duplicate message dropped: {because}", **names(record), **known_as)
     deps.telemetry.count("DuplicateDropped")
 
 

@@ -27,6 +27,9 @@ _AFTER = "\0" * QUICK_FROM  # in no secret
 _BETWEEN = "\0"
 
 _WITH_SCHEME = re.compile(r"(?P<scheme>[\w-]+) +(?P<credentials>\S+)")  # RFC 9110 section 11.4
+# RFC 9110 section 11.2, RFC 6265 section 4.2.1: what stands after the name of a parameter or a cookie
+_VALUE = re.compile(rf'=[ \t]*"?([^\s;,"]{{{SECRET_LENGTH},}})')
+MOST_VALUES = 10  # of one header; more would take long
 
 
 class _Sought:
@@ -62,7 +65,8 @@ class _Sought:
 class Mask:
     """Masks what an app keeps secret, as it is and escaped.
 
-    Of a header that begins with a scheme, such as `Bearer`, what follows is a secret by itself.
+    Of a header that begins with a scheme, such as `Bearer`, what follows is a secret by itself; so is the value
+    of a cookie or a parameter.
     """
 
     def __init__(self, keys: Keys) -> None:
@@ -108,10 +112,15 @@ def _nested(keys: Keys) -> Iterator[list[str]]:
 
 
 def _of_header(value: str) -> Iterator[list[str]]:
-    """Of `Authorization: Basic dXNlcjpwYXNzd29yZA==` also what follows the scheme, and its password."""
+    """Of `Authorization: Basic dXNlcjpwYXNzd29yZA==` also what follows the scheme, and its password.
+
+    Of `Cookie: session=dXNlcjpwYXNzd29yZA; theme=dark` also the session.
+    """
     found = _WITH_SCHEME.fullmatch(value)
     if not found:
         yield [value]
+        for part in _VALUE.findall(value)[:MOST_VALUES]:
+            yield [part, value]
         return
     yield [found["credentials"], value]
     if found["scheme"].lower() == "basic":

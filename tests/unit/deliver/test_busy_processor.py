@@ -153,6 +153,24 @@ def test_a_timeout_beside_attempts_that_cost_little_is_the_endpoints(
     assert counters()["timeout"] == 1
 
 
+def test_an_endpoint_that_had_us_calculate_excused_its_own_timeouts(
+    deps: DeliverDependencies, queue: str, watch: Watch
+) -> None:
+    class Patient(Costly):
+        def post(self, *call: Any) -> Any:
+            hub.pause(0.001)  # until all have begun
+            try:
+                return super().post(*call)
+            finally:
+                hub.pause(0.001)  # until all have calculated
+
+    many = [delivery(delivery_id=f"msg_{n}", app_id="costly0") for n in range(9)]
+    calls = [queue_message(each, each.delivery_id) for each in many]
+    assert run(deps, Patient(watch, TIMEOUT), *calls, *messages("pager")) == []
+    assert counters()["timeout"] == len(many)
+    assert (circuits.load("costly0").strikes, circuits.load("pager").strikes) == (len(many), None)
+
+
 def test_a_ping_that_came_too_late_for_our_fault_is_told_as_it_ended(
     deps: DeliverDependencies, watch: Watch
 ) -> None:

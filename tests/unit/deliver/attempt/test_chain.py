@@ -16,7 +16,9 @@ from deliver.dependencies import DeliverDependencies, Invocation
 from tests.support.endpoint import (
     TIMEOUT,
     Apps,
+    Clock,
     Endpoint,
+    FakeBus,
     Secrets,
     counters,
     packed,
@@ -269,7 +271,7 @@ def test_a_retry_sent_again_after_a_crash_before_its_successor_sends_that_again(
     mine = claimed(2, "w", NOW, 30)
     attempts.finish(mine, NextState("retrying", 0, Attempt(2, NOW, 5, "r", "http_500", 500)), NOW)
     endpoint = Endpoint(response(500))
-    assert run(deps, endpoint, second) == []
+    assert run(deps, endpoint, queue_message(second["body"], receive_count=2)) == []
     assert endpoint.posted == []
     [third] = retries(queue)
     assert json.loads(third["body"])["next_attempt"] == 3
@@ -280,10 +282,52 @@ def test_a_retry_that_another_worker_makes_comes_back_later(deps: DeliverDepende
     [second] = retries(queue)
     attempts.claim(delivery().delivery_id, 2, "other", NOW, 30)
     endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, second) == []
+    assert run(deps, endpoint, queue_message(second["body"], receive_count=2)) == []
     assert endpoint.posted == []
     [again] = retries(queue)
     assert again["body"] == second["body"]
+
+
+def test_a_copy_of_a_retry_that_another_worker_makes_is_dropped_as_that_workers_message_is_there(
+    deps: DeliverDependencies, queue: str
+) -> None:
+    run(deps, Endpoint(response(500)), queue_message(delivery()))
+    [second] = retries(queue)
+    attempts.claim(delivery().delivery_id, 2, "other", NOW, 30)
+    endpoint = Endpoint(response(200))
+    assert run(deps, endpoint, second) == []
+    assert (endpoint.posted, retries(queue)) == ([], [])
+    assert recorded(deps).logged("duplicate message dropped: another worker makes its attempt")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_copies_of_a_retry_lived_to_the_end_of_its_chain(
+    deps: DeliverDependencies, queue: str, bus: FakeBus, clock: Clock, *, together: bool
+) -> None:
+    endpoint = Endpoint(response(500))
+    run(deps, endpoint, queue_message(delivery()))
+    [retry] = retries(queue)
+    copies = [queue_message(retry["body"], f"copy{n}") for n in range(30)]
+    for batch in [copies] if together else [[copy] for copy in copies]:
+        assert run(deps, endpoint, *batch) == []
+    for _ in deps.policy.delays[1:]:
+        [retry] = retries(queue)
+        clock.move(deps.policy.fresh + 1)
+        assert run(deps, endpoint, retry) == []
+    assert (record().state, len(endpoint.posted), len(bus.events)) == ("exhausted", 1 + len(deps.policy.delays), 1)
+
+
+def test_a_redriven_retry_whose_attempt_was_written_long_ago_sends_the_next_one(
+    deps: DeliverDependencies, queue: str, clock: Clock
+) -> None:
+    endpoint = Endpoint(response(500))
+    run(deps, endpoint, queue_message(delivery()))
+    [second] = retries(queue)
+    run(deps, endpoint, second)
+    [third] = retries(queue)
+    clock.move(deps.policy.fresh)
+    assert run(deps, endpoint, second) == []
+    assert [message["body"] for message in retries(queue)] == [third["body"]]
 
 
 def test_a_race_for_an_attempt_was_logged_as_a_fault_of_ours(
@@ -295,7 +339,7 @@ def test_a_race_for_an_attempt_was_logged_as_a_fault_of_ours(
     sent = list[tuple[int, int]]()
     send: Any = lambda _, retry, seconds: sent.append((retry.next_attempt, seconds))  # noqa: E731
     monkeypatch.setattr(type(deps.scheduler), "send", send)
-    run(deps, Endpoint(response(200)), second)
+    run(deps, Endpoint(response(200)), queue_message(second["body"], receive_count=2))
     assert sent == [(2, 31)]  # just after the lease
     assert [fields["attempt"] for fields in recorded(deps).logged(RACE)] == [2]
     assert "error" not in {level for level, _, _ in recorded(deps).lines}

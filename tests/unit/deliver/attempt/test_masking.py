@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliver.attempt import skeleton
-from deliver.attempt.masking import ENOUGH, MASKED, MOST_WITHOUT_SKELETON, SECRET_LENGTH, Mask
+from deliver.attempt.masking import ENOUGH, MASKED, MOST_VALUES, MOST_WITHOUT_SKELETON, SECRET_LENGTH, Mask
 from deliver.attempt.signing import Keys
 
 TOKEN = 'tok/en-3f9a+\u00e9"x'
@@ -51,6 +51,27 @@ def test_what_is_no_basic_scheme_is_masked_as_it_stands(value: str) -> None:
 def test_a_value_of_several_words_has_no_scheme() -> None:
     text = "Content-Type: text/html; charset=utf-8"
     assert masked(text, Accept="application/json; charset=utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Cookie", "theme=dark; session=c2Vzc2lvbg%3D%3D; b=2"),
+        ("X-Login", 'user=bellhop, key="c2Vzc2lvbg%3D%3D"'),
+        ("Authorization", 'Digest username="me", response="c2Vzc2lvbg%3D%3D"'),
+    ],
+)
+def test_a_cookie_that_an_endpoint_repeated_alone_was_logged(name: str, value: str) -> None:
+    assert masked("session c2Vzc2lvbg%3D%3D is over", **{name: value}) == f"session {MASKED} is over"
+    assert masked(f"no {value}!", **{name: value}) == f"no {MASKED}!"
+
+
+def test_of_a_header_with_many_values_the_first_are_masked_alone_and_it_is_masked_whole() -> None:
+    values = [f"value-{n:04}" for n in range(2 * MOST_VALUES)]
+    cookie = "; ".join(f"c{n}={value}" for n, value in enumerate(values))
+    text = masked(" ".join(values), Cookie=cookie)
+    assert text.split() == [MASKED] * MOST_VALUES + values[MOST_VALUES:]
+    assert masked(cookie, Cookie=cookie) == MASKED
 
 
 def test_short_values_are_no_secrets() -> None:

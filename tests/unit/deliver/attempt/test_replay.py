@@ -50,8 +50,8 @@ def record_as(state: str = PARKED, attempt: int = 0) -> None:
     DeliveryRecord(ID).update(actions=[DeliveryRecord.attempts_made.set(attempt)])
 
 
-def replay(attempt: int = 1) -> dict[str, object]:
-    return queue_message(Retry(ID, "pager", attempt, replay=True), "replay")
+def replay(attempt: int = 1, receive_count: int = 1) -> dict[str, object]:
+    return queue_message(Retry(ID, "pager", attempt, replay=True), "replay", receive_count)
 
 
 def listed() -> list[str]:
@@ -152,7 +152,7 @@ def test_a_worker_that_died_with_the_claim_leaves_the_message_that_goes_on(
     record_as(PARKED)
     attempts.claim(ID, 1, "dead", NOW, 30, replay=True)
     endpoint = Endpoint(response(200))
-    assert run(deps, endpoint, replay()) == []
+    assert run(deps, endpoint, replay(receive_count=2)) == []
     assert (endpoint.posted, len(recorded(deps).logged("retry sent again: another worker makes its attempt"))) == (
         [],
         1,

@@ -255,7 +255,7 @@ def test_a_deferred_copy_comes_back_while_another_worker_makes_the_attempt(
     crowded: DeliverDependencies, retry: Retry, clock: Clock
 ) -> None:
     assert attempts.claim("msg_0", 1, "other", clock(), 30)
-    assert run(crowded, Endpoint(response(200)), queue_message(retry, "copy")) == []
+    assert run(crowded, Endpoint(response(200)), queue_message(retry, "copy", 2)) == []
     assert sent(crowded) == [retry]
     clock.move(31)
     assert run(crowded, Endpoint(response(200)), queue_message(retry, "copy", 2)) == []
