@@ -8,7 +8,7 @@ record ahead.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bellhop import attempts, large_bodies
 from bellhop.attempts import (
@@ -351,8 +351,10 @@ def _is_just_written(record: DeliveryRecord, deps: DeliverDependencies) -> bool:
 
     That one sends what follows. What comes for the first time is then a copy, and no redriven dead letter.
     """
-    last = record.attempts[-1]["at"] if record.attempts else None
-    return bool(last) and deps.time() - datetime.fromisoformat(last).timestamp() < deps.policy.fresh
+    if not record.attempts:
+        return False
+    began = datetime.fromisoformat(record.attempts[-1]["at"])
+    return deps.now() - began < timedelta(seconds=deps.policy.fresh)
 
 
 def _resume(record: DeliveryRecord, number: int, deps: DeliverDependencies) -> None:

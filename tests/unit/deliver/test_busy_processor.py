@@ -168,7 +168,8 @@ def test_an_endpoint_that_had_us_calculate_excused_its_own_timeouts(
     calls = [queue_message(each, each.delivery_id) for each in many]
     assert run(deps, Patient(watch, TIMEOUT), *calls, *messages("pager")) == []
     assert counters()["timeout"] == len(many)
-    assert (circuits.load("costly0").strikes, circuits.load("pager").strikes) == (len(many), None)
+    assert circuits.load("costly0").strikes == len(many)
+    assert circuits.load("pager").strikes is None
 
 
 def test_a_ping_that_came_too_late_for_our_fault_is_told_as_it_ended(
