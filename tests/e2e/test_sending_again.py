@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from bellhop.registry import App
 from infra.cli.commands import replay
 from infra.cli.commands.replay import Progress
 from infra.cli.resending import jobs
-from infra.local.receiver import ok
+from infra.local.receiver import Receiver, ok
 from infra.local.registering import Hook
 from tests.e2e.conftest import Tenant, eventually
 from tests.e2e.disabled_app import bellhop
@@ -55,7 +56,7 @@ def test_a_webhook_that_was_delivered_is_resent_with_the_same_id_and_bytes_and_v
     eventually(lambda: len(attempts_of(expected)) == 2, "it is sent once more, as one of the app's deliveries")
 
 
-def attempts_of(delivery: str) -> list[object]:
+def attempts_of(delivery: str) -> list[dict[str, Any]]:
     record = ended(delivery)
     return list(record.attempts) if record else []
 
@@ -96,7 +97,21 @@ def test_a_replay_that_is_stopped_sends_no_more_and_another_sends_the_rest_once(
     assert progress(hook).stopped
     bellhop("replay", hook.app_id, "--rate", "1000")
     eventually(lambda: len(endpoint.copies) == len(names), "all of them")
-    assert set(endpoint.copies.values()) == {1}
+    eventually(lambda: all(map(ended, names)), "all of them are written")
+    assert sent_twice(endpoint) == {}
+
+
+def sent_twice(endpoint: Receiver) -> dict[str, list[str]]:
+    """The results of those deliveries that arrived more often than they were attempted, or were made once more.
+
+    On a busy machine an attempt may time out although its webhook arrived; then it is rightly made again.
+    """
+    results = {name: [row["result"] for row in attempts_of(name)] for name in endpoint.copies}
+    return {
+        name: of
+        for name, of in results.items()
+        if endpoint.copies[name] > len(of) or len([result for result in of if result != "timeout"]) != 1
+    }
 
 
 def progress(hook: Hook) -> Progress:
@@ -120,7 +135,8 @@ def test_many_are_resent_without_the_command_until_that_is_stopped_and_then_gone
     bellhop("resend", "--go-on", job, "--rate", "1000")
     eventually(lambda: job_progress(job).is_done, "everything is sent")
     eventually(lambda: len(endpoint.copies) == len(names), "all of them arrive")
-    assert set(endpoint.copies.values()) == {1}
+    eventually(lambda: all(map(ended, names)), "all of them are written")
+    assert sent_twice(endpoint) == {}
 
 
 def test_a_resend_goes_on_after_health_was_killed_and_each_arrives_once(tenant: Tenant) -> None:
@@ -133,7 +149,8 @@ def test_a_resend_goes_on_after_health_was_killed_and_each_arrives_once(tenant: 
     kill_worker(tenant.stack, "HealthFunction")
     eventually(lambda: job_progress(job).is_done, "its message came back, and all is sent", 2 * WAIT_SECONDS)
     eventually(lambda: len(endpoint.copies) == len(names), "all of them arrive")
-    assert set(endpoint.copies.values()) == {1}
+    eventually(lambda: all(map(ended, names)), "all of them are written")
+    assert sent_twice(endpoint) == {}
 
 
 def resent_at(delivery: str) -> float | None:
