@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from bellhop import long_responses
+from bellhop import long_responses, pings
 from bellhop.attempts import (
     DELIVERED,
     EXHAUSTED,
@@ -55,6 +55,11 @@ class Story:
     next_attempt_at: float = 0.0
     expires_at: float = 0.0
     at_once: bool = False
+
+    @property
+    def is_ping(self) -> bool:
+        """Whether it tested the endpoint: nobody published an event for it, and it is made once."""
+        return self.event == pings.EVENT
 
     @property
     def lacks_success(self) -> bool:
@@ -190,6 +195,8 @@ def kept_text(story: Story) -> str:
 
 
 def _why_stopped(story: Story, app: App | None) -> str:
+    if story.is_ping:
+        return "a ping is not retried"
     if app is None:
         return "its app was deleted"
     last = str(story.attempts[-1]["result"]) if story.attempts else ""

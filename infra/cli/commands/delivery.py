@@ -150,7 +150,8 @@ def _print(view: DeliveryView, found: Stack, console: Console) -> None:
         line(console, "The headers are composed anew; the URL and the app's own headers are those of now.", "dim")
     elif not told.attempts:
         line(console, "No attempt was made yet.")
-    event = [f"event {told.organization_id} {told.event_id}"] if told.organization_id else []
+    published = told.organization_id and not told.is_ping
+    event = [f"event {told.organization_id} {told.event_id}"] if published else []
     line(console, found.next(*event, f"explain {told.app_id}"))
 
 

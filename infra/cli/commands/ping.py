@@ -196,7 +196,7 @@ def print_result(result: PingResult, console: Console) -> None:
     labelled(console, "time", f"{result.milliseconds:,} ms, at {stored_time(result.at)}")
     for number, (name, value) in enumerate(result.headers.items()):
         labelled(console, "" if number else "headers", f"{name}: {value}")
-    _print_body(result.body, console)
+    _print_body(result, console)
     line(console, result.meaning, style)
 
 
@@ -238,11 +238,10 @@ def _not_made(app: App, sent: Delivery, seconds: float) -> CommandError:
     )
 
 
-def _print_body(body: str, console: Console) -> None:
-    lines = body.splitlines()
-    if not lines:
-        labelled(console, "body", "(empty)")
+def _print_body(result: PingResult, console: Console) -> None:
+    responded = result.status is not None
+    lines = result.body.splitlines() or (["(empty)"] if responded else [])
     for number, text in enumerate(lines[:_BODY_LINES]):
-        labelled(console, "" if number else "body", text)
+        labelled(console, "" if number else "body" if responded else "reason", text)
     if len(lines) > _BODY_LINES:
         labelled(console, "", f"... and {len(lines) - _BODY_LINES} more lines: --json has them")

@@ -7,11 +7,12 @@ from typing import Any
 import boto3
 import pytest
 
-from bellhop import attempts, resends
-from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, Attempt, NextState
+from bellhop import attempts, pings, resends
+from bellhop.attempts import EXHAUSTED, PARKED, RETRYING, STOPPED, Attempt, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, delivery_id
 from bellhop.long_responses import LongResponse
+from bellhop.registry import App
 from bellhop.resends import Times
 from bellhop.secrets import SigningSecret
 from bellhop.successes import SuccessLog
@@ -204,6 +205,18 @@ def test_what_was_stopped_says_why(result: str, why: str) -> None:
     ended = Attempt(1, now, 31, "request", result, 410 if result.startswith("http") else None)
     attempts.open_record(delivery("pager"), NextState("stopped", 0.0, ended), now)
     assert f"nothing: {why}" in succeed("delivery", webhook("pager"))
+
+
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize(("result", "status"), [("timeout", None), ("http_500", 500)])
+def test_a_ping_that_failed_was_told_as_a_webhook_that_was_stopped(result: str, status: int | None) -> None:
+    now = datetime.now(UTC)
+    sent = pings.make(App.get("pager"), "1", now)
+    attempts.open_record(sent, NextState(STOPPED, attempt=Attempt(1, now, 31, "request", result, status)), now)
+    told = succeed("delivery", sent.delivery_id)
+    assert "next       nothing: a ping is not retried\n" in told
+    assert "bellhop event" not in told  # it would say that it was never published
+    assert told.endswith("Next: bellhop explain pager\n")
 
 
 @pytest.mark.usefixtures("logs")

@@ -71,6 +71,22 @@ def test_a_send_failure_says_what_to_mend(endpoint: Endpoint) -> None:
     assert "headers" not in shown
 
 
+def test_why_no_response_came_was_shown_as_a_body(endpoint: Endpoint) -> None:
+    register()
+    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = "dns_error", None, {}, "no such name"
+    shown = bellhop("ping", "pager").stdout
+    assert "reason     no such name\n" in shown
+    assert "body" not in shown
+
+
+def test_a_send_failure_of_which_nothing_more_is_known_has_no_reason(endpoint: Endpoint) -> None:
+    register()
+    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = "timeout", None, {}, ""
+    shown = bellhop("ping", "pager").stdout
+    assert "(empty)" not in shown
+    assert "reason" not in shown
+
+
 TOKEN_URL = "https://login.example/token"
 
 
@@ -88,7 +104,7 @@ def test_without_an_access_token_it_says_that_nothing_was_posted_and_who_gave_no
     nothing = f"nothing was posted to https://hooks.example/in: no access token from {TOKEN_URL}"
     assert f"pager: {nothing}\n" in result.stdout
     assert "pinged" not in result.stdout
-    assert "body       token endpoint: http_401: invalid_client\n" in result.stdout
+    assert "reason     token endpoint: http_401: invalid_client\n" in result.stdout
     assert "it says why above; mend oauth2 in the registry file" in result.stdout
     endpoint.slept.clear()
     told = json.loads(bellhop("ping", "pager", "--json").stdout)
