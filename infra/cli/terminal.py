@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bellhop.text import printable
 from infra.cli.errors import CommandError, UsageError
-from infra.cli.text import lines, words
+from infra.cli.text import NO_BREAK, lines, words
 
 REASON_LENGTH = 1_000  # characters; the audit entry has room for far more than that
 _PIPED_WIDTH = 240  # columns: a pipe has no width, and a row is to stay on its line
@@ -48,14 +48,18 @@ def print_json_line(document: Any) -> None:
 
 def line(console: Console, text: str | Text, style: str = "", *, indent: int | None = None) -> None:
     """Print a line. A narrow terminal goes on below at `indent`, or where the line begins; no word is broken."""
-    shown = text if isinstance(text, Text) else Text(printable(text), style)
-    if console.soft_wrap:
-        console.print(shown, soft_wrap=True)
-        return
+    shown = text.copy() if isinstance(text, Text) else Text(printable(text), style)
     plain = shown.plain
     margin = len(plain) - len(plain.lstrip()) if indent is None else indent
-    for begin, end in lines(plain, console.width, console.width - margin):
+    spans = [(0, len(plain))] if console.soft_wrap else lines(plain, console.width, console.width - margin)
+    shown.plain = plain.replace(NO_BREAK, " ")
+    for begin, end in spans:
         console.print(Text(" " * (margin if begin else 0)) + shown[begin:end], soft_wrap=True)
+
+
+def named(name: str, value: Text, style: str = "") -> Text:
+    """A part of a line: a value behind its name, from which it is never parted."""
+    return Text(f"{name}{NO_BREAK}", style) + value
 
 
 def labelled(console: Console, label: str, text: str | Text, style: str = "") -> None:
@@ -81,9 +85,9 @@ def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str 
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, width in zip(columns, widths, strict=True):
-        table.add_column(column, overflow="fold", width=width)
+        table.add_column(_folded(Text(column), width), overflow="fold", width=width)
     for row in cells:
-        table.add_row(*row)
+        table.add_row(*map(_folded, row, widths))
     console.print(table, soft_wrap=False)
 
 
@@ -92,12 +96,17 @@ def _print_lines(console: Console, columns: Sequence[str], row: Sequence[Text]) 
     parts = [
         row[0],
         *(
-            Text(name and f"{name} ", "dim") + value
+            named(name, value, "dim") if name else value
             for name, value in zip(columns[1:], row[1:], strict=True)
             if value
         ),
     ]
     line(console, Text("  ").join(parts), indent=4)
+
+
+def _folded(text: Text, width: int) -> Text:
+    """A cell broken as every line is: rich would part a number from its unit."""
+    return Text("\n").join(text[begin:end] for begin, end in lines(text.plain, width, width))
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]], room: int) -> list[int] | None:

@@ -8,8 +8,10 @@ from rich.cells import cell_len
 
 from bellhop.text import printable
 
+NO_BREAK = "\xa0"  # joins words on a line, and is printed as a blank; printable() leaves none in what others wrote
+_SIGN, _BLANK = rf"[\S{NO_BREAK}]", rf"[^\S{NO_BREAK}]"
 # A number and its unit are one word: `9.3 s`, `30 min`, `(99 %)`.
-_WORD = re.compile(r"\s*(?:\S*\d (?:%|ms|s|min|h|d)(?!\w)\S*|\S+)")
+_WORD = re.compile(rf"{_BLANK}*(?:{_SIGN}*\d (?:%|ms|s|min|h|d)(?!\w){_SIGN}*|{_SIGN}+)")
 
 
 def words(text: str) -> list[str]:

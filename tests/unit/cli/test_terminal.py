@@ -6,7 +6,7 @@ from rich.console import Console
 
 from bellhop.outcomes import COUNTERS
 from infra.cli.errors import CommandError
-from infra.cli.terminal import labelled, line, read_duration, read_moment, table
+from infra.cli.terminal import cell, labelled, line, named, read_duration, read_moment, table
 
 NOW = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -101,6 +101,26 @@ def test_a_number_was_parted_from_its_unit() -> None:
     console, written = on_a_terminal(30)
     line(console, "first attempts waited for 9.3 s (99 %) and 30 min.")
     assert written.getvalue().splitlines() == ["first attempts waited for", "9.3 s (99 %) and 30 min."]
+
+
+@pytest.mark.parametrize("width", range(30, 60))
+def test_a_table_parted_a_number_from_its_unit(width: int) -> None:
+    console, written = on_a_terminal(width)
+    table(console, ("app", "stands"), [("pager", "paused since noon, next trial in 4 s or 30 min (50 %)")])
+    assert all(part in written.getvalue() for part in ("4 s", "30 min", "(50 %)"))
+
+
+@pytest.mark.parametrize("width", range(10, 30))
+def test_a_value_was_parted_from_its_name(width: int) -> None:
+    console, written = on_a_terminal(width)
+    line(console, cell("first  ") + named("event", cell("e-1")) + cell("  of it"))
+    assert "event e-1" in written.getvalue()
+
+
+def test_a_value_behind_its_name_is_copied_with_a_plain_blank() -> None:
+    written = io.StringIO()
+    line(Console(file=written, width=20, soft_wrap=True), named("event", cell("e-1")))
+    assert written.getvalue() == "event e-1\n"
 
 
 @pytest.mark.parametrize("width", range(70, 130))
