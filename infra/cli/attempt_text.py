@@ -27,9 +27,9 @@ def with_repeats(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def number_text(number: int, *, resent: bool, published_again: bool) -> str:
-    """The number of an attempt, such as "1, published again"."""
+    """The number of an attempt, such as "1, published again"; "none yet" where it was not made."""
     said = [name for name, is_so in (("resent", resent), ("published again", published_again)) if is_so]
-    return ", ".join([str(number), *said])
+    return ", ".join([str(number or "none yet"), *said])
 
 
 def result_text(result: str, status: int | None) -> str:

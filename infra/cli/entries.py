@@ -61,6 +61,11 @@ class Entry:
     published_again: bool = False
 
     @property
+    def is_made(self) -> bool:
+        """Whether it is an attempt; otherwise the delivery waits for its first."""
+        return self.number > 0
+
+    @property
     def failed(self) -> bool:
         """Whether the endpoint did not accept it, or has not been sent it yet."""
         return not self.result.startswith(f"http_{_GOOD}")

@@ -17,6 +17,7 @@ from bellhop.attempts import KEPT
 from bellhop.registry import App
 from bellhop.text import cut, printable
 from health import transitions
+from health.mail.wording import counted
 from infra.cli import body_search, chosen_apps, stack, terminal
 from infra.cli.attempt_log import Log, Reading
 from infra.cli.attempt_text import number_text, result_text
@@ -28,7 +29,7 @@ from infra.cli.errors import UsageError
 from infra.cli.following import MOST, Following, WithBodies, looks
 from infra.cli.registry.events import unknown_name
 from infra.cli.stack import Stack
-from infra.cli.terminal import cell, line, state, table
+from infra.cli.terminal import cell, line, named, state, table
 from infra.cli.text import duration, utc
 
 LIMIT = 10_000  # entries at most
@@ -122,7 +123,8 @@ def print_log(
         _print_paragraphs(log.entries, now, console, several=several)
     number = len(log.entries)
     until = f" until {asked.until}" if asked.until else ""
-    attempts = f"{number} attempt{'' if number == 1 else 's'} since {utc(log.reached)} UTC{until}"
+    made = counted(sum(entry.is_made for entry in log.entries), "attempt")
+    attempts = f"{made} since {utc(log.reached)} UTC{until}"
     stopped = log.reached > log.since and number < asked.limit
     whole = log.complete or stopped
     line(console, f"{attempts}." if whole else f"The newest {attempts}; there are more.", "bold")
@@ -195,25 +197,27 @@ def _print_paragraphs(entries: Sequence[Entry], now: datetime, console: Console,
             when,
             cell(entry.app_id if several else ""),
             event,
-            Text(f"attempt {number}"),
+            named("attempt", number) if entry.is_made else Text(f"no attempt yet{', resent' * entry.resent}"),
             result,
             milliseconds and Text(f"{milliseconds} ms"),
             stands,
         ]
-        parts += [Text(f"next {due}")] if due else []
+        parts += [named("next", due)] if due else []
         line(console, Text("  ").join(part for part in parts if part), indent=4)
-        line(console, f"    {entry.delivery_id}  event {entry.event_id}", indent=8)
+        line(console, cell(f"    {entry.delivery_id}  ") + named("event", cell(entry.event_id)), indent=8)
         if entry.response:
             room = _RESPONSE if console.soft_wrap else min(_RESPONSE, console.width - 4)
             line(console, f"    {cut(entry.response, room)}")
 
 
 def _cells(entry: Entry, now: datetime) -> tuple[Text, ...]:
+    # What waits without an attempt has how it stands for its result: said once.
+    result = "" if entry.result == entry.state else result_text(entry.result, entry.status)
     return (
         cell(utc(entry.at)),
         cell(entry.event),
         cell(number_text(entry.number, resent=entry.resent, published_again=entry.published_again)),
-        Text(printable(result_text(entry.result, entry.status)), "red" if entry.failed else "green"),
+        Text(printable(result), "red" if entry.failed else "green"),
         cell("" if entry.milliseconds is None else entry.milliseconds),
         state(entry.state or ""),
         cell(_next_attempt(entry, now)),

@@ -1,5 +1,7 @@
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,7 +15,7 @@ DELIVERY = "msg_" + "0123456789abcdef" * 2
 EVENT = "8f14e45f-" * 4 + "end"
 
 
-def shown(width: int, *, several: bool = False, response: str = "it is broken") -> list[str]:
+def shown(width: int, *, several: bool = False, response: str = "it is broken", **changed: Any) -> list[str]:
     written = io.StringIO()
     now = datetime.now(UTC)
     due = now + timedelta(hours=2, minutes=59, seconds=30)
@@ -37,7 +39,7 @@ def shown(width: int, *, several: bool = False, response: str = "it is broken") 
     since = now - timedelta(hours=1)
     console = Console(file=written, width=width)
     print_log(
-        Log((waits,), since, complete=True, reached=since),
+        Log((replace(waits, **changed),), since, complete=True, reached=since),
         asked,
         None,
         Stack("bellhop", {}, {}),
@@ -70,3 +72,26 @@ def test_an_attempt_takes_a_few_short_lines_on_a_narrow_terminal_and_one_on_a_wi
     assert len(narrow) == 5 + 1
     assert max(map(len, narrow)) <= 80
     assert len(shown(170)) == 1 + 1 + 1
+
+
+WITHOUT_ATTEMPT: dict[str, Any] = {"number": 0, "milliseconds": None, "status": None, "response": "", "due": None}
+
+
+@pytest.mark.parametrize("width", [80, 240])
+def test_what_was_parked_without_an_attempt_was_told_as_attempt_0_parked_parked(width: int) -> None:
+    written = "\n".join(shown(width, result="parked", state="parked", **WITHOUT_ATTEMPT))
+    assert written.count("parked") == 1
+    assert "none yet" in written or "no attempt yet" in written
+    assert "attempt 0" not in written
+    assert "0 attempts since " in written
+
+
+def test_a_delivery_that_was_resent_and_waits_for_that_says_both() -> None:
+    [first, *_] = shown(120, result="deferred", resent=True, **WITHOUT_ATTEMPT)
+    assert first.endswith("  no attempt yet, resent  deferred  retrying")
+
+
+@pytest.mark.parametrize("width", range(40, 130))
+def test_a_label_of_an_attempt_was_parted_from_its_value(width: int) -> None:
+    ends = {line.split()[-1] for line in shown(width) if line.strip()}
+    assert ends.isdisjoint({"attempt", "event", "next"})
