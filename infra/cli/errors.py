@@ -2,8 +2,6 @@
 
 import os
 import re
-import shutil
-import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NoReturn
@@ -29,7 +27,7 @@ from bellhop.newer import UnknownKindError
 from bellhop.tables import UnreadableError
 from bellhop.text import printable
 from infra.cli.options import naming_stack
-from infra.cli.text import wrap
+from infra.cli.text import fitted
 from infra.local import running
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended, as of a shell
@@ -92,8 +90,7 @@ def fail(error: Exception, option: str = "") -> NoReturn:
 
 def say(text: str) -> None:
     """Tell the operator beside what the command prints; on a terminal no word is broken."""
-    columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
-    typer.echo("\n".join(wrap(text, columns)) if columns else text, err=True)
+    typer.echo(fitted(text), err=True)
 
 
 def explain(error: Exception) -> str | None:

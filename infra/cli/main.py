@@ -10,10 +10,11 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 import typer
-from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from infra.cli.menu import dead_letters, registry, see, send, switch
+from infra.cli.menu.menu import Group
+from infra.cli.text import fitted
 
 _NEAR = 0.75  # how alike a misspelt option and the right one are at least; 1 is the same
 
@@ -26,7 +27,7 @@ class _NoSuchOption(Protocol):
     possibilities: Sequence[str] | None
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Turns the errors of every command into messages for the operator."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -48,6 +49,10 @@ def _clarify(error: Exception) -> None:
     if isinstance(error, _NoSuchOption):
         near = get_close_matches(error.option_name, error.possibilities or (), cutoff=_NEAR)
         error.possibilities = near  # for --yes it would be --reason
+    if isinstance(error, TyperException) and error.message and "\n" not in error.message:
+        before, _, after = f"Error: {error.format_message()}".rpartition(error.message)
+        whole = fitted(f"{before}{error.message}{after}")
+        error.message = whole[len(before) : len(whole) - len(after)]
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

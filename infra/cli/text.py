@@ -1,6 +1,8 @@
 """Text and times: what others wrote made safe for a terminal, times as operators read them."""
 
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -37,6 +39,11 @@ def wrap(text: str, width: int, indent: int = 0) -> list[str]:
     """The lines of a text, each but the first behind so many spaces."""
     spans = lines(text, width, width - indent)
     return [" " * (indent if begin else 0) + text[begin:end] for begin, end in spans]
+
+
+def fitted(text: str) -> str:
+    """What is said on standard error: on a terminal, no word of it is broken."""
+    return "\n".join(wrap(text, shutil.get_terminal_size().columns)) if sys.stderr.isatty() else text
 
 
 def first_line(text: str) -> str:

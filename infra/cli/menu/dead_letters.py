@@ -68,7 +68,10 @@ def show(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Show a dead letter with its body: of a long one the beginning, and with --json all."""
+    """Show a dead letter with its body.
+
+    Of a long body it shows the beginning; --json has all of it.
+    """
     from infra.cli.commands import dead_letters as command
 
     command.show(stack, message_id, as_json=as_json)

@@ -122,7 +122,7 @@ def delete_app(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Delete an app, all that it keeps secret, and its installations.
+    """Delete an app, its secrets and its installations.
 
     Shows what there is and asks first. Deliveries that wait are never sent; each ends with a log line. Owners'
     addresses are taken out of its audit entries. Nobody gets its slug until what is kept under it has expired. An
@@ -144,10 +144,11 @@ def delete_organization(
     as_json: Json = False,
     stack: StackName = "bellhop",
 ) -> None:
-    """Delete an organisation with its owners' addresses, and what is installed in it.
+    """Delete an organisation, and what is installed in it.
 
-    Shows what there is and asks first. Apps that belong to it are deleted before, by `bellhop delete app`. What
-    waits for its installations is withdrawn. An interrupted run is completed by running it again.
+    Its owners' addresses are deleted too. Shows what there is and asks first. Apps that belong to it are deleted
+    before, by `bellhop delete app`. What waits for its installations is withdrawn. An interrupted run is completed
+    by running it again.
     """
     from infra.cli.commands import delete as command
 

@@ -301,7 +301,8 @@ def receive(
     token_endpoint: Annotated[
         bool,
         typer.Option(
-            "--token-endpoint", help="Want an access token with each webhook, and give them out at /token."
+            "--token-endpoint",
+            help="Be a token endpoint too, at /token, and want its access token with each webhook.",
         ),
     ] = False,
     as_json: Json = False,

@@ -1,4 +1,5 @@
 import os
+import pty
 import subprocess
 import sys
 from importlib.metadata import version
@@ -42,10 +43,12 @@ def test_the_help_of_every_command_fits_a_terminal_of_80_columns(command: str) -
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert not any(sign in result.stdout for sign in ("[[", "{", "<str", "<list", "<int"))
+    assert not any(line.endswith("-") for line in result.stdout.splitlines())  # a word, broken at its hyphen
 
 
-def test_the_summary_of_every_command_is_whole_at_80_columns() -> None:
-    summaries = bellhop("--help", columns=80).stdout.partition("Commands:")[2]
+@pytest.mark.parametrize("group", ["", "dead-letters", "mail", "delete"])
+def test_the_summary_of_every_command_is_whole_at_80_columns(group: str) -> None:
+    summaries = bellhop(*group.split(), "--help", columns=80).stdout.partition("Commands:")[2]
     assert summaries
     assert "..." not in summaries
 
@@ -78,6 +81,20 @@ def test_the_shell_completes_commands() -> None:
 
 def test_what_is_misspelt_was_told_in_words_of_the_library() -> None:
     assert "'--outcome': 'foo' is not one of 'delivered'" in bellhop("resend", "--outcome", "foo").stderr
+
+
+def test_a_misspelt_value_was_told_over_the_edge_of_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    command = [str(Path(sys.executable).with_name("bellhop")), "dead-letters", "list", "--queue", "foo"]
+    run = subprocess.run(command, env=os.environ | {"COLUMNS": "60"}, stderr=theirs, check=False)
+    os.close(theirs)
+    lines = os.read(ours, 10_000).decode().splitlines()
+    os.close(ours)
+    assert run.returncode == 2
+    assert lines[-2:] == [
+        "Error: Invalid value for '--queue': 'foo' is none of",
+        "IssueEvents, Deliveries, Retries, Schedules, Transitions",
+    ]
 
 
 def test_an_option_that_is_nothing_like_it_was_suggested() -> None:
