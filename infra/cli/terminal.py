@@ -47,14 +47,18 @@ def print_json_line(document: Any) -> None:
 
 
 def line(console: Console, text: str | Text, style: str = "", *, indent: int | None = None) -> None:
-    """Print a line. A narrow terminal goes on below at `indent`, or where the line begins; no word is broken."""
+    """Print a line. A narrow terminal goes on below at `indent`, or where the line begins; no word is broken.
+
+    A word that is too long for that, such as a secret, begins in the first column.
+    """
     shown = text.copy() if isinstance(text, Text) else Text(printable(text), style)
     plain = shown.plain
     margin = len(plain) - len(plain.lstrip()) if indent is None else indent
     spans = [(0, len(plain))] if console.soft_wrap else lines(plain, console.width, console.width - margin)
     shown.plain = plain.replace(NO_BREAK, " ")
     for begin, end in spans:
-        console.print(Text(" " * (margin if begin else 0)) + shown[begin:end], soft_wrap=True)
+        fits = margin + cell_len(plain[begin:end]) <= console.width
+        console.print(Text(" " * (margin if begin and fits else 0)) + shown[begin:end], soft_wrap=True)
 
 
 def named(name: str, value: Text, style: str = "") -> Text:

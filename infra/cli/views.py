@@ -159,6 +159,9 @@ def audit_document(entry: AuditEntry) -> dict[str, Any]:
     return {"transition_id": entry.transition_id} | values | {"mails": mail_states(entry)}
 
 
+_SCHEMES = {"classic": "classic header", "standard": "Standard Webhooks", "public_key": "Standard Webhooks"}
+
+
 def secret_document(secret: str) -> dict[str, str]:
     """What a receiver verifies with, as JSON: the secret in the form of each scheme, or its public key."""
     if signature_of(secret) == ED25519:
@@ -168,11 +171,17 @@ def secret_document(secret: str) -> dict[str, str]:
 
 def print_secret(app_id: str, secret: str, console: Console) -> None:
     """Print a new signing secret, the one time that it is shown; of a key pair only the public key."""
-    forms = secret_document(secret)
-    if "public_key" in forms:
-        line(console, f"Public key of {app_id}, which `bellhop app` shows again:", "bold")
-        line(console, f"    Standard Webhooks  {forms['public_key']}")
-        return
-    line(console, f"Signing secret of {app_id}, shown only this once:", "bold")
-    line(console, f"    classic header     {forms['classic']}")
-    line(console, f"    Standard Webhooks  {forms['standard']}")
+    shown = "which `bellhop app` shows again" if signature_of(secret) == ED25519 else "shown only this once"
+    line(console, f"{verified_by(secret).capitalize()} of {app_id}, {shown}:", "bold")
+    print_forms(secret, console)
+
+
+def verified_by(secret: str) -> str:
+    """What the forms of a secret are called."""
+    return "public key" if signature_of(secret) == ED25519 else "signing secret"
+
+
+def print_forms(secret: str, console: Console) -> None:
+    """Print what a receiver verifies with, under the name of each scheme."""
+    for name, text in secret_document(secret).items():
+        line(console, f"    {_SCHEMES[name]:<17}  {text}", indent=4)

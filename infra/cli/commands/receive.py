@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from errno import EADDRINUSE
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from infra.cli.registry.document import RegistryFileError
 from infra.cli.registry.events import events_of
 from infra.cli.stack import Stack
 from infra.cli.terminal import labelled, line
-from infra.cli.views import secret_document
+from infra.cli.views import print_forms, verified_by
 from infra.local.token_endpoint import TokenEndpoint
 from infra.local.webhook_server import WebhookServer, serving
 
@@ -142,6 +143,11 @@ def _server(
     try:
         return WebhookServer(inbox, secret, HOST, port, previous=previous, tokens=tokens, waited_for=False)
     except OSError as error:
+        if error.errno == EADDRINUSE:
+            raise CommandError(
+                f"something else listens at port {port}, perhaps another `bellhop receive`: end it, or name "
+                "another port with --port"
+            ) from None
         raise CommandError(f"port {port}: {error.strerror}: name another with --port") from None
 
 
@@ -166,8 +172,8 @@ def _introduce(
         line(console, "Have your app's webhooks sent here, for instance by a tunnel.")
         return
     labelled(console, "app", f"{app_id}, installed in {organization_id}, listens to every event")
-    for form, text in secret_document(secret).items():
-        labelled(console, form.replace("_", " "), text)
+    line(console, f"It verifies by the app's {verified_by(secret)}:")
+    print_forms(secret, console)
     line(
         console,
         f"Next, in another terminal: bellhop example issue.created --organization {organization_id} | "

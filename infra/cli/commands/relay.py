@@ -18,8 +18,8 @@ from infra.cli.errors import UsageError
 from infra.cli.following import MOST, Following, WithBodies, looks
 from infra.cli.registry.events import unknown_name
 from infra.cli.relaying import NOT_KEPT, Copy, Once, Relay
-from infra.cli.terminal import labelled, line
-from infra.cli.views import secret_document
+from infra.cli.terminal import line
+from infra.cli.views import print_forms, verified_by
 
 EVERY = 1.0  # seconds between two looks
 
@@ -68,9 +68,9 @@ def _introduce(relay: Relay, app_id: str, *, shown: bool, keeps: bool) -> None:
     console = terminal.console(beside=True)
     line(console, f"Relaying {app_id} to {relay.url} until Ctrl-C.", "bold")
     if shown:
-        for form, text in secret_document(relay.secret).items():
-            labelled(console, form.replace("_", " "), text)
-        line(console, "Copies are signed by this secret, made for this relay; the app's own is another one.")
+        made = f"this {verified_by(relay.secret)}, made for this relay"
+        line(console, f"Copies are verified by {made}; the app's own is another one:")
+        print_forms(relay.secret, console)
     if not keeps:
         line(
             console,

@@ -179,7 +179,8 @@ def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     with receiver(busy_once(1), SECRET) as own:
         port = own.url.rpartition(":")[2].partition("/")[0]
-        assert f"port {port}: " in refused("receive", "--secret-env", "WEBHOOK_SECRET", "--port", port)
+        said = refused("receive", "--secret-env", "WEBHOOK_SECRET", "--port", port)
+    assert f"something else listens at port {port}, perhaps another `bellhop receive`: end it, or name" in said
 
 
 def test_it_registers_itself_and_again_at_another_port(aws: None) -> None:

@@ -123,6 +123,12 @@ def test_a_value_behind_its_name_is_copied_with_a_plain_blank() -> None:
     assert written.getvalue() == "event e-1\n"
 
 
+def test_a_secret_that_is_wider_than_the_terminal_ran_over_its_edge_by_its_margin_too() -> None:
+    console, written = on_a_terminal(80)
+    line(console, f"    Standard Webhooks  whsec_{'a' * 88}", indent=4)
+    assert written.getvalue().splitlines() == ["    Standard Webhooks", f"whsec_{'a' * 88}"]
+
+
 @pytest.mark.parametrize("width", range(70, 130))
 def test_a_heading_was_broken_where_the_columns_just_fit(width: int) -> None:
     console, written = on_a_terminal(width)
