@@ -9,6 +9,7 @@ import boto3
 import typer
 from rich.console import Console
 
+from health.mail.wording import counted
 from infra.cli import stack, terminal
 from infra.cli.doctor import alarms, caller, functions, mail, storage, sweep
 from infra.cli.doctor.findings import OK, PROBLEM, UNSEEN, Finding
@@ -52,6 +53,6 @@ def _print(results: Found, console: Console) -> None:
         line(console, f"{start}{finding.text}", _STYLES[finding.state], indent=len(start))
         if finding.remedy:
             line(console, f"{'':<{len(start)}}{finding.remedy}")
-    counted = Counter(finding.state for _, finding in results)
-    summary = f"{counted[OK]} ok, {counted[PROBLEM]} problems, {counted[UNSEEN]} could not be looked at"
+    states = Counter(finding.state for _, finding in results)
+    summary = f"{states[OK]} ok, {counted(states[PROBLEM], 'problem')}, {states[UNSEEN]} could not be looked at"
     line(console, summary, "bold")

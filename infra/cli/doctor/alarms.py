@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from health.mail.wording import counted
 from infra.cli.doctor.findings import Finding, ok, problem, runbook, unset
 from infra.cli.doctor.looking import Check, Deployed
 
@@ -41,8 +42,21 @@ class Alarm:
         return self.there and not self.composite and self.enabled and bool(self.actions)
 
 
-def read_alarms(deployed: Deployed) -> list[Alarm]:
-    """Read the alarms of the stack, which are in stacks within it."""
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """The alarms of a stack, and the topic that they are to tell; empty without any."""
+
+    alarms: Sequence[Alarm]
+    topic: str
+
+
+def read_alarms(deployed: Deployed) -> Alarms:
+    """Read the alarms of the stack, and its parameter for their topic."""
+    return Alarms(_alarms(deployed), deployed.stack.parameters.get("AlarmTopicArn", ""))
+
+
+def _alarms(deployed: Deployed) -> list[Alarm]:
+    """The alarms, which are in stacks within the stack."""
     stacks = [found for name, found in deployed.physical_ids(STACK).items() if name.endswith("Alarms")]
     nested = map(deployed.resources_of, stacks)
     resources = {title: found for stack in nested for title, found in stack.items()}
@@ -75,10 +89,10 @@ def _alarm(title: str, name: str, found: Mapping[str, Any] | None) -> Alarm:
     )
 
 
-def judge_alarms(alarms: Sequence[Alarm]) -> list[Finding]:
+def judge_alarms(found: Alarms) -> list[Finding]:
     """Whether every alarm is there and tells somebody, and which ones are raised."""
-    findings = [*_missing(alarms), *_silent(alarms), *_raised(alarms)]
-    return findings or [ok(f"{len(alarms)} alarms are there, none is raised")]
+    findings = [*_missing(found.alarms), *_silent(found), *_raised(found.alarms)]
+    return findings or [ok(f"{len(found.alarms)} alarms are there, none is raised")]
 
 
 def _missing(alarms: Sequence[Alarm]) -> Iterator[Finding]:
@@ -86,15 +100,17 @@ def _missing(alarms: Sequence[Alarm]) -> Iterator[Finding]:
         yield problem(f"deleted by hand: {gone}", "make them again as infra/monitoring has them")
 
 
-def _silent(alarms: Sequence[Alarm]) -> Iterator[Finding]:
-    there = [alarm for alarm in alarms if alarm.there]
+def _silent(found: Alarms) -> Iterator[Finding]:
+    there = [alarm for alarm in found.alarms if alarm.there]
     if off := [alarm for alarm in there if not alarm.enabled]:
         names = " ".join(alarm.name for alarm in off)
         text = f"somebody switched off the actions of {', '.join(alarm.title for alarm in off)}"
         yield problem(text, f"aws cloudwatch enable-alarm-actions --alarm-names {names}")
-    # Most leave that to a composite alarm, so one that tells nobody by itself is no fault.
-    if there and not any(alarm.actions for alarm in there):
-        yield unset("no alarm tells anybody", "AlarmTopicArn", TOPIC)
+    # Most leave that to a composite alarm, so one that tells nobody by itself is no fault. Without a topic none
+    # does, which the check of the topic says.
+    if found.topic and there and not any(alarm.actions for alarm in there):
+        text = f"no alarm tells anybody: {found.topic} was taken out of all of them by hand"
+        yield problem(text, "set their actions again as infra/monitoring has them")
 
 
 def _raised(alarms: Sequence[Alarm]) -> Iterator[Finding]:
@@ -140,9 +156,9 @@ def judge_topic(topic: Topic) -> list[Finding]:
         command = f"aws sns create-topic --name {topic.arn.rpartition(':')[2]}, then {subscribe}"
         return [problem(f"the topic {topic.arn} does not exist", command)]
     if topic.confirmed:
-        return [ok(f"{topic.confirmed} confirmed subscriptions to {topic.arn}")]
+        return [ok(f"{counted(topic.confirmed, 'confirmed subscription')} to {topic.arn}")]
     if topic.pending:
-        text = f"{topic.pending} subscriptions to {topic.arn} wait to be confirmed: no alarm reaches anybody"
+        text = f"nobody has confirmed a subscription to {topic.arn}, of {topic.pending}: no alarm reaches anybody"
         return [problem(text, f"follow the link in the mail from AWS; to have it sent again: {subscribe}")]
     return [problem(f"nobody subscribes to {topic.arn}", subscribe)]
 
@@ -162,7 +178,7 @@ def ring(deployed: Deployed) -> Bell:
     Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmState.html
     """
     topic = read_topic(deployed)
-    quiet = [alarm for alarm in read_alarms(deployed) if alarm.would_tell and alarm.state != "ALARM"]
+    quiet = [alarm for alarm in _alarms(deployed) if alarm.would_tell and alarm.state != "ALARM"]
     if not quiet or not topic.confirmed:
         return Bell(None, topic.confirmed)
     chosen = quiet[0]
@@ -177,9 +193,9 @@ def judge_ring(bell: Bell) -> list[Finding]:
         text = "no alarm was raised for a try: none that is quiet has an action and a confirmed subscription"
         return [problem(text, "remove the problems of alarms and topic first")]
     text = (
-        f"raised {bell.alarm.name} for a try. Within a minute, {bell.confirmed} subscriptions should have a "
-        f'message with the subject ALARM: "{bell.alarm.name}" and the reason "{RING_REASON}". The alarm takes '
-        "itself back within minutes, without a message"
+        f"raised {bell.alarm.name} for a try. Within a minute, {counted(bell.confirmed, 'subscription')} should "
+        f'have a message with the subject ALARM: "{bell.alarm.name}" and the reason "{RING_REASON}". The alarm '
+        "takes itself back within minutes, without a message"
     )
     return [ok(text)]
 

@@ -85,7 +85,7 @@ def judge_sending(sending: Sending) -> list[Finding]:
     elif sending.enforcement != "HEALTHY":
         findings.append(problem(f"SES has this account under review: {sending.enforcement}", SUPPORT))
     if sending.per_day != UNLIMITED and sending.sent >= SHARE_OF_QUOTA * sending.per_day:
-        text = f"{sending.sent:,.0f} of the {sending.per_day:,.0f} mails of 24 hours are sent"
+        text = f"of the {sending.per_day:,.0f} mails of 24 hours, SES has sent {sending.sent:,.0f}"
         findings.append(problem(text, "ask for more in the Service Quotas console, or open a case"))
     return findings or [ok(_limits(sending))]
 
@@ -93,8 +93,8 @@ def judge_sending(sending: Sending) -> list[Finding]:
 def _limits(sending: Sending) -> str:
     per_day = "any number" if sending.per_day == UNLIMITED else f"{sending.per_day:,.0f}"
     return (
-        f"SES sends {per_day} mails in 24 hours, of which {sending.sent:,.0f} are sent, "
-        f"and {sending.per_second:g} a second"
+        f"SES sends {per_day} mails in 24 hours and {sending.per_second:g} a second; "
+        f"in the last 24 hours it sent {sending.sent:,.0f}"
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bellhop.queues import MAX_DELAY
+from health.mail.wording import counted
 from infra.cli.doctor.findings import Finding, ok, problem, runbook, unseen, unset
 from infra.cli.doctor.looking import QUEUE, TABLE, Check, Deployed, UnseenError
 
@@ -41,7 +42,7 @@ def judge_dead_letters(queues: Iterable[DeadLetters]) -> list[Finding]:
     """Whether something waits for a person."""
     full = [
         problem(
-            f"{found.queue} has {found.messages} messages, which nothing handles",
+            f"{found.queue} has {counted(found.messages, 'message')}, which nothing handles",
             f"{runbook('Dead letters')}; to look: bellhop dead-letters list "
             f"--queue {found.queue.removesuffix('DeadLetters')}",
         )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.cli.doctor import alarms
-from infra.cli.doctor.alarms import Alarm, Bell, judge_alarms, judge_ring
+from infra.cli.doctor.alarms import Alarm, Alarms, Bell, judge_alarms, judge_ring
 from infra.cli.doctor.findings import OK, PROBLEM
 from tests.unit.cli.doctor.fake_deployment import NESTED, RESOURCES, TOPIC, cloudformation, deployed
 from tests.unit.deployment.fake_account import FakeService, refusal
@@ -51,7 +51,7 @@ def test_an_alarm_that_somebody_deleted_is_named() -> None:
             "switched off the actions of NotifyErrors",
             "--alarm-names bellhop-Notify",
         ),
-        (replace(QUIET, actions=()), "no alarm tells anybody", "write AlarmTopicArn"),
+        (replace(QUIET, actions=()), f"no alarm tells anybody: {TOPIC} was taken out", "set their actions again"),
         (
             replace(QUIET, state="ALARM", description=f"It. See {LINK}."),
             "NotifyErrors is raised: It.",
@@ -60,7 +60,7 @@ def test_an_alarm_that_somebody_deleted_is_named() -> None:
     ],
 )
 def test_an_alarm_that_is_silent_or_raised_is_a_problem(alarm: Alarm, text: str, remedy: str) -> None:
-    [finding] = judge_alarms([alarm])
+    [finding] = judge_alarms(Alarms([alarm], TOPIC))
     assert finding.state == PROBLEM
     assert text in finding.text
     assert remedy in finding.remedy
@@ -69,8 +69,8 @@ def test_an_alarm_that_is_silent_or_raised_is_a_problem(alarm: Alarm, text: str,
 @pytest.mark.parametrize(
     ("topic", "service", "state", "said"),
     [
-        (TOPIC, subscriptions("arn:1", "PendingConfirmation"), OK, f"1 confirmed subscriptions to {TOPIC}"),
-        (TOPIC, subscriptions("PendingConfirmation"), PROBLEM, "wait to be confirmed: no alarm reaches anybody"),
+        (TOPIC, subscriptions("arn:1", "PendingConfirmation"), OK, f"1 confirmed subscription to {TOPIC}"),
+        (TOPIC, subscriptions("PendingConfirmation"), PROBLEM, "nobody has confirmed a subscription"),
         (TOPIC, subscriptions(), PROBLEM, f"aws sns subscribe --topic-arn {TOPIC}"),
         (TOPIC, subscriptions(), PROBLEM, f"nobody subscribes to {TOPIC}"),
         ("", subscriptions("arn:1"), PROBLEM, "AlarmTopicArn is empty"),
@@ -92,6 +92,13 @@ class NoTopics(FakeService):
             yield from self.list_subscriptions_by_topic()
 
         return SimpleNamespace(paginate=pages)
+
+
+def test_that_no_alarm_tells_anybody_was_said_twice_where_there_is_no_topic() -> None:
+    service = cloudwatch(described("NotifyErrors", AlarmActions=[]), described("RetriesOld", AlarmActions=[]))
+    stack = deployed({"AlarmTopicArn": ""}, cloudwatch=service)
+    assert [f.text for f in ALARMS.findings(stack)] == ["2 alarms are there, none is raised"]
+    assert "no alarm tells anybody" in ALARM_TOPIC.findings(stack)[0].text
 
 
 def test_a_topic_that_was_deleted_is_made_again_by_its_name() -> None:
@@ -124,7 +131,7 @@ def test_without_a_quiet_alarm_nothing_is_raised() -> None:
 
 
 def test_an_alarm_that_leaves_it_to_a_composite_alarm_to_tell_somebody_is_no_problem() -> None:
-    [finding] = judge_alarms([QUIET, replace(QUIET, title="DeliverErrors", actions=())])
+    [finding] = judge_alarms(Alarms([QUIET, replace(QUIET, title="DeliverErrors", actions=())], TOPIC))
     assert finding.state == OK
 
 
