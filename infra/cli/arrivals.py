@@ -1,6 +1,6 @@
 """What becomes of deliveries: watched in the delivery log until each has ended or waits, or the time is up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,17 +31,23 @@ def watch(
     seconds: float,
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
-) -> dict[str, Arrival]:
-    """What became of deliveries, by id: those that were seen within `seconds`. They were published at `since`."""
+) -> Iterator[dict[str, Arrival]]:
+    """What became of deliveries, by id, as far as it was seen, after each look. They were published at `since`.
+
+    The last look is when all were seen, or after `seconds`.
+    """
     until = now() + timedelta(seconds=seconds)
     found: dict[str, Arrival] = {}
     while True:
         missing = [each for each in destinations if each.delivery_id not in found]
-        found |= _look(missing, since, now())
+        found = found | _look(missing, since, now())
         if len(found) == len({each.delivery_id for each in destinations}):
-            return found
+            yield found
+            return
         if now() >= until:
-            return _standing(destinations) | found
+            yield _standing(destinations) | found
+            return
+        yield found
         sleep(PERIOD_SECONDS)
 
 

@@ -10,6 +10,7 @@ from bellhop import json_text
 from bellhop.client import Fault, check
 from bellhop.event_text import MAX_DEPTH
 from bellhop.events import IssueEvent, parse
+from health.mail.wording import counted
 from infra.cli.errors import CommandError
 
 MOST_FAULTS = 100  # lines of an error; what is wrong with hundreds of events is mended by a program
@@ -114,7 +115,7 @@ def _repeated(events: list[tuple[Place, IssueEvent]]) -> list[Malformed]:
 
 def _bounded(faults: list[str]) -> list[str]:
     more = len(faults) - MOST_FAULTS
-    return faults[:MOST_FAULTS] + ([f"and {more:,} more faults"] if more > 0 else [])
+    return faults[:MOST_FAULTS] + ([f"and {counted(more, 'more fault')}"] if more > 0 else [])
 
 
 def _split(text: str) -> Iterator[tuple[Place, str]]:

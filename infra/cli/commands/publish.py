@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -12,10 +12,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from bellhop.attempts import DELIVERED
 from bellhop.client import Outcome, Publisher
 from bellhop.clock import utc_now
 from bellhop.events import IssueEvent
 from bellhop.text import printable
+from health.mail.wording import counted
 from infra.cli import arrivals, destinations, errors, events_file, files, stack, terminal
 from infra.cli.arrivals import Arrival
 from infra.cli.attempt_text import result_text
@@ -23,7 +25,6 @@ from infra.cli.destinations import Outlook, Skip
 from infra.cli.errors import INTERRUPTED, CommandError
 from infra.cli.events_file import FileEvent, MalformedFileError
 from infra.cli.progress import ProgressLines
-from infra.cli.stack import Stack
 from infra.cli.terminal import line, table
 from infra.cli.text import duration
 
@@ -59,7 +60,7 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: boo
     every = _read(file, as_json=as_json)
     events = every[skip:]
     if not events:
-        raise CommandError(f"--skip {skip} leaves none of {len(every)} events: all of them are sent already")
+        raise CommandError(f"--skip {skip} leaves nothing of {counted(len(every), 'event')} to send")
     found = stack.find(stack_name)
     connection = stack.bind(found)
     published = [each.event for each in events]
@@ -75,17 +76,21 @@ def run(stack_name: str, file: str, *, wait: str | None, skip: int, dry_run: boo
     since = utc_now()
     publisher = Publisher(found.outputs[stack.EVENTS_QUEUE], stack.client("sqs"))
     send(events, publisher, found.command(f"publish {file}"), skip)
-    seen = _watch(outlook, since, longest, len(events), found) if longest else {}
+    seen, whole = _watch(outlook, since, longest) if longest else ({}, True)
     if as_json:
         terminal.print_json(_documents(published, outlook, seen) if longest else list(map(_names, published)))
-        return
-    console = terminal.console()
-    if longest:
-        _print_arrivals(published, outlook, seen, utc_now(), console)
     else:
-        _print(published, console)
-    hint = f" {found.next(f'log {outlook.apps[0]}')}" if outlook.apps else ""
-    line(console, f"{len(published):,} published.{hint}", "bold")
+        console = terminal.console()
+        if longest:
+            _print_arrivals(published, outlook, seen, utc_now(), console)
+        else:
+            _print(published, console)
+        commands = _next(published, outlook, seen)
+        hint = f" {found.next(*commands)}" if commands else ""
+        line(console, f"{len(published):,} published.{hint}", "bold")
+    if not whole:
+        errors.say("Interrupted. What is published goes on without this command.")
+        raise typer.Exit(INTERRUPTED)
 
 
 def _read(file: str, *, as_json: bool) -> list[FileEvent]:
@@ -116,7 +121,7 @@ def send(
             sent.outcomes[outcome.position] = outcome
             progress.say(f"{sent.number:,} of {sent.total:,} sent")
     except KeyboardInterrupt:
-        typer.echo(f"interrupted: at least {_go_on(sent, command, skip)}", err=True)
+        errors.say(f"Interrupted: at least {_go_on(sent, command, skip)}")
         raise typer.Exit(INTERRUPTED) from None
     failed = [outcome for outcome in sent.outcomes.values() if not outcome.sent]
     if failed:
@@ -131,23 +136,30 @@ def _go_on(sent: Sent, command: str, skip: int) -> str:
     """What to type after a part was sent. To send an event twice does no harm: its webhooks have the same id."""
     first = skip + sent.first_unsent
     options = f" --skip {first}" if first else ""
-    return f"{sent.number:,} of {sent.total:,} events were sent; go on with: {command}{options}"
+    return f"{sent.number:,} of {counted(sent.total, 'event')} sent; go on with: {command}{options}"
 
 
-def _watch(outlook: Outlook, since: datetime, longest: timedelta, number: int, found: Stack) -> dict[str, Arrival]:
-    """What became of the deliveries.
-
-    Raises:
-        Exit: the operator interrupted the waiting, and was told that all is sent, and where to look.
-    """
+def _watch(outlook: Outlook, since: datetime, longest: timedelta) -> tuple[dict[str, Arrival], bool]:
+    """What became of the deliveries, as far as it was seen; and whether nobody interrupted the waiting."""
+    seen, seconds = dict[str, Arrival](), longest.total_seconds()
     try:
-        return arrivals.watch(outlook.destinations, since, longest.total_seconds(), utc_now, time.sleep)
+        for look in arrivals.watch(outlook.destinations, since, seconds, utc_now, time.sleep):
+            seen = look
     except KeyboardInterrupt:
-        hint = f" {found.next(*(f'log {app_id}' for app_id in outlook.apps[:APPS]))}" if outlook.apps else ""
-        errors.say(
-            f"interrupted: {number:,} of {number:,} events were sent, and go on without this command.{hint}"
-        )
-        raise typer.Exit(INTERRUPTED) from None
+        return seen, False
+    return seen, True
+
+
+def _next(events: Sequence[IssueEvent], outlook: Outlook, seen: Mapping[str, Arrival]) -> list[str]:
+    """What to type to see what became of the events: of several, the logs of apps that may lack some."""
+    if len(events) == 1:
+        return [f"event {events[0].organization_id} {events[0].event_id}"]
+    waits = {each.app_id for each in outlook.destinations if not _is_delivered(seen.get(each.delivery_id))}
+    return [f"log {app_id}" for app_id in sorted(waits)[:APPS] or outlook.apps[:1]]
+
+
+def _is_delivered(arrival: Arrival | None) -> bool:
+    return arrival is not None and arrival.state == DELIVERED
 
 
 def _names(event: IssueEvent) -> dict[str, str]:
@@ -192,11 +204,8 @@ def _print_outlook(events: Sequence[IssueEvent], outlook: Outlook, console: Cons
     for app_id, (position, body) in sorted(outlook.transformed.items()):
         line(console, f"{app_id} would get of {events[position].event_id}: {body.decode()}", indent=4)
     least = "At least " if outlook.unknown else ""
-    line(
-        console,
-        f"{least}{len(outlook.reached):,} of {len(events):,} events reach an app. Nothing was sent.",
-        "bold",
-    )
+    reached = f"{len(outlook.reached):,} of {counted(len(events), 'event')} would reach an app"
+    line(console, f"{least}{reached}. Nothing was sent.", "bold")
 
 
 def _print_arrivals(

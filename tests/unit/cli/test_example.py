@@ -45,7 +45,7 @@ def test_several_examples_are_a_file_that_publish_reads() -> None:
 def test_an_example_can_be_published_as_it_is() -> None:
     succeed("apply", EXAMPLE, "--yes")
     event = succeed("example", "issue.created", "--organization", "4501", "--project", "17")
-    assert "1 published. Next: bellhop log deploy-bot\n" in succeed("publish", "-", stdin=event)
+    assert "1 published. Next: bellhop event 4501 example-" in succeed("publish", "-", stdin=event)
     assert json.loads(event)["project_id"] == "17"
 
 

@@ -2,8 +2,9 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
@@ -16,7 +17,9 @@ from bellhop.client import Publisher
 from bellhop.events import parse
 from bellhop.registry import App, Installation
 from infra.cli import arrivals, events_file
+from infra.cli.arrivals import Arrival
 from infra.cli.commands.publish import send
+from infra.cli.destinations import Destination
 from infra.cli.errors import CommandError
 from infra.cli.events_file import FileEvent
 from infra.cli.progress import ProgressLines
@@ -63,7 +66,7 @@ def test_what_sqs_does_not_take_is_named_with_the_way_to_go_on() -> None:
         send(some(3), Sqs(refused=frozenset({"1"})).publisher(), "bellhop publish f", skip=100)
     assert caught.value.lines == (
         "SQS did not take event e-1: InternalError",
-        "2 of 3 events were sent; go on with: bellhop publish f --skip 101",
+        "2 of 3 events sent; go on with: bellhop publish f --skip 101",
     )
 
 
@@ -71,7 +74,7 @@ def test_a_fault_of_aws_is_explained_and_says_how_many_went() -> None:
     with pytest.raises(CommandError) as caught:
         send(some(25), Sqs(failing=1, fault=NoCredentialsError()).publisher(), "bellhop publish f")
     assert caught.value.lines[0].startswith("Unable to locate credentials: set AWS_PROFILE")
-    assert caught.value.lines[1] == "15 of 25 events were sent; go on with: bellhop publish f --skip 10"
+    assert caught.value.lines[1] == "15 of 25 events sent; go on with: bellhop publish f --skip 10"
 
 
 def test_an_interruption_says_how_many_went_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,8 +83,8 @@ def test_an_interruption_says_how_many_went_and_how_to_go_on(capsys: pytest.Capt
         send(some(250), interrupted.publisher(), "bellhop publish f")
     assert caught.value.exit_code == 130
     said = capsys.readouterr().err
-    assert said.startswith("interrupted: at least ")
-    assert " of 250 events were sent; go on with: bellhop publish f --skip " in said
+    assert said.startswith("Interrupted: at least ")
+    assert " of 250 events sent; go on with: bellhop publish f --skip " in said
 
 
 @pytest.mark.usefixtures("progress_after_a_second")
@@ -97,11 +100,11 @@ REGISTERED = pytest.mark.usefixtures("cloudformation")
 
 
 @REGISTERED
-def test_publish_sends_the_event_and_says_which_and_whose_log_to_look_at(queue: str) -> None:
+def test_publish_sends_the_event_and_says_which_and_where_to_look(queue: str) -> None:
     succeed("apply", EXAMPLE, "--yes")
     shown = succeed("publish", "-", stdin=json.dumps(event()))
     assert "issue.created" in shown
-    assert "1 published. Next: bellhop log deploy-bot\n" in shown
+    assert "1 published. Next: bellhop event 4501 e-1\n" in shown
     assert json.loads(succeed("publish", "-", "--json", stdin=json.dumps([event()]))) == [
         {"event_id": "e-1", "organization_id": "4501", "event": "issue.created"}
     ]
@@ -131,8 +134,8 @@ def test_publish_warns_of_what_reaches_nobody() -> None:
 
 @REGISTERED
 def test_publish_names_no_app_where_none_gets_anything() -> None:
-    result = bellhop("publish", "-", stdin=json.dumps(event()))
-    assert result.stdout.endswith("1 published.\n")
+    result = bellhop("publish", "-", stdin=json.dumps([event(1), event(2)]))
+    assert result.stdout.endswith("2 published.\n")
     assert "4501 is not registered" in result.stderr
 
 
@@ -150,7 +153,7 @@ def test_publish_goes_on_where_it_was_interrupted(queue: str) -> None:
     assert "1 published" in bellhop("publish", "-", "--skip", "2", stdin=three).stdout
     [message] = boto3.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert json.loads(message["Body"])["event_id"] == "e-2"
-    assert "leaves none of 3 events" in refused("publish", "-", "--skip", "3", stdin=three)
+    assert "leaves nothing of 3 events to send" in refused("publish", "-", "--skip", "3", stdin=three)
 
 
 @REGISTERED
@@ -172,7 +175,7 @@ def test_a_dry_run_says_which_apps_would_get_how_many_events_and_sends_nothing(q
         ["deploy-bot", "3", "3"],
         ["pager", "2", "2"],
     ]
-    assert result.stdout.endswith("3 of 4 events reach an app. Nothing was sent.\n")
+    assert result.stdout.endswith("3 of 4 events would reach an app. Nothing was sent.\n")
     assert "nowhere is not registered: nobody gets issue.created (event e-4)" in result.stderr
     assert "Messages" not in boto3.client("sqs").receive_message(QueueUrl=queue)
 
@@ -226,20 +229,35 @@ def test_a_filter_and_a_transform_that_fail_on_the_same_event_do_not_contradict_
 
 
 @REGISTERED
-def test_an_interruption_while_it_waits_says_that_all_is_sent_and_where_to_look(
+def test_an_interruption_while_it_waits_shows_what_was_seen_and_that_all_is_sent(
     monkeypatch: pytest.MonkeyPatch, queue: str
 ) -> None:
-    def interrupted(*_: Any) -> NoReturn:
+    def interrupted(destinations: Sequence[Destination], *_: Any) -> Iterator[dict[str, Arrival]]:
+        yield {each.delivery_id: Arrival("delivered") for each in destinations if each.position == 0}
         raise KeyboardInterrupt
 
     monkeypatch.setattr(arrivals, "watch", interrupted)
     succeed("apply", EXAMPLE, "--yes")
-    result = bellhop("publish", "-", "--wait", "1m", stdin=json.dumps(event(type="resolved")))
+    result = bellhop("publish", "-", "--wait", "1m", stdin=json.dumps([event(1), event(2)]))
     assert result.exit_code == 130
-    assert (
-        "interrupted: 1 of 1 events were sent, and go on without this command. Next: bellhop log " in result.stderr
-    )
+    assert result.stderr == "Interrupted. What is published goes on without this command.\n"
+    became = [row.split()[2:] for row in result.stdout.splitlines() if row.startswith("e-")]
+    assert became.count(["deploy-bot", "delivered"]) == 1
+    assert became.count(["deploy-bot", "not", "seen", "yet"]) == 1
     assert "Messages" in boto3.client("sqs").receive_message(QueueUrl=queue)
+
+
+@REGISTERED
+def test_the_log_of_an_app_that_got_all_of_it_was_named_and_not_that_of_one_that_did_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def all_but_one(destinations: Sequence[Destination], *_: Any) -> Iterator[dict[str, Arrival]]:
+        yield {each.delivery_id: Arrival("delivered") for each in destinations if each.app_id != "pager"}
+
+    monkeypatch.setattr(arrivals, "watch", all_but_one)
+    succeed("apply", EXAMPLE, "--yes")
+    shown = succeed("publish", "-", "--wait", "1m", stdin=json.dumps([event(1), event(2)]))
+    assert shown.endswith("2 published. Next: bellhop log pager\n")
 
 
 @REGISTERED
@@ -309,7 +327,7 @@ def test_malformed_events_gave_no_json(options: list[str]) -> None:
 @REGISTERED
 def test_a_dry_run_says_that_some_organisations_were_not_looked_up() -> None:
     many = json.dumps([event(n, organization_id=f"o-{n}") for n in range(21)])
-    assert "At least 0 of 21 events reach an app." in bellhop("publish", "-", "--dry-run", stdin=many).stdout
+    assert "At least 0 of 21 events would reach an app." in bellhop("publish", "-", "--dry-run", stdin=many).stdout
 
 
 def test_a_dry_run_has_nothing_to_wait_for() -> None:
