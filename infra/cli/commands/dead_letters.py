@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from bellhop.clock import utc_now
+from health.mail.wording import counted
 from infra.cli import stack, terminal
 from infra.cli.dead_letters.queues import HIDDEN_SECONDS, MOST, DeadLetter, DeadLetterQueue, find_queues
 from infra.cli.errors import CommandError, UsageError
@@ -92,7 +93,7 @@ def delete(
         if not there.counts.total():
             _report(there, "deleted", as_json=as_json)
             return
-        question = f"Delete {_number(there.counts.total())}, {_of_queues(there)}?"
+        question = f"Delete {_counts_text(there)}?"
         terminal.confirm(question, "nothing is deleted yet: add --yes", as_json=as_json)
     for each in queues:
         _delete_from(each, message_ids, done)
@@ -110,7 +111,7 @@ def export(stack_name: str, queue: str | None) -> None:
                 number += len(page)
         complete = complete and reading.complete
     rest = "" if complete else f", the first {MOST:,} of a queue: delete or redrive them to see the others"
-    typer.echo(f"{_number(number)}{rest}", err=True)
+    typer.echo(f"{counted(number, 'dead letter')}{rest}", err=True)
 
 
 def document(message: DeadLetter) -> dict[str, Any]:
@@ -222,12 +223,15 @@ def _print_done(done: Done, verb: str, console: Console) -> None:
         line(console, f"{message.message_id} of {message.queue}: {why}", "yellow")
     for message_id in sorted(done.missing):
         line(console, f"no dead letter {message_id}: `bellhop dead-letters list` shows their ids", "yellow")
-    of_queues = _of_queues(done)
-    line(console, f"{done.counts.total():,} {verb}{f': {of_queues}' if of_queues else ''}.", "bold")
+    line(console, f"{_counts_text(done)} {verb}.", "bold")
 
 
-def _of_queues(done: Done) -> str:
-    return ", ".join(f"{number:,} of {queue}" for queue, number in done.counts.items() if number)
+def _counts_text(done: Done) -> str:
+    """How many, such as "2 dead letters of Retries" or "3 dead letters (2 of Retries, 1 of IssueEvents)"."""
+    counts, number = +done.counts, counted(done.counts.total(), "dead letter")
+    if len(counts) == 1:
+        return f"{number} of {next(iter(counts))}"
+    return number + (f" ({', '.join(f'{n:,} of {queue}' for queue, n in counts.items())})" if counts else "")
 
 
 def _print_all(
@@ -240,17 +244,15 @@ def _print_all(
         rows.append((message.queue, utc(message.sent_at), message.message_id, content.kind, names, content.reason))
     table(console, ("queue", "time (UTC)", "message", "kind", "of", "reason"), rows)
     extent = "" if complete else ", the first of each queue: --limit shows more"
-    line(console, f"{_number(len(messages))}{extent}.", "bold")
+    line(console, f"{counted(len(messages), 'dead letter')}{extent}.", "bold")
     if hidden:
         line(console, f"Another command is reading {hidden:,} more, or died: they show within {HIDDEN_SECONDS} s.")
     if messages:
-        redriven = any(message.content.obstacle is None for message in messages)
-        then = "redrive MESSAGE or delete MESSAGE" if redriven else "delete MESSAGE: none of these can be redriven"
-        line(console, f"{found.next('dead-letters show MESSAGE')}, then {then}")
-
-
-def _number(messages: int) -> str:
-    return f"{messages:,} dead letter{'' if messages == 1 else 's'}"
+        redriven = ["redrive"] if any(message.content.obstacle is None for message in messages) else []
+        if not redriven:
+            line(console, "None of these can be redriven: show says why.")
+        one = messages[0].message_id if len(messages) == 1 else "MESSAGE"
+        line(console, found.next(*(f"dead-letters {verb} {one}" for verb in ("show", *redriven, "delete"))))
 
 
 def _print_one(message: DeadLetter, found: Stack, console: Console) -> None:
@@ -266,7 +268,7 @@ def _print_one(message: DeadLetter, found: Stack, console: Console) -> None:
     body = message.body if content.body is None else content.body
     labelled(console, "body", body[:BODY_SHOWN])
     if len(body) > BODY_SHOWN:
-        labelled(console, "", f"... and {len(body) - BODY_SHOWN:,} more characters: --json has them")
+        labelled(console, "", f"... and {counted(len(body) - BODY_SHOWN, 'more character')}: --json has all")
     if content.obstacle:
         line(console, f"It is not redriven: {content.obstacle}", "yellow")
         line(console, found.next(f"dead-letters delete {message.message_id}"))

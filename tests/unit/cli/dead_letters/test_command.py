@@ -103,7 +103,7 @@ def test_what_is_not_there_is_an_error_that_says_where_the_ids_are() -> None:
 def test_one_is_redriven_to_the_queue_that_it_came_from_and_the_others_stay() -> None:
     put("Retries", a_retry(1), "pager")
     wanted = put("Retries", a_retry(2), "pager")
-    assert "1 redriven: 1 of Retries." in succeed("dead-letters", "redrive", wanted)
+    assert "1 dead letter of Retries redriven." in succeed("dead-letters", "redrive", wanted)
     [message] = sent_to("Retries")
     assert message["Body"] == a_retry(2)
     assert message["Attributes"]["MessageGroupId"] == "pager"
@@ -118,7 +118,7 @@ def test_all_are_redriven_but_those_that_would_come_straight_back() -> None:
     result = bellhop("dead-letters", "redrive", "--all")
     assert result.exit_code == 1
     assert f"{malformed} of IssueEvents: it is malformed" in result.stdout
-    assert "3 redriven: 1 of IssueEvents, 1 of Deliveries, 1 of Schedules." in result.stdout
+    assert "3 dead letters (1 of IssueEvents, 1 of Deliveries, 1 of Schedules) redriven." in result.stdout
     [event] = sent_to("IssueEvents")
     assert event["MessageAttributes"]["trace"]["StringValue"] == "t1"
     assert [message["Body"] for message in sent_to("Schedules")] == [a_retry()]  # on Retries
@@ -133,7 +133,7 @@ def test_a_death_between_sending_and_deleting_leaves_a_copy_and_never_none(
         patch.setattr(queues.Reading, "delete", lambda *_: 1 / 0)
         assert isinstance(bellhop("dead-letters", "redrive", wanted).exception, ZeroDivisionError)
     assert visible("RetriesDeadLetters") == 1
-    assert "1 redriven" in succeed("dead-letters", "redrive", wanted)
+    assert "1 dead letter of Retries redriven." in succeed("dead-letters", "redrive", wanted)
     assert [message["Body"] for message in sent_to("Retries")] == [a_retry(), a_retry()]
 
 
@@ -163,7 +163,7 @@ def test_it_asked_whether_to_delete_what_is_not_there(which: list[str], monkeypa
     monkeypatch.setattr(terminal, "confirm", lambda question, *_, **__: pytest.fail(question))
     result = bellhop("dead-letters", "delete", *which)
     assert result.exit_code == (1 if which == ["nosuch"] else 0)
-    assert result.stdout.endswith("0 deleted.\n")
+    assert result.stdout.endswith("0 dead letters deleted.\n")
     assert ("no dead letter nosuch" in result.stdout) == (which == ["nosuch"])
 
 
@@ -173,9 +173,9 @@ def test_whoever_deletes_is_asked_how_many_of_which_queue(monkeypatch: pytest.Mo
     one = put("IssueEvents", MALFORMED)
     put("Retries", a_retry())
     put("Retries", a_retry(2))
-    assert "1 deleted: 1 of IssueEvents." in bellhop("dead-letters", "delete", one, "nosuch").stdout
-    assert "2 deleted: 2 of Retries." in succeed("dead-letters", "delete", "--all")
-    assert asked == ["Delete 1 dead letter, 1 of IssueEvents?", "Delete 2 dead letters, 2 of Retries?"]
+    assert "1 dead letter of IssueEvents deleted." in bellhop("dead-letters", "delete", one, "nosuch").stdout
+    assert "2 dead letters of Retries deleted." in succeed("dead-letters", "delete", "--all")
+    assert asked == ["Delete 1 dead letter of IssueEvents?", "Delete 2 dead letters of Retries?"]
 
 
 def test_a_large_body_filled_many_screens() -> None:
@@ -183,16 +183,23 @@ def test_a_large_body_filled_many_screens() -> None:
     message = put("IssueEvents", event)
     shown = succeed("dead-letters", "show", message)
     assert len(shown) < 6_000
-    assert f"... and {len(event) - 4_000:,} more characters: --json has them" in shown
+    assert f"... and {len(event) - 4_000:,} more characters: --json has all" in shown
     assert json.loads(succeed("dead-letters", "show", message, "--json"))["body"] == event
 
 
 def test_to_redrive_was_the_advice_where_none_can_be_redriven() -> None:
     malformed = put("IssueEvents", MALFORMED)
-    assert "then delete MESSAGE: none of these can be redriven" in succeed("dead-letters", "list")
+    shown = succeed("dead-letters", "list")
+    assert "None of these can be redriven" in shown
+    assert shown.endswith(
+        f"Next: bellhop dead-letters show {malformed}; bellhop dead-letters delete {malformed}\n"
+    )
     assert f"Next: bellhop dead-letters delete {malformed}" in succeed("dead-letters", "show", malformed)
     put("Retries", a_retry())
-    assert "then redrive MESSAGE or delete MESSAGE\n" in succeed("dead-letters", "list")
+    shown = succeed("dead-letters", "list")
+    assert "None of these" not in shown
+    verbs = ("show", "redrive", "delete")
+    assert shown.endswith(f"Next: {'; '.join(f'bellhop dead-letters {verb} MESSAGE' for verb in verbs)}\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "id"], ["--all", "--queue", "Retries"]])
