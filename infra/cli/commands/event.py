@@ -278,16 +278,20 @@ def _reason(each: Skipped) -> str:
     return each.reason if each.by_log else f"{each.reason}, as it is registered now"
 
 
+def _names(installations: Iterable[Installation]) -> str:
+    return ", ".join(f"{each.installation_id} ({each.app_id})" for each in installations)
+
+
 def _not_known(view: EventView) -> Iterator[str]:
-    names = ", ".join(f"{each.installation_id} ({each.app_id})" for each in view.unknown)
     since = f"{utc(view.since)} UTC"
-    if names and not view.refused:
-        waits = [each.installation_id for each in view.unknown if each.installation_id in view.log.enqueued]
-        if waits:
-            yield f"Enqueued, and neither failed nor delivered yet, or its log has expired: {', '.join(waits)}."
+    waits = [each for each in view.unknown if each.installation_id in view.log.enqueued]
+    others = [each for each in view.unknown if each.installation_id not in view.log.enqueued]
+    if waits and not view.refused:
+        yield f"Enqueued, and neither failed nor delivered yet, or its log has expired: {_names(waits)}."
+    if others and not view.refused:
         yield (
-            f"Not known of {names}: nothing failed or was parked in the last {KEPT.days} days, and nothing was "
-            f"delivered since {since}. Further back: --since 7d."
+            f"Not known of {_names(others)}: nothing failed or was parked in the last {KEPT.days} days, and "
+            f"nothing was delivered since {since}. Further back: --since 7d."
         )
     if not view.complete:
         yield f"The delivery log since {since} was not read to its end: name a later time with --since."

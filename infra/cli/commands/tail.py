@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from infra.cli import log_lines, stack, terminal
 from infra.cli.errors import UsageError
 from infra.cli.log_lines import GROUPS, Log, LogLine
 from infra.cli.terminal import line
+from infra.cli.text import utc
 
 LONGEST = timedelta(days=30)
 EVERY = 2.0  # seconds between two looks of --follow
@@ -61,21 +63,29 @@ def run(stack_name: str, asked: Asked, *, since: str, follow: bool, as_json: boo
     begin = terminal.read_moment("--since", since, datetime.now(UTC), LONGEST)
     found_stack = stack.find(stack_name)  # first: it decides where the clients go
     log = Log(stack.client("logs"), found_stack.outputs)
-    console, seen = terminal.console(), set[str]()
+    console, looks = terminal.console(), _looks(log, asked, begin, follow=follow)
     try:
-        while True:
-            now = datetime.now(UTC)
-            found = log.read(asked.functions, begin, now, log_lines.quoted(asked.text) if asked.text else "")
-            for each in found:
-                if each.key not in seen and asked.wants(each):
-                    _print(each, console, as_json=as_json)
-            seen |= {each.key for each in found}
-            if not follow:
-                return
-            begin = max(begin, now - LATE)
-            time.sleep(EVERY)
+        first = next(looks)
+        if not (first or as_json):
+            line(console, f"No such line since {utc(begin)} UTC. Further back: --since 1d, up to {LONGEST.days}d.")
+        for each in chain(first, chain.from_iterable(looks)):
+            _print(each, console, as_json=as_json)
     except KeyboardInterrupt:  # which is how it ends, so it is no error
         return
+
+
+def _looks(log: Log, asked: Asked, begin: datetime, *, follow: bool) -> Iterator[list[LogLine]]:
+    """The wanted lines since then that are new at each look; without `follow` there is one look."""
+    seen = set[str]()
+    while True:
+        now = datetime.now(UTC)
+        found = log.read(asked.functions, begin, now, log_lines.quoted(asked.text) if asked.text else "")
+        yield [each for each in found if each.key not in seen and asked.wants(each)]
+        if not follow:
+            return
+        seen |= {each.key for each in found}
+        begin = max(begin, now - LATE)
+        time.sleep(EVERY)
 
 
 def document(each: LogLine) -> dict[str, Any]:

@@ -109,7 +109,9 @@ def test_an_event_shows_who_was_skipped_as_notify_logged_it(logs: Logs) -> None:
         ("mute", "project_not_allowed", True)
     ]
     assert [each["app_id"] for each in read["unknown"]] == ["board"]
-    assert "Enqueued, and neither failed nor delivered yet" in succeed("event", "acme", "e-1")
+    shown = succeed("event", "acme", "e-1")
+    assert "Enqueued, and neither failed nor delivered yet, or its log has expired: board-hook (board).\n" in shown
+    assert "Not known of" not in shown  # the same, said twice
 
 
 def skips_a_hook(logs: Logs, reason: str, fault: dict[str, Any]) -> None:
@@ -384,6 +386,7 @@ def test_tail_joins_the_logs_without_metrics_and_routine(logs: Logs) -> None:
         ],
     }
     text = succeed("tail")
+    assert "No such line" not in text
     assert text.splitlines()[0] == "2026-11-27 12:00:00.001 notify  deliveries enqueued"
     assert "WARNING app paused  app_id=pager\\x1b[31m" in text
     assert "Status: timeout" in text
@@ -433,6 +436,13 @@ def test_after_a_resend_an_event_was_looked_for_around_the_time_of_the_resend(lo
     [asked] = logs.asked
     begin, end = (asked[name] / 1000 for name in ("startTime", "endTime"))
     assert begin < (now - timedelta(hours=5)).timestamp() < end
+
+
+def test_tail_said_nothing_where_there_are_no_lines(logs: Logs) -> None:
+    logs.lines["notify"] = [{"level": "INFO", "message": "deliveries enqueued"}]
+    shown = succeed("tail", "--level", "warning", "--since", "2h")
+    assert re.fullmatch(r"No such line since \S+ \S+ UTC. Further back: --since 1d, up to 30d.\n", shown)
+    assert succeed("tail", "--level", "warning", "--json") == ""
 
 
 def test_tail_asked_aws_for_its_clients_before_it_knew_of_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
