@@ -15,6 +15,7 @@ from bellhop.secrets import (
     SEED_BYTES,
     SIGNATURES,
 )
+from health.mail.wording import counted
 from infra.cli.errors import UsageError
 
 PREFIX = "whsec_"
@@ -48,7 +49,7 @@ def read(text: str) -> str:
     if not secret.isascii() or not secret.isprintable() or secret != secret.strip():
         raise SecretRefusedError("is not printable ASCII, or begins or ends with a space")
     if not MIN_BYTES <= len(secret) <= MAX_BYTES:
-        raise SecretRefusedError(f"has {len(secret)} characters; {MIN_BYTES} to {MAX_BYTES} are needed")
+        raise SecretRefusedError(f"has {counted(len(secret), 'character')}; {MIN_BYTES} to {MAX_BYTES} are needed")
     return secret
 
 

@@ -44,6 +44,11 @@ def load_app(app_id: str) -> App:
     return found
 
 
+def title(name_of: str, name: str) -> str:
+    """What an app or an organisation is called: by its slug or id, and by its name where that is another."""
+    return name_of if name == name_of else f"{name_of}: {name}"
+
+
 def token_url_of(row: SigningSecret | None) -> str | None:
     """Where an app's access tokens are from; None without any."""
     return str(row.oauth2.get("token_url", "")) or None if row and row.oauth2 else None

@@ -34,6 +34,7 @@ from infra.cli.views import (
     organizations,
     print_days,
     response_suffix,
+    title,
     warning_text,
 )
 
@@ -151,7 +152,7 @@ def _counts(row: OutcomeDay) -> dict[str, int]:
 
 def _print_app(view: AppView, found: Stack, console: Console) -> None:
     app = view.app
-    line(console, f"{app.app_id}: {app.name}", "bold")
+    line(console, title(app.app_id, app.name), "bold")
     labelled(console, "state", state(app.state) + cell(f" (generation {int(app.generation)})"))
     if view.condition.off:
         labelled(console, "off", off_text(view.transition, view.condition.now), "red")

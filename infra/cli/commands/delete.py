@@ -19,7 +19,7 @@ from infra.cli.registry.deleting import AppRemains, OrganizationRemains
 from infra.cli.registry.registered import NAME_RESTS, rests_until
 from infra.cli.stack import Stack
 from infra.cli.terminal import line
-from infra.cli.views import load_app
+from infra.cli.views import load_app, title
 
 SHOWN = 20  # installations; of more, their number
 
@@ -112,7 +112,7 @@ def app_lines(remains: AppRemains, found: Stack, free_at: datetime) -> Iterator[
     known = remains.app
     if known:
         owner = f" of {known.organization_id}" if known.organization_id else ""
-        yield f"- app {known.app_id} ({known.name}, {known.kind}{owner}, {known.state})"
+        yield f"- app {title(known.app_id, known.name)} ({known.kind}{owner}, {known.state})"
     if remains.keyed:
         yield "- its signing secret, its own headers and its OAuth2 credentials"
     yield from _installation_lines(remains.installations)
@@ -127,7 +127,7 @@ def app_lines(remains: AppRemains, found: Stack, free_at: datetime) -> Iterator[
     yield f"Functions know the app for up to {found.cache_seconds} s more (CacheSeconds)."
     yield (
         f"Until they expire stay: the delivery log ({KEPT.days} days), bodies of what was delivered "
-        f"({found.parameters['KeepDeliveredDays']} days), counters ({outcomes.KEPT.days} days). "
+        f"({counted(found.keep_delivered.days, 'day')}), counters ({outcomes.KEPT.days} days). "
         "Audit entries stay, without addresses."
     )
     yield f"Nobody gets the slug {remains.app_id} before {free_at:%Y-%m-%d}."
@@ -138,7 +138,7 @@ def organization_lines(remains: OrganizationRemains) -> Iterator[str]:
     known = remains.organization
     if known:
         owners = counted(len(known.owners), "owner")
-        yield f"- organisation {known.organization_id} ({known.name}), with the addresses of {owners}"
+        yield f"- organisation {title(known.organization_id, known.name)}, with the addresses of {owners}"
     yield from _installation_lines(remains.installations)
     if remains.installations:
         yield (

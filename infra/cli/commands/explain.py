@@ -31,6 +31,7 @@ from infra.cli.views import (
     organizations,
     print_days,
     response_suffix,
+    title,
     warning_text,
 )
 
@@ -144,7 +145,7 @@ def _organization_document(organization: EvaluatedOrganization) -> dict[str, Any
 
 def _print(explanation: Explanation, found: Stack, console: Console) -> None:
     app = explanation.app
-    line(console, f"{app.app_id}: {app.name}", "bold")
+    line(console, title(app.app_id, app.name), "bold")
     generation = f" (generation {int(app.generation)}), {_since(explanation)}"
     labelled(console, "state", state(app.state) + cell(generation))
     if not explanation.condition.off:

@@ -145,11 +145,9 @@ def _simulated_document(simulated: SimulatedDay) -> dict[str, Any]:
 
 def _print(result: DryRun, console: Console) -> None:
     """The days on which either thresholds would have done something, and how often in all."""
-    line(
-        console,
-        f"{result.app.app_id}: {counted(len(result.days), 'recorded day')}, each judged at its end.",
-        "bold",
-    )
+    alone_in_time = len(result.days) == 1
+    judged = ", judged at its end" if alone_in_time else ", each judged at its end" if result.days else ""
+    line(console, f"{result.app.app_id}: {counted(len(result.days), 'recorded day')}{judged}.", "bold")
     alone = result.present == result.other
     kind = result.app.kind
     switched = "off" if kind == INTERNAL else f"broken, left on ({kind})"
@@ -157,7 +155,7 @@ def _print(result: DryRun, console: Console) -> None:
     rows = [_row(row, switched, alone=alone) for row in result.days if row.present or row.other]
     table(console, columns, rows)
     if result.days and not rows:
-        line(console, "Nothing would have happened on any of them.")
+        line(console, f"Nothing would have happened on {'it' if alone_in_time else 'any of them'}.")
     _print_summary("the stack's", result.present, (row.present for row in result.days), switched, console)
     if not alone:
         _print_summary("yours", result.other, (row.other for row in result.days), switched, console)

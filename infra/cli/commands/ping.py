@@ -18,7 +18,7 @@ from bellhop.deliveries import Delivery
 from bellhop.queues import OutgoingMessage, Queue
 from bellhop.registry import App, find
 from bellhop.secrets import ED25519, HMAC, SigningSecret, signature_of
-from health.mail.wording import error
+from health.mail.wording import counted, error
 from infra.cli import stack, terminal
 from infra.cli.attempt_text import not_posted_text
 from infra.cli.errors import CommandError
@@ -244,4 +244,4 @@ def _print_body(result: PingResult, console: Console) -> None:
     for number, text in enumerate(lines[:_BODY_LINES]):
         labelled(console, "" if number else "body" if responded else "reason", text)
     if len(lines) > _BODY_LINES:
-        labelled(console, "", f"... and {len(lines) - _BODY_LINES} more lines: --json has them")
+        labelled(console, "", f"... and {counted(len(lines) - _BODY_LINES, 'more line')}: --json has all")

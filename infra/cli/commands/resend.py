@@ -370,7 +370,7 @@ def _print_counts(counts: Counts, not_kept: int, *, as_json: bool) -> None:
         table(console, ("app", "deliveries"), [(app_id, _summary(of_app)) for app_id, of_app in counts.items()])
     line(console, f"{_summary(total)} would be resent.", "bold")
     if not_kept:
-        line(console, f"{not_kept:,} more were delivered so long ago that their bodies are not kept any more.")
+        line(console, f"{not_kept:,} more: delivered so long ago that the body is not kept any more.")
 
 
 def _sum(counts: Counts) -> Counter[str]:

@@ -116,7 +116,8 @@ def test_without_settings_it_shows_what_the_stack_would_have_done(cloudformation
     register()
     assert "0 recorded days" in succeed("explain", "pager", "--dry-run")
     count(timeout=5)
-    assert "Nothing would have happened" in succeed("explain", "pager", "--dry-run")
+    shown = succeed("explain", "pager", "--dry-run")
+    assert shown.startswith("pager: 1 recorded day, judged at its end.\nNothing would have happened on it.\n")
     cloudformation.parameters["BrokenTimeoutsPerDay"] = "5"
     shown = succeed("explain", "pager", "--dry-run")
     assert "off: timeouts" in shown

@@ -165,7 +165,7 @@ def test_what_an_endpoint_writes_cannot_command_the_terminal(endpoint: Endpoint)
     assert f"body       {ESCAPED}\n" in shown
     assert "               more\n" in shown
     assert "headers    X-\\x1b[31mEvil: a\\rb\\x9b\n" in shown
-    assert "... and 861 more lines: --json has them" in shown
+    assert "... and 861 more lines: --json has all" in shown
     assert not any(c in shown for c in "\x1b\x07\r\x9b\u202e")
 
 

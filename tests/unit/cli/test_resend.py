@@ -255,7 +255,7 @@ def test_what_is_not_kept_any_more_is_counted_and_not_sent() -> None:
     a_success("msg_1")
     shown = succeed("resend", "--app", "pager", "--since", "5d", "--dry-run")
     assert "1 delivery (1 delivered) would be resent." in shown
-    assert "1 more were delivered so long ago" in shown
+    assert "1 more: delivered so long ago that the body is not kept any more." in shown
 
 
 @pytest.mark.parametrize(

@@ -34,3 +34,8 @@ def test_what_stands_in_the_table_of_the_records_and_is_none_is_not_taken_for_on
     keys = [row.delivery_id for row in DeliveryRecord.scan()]
     assert len(keys) == 3  # with its entry and its body
     assert [row.delivery_id for row in read_records(keys)] == [made.delivery_id]
+
+
+def test_an_app_whose_name_is_its_slug_was_told_as_pager_pager() -> None:
+    assert views.title("pager", "pager") == "pager"
+    assert views.title("pager", "The old pager") == "pager: The old pager"
