@@ -42,7 +42,7 @@ def refuse_late(app: App, key: str) -> NoReturn:
     """
     winner = find(AuditEntry, app.app_id, key, consistent=True)
     who = f"{winner.actor} was quicker, at {winner.at}" if winner else "it was changed meanwhile by somebody else"
-    raise CommandError(f"{app.app_id}: {who}; nothing was done: bellhop explain {app.app_id}")
+    raise CommandError(f"{app.app_id}: {who}; nothing was done: `bellhop explain {app.app_id}`")
 
 
 def document(entry: AuditEntry, replayable: Replayable) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def app(stack_name: str, app_id: str, *, discard: bool, dry_run: bool, yes: bool
     if remains.app and remains.waiting.total(_WAITING) and not discard:
         raise CommandError(
             f"nothing is deleted: deliveries wait ({remains.waiting.text(_WAITING)}), and would never be sent",
-            f"have them sent (bellhop log {app_id}; bellhop replay {app_id}), or give them up with --discard",
+            f"have them sent (`bellhop log {app_id}`, `bellhop replay {app_id}`), or give them up with --discard",
         )
     _ask(f"Delete {app_id} from {found.title}? This cannot be undone.", yes=yes, as_json=as_json)
     queue = identity.transitions_queue(found)

@@ -209,4 +209,4 @@ def _print(started: ReplayStart, found: Stack, console: Console) -> None:
     line(console, f"Replayable of {app_id}: {replayable.text()}.", "bold")
     number, complete = replayable.total(started.states), replayable.complete
     line(console, following_text(started.app, number, started.rate, complete=complete))
-    line(console, f"{found.next(f'replay {app_id} --watch')}, or --stop")
+    line(console, found.next(f"replay {app_id} --watch", f"replay {app_id} --stop"))

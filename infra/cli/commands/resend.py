@@ -15,6 +15,7 @@ from bellhop.attempts import KEPT
 from bellhop.clock import utc_now
 from bellhop.registry import DISABLED, App, find
 from bellhop.resends import OFF, RESENT, UNREGISTERED
+from bellhop.text import printable
 from infra.cli import chosen_apps, identity, stack, terminal
 from infra.cli.chosen_apps import Within
 from infra.cli.errors import INTERRUPTED, CommandError, UsageError, say
@@ -128,11 +129,11 @@ def _off(app_ids: Collection[str]) -> dict[str, str]:
     }
 
 
-def _say_pauses(app_ids: Collection[str], now: datetime) -> Collection[str]:
-    """Say of which of these apps what is resent is parked; returns those."""
+def _tell_pauses(app_ids: Collection[str], now: datetime, *, as_json: bool) -> Collection[str]:
+    """Of which of these apps what is resent is parked; it is said, unless the JSON has it."""
     paused = parking.pauses(app_ids, now)
-    for each in paused.values():
-        say(each)
+    for each in () if as_json else paused.values():
+        line(terminal.console(), each, "yellow")
     return paused
 
 
@@ -144,16 +145,20 @@ def _by_ids(options: Options, now: datetime, kept: timedelta) -> list[Candidate]
         found += selection.successes_by_id(load_app(app_id).app_id, missing, now - kept, now)
         missing -= {each.delivery_id for each in found}
     if missing:
-        hint = "has no record; if it succeeded at once, name its app with --app"
-        where = "is not kept" if options.app_ids else hint
-        raise CommandError(
-            *(f"delivery {each!r} {where}: bellhop log APP" for each in sorted(missing)),
-            "nothing was sent",
-        )
+        raise CommandError(*(_not_found(each, options.app_ids) for each in sorted(missing)), "nothing was sent")
     for each in found:
         if each.event == pings.EVENT:
             raise CommandError(f"{each.delivery_id} is a ping: `bellhop ping {each.app_id}` sends another")
     return found
+
+
+def _not_found(delivery_id: str, app_ids: Sequence[str]) -> str:
+    if app_ids:
+        return f"delivery {delivery_id!r} is not kept: `bellhop log {' '.join(app_ids)}` shows which there are"
+    return (
+        f"delivery {delivery_id!r} has no record: if it succeeded at the first attempt, name its app, as in "
+        f"`bellhop resend {printable(delivery_id)} --app APP`"
+    )
 
 
 def _of_event(options: Options, now: datetime, kept: timedelta) -> list[Candidate]:
@@ -179,18 +184,19 @@ def _send_few(
     chosen: Sequence[Candidate], options: Options, found: Stack, now: datetime, *, as_json: bool
 ) -> None:
     apps = {each.app_id for each in chosen}
-    paused = _say_pauses(apps, now)
+    paused = _tell_pauses(apps, now, as_json=as_json)
     if options.dry_run:
         for reason in _off(apps).values():
             say(reason)
         counts = Counts()
         for each in chosen:
             counts.setdefault(each.app_id, Counter())[each.outcome] += 1
-        _print_counts(counts, 0, as_json=as_json)
+        _print_counts(counts, 0, paused, as_json=as_json)
         return
     results = sending.send(chosen, found.queue(stack.RETRIES_QUEUE), now)
     if as_json:
-        terminal.print_json({"deliveries": [_document(result) for result in results]})
+        documents = [_document(result) for result in results]
+        terminal.print_json({"deliveries": documents, "paused_apps": list(paused)})
     else:
         _print_results(results, paused, found, terminal.console())
     if any(result.outcome != RESENT for result in results):
@@ -207,9 +213,9 @@ def _send_many(
     as_json: bool,
 ) -> None:
     counts, not_kept = _count(choices, now, kept)
-    _say_pauses(counts, now)
+    paused = _tell_pauses(counts, now, as_json=as_json)
     if options.dry_run or not counts:
-        _print_counts(counts, not_kept, as_json=as_json)
+        _print_counts(counts, not_kept, paused, as_json=as_json)
         return
     rate, what = options.rate or found.replay_per_second, f"{_summary(_sum(counts))} of {_apps_text(counts)}"
     if not options.yes:
@@ -220,7 +226,7 @@ def _send_many(
     if listing.listed:
         jobs.begin(listing, identity.transitions_queue(found))
     if as_json:
-        terminal.print_json(_begun_document(listing, counts))
+        terminal.print_json(_begun_document(listing, counts) | {"paused_apps": list(paused)})
     else:
         _print_begun(listing, found, terminal.console())
 
@@ -257,15 +263,15 @@ def watch(stack_name: str, job_id: str, *, as_json: bool) -> None:
     found = stack.find(stack_name)
     stack.bind(found)
     shown: Progress | None = None
+    apps = parking.apps_of_job(job_id)
     for shown in jobs.follow(job_id, utc_now, time.sleep):
         if as_json:
-            terminal.print_json_line(shown.document())
+            terminal.print_json_line(shown.document() | {"paused_apps": list(parking.pauses(apps, utc_now()))})
         else:
             line(terminal.console(), shown.text(found))
     if shown and not as_json:
         _print_left(shown.left, terminal.console())
-    if shown and shown.sent:
-        _say_pauses(parking.apps_of_job(job_id), utc_now())
+        _tell_pauses(apps if shown.sent else (), utc_now(), as_json=as_json)
     if shown is None or not shown.is_done:
         raise typer.Exit(1)
 
@@ -276,7 +282,7 @@ def stop(stack_name: str, job_id: str, *, as_json: bool) -> None:
     stack.bind(found)
     now = utc_now()
     if not jobs.stop(job_id, now.timestamp()):
-        raise CommandError(f"resend {job_id} is over already: bellhop resend --watch {job_id}")
+        raise CommandError(f"resend {job_id} is over already: `bellhop resend --watch {job_id}`")
     progress = jobs.progress(jobs.load(job_id), now)
     if as_json:
         terminal.print_json(progress.document())
@@ -338,7 +344,7 @@ def _print_begun(listing: Listing, found: Stack, console: Console) -> None:
 
 
 def _next_text(job_id: str, found: Stack) -> str:
-    return f"{found.next(f'resend --watch {job_id}')}, or --stop {job_id}"
+    return found.next(f"resend --watch {job_id}", f"resend --stop {job_id}")
 
 
 def _print_left(left: Mapping[str, int], console: Console) -> None:
@@ -359,11 +365,13 @@ def _print_results(results: Sequence[Sent], paused: Collection[str], of: Stack, 
     line(console, of.next(*(f"log {app_id}" for app_id in apps)))
 
 
-def _print_counts(counts: Counts, not_kept: int, *, as_json: bool) -> None:
+def _print_counts(counts: Counts, not_kept: int, paused: Collection[str], *, as_json: bool) -> None:
     total = _sum(counts)
     if as_json:
         apps = {app_id: dict(of_app) for app_id, of_app in counts.items()}
-        terminal.print_json({"counts": dict(total), "apps": apps, "not_kept": not_kept})
+        terminal.print_json(
+            {"counts": dict(total), "apps": apps, "not_kept": not_kept, "paused_apps": list(paused)}
+        )
         return
     console = terminal.console()
     if len(counts) > 1:

@@ -180,7 +180,7 @@ def go_on(job_id: str, rate: float | None, queue: TransitionsQueue, now: float) 
         raise UsageError(f"--rate {pace:g} is too slow to go on with resend {job_id}: {least:g} or more")
     following = resend_jobs.go_on(job, pace, now, lost_after=LOST_AFTER)
     if following is None:
-        raise CommandError(f"resend {job_id} changed meanwhile: look at it, bellhop resend --watch {job_id}")
+        raise CommandError(f"resend {job_id} changed meanwhile: look at it, `bellhop resend --watch {job_id}`")
     queue.send(following)
     return pace
 

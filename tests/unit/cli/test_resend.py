@@ -52,17 +52,18 @@ def test_what_is_resent_during_a_pause_waits_for_its_end_and_it_is_said() -> Non
     a_record("msg_1", EXHAUSTED)
     pause()
     result = bellhop("resend", "msg_1")
-    assert f"pager is paused since {now():%Y}" in result.stderr
-    assert PARKED_MEANWHILE in result.stderr
+    assert f"pager is paused since {now():%Y}" in result.stdout
+    assert PARKED_MEANWHILE in result.stdout
     assert "msg_1 of pager: attempt 4 waits for the end of the pause; it was exhausted" in result.stdout
 
 
 def test_a_dry_run_says_that_an_app_is_paused_or_off() -> None:
     a_record("msg_1", EXHAUSTED)
-    assert bellhop("resend", "msg_1", "--dry-run").stderr == ""
+    assert PARKED_MEANWHILE not in succeed("resend", "msg_1", "--dry-run")
     pause()
     for chosen in (["msg_1"], ["--app", "pager", "--since", "1d"]):
-        assert PARKED_MEANWHILE in bellhop("resend", *chosen, "--dry-run").stderr
+        assert PARKED_MEANWHILE in succeed("resend", *chosen, "--dry-run")
+        assert json.loads(succeed("resend", *chosen, "--dry-run", "--json"))["paused_apps"] == ["pager"]
     App("pager").update(actions=[App.state.set(DISABLED)])
     assert (
         bellhop("resend", "msg_1", "--dry-run").stderr == "nothing of pager is resent: its app is switched off\n"
@@ -72,12 +73,23 @@ def test_a_dry_run_says_that_an_app_is_paused_or_off() -> None:
 def test_a_resend_by_time_says_before_and_after_it_that_its_app_is_paused() -> None:
     a_record("msg_1", EXHAUSTED)
     pause()
-    begun = bellhop("resend", "--app", "pager", "--since", "1d", "--yes", "--json")
-    assert PARKED_MEANWHILE in begun.stderr
+    begun = succeed("resend", "--app", "pager", "--since", "1d", "--yes")
+    assert PARKED_MEANWHILE in begun
     resent_by_health()
-    watched = bellhop("resend", "--watch", json.loads(begun.stdout)["job_id"])
-    assert "1 of 1 sent" in watched.stdout
-    assert PARKED_MEANWHILE in watched.stderr
+    watched = succeed("resend", "--watch", begun.split()[-1])
+    assert "1 of 1 sent" in watched
+    assert PARKED_MEANWHILE in watched
+
+
+def test_a_program_that_watched_a_resend_was_not_told_that_its_app_is_paused() -> None:
+    a_record("msg_1", EXHAUSTED)
+    pause()
+    begun = json.loads(succeed("resend", "--app", "pager", "--since", "1d", "--yes", "--json"))
+    assert begun["paused_apps"] == ["pager"]
+    resent_by_health()
+    watched = json.loads(succeed("resend", "--watch", begun["job_id"], "--json"))
+    assert (watched["sent"], watched["paused_apps"]) == (1, ["pager"])
+    assert json.loads(succeed("resend", "msg_1", "--json"))["paused_apps"] == ["pager"]
 
 
 @pytest.mark.parametrize("state", [DELIVERED, EXHAUSTED, STOPPED, PARKED, RETRYING])
@@ -111,10 +123,12 @@ def test_an_id_of_which_nothing_is_known_says_where_to_look_and_nothing_is_sent(
     a_record("msg_1", STOPPED)
     a_success("msg_2")
     error = refused("resend", "msg_1", "msg_2", "msg_\x1b")
-    assert "delivery 'msg_2' has no record; if it succeeded at once, name its app with --app" in error
+    assert "as in `bellhop resend msg_2 --app APP`" in error
     assert "'msg_\\x1b'" in error
     assert sent() == []
-    assert "delivery 'msg_9' is not kept: bellhop log" in refused("resend", "msg_9", "--app", "pager")
+    assert "delivery 'msg_9' is not kept: `bellhop log pager` shows" in refused(
+        "resend", "msg_9", "--app", "pager"
+    )
 
 
 def test_a_ping_is_not_resent_as_if_it_were_a_delivery() -> None:

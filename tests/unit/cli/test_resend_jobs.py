@@ -43,7 +43,7 @@ def test_what_is_chosen_is_opened_and_listed_and_health_is_asked_to_send_it() ->
     assert "250 deliveries follow, the oldest first, 50 a second: about 5 s." in said
     [first] = announced()
     assert isinstance(first, ResendStep)
-    assert f"Next: bellhop resend --watch {first.job_id}, or --stop {first.job_id}" in said
+    assert f"Next: bellhop resend --watch {first.job_id}; bellhop resend --stop {first.job_id}" in said
     pages = [resend_jobs.read_page(first.job_id, number) or [] for number in range(4)]
     assert [len(page) for page in pages] == [100, 100, 50, 0]
     assert [each.delivery_id for page in pages for each in page] == names
