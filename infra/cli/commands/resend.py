@@ -1,6 +1,5 @@
-"""bellhop resend: send deliveries once more, whatever became of them; watch and stop what goes on."""
+"""bellhop resend: send deliveries once more, whatever became of them."""
 
-import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from bellhop.resends import OFF, RESENT, UNREGISTERED
 from bellhop.text import printable
 from infra.cli import chosen_apps, identity, stack, terminal
 from infra.cli.chosen_apps import Within
+from infra.cli.commands.resend_job import next_text, print_left
 from infra.cli.errors import INTERRUPTED, CommandError, UsageError, say
 from infra.cli.progress import ProgressLines
 from infra.cli.resending import jobs, parking, selection, sending
-from infra.cli.resending.jobs import Listing, Progress
+from infra.cli.resending.jobs import Listing
 from infra.cli.resending.selection import Candidate, Choice
 from infra.cli.resending.sending import Sent
 from infra.cli.stack import Stack
@@ -129,14 +129,6 @@ def _off(app_ids: Collection[str]) -> dict[str, str]:
     }
 
 
-def _tell_pauses(app_ids: Collection[str], now: datetime, *, as_json: bool) -> Collection[str]:
-    """Of which of these apps what is resent is parked; it is said, unless the JSON has it."""
-    paused = parking.pauses(app_ids, now)
-    for each in () if as_json else paused.values():
-        line(terminal.console(), each, "yellow")
-    return paused
-
-
 def _by_ids(options: Options, now: datetime, kept: timedelta) -> list[Candidate]:
     wanted = list(dict.fromkeys(options.delivery_ids))
     found = selection.by_id(wanted)
@@ -184,7 +176,7 @@ def _send_few(
     chosen: Sequence[Candidate], options: Options, found: Stack, now: datetime, *, as_json: bool
 ) -> None:
     apps = {each.app_id for each in chosen}
-    paused = _tell_pauses(apps, now, as_json=as_json)
+    paused = parking.tell(apps, now, as_json=as_json)
     if options.dry_run:
         for reason in _off(apps).values():
             say(reason)
@@ -213,7 +205,7 @@ def _send_many(
     as_json: bool,
 ) -> None:
     counts, not_kept = _count(choices, now, kept)
-    paused = _tell_pauses(counts, now, as_json=as_json)
+    paused = parking.tell(counts, now, as_json=as_json)
     if options.dry_run or not counts:
         _print_counts(counts, not_kept, paused, as_json=as_json)
         return
@@ -255,58 +247,6 @@ def _count(choices: Sequence[Choice], now: datetime, kept: timedelta) -> tuple[C
     return counts, not_kept
 
 
-# ---- What goes on
-
-
-def watch(stack_name: str, job_id: str, *, as_json: bool) -> None:
-    """Show how far a resend is, until it is over."""
-    found = stack.find(stack_name)
-    stack.bind(found)
-    shown: Progress | None = None
-    apps = parking.apps_of_job(job_id)
-    for shown in jobs.follow(job_id, utc_now, time.sleep):
-        if as_json:
-            terminal.print_json_line(shown.document() | {"paused_apps": list(parking.pauses(apps, utc_now()))})
-        else:
-            line(terminal.console(), shown.text(found))
-    if shown and not as_json:
-        _print_left(shown.left, terminal.console())
-        _tell_pauses(apps if shown.sent else (), utc_now(), as_json=as_json)
-    if shown is None or not shown.is_done:
-        raise typer.Exit(1)
-
-
-def stop(stack_name: str, job_id: str, *, as_json: bool) -> None:
-    """Stop a resend."""
-    found = stack.find(stack_name)
-    stack.bind(found)
-    now = utc_now()
-    if not jobs.stop(job_id, now.timestamp()):
-        raise CommandError(f"resend {job_id} is over already: `bellhop resend --watch {job_id}`")
-    progress = jobs.progress(jobs.load(job_id), now)
-    if as_json:
-        terminal.print_json(progress.document())
-        return
-    console = terminal.console()
-    line(console, f"Stopped: {progress.text(found)}", "bold")
-    line(console, "What the retry queue has already is sent. The rest stays as it was.")
-    line(console, f"To go on: {found.command(f'resend --go-on {job_id}')}")
-
-
-def go_on(stack_name: str, job_id: str, *, rate: float | None, as_json: bool) -> None:
-    """Go on with a resend that was stopped."""
-    found = stack.find(stack_name)
-    stack.bind(found)
-    now = utc_now()
-    jobs.go_on(job_id, rate, identity.transitions_queue(found), now.timestamp())
-    progress = jobs.progress(jobs.load(job_id), now)
-    if as_json:
-        terminal.print_json(progress.document())
-        return
-    line(terminal.console(), f"Resend {job_id} goes on: {progress.text(found)}", "bold")
-    line(terminal.console(), _next_text(job_id, found))
-
-
 # ---- Printing
 
 
@@ -332,7 +272,7 @@ def _begun_document(listing: Listing, counts: Counts) -> dict[str, Any]:
 
 
 def _print_begun(listing: Listing, found: Stack, console: Console) -> None:
-    _print_left(listing.left, console)
+    print_left(listing.left, console)
     if not listing.listed:
         line(console, "Nothing is resent.", "bold")
         return
@@ -340,16 +280,7 @@ def _print_begun(listing: Listing, found: Stack, console: Console) -> None:
     lasting = duration(max(1.0, listing.listed / listing.rate))
     line(console, f"{number}, the oldest first, {listing.rate:g} a second: about {lasting}.", "bold")
     line(console, "Bellhop sends them; nothing needs to stay open here.")
-    line(console, _next_text(listing.job_id, found))
-
-
-def _next_text(job_id: str, found: Stack) -> str:
-    return found.next(f"resend --watch {job_id}", f"resend --stop {job_id}")
-
-
-def _print_left(left: Mapping[str, int], console: Console) -> None:
-    for reason, number in sorted(left.items(), key=lambda each: -each[1]):
-        line(console, f"{number:,} not resent: {reason}", "yellow")
+    line(console, next_text(listing.job_id, found))
 
 
 def _print_results(results: Sequence[Sent], paused: Collection[str], of: Stack, console: Console) -> None:

@@ -191,12 +191,14 @@ def resend(
         raise typer.BadParameter(
             "--watch, --stop and --go-on each take a job and nothing else; --go-on also takes --rate"
         )
+    from infra.cli.commands import resend_job
+
     if watch is not None:
-        command.watch(stack, watch, as_json=as_json)
+        resend_job.watch(stack, watch, as_json=as_json)
     elif stop is not None:
-        command.stop(stack, stop, as_json=as_json)
+        resend_job.stop(stack, stop, as_json=as_json)
     elif go_on is not None:
-        command.go_on(stack, go_on, rate=rate, as_json=as_json)
+        resend_job.go_on(stack, go_on, rate=rate, as_json=as_json)
 
 
 @app.command()

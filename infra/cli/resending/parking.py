@@ -4,7 +4,9 @@ from collections.abc import Collection
 from datetime import datetime
 
 from bellhop import resend_jobs
+from infra.cli import terminal
 from infra.cli.condition import read_conditions
+from infra.cli.terminal import line
 from infra.cli.views import read_records
 
 
@@ -16,6 +18,14 @@ def pauses(app_ids: Collection[str], now: datetime) -> dict[str, str]:
         for app_id, stands in sorted(standing.items())
         if stands.paused_since is not None and not stands.off
     }
+
+
+def tell(app_ids: Collection[str], now: datetime, *, as_json: bool) -> Collection[str]:
+    """Of which of these apps what is resent is parked; it is said, unless the JSON has it."""
+    paused = pauses(app_ids, now)
+    for each in () if as_json else paused.values():
+        line(terminal.console(), each, "yellow")
+    return paused
 
 
 def apps_of_job(job_id: str) -> set[str]:
