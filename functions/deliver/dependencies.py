@@ -37,6 +37,10 @@ class InternalError(Exception):
     """A fault of ours: the message goes back to its queue, and the delivery's retry budget is not touched."""
 
 
+class NotYetError(Exception):
+    """Nobody's fault: the message goes back to its queue until another worker has ended or this one knows more."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How long to go on, in seconds. `delays`: before each retry; `lease`: what a claim may take.

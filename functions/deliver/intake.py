@@ -22,6 +22,7 @@ from deliver.dependencies import (
     DeliverDependencies,
     InternalError,
     Invocation,
+    NotYetError,
     PendingAttempt,
     QueueMessage,
 )
@@ -215,9 +216,9 @@ class Intake:
         if isinstance(error, UnknownKindError):
             self.unknown.append((message.received, error))
             return
-        self.deps.telemetry.error(
-            f"{what}: the queue will deliver its message again",
-            message_id=message.message_id,
-            **message.names(),
-        )
+        about = {"message_id": message.message_id, **message.names()}
+        if isinstance(error, NotYetError):
+            self.deps.telemetry.info("attempt not begun yet: its message comes back", reason=str(error), **about)
+        else:
+            self.deps.telemetry.error(f"{what}: the queue will deliver its message again", **about)
         self.returned.append(message.message_id)

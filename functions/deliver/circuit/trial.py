@@ -23,7 +23,7 @@ from deliver.circuit import strikes
 from deliver.circuit.known import CircuitState
 from deliver.circuit.rate import MAX_TRIAL_SECONDS, TRIAL_SECONDS, trial_interval
 from deliver.circuit.strikes import STRIKES_OF_SLOW, STRIKES_TO_PAUSE, Sign
-from deliver.dependencies import DeliverDependencies, InternalError, PendingAttempt, TrialLease, names
+from deliver.dependencies import DeliverDependencies, NotYetError, PendingAttempt, TrialLease, names
 from deliver.next_step import NextStep
 
 CANDIDATES = 50  # parked deliveries that a trial looks at: those before may be exhausted, or being attempted
@@ -112,11 +112,12 @@ def begin(message: Trial, receive_count: int, search: Search, deps: DeliverDepen
     """The attempt that is the trial, and what is to be settled after the posts; without both the message is done.
 
     Raises:
-        InternalError: another worker may be making it, or the app has no secret; the message must come back.
+        NotYetError: another worker may be making it, or this process knows an older generation of the app.
+        InternalError: the app has no secret. In both cases the message must come back.
     """
     app = deps.registry.app(message.app_id)
     if app and int(app.generation) < message.generation:
-        raise InternalError(f"this process knows an older generation of {app.app_id}")
+        raise NotYetError(f"this process knows an older generation of {app.app_id}")
     if app is None or app.state == DISABLED or int(app.generation) > message.generation:
         deps.telemetry.info("trials ended: the app was switched off, or is gone", app_id=message.app_id)
         return None, None
@@ -280,7 +281,7 @@ def _not_claimed(message: Trial, receive_count: int, app: App, deps: DeliverDepe
             # A second copy of the message is dropped: the worker with the lease has one of its own. This may be
             # that one, if its worker died.
             if again:
-                raise InternalError(f"the trial of {message.app_id} is being made by another worker")
+                raise NotYetError(f"the trial of {message.app_id} is being made by another worker")
         else:  # too early: sent for a pause that ended, or by a clock that is ahead
             _send(message, state.next_trial_at - now, deps)
             return

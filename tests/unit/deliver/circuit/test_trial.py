@@ -705,6 +705,21 @@ def test_a_second_copy_that_comes_while_the_trial_is_made_is_dropped(
     assert run(deps, WELL, trial_message(receive_count=2)) == ["trial0"]
 
 
+def test_a_trial_that_waits_for_another_worker_or_a_newer_generation_woke_the_person_on_call(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    pause(deps)
+    due(deps, clock)
+    assert circuits.claim_trial("pager", 1, 0, "other", now=deps.time(), seconds=30)
+    assert run(deps, WELL, trial_message(receive_count=2)) == ["trial0"]
+    assert run(deps, WELL, trial_message(generation=2)) == ["trial0"]
+    assert "error" not in {level for level, *_ in recorded(deps).lines}
+    assert [line["reason"] for line in recorded(deps).logged("attempt not begun yet: its message comes back")] == [
+        "the trial of pager is being made by another worker",
+        "this process knows an older generation of pager",
+    ]
+
+
 def test_a_worker_that_died_in_its_trial_does_not_prolong_the_pause_for_ever(
     deps: DeliverDependencies, clock: Clock
 ) -> None:
