@@ -11,7 +11,7 @@ from rich.console import Console
 
 from health.mail.wording import counted
 from infra.cli import stack, terminal
-from infra.cli.doctor import alarms, caller, functions, mail, storage, sweep
+from infra.cli.doctor import alarms, apps, caller, functions, mail, storage, sweep
 from infra.cli.doctor.findings import OK, PROBLEM, UNSEEN, Finding
 from infra.cli.doctor.looking import Check, Deployed
 from infra.cli.terminal import line
@@ -21,6 +21,7 @@ CHECKS: tuple[Check[Any], ...] = (
     *functions.CHECKS,
     *sweep.CHECKS,
     *storage.CHECKS,
+    *apps.CHECKS,
     *mail.CHECKS,
     *alarms.CHECKS,
 )
@@ -34,9 +35,10 @@ Found = Sequence[tuple[str, Finding]]  # each with the name of its check
 def run(stack_name: str, *, ring: bool, as_json: bool) -> None:
     """Look at everything, print what is found, exit with 1 if there is a problem."""
     found = stack.find(stack_name)
+    stack.bind(found)
     deployed = Deployed(found, boto3.Session().region_name or "", stack.client)
     checks = (*CHECKS, alarms.RING) if ring else CHECKS
-    results = [(check.name, finding) for check in checks for finding in check.findings(deployed)]
+    results = [(check.name, finding.naming(found)) for check in checks for finding in check.findings(deployed)]
     well = all(finding.state != PROBLEM for _, finding in results)
     if as_json:
         rows = [{"check": name, **asdict(finding)} for name, finding in results]

@@ -1,7 +1,9 @@
 """What a check finds: that all is well, a problem with what to type, or that it could not look."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from infra.cli.stack import Stack
 
 OK, PROBLEM, UNSEEN = "ok", "problem", "could not look"
 
@@ -17,6 +19,10 @@ class Finding:
     text: str
     remedy: str = ""
     parameter: str = ""
+
+    def naming(self, found: Stack) -> "Finding":
+        """The same, in which the commands to type name the stack where they need to."""
+        return replace(self, remedy=found.naming(self.remedy))
 
 
 def ok(text: str) -> Finding:

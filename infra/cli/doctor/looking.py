@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
 
 from infra.cli.doctor.findings import Finding, as_local, unseen
 from infra.cli.errors import denied_action, explain
@@ -102,6 +103,10 @@ class Check(Generic[F]):
             return [as_local(each) for each in found] if deployed.is_local else found
         except UnseenError as error:
             return [unseen(str(error))]
+        except PynamoDBException as error:
+            if not isinstance(error.cause, BotoCoreError | ClientError):
+                raise
+            return [_not_read(error.cause, deployed)]
         except (BotoCoreError, ClientError) as error:
             return [_not_read(error, deployed)]
 

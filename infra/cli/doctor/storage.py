@@ -43,8 +43,8 @@ def judge_dead_letters(queues: Iterable[DeadLetters]) -> list[Finding]:
     full = [
         problem(
             f"{found.queue} has {counted(found.messages, 'message')}, which nothing handles",
-            f"{runbook('Dead letters')}; to look: bellhop dead-letters list "
-            f"--queue {found.queue.removesuffix('DeadLetters')}",
+            f"{runbook('Dead letters')}; to look: `bellhop dead-letters list --queue "
+            f"{found.queue.removesuffix('DeadLetters')}`",
         )
         for found in queues
         if found.messages

@@ -30,7 +30,7 @@ DENIED = refusal("AccessDeniedException", "User: arn is not authorized to perfor
 
 
 @pytest.fixture
-def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, aws: None) -> dict[str, Any]:
     """The services of a stack on which all is well, as the command reaches them."""
     bundle = code(tmp_path, "greenlet/_greenlet.cpython-313-aarch64-linux-gnu.so")
     made = {
@@ -47,7 +47,8 @@ def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         "cloudwatch": FakeService(describe_alarms={"MetricAlarms": quiet_alarms()}, set_alarm_state={}),
         "sns": FakeService(list_subscriptions_by_topic={"Subscriptions": [{"SubscriptionArn": f"{TOPIC}:1"}]}),
     }
-    monkeypatch.setattr(stack, "find", lambda name: Stack(name, {}, PARAMETERS, "CREATE_COMPLETE"))
+    outputs = {output: model.Meta.table_name for model, output in stack.TABLES.items()}
+    monkeypatch.setattr(stack, "find", lambda name: Stack(name, outputs, PARAMETERS, "CREATE_COMPLETE"))
     monkeypatch.setattr(boto3, "client", lambda name, **_: made[name])
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     return made

@@ -1,5 +1,6 @@
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+from pynamodb.exceptions import GetError
 
 from infra.cli.doctor.findings import UNSEEN, Finding, ok
 from infra.cli.doctor.looking import Check, Deployed
@@ -31,6 +32,13 @@ def test_what_keeps_a_check_from_looking_is_said_in_its_line(
     error: ClientError | BotoCoreError, said: str
 ) -> None:
     assert said in found(error, deployed()).text
+
+
+def test_what_keeps_a_check_from_a_table_is_said_alike() -> None:
+    denied = refusal("AccessDeniedException", "User: arn is not authorized to perform: dynamodb:BatchGetItem on x")
+    assert found(GetError(cause=denied), deployed()).text == "you may not dynamodb:BatchGetItem"
+    with pytest.raises(GetError):
+        found(GetError("a mistake of ours"), deployed())
 
 
 def test_what_was_denied_is_in_the_policy_of_an_operator() -> None:

@@ -25,7 +25,7 @@ def test_dead_letters_are_counted_also_while_somebody_looks_at_them() -> None:
     [finding] = DEAD_LETTERS.findings(deployed(sqs=queues(2, 1)))
     assert finding.text == "RetriesDeadLetters has 3 messages, which nothing handles"
     assert finding.remedy.startswith('see "Dead letters" in infra/RUNBOOK.md')
-    assert finding.remedy.endswith("bellhop dead-letters list --queue Retries")
+    assert finding.remedy.endswith("`bellhop dead-letters list --queue Retries`")
     service = queues(0, 0)
     assert found(DEAD_LETTERS, deployed(sqs=service)) == [(OK, "no dead-letter queue has messages")]
     assert [arguments["QueueUrl"] for _, arguments in service.calls] == ["https://sqs/retries-dead"]
