@@ -46,10 +46,9 @@ NEXT = (
 def run() -> int:
     """Run the demo and return the exit code."""
     console = Console(highlight=False, soft_wrap=True)
-    steps = Steps(console)
     try:
         with ExitStack() as exit_stack:
-            exit_stack.callback(steps.end)
+            steps = exit_stack.enter_context(Steps(console))
             return _run(console, steps, exit_stack)
     except AlreadyRunningError:
         console.print("make run is up already in this directory. Use it, or end it with Ctrl-C where it runs.")

@@ -1,13 +1,15 @@
 """Says what is being done and for how long: on a terminal as it goes on, otherwise in a line for each step."""
 
 import time
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 
 class Steps:
-    """The steps of a program, one after the other."""
+    """The steps of a program, one after the other. One at which it fails or is interrupted is not told as done."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -29,8 +31,22 @@ class Steps:
 
     def end(self) -> None:
         """The last step is done."""
+        self._stop("")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.end()
+        else:
+            self._stop(": interrupted" if issubclass(kind, KeyboardInterrupt) else ": failed")
+
+    def _stop(self, why: str) -> None:
         if self._shown:
             self._shown.stop()
             self._shown = None
             took = time.monotonic() - self._began
-            self._console.print(f"[dim]{took:5.1f} s[/]  {self._step}")
+            self._console.print(f"[dim]{took:5.1f} s[/]  {self._step}{why}")
