@@ -41,7 +41,7 @@ def command(file: Path, *arguments: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("signature", "lines", "verified"),
-    [("hmac", 6, "both signatures verify"), ("ed25519", 5, "the signature verifies")],
+    [("hmac", 7, "both signatures verify"), ("ed25519", 6, "the signature verifies")],
 )
 def test_a_newcomer_receives_what_they_publish_until_ctrl_c(
     announced: Path, signature: str, lines: int, verified: str
