@@ -32,17 +32,21 @@ SEED = int(os.environ.get("FAULT_SEED", "1"))
 EVENTS = int(os.environ.get("FAULT_EVENTS", "120"))
 SLICE = 10  # events published between two changes of what fails
 SETTLE_SECONDS = 600.0
+FAILED_CALLS, FAULTS_SECONDS = 5, 15.0  # for which each choice of what fails lasts, or for so long if few do
 LEAVING_SECONDS = 10.0  # the cache's lifetime, a batch that has begun, and a slow machine
 
-OPERATIONS = (
-    "dynamodb:GetItem",
+FREQUENT = (
     "dynamodb:BatchGetItem",
+    "dynamodb:BatchWriteItem",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
+    "sqs:SendMessageBatch",
+)
+SELDOM = (
+    "dynamodb:GetItem",
     "dynamodb:Query",
     "dynamodb:TransactWriteItems",
     "sqs:SendMessage ",
-    "sqs:SendMessageBatch",
     "scheduler:CreateSchedule",
     "events:PutEvents",
 )
@@ -59,8 +63,8 @@ class Faults:
     killed: Counter[str] = field(default_factory=Counter)
 
     def change(self) -> None:
-        """Let three operations fail in one way each, a share of the time; kill some workers."""
-        chosen = self.random.sample(OPERATIONS, 3)
+        """Let some operations fail in one way each, a share of the time; kill some workers."""
+        chosen = [*self.random.sample(FREQUENT, 2), *self.random.sample(SELDOM, 2)]
         self.proxy.faults = [
             Fault(self.random.choice(list(Kind)), name, self.random.choice((0.1, 0.3, 1.0)), seconds=3.0)
             for name in chosen
@@ -69,6 +73,17 @@ class Faults:
             for pid in worker_pids(self.stack, function, self.proxy.url)[:1]:
                 os.kill(pid, signal.SIGKILL)
                 self.killed[function] += 1
+
+    def last(self) -> None:
+        """Have what fails go on until some calls have failed; not for ever, as an operation may not be called."""
+        wanted, end = self.failed + FAILED_CALLS, time.monotonic() + FAULTS_SECONDS
+        while self.failed < wanted and time.monotonic() < end:
+            time.sleep(0.05)
+
+    @property
+    def failed(self) -> int:
+        """How many calls have failed."""
+        return sum(self.proxy.injected.values())
 
     def end(self) -> None:
         """Let nothing fail any more."""
@@ -116,7 +131,7 @@ def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
             installation = Installation(tenant.organization, f"installation-{leaver.app_id}")
             installation.update(actions=[Installation.status.set("uninstalled")])
             left_at = time.time()
-        time.sleep(1.5)  # faults last for a while; nothing is waited for
+        faults.last()
     faults.end()
     redriven: Counter[str] = Counter()
     eventually(lambda: settled(stack, redriven), "every queue is empty", SETTLE_SECONDS)
@@ -125,12 +140,13 @@ def test_every_delivery_is_accounted_for_while_calls_fail_and_workers_die(
         hook.app_id: Counter(end_of(hook, endpoint, tenant, e) for e in identifiers)
         for hook, endpoint in everybody
     }
-    note("injected", sum(proxy.injected.values()))
+    note("injected", faults.failed)
     note("killed", dict(faults.killed))
     note("redriven", redriven["messages"])
     note("deliveries", EVENTS * len(everybody))
     note("duplicates", sum(n - 1 for _, endpoint in healthy for n in endpoint.copies.values()))
     assert sum(faults.killed.values()) >= EVENTS // SLICE // 4
+    assert faults.failed >= EVENTS // SLICE  # or the test would show little
     for hook, _ in [*healthy, *failing]:
         assert ends[hook.app_id] == {"delivered": EVENTS}, (hook.app_id, ends[hook.app_id])
     assert ends[paused[0].app_id] == {"delivered": EVENTS}
