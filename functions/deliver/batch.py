@@ -8,7 +8,6 @@ rate, is settled after them: so however much of it a batch has, it delays no nei
 """
 
 import gc
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from bellhop.deliveries import Delivery
 from bellhop.outcomes import OutcomeDelta
 from bellhop.registry import INTERNAL
 from bellhop.successes import Row, Success
-from deliver import next_step
+from deliver import next_step, processor
 from deliver.attempt import chain, ending, kept_headers, kept_response, ping, retry, signing, verdict
 from deliver.attempt.masking import Mask
 from deliver.attempt.network import Attempted
@@ -34,6 +33,7 @@ from deliver.dependencies import (
     LOG_SECONDS,
     MARGIN_SECONDS,
     DeliverDependencies,
+    Finished,
     InternalError,
     Invocation,
     PendingAttempt,
@@ -44,13 +44,10 @@ from deliver.dependencies import (
 )
 from deliver.http.faults import OurFaultError
 from deliver.http.hub import Hub, Meter
-from deliver.http.response import TIMEOUT, Response, SendFailure
+from deliver.http.response import Response, SendFailure
 from deliver.intake import Begun, Intake
 from deliver.next_step import Ended
-
-# Where this process worked for so many seconds of an attempt, the batch was delayed by it. The apps are listed as
-# slow then of which an attempt took so many of CPU, or all attempts together: with 0.29 of a processor, a second.
-DELAYED_SECONDS, COSTLY_SECONDS, COSTLY_TOGETHER = 1.0, 0.010, 0.3
+from deliver.processor import Judging
 
 LOGGED = ("app", "event_id", "delivery_id", "n", "status", "ms")  # of each success, in the batch's log line
 
@@ -71,10 +68,7 @@ class Batch:
     slowest: dict[str, float] = field(default_factory=dict)
     delivered: list[Row] = field(default_factory=list)
     at_once: list[Success] = field(default_factory=list)
-
-
-# None where no time was left to make the attempt; an exception is a fault of ours.
-Finished = tuple[str, PendingAttempt, PostResult | Exception | None]
+    judging: Judging = field(default_factory=Judging)
 
 
 def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invocation: Invocation) -> list[str]:
@@ -103,7 +97,7 @@ def process(messages: Iterable[dict[str, Any]], deps: DeliverDependencies, invoc
     with invocation.budget.keeping(LOG_SECONDS):
         _count(deps.buffer.due(batch.deltas), deps)
         trial.take_in(batch.signs, deps)
-        deps.slow.take_in(batch.slowest, _costly(posted))
+        deps.slow.take_in(batch.slowest, processor.costly(posted, batch.judging, deps.deadline))
         deps.network.take_back(deps.slow.outage_until, deps.time())
         deps.parking.count()
     _log_successes(batch, deps)
@@ -182,7 +176,7 @@ def _judge_ours(posted: Sequence[Finished], deps: DeliverDependencies) -> list[F
 
     A person waits for a ping and is told what became of it, as ever.
     """
-    faults = _late(posted, deps) | _cut_off(posted, deps)
+    faults = processor.late(posted, deps.deadline) | _cut_off(posted, deps)
     return [
         (message_id, pending, result if pending.delivery.ping else faults.get(message_id, result))
         for message_id, pending, result in posted
@@ -196,44 +190,6 @@ def _cut_off(posted: Iterable[Finished], deps: DeliverDependencies) -> dict[str,
     if fault is None:
         return {}
     return {message_id: fault for message_id, result in results.items() if result.sent.last.unreached}
-
-
-def _late(posted: Iterable[Finished], deps: DeliverDependencies) -> dict[str, OurFaultError]:
-    """The attempts whose deadline passed while this process worked for other apps, for half of it or longer.
-
-    What an app's own attempts took is no excuse, or an endpoint that has us calculate would never be counted.
-    """
-    fault = OurFaultError("its deadline passed while this process worked for the other attempts of its batch")
-    made = [(mid, p.app.app_id, r) for mid, p, r in posted if isinstance(r, PostResult)]
-    own = _processor_of_apps((app_id, result) for _, app_id, result in made)
-    whole = sum(own.values()) or 1.0
-    return {
-        message_id: fault
-        for message_id, app_id, result in made
-        if _timed_out(result) and result.delayed * (1 - own[app_id] / whole) >= deps.deadline / 2
-    }
-
-
-def _timed_out(result: PostResult) -> bool:
-    last = result.sent.last.outcome
-    return isinstance(last, SendFailure) and last.kind == TIMEOUT
-
-
-def _costly(posted: Iterable[Finished]) -> set[str]:
-    """The apps whose attempts took so much CPU, each or together, that they delayed the batch."""
-    attempts = [(p.app.app_id, r) for _, p, r in posted if isinstance(r, PostResult) and not p.delivery.ping]
-    if max((result.delayed for _, result in attempts), default=0.0) < DELAYED_SECONDS:
-        return set()
-    costly = {app_id for app_id, result in attempts if result.processor >= COSTLY_SECONDS}
-    return costly | {app for app, seconds in _processor_of_apps(attempts).items() if seconds >= COSTLY_TOGETHER}
-
-
-def _processor_of_apps(attempts: Iterable[tuple[str, PostResult]]) -> dict[str, float]:
-    """Seconds of CPU that the attempts of each app took."""
-    together = defaultdict[str, float](float)
-    for app_id, result in attempts:
-        together[app_id] += result.processor
-    return together
 
 
 # ---- Write: the records, the next attempts, the counters and the log of successes
@@ -278,8 +234,9 @@ def _write_result(
     if pending.delivery.ping:
         ping.write_result(pending, result, deps)
         return
-    judgement = verdict.judge(result.outcome, deps.now())
-    attempt = _attempt_row(pending, judgement.result, result)
+    with batch.judging.measure(message_id):
+        judgement = verdict.judge(result.outcome, deps.now())
+        attempt = _attempt_row(pending, judgement.result, result)
     following = ending.write(pending, judgement, attempt, deps)
     # Counted before the next retry is sent: if that fails, the message comes back and finds the record ahead, so
     # this is the only chance to count the attempt.

@@ -280,6 +280,11 @@ class PostResult:
         return max(0.0, self.milliseconds / 1000 - self.delayed)
 
 
+# The id of a message, the attempt that it was for, and what came of it: None where no time was left to make it; an
+# exception is a fault of ours.
+Finished = tuple[str, PendingAttempt, PostResult | Exception | None]
+
+
 def names(delivery: Delivery | DeliveryRecord) -> dict[str, object]:
     """What every log line about a delivery carries."""
     return {

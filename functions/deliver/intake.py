@@ -48,7 +48,9 @@ class Intake:
     _waiting: list[tuple[App, Admission]] = field(default_factory=list)
     _passed: list[tuple[QueueMessage, Passed]] = field(default_factory=list)
     _search: Search = field(default_factory=Search)
-    _slowest: float = 0.0  # seconds that it took to begin an attempt
+    # What it took to begin an attempt: seconds, of so many.
+    _spent: float = 0.0
+    _timed: int = 0
 
     def take(self, messages: Iterable[dict[str, Any]]) -> None:
         """Begin the attempts that may be made now; hand over what is for the slow lane; `settle` does the rest.
@@ -58,7 +60,10 @@ class Intake:
         # The list is in the table of the circuits. Where that is silent, the others must still be read together.
         silent = () if self.deps.slow.look() else (Circuit,)
         read = self._read(messages)
-        self.deps.prefetch.read((message.content.app_id for message in read), silent)
+        app_ids = {message.content.app_id for message in read}
+        for app_id in filter(self.deps.slow.__contains__, app_ids):
+            self.deps.circuits.expire(app_id)  # a pause may have begun; read together, however many are slow
+        self.deps.prefetch.read(app_ids, silent)
         apps: dict[str, list[QueueMessage]] = {}
         trials = []
         for message in read:
@@ -149,7 +154,8 @@ class Intake:
             if pending and not message.slow_lane:
                 self._measure_delay(pending)
             if pending and not pending.trial:  # a trial may have passed over many that are over
-                self._slowest = max(self._slowest, before - self.invocation.time_left())
+                self._spent += before - self.invocation.time_left()
+                self._timed += 1
 
     def _pending(self, message: QueueMessage) -> PendingAttempt | None:
         if isinstance(message.content, Trial):
@@ -167,14 +173,15 @@ class Intake:
             self.deps.telemetry.measure("DeliveryDelay", max(0.0, self.deps.time() - delivery.enqueued_at))
 
     def _check_time(self, seconds: float) -> None:
-        """Check that one more attempt can be written in that time, each in as long as the slowest was begun.
+        """Check that one more attempt can be written in that time, each in as long as they took to begin.
 
-        What is posted and not written is posted again.
+        What is posted and not written is posted again. By the mean: one call that took long is no slow table.
 
         Raises:
             InternalError: it may not be.
         """
-        if (len(self.begun) + 1) * self._slowest > seconds - MARGIN_SECONDS + TRY_SECONDS:
+        mean = self._spent / self._timed if self._timed else 0.0
+        if (len(self.begun) + 1) * mean > seconds - MARGIN_SECONDS + TRY_SECONDS:
             raise InternalError("the tables are so slow that this attempt's result might not be written")
 
     def _park(self, messages: Iterable[QueueMessage], app: App, because: str) -> None:

@@ -125,11 +125,12 @@ def delivery(**changes: Any) -> Delivery:
     return Delivery(**values | changes)
 
 
+FAST_LANE = "arn:aws:sqs:eu-west-1:123456789012:work"
 SLOW_LANE = "arn:aws:sqs:eu-west-1:123456789012:retries"
 
 
 def queue_message(
-    body: Any, message_id: str = "m1", receive_count: int = 1, arn: str = "arn:aws:sqs:eu-west-1:123456789012:work"
+    body: Any, message_id: str = "m1", receive_count: int = 1, arn: str = FAST_LANE
 ) -> dict[str, Any]:
     """A message of an SQS event, of the queue with that ARN. A `body` that is no text is encoded."""
     if isinstance(body, Delivery | deliveries.Retry | deliveries.Trial):

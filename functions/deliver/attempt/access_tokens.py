@@ -65,6 +65,8 @@ class AccessTokens:
     ) -> Sent:
         """POST a webhook to an app whose `keys` have `oauth2`, with a token; both within `seconds`.
 
+        The token has half of that time at most, so that a token endpoint never leaves the endpoint too little.
+
         With a `new` one where a person asks, as a kept one may work for an hour after its token endpoint began to
         refuse the app.
 
@@ -77,7 +79,7 @@ class AccessTokens:
         until = time.monotonic() + seconds
         holder = _Holder(app.app_id, int(app.generation), Client.of(keys.oauth2 or {}))
         kept = None if new else self._valid(holder)
-        asked = kept or self._wait(holder, seconds) or self._ask(transport, holder, seconds)
+        asked = kept or self._wait(holder, seconds / 2) or self._ask(transport, holder, seconds / 2)
         token, hidden, requests = asked.token, holder.client.secrets, () if kept else (asked.request,)
         if isinstance(token, SendFailure):
             return Sent(token, replace(keys, hidden=hidden), requests)
@@ -102,7 +104,9 @@ class AccessTokens:
         try:
             return hub.result(future, seconds)
         except TimeoutError:
-            return self._judged(holder, SendFailure(TIMEOUT, "no token came within the deadline"), self._clock())
+            return self._judged(
+                holder, SendFailure(TIMEOUT, "no token came within half of the deadline"), self._clock()
+            )
 
     def _ask(self, transport: Poster, holder: _Holder, seconds: float) -> _Asked:
         future, client, at = Future[_Asked](), holder.client, self._clock()

@@ -24,9 +24,9 @@ def of(response: Response, mask: Mask) -> KeptResponse:
     """What is kept of the response to a failed attempt, or to a ping."""
     # It is hostile, and may have any bytes.
     text = mask.hide(response.body.decode("utf-8", "replace"), cut=response.cut)
-    if len(response.body) <= ROW_BYTES:
-        return KeptResponse(text)
     first = text.encode()[:ROW_BYTES].decode(errors="ignore")
+    if len(response.body) <= ROW_BYTES:
+        return KeptResponse(first)
     return KeptResponse(first, LongResponse(text, kept_headers.of_all(response.headers, mask), response.cut))
 
 

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from urllib.parse import quote
 
 from deliver.attempt import skeleton
@@ -29,7 +30,7 @@ _BETWEEN = "\0"
 _WITH_SCHEME = re.compile(r"(?P<scheme>[\w-]+) +(?P<credentials>\S+)")  # RFC 9110 section 11.4
 # RFC 9110 section 11.2, RFC 6265 section 4.2.1: what stands after the name of a parameter or a cookie
 _VALUE = re.compile(rf'=[ \t]*"?([^\s;,"]{{{SECRET_LENGTH},}})')
-MOST_VALUES = 10  # of one header; more would take long
+MOST_VALUES = 10  # of an app's headers; more would take long
 
 
 class _Sought:
@@ -106,27 +107,31 @@ def _nested(keys: Keys) -> Iterator[list[str]]:
     """The secrets; one that is a part of another stands before it."""
     values = (keys.headers or {}).values()
     single = ([secret] for secret in (keys.current, keys.previous or "", *keys.hidden))
-    for nested in (*single, *(nested for value in values for nested in _of_header(value))):
+    of_headers = (nested for value in values for nested in _of_header(value))
+    for nested in (*single, *of_headers, *islice(_parameters(values), MOST_VALUES)):
         if long := [secret for secret in nested if len(secret) >= SECRET_LENGTH]:
             yield long
 
 
 def _of_header(value: str) -> Iterator[list[str]]:
-    """Of `Authorization: Basic dXNlcjpwYXNzd29yZA==` also what follows the scheme, and its password.
-
-    Of `Cookie: session=dXNlcjpwYXNzd29yZA; theme=dark` also the session.
-    """
+    """Of `Authorization: Basic dXNlcjpwYXNzd29yZA==` also what follows the scheme, and its password."""
     found = _WITH_SCHEME.fullmatch(value)
     if not found:
         yield [value]
-        for part in _VALUE.findall(value)[:MOST_VALUES]:
-            yield [part, value]
         return
     yield [found["credentials"], value]
     if found["scheme"].lower() == "basic":
         with suppress(ValueError):  # it is no base64, or no text
-            pair = base64.b64decode(found["credentials"], validate=True).decode()
+            unpadded = found["credentials"].rstrip("=")
+            pair = base64.b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True).decode()
             yield [pair.partition(":")[2], pair]
+
+
+def _parameters(values: Iterable[str]) -> Iterator[list[str]]:
+    """Of `Cookie: session=dXNlcjpwYXNzd29yZA; theme=dark` the session."""
+    for value in values:
+        for found in _VALUE.finditer(value):
+            yield [found[1], value]
 
 
 def _skeletons(secret: str) -> set[str]:

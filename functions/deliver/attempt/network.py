@@ -25,7 +25,7 @@ from bellhop.telemetry import Telemetry
 from deliver.http.faults import OurFaultError
 from deliver.http.response import Response, SendFailure
 
-SITES = 5  # that failed, one after another or in one batch, within
+SITES = 5  # that failed, of as many apps, one after another or in one batch, within
 FAILED_SECONDS = 120.0  # which is long enough for as many batches of one, each as long as its deadline
 KNOWN_APPS = KNOWN_SITES = 3  # among them, that responded a short while ago
 RECENT_SECONDS = 300.0  # before the first failure
@@ -89,6 +89,7 @@ def is_down(failed: AbstractSet[tuple[str, str]], known: AbstractSet[tuple[str, 
     knew = failed & known
     return (
         len({site for _, site in failed}) >= SITES
+        and len({app_id for app_id, _ in failed}) >= SITES
         and len({site for _, site in knew}) >= KNOWN_SITES
         and len({app_id for app_id, _ in knew}) >= KNOWN_APPS
     )

@@ -11,7 +11,7 @@ from deliver.http.response import INVALID_HEADER, INVALID_URL, TOKEN_ERROR, Resp
 MAX_RETRY_AFTER = 86_400.0  # seconds; no endpoint can delay a delivery for longer than a day at a time
 
 _CONFIGURATION = {INVALID_HEADER, INVALID_URL}  # no endpoint was asked
-_VALUES = 8  # of a Retry-After that are looked at: reading a date takes time
+_VALUES = 8  # of a header that are looked at: an endpoint may send very many
 _BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
@@ -63,7 +63,7 @@ def judge(outcome: Response | SendFailure, now: datetime) -> Judgement:
 
 def _judge_response(response: Response, now: datetime) -> Judgement:
     # A header that is sent twice arrives as one, with commas.
-    control = {value.strip() for value in response.headers.get("webhook-delivery", "").lower().split(",")}
+    control = {value.lower() for value in _values(response.headers.get("webhook-delivery"))}
     result = f"http_{response.status}"
     if response.status == HTTPStatus.GONE:  # 410
         return Judgement(Verdict.STOP, Counter.FATAL, result)
@@ -85,8 +85,11 @@ def retry_after(value: str | None, now: datetime) -> float:
     Both forms of RFC 9110 section 10.2.3. Of values that were sent twice, the longest counts. They arrive with a
     comma between them, as does the day of the week with its date; a date means the same without it.
     """
-    values = (value or "").split(",")[:_VALUES]
-    return min(max(_seconds(text.strip(), now) for text in values), MAX_RETRY_AFTER)
+    return min(max(_seconds(text, now) for text in _values(value)), MAX_RETRY_AFTER)
+
+
+def _values(header: str | None) -> list[str]:
+    return [value.strip() for value in (header or "").split(",", _VALUES)[:_VALUES]]
 
 
 def _seconds(text: str, now: datetime) -> float:

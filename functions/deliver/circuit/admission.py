@@ -71,11 +71,6 @@ def admit(app: App | None, messages: Sequence[QueueMessage], deps: DeliverDepend
     if app.state == DISABLED:
         return Admission(parked=messages, because=OFF)
     state = deps.circuits.state(app)
-    if state.paused_since is None and app.app_id in deps.slow:
-        try:
-            state = deps.circuits.read(app)  # as it is now: a pause may have begun
-        except (PynamoDBException, OutOfBudgetError):
-            return _not_read(app, messages, deps)
     if state.paused_since is not None:
         return Admission(parked=messages, because=PAUSED)
     slow = [m for m in messages if app.app_id in deps.slow and not m.slow_lane]

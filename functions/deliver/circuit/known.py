@@ -98,6 +98,11 @@ class KnownCircuits:
         """Have the circuit read again."""
         self._rows.pop(app_id, None)
 
+    def expire(self, app_id: str) -> None:
+        """Have the circuit read again; where that fails, what was known of it holds."""
+        if app_id in self._rows:
+            self._rows[app_id] = 0.0, self._rows[app_id][1]
+
 
 def _state(row: Circuit, generation: int) -> CircuitState:
     if row.generation != generation:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pynamodb.connection import Connection
 
-from bellhop import attempts, circuits
+from bellhop import attempts, circuits, tables
 from bellhop.attempts import PARKED, RETRYING, NextState
+from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, Retry, Trial
 from bellhop.index_keys import FURTHER_KEYS
 from bellhop.queues import Queue
@@ -16,8 +17,9 @@ from bellhop.registry import App
 from deliver.batch import process
 from deliver.circuit.trial import AGAIN_SECONDS, CANDIDATES
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
+from deliver.prefetch import Prefetch
 from tests.support.endpoint import Clock, Endpoint, FakeBus, Scheduled, record, recorded, response, run
-from tests.support.fakes import SLOW_LANE, app, delivery, queue_message
+from tests.support.fakes import FAST_LANE, SLOW_LANE, app, delivery, queue_message
 
 FLOOD = 30
 
@@ -97,6 +99,29 @@ def end_pause(clock: Clock, app_id: str = "noisy", number: int = 0) -> None:
     now = clock.seconds()
     assert circuits.claim_trial(app_id, 1, number, "other", now=now + 31, seconds=30)
     assert circuits.close_circuit(app_id, "other", now)
+
+
+# ---- What is slow
+
+
+@pytest.mark.parametrize("arn", [FAST_LANE, SLOW_LANE])
+def test_of_apps_that_are_slow_each_circuit_was_read_alone_before_a_neighbours_webhook(
+    deps: DeliverDependencies, apps: dict[str, App], endpoint: Calls, arn: str
+) -> None:
+    names = [f"slow{n}" for n in range(FLOOD)]
+    apps |= {name: app(name) for name in names}
+    circuits.list_slow(names)
+    together = Prefetch({Circuit: deps.circuits}, tables.connect(retries=0), deps.telemetry)
+    deps = dataclasses.replace(deps, prefetch=together)
+    for turn in ("first", "again"):  # then all else that is known of them is in the caches
+        made = [delivery(delivery_id=f"msg_{name}_{turn}", app_id=name) for name in names]
+        messages = [queue_message(each, each.delivery_id, arn=arn) for each in made]
+        quiet = delivery(delivery_id=f"msg_quiet_{turn}", app_id="pager")
+        endpoint.made = 0
+        endpoint.before.clear()
+        assert run(deps, endpoint, *messages, queue_message(quiet, "quiet", arn=arn)) == []
+    # The list of slow apps, all circuits, and what is handed over, ten in a call.
+    assert endpoint.before["pager"] <= 2 + (FLOOD // 10 if arn == FAST_LANE else 0)
 
 
 # ---- What waits

@@ -10,8 +10,9 @@ import pytest
 
 from bellhop import attempts, circuits, pings
 from bellhop.registry import App
-from deliver import batch
-from deliver.attempt import signing
+from deliver import processor
+from deliver.attempt import signing, verdict
+from deliver.attempt.verdict import Judgement
 from deliver.circuit.slow import SlowApps
 from deliver.dependencies import DeliverDependencies
 from deliver.http import hub
@@ -89,7 +90,7 @@ def test_an_attempt_that_is_costly_where_it_delays_nobody_is_not_slow(
 def test_one_app_whose_attempts_cost_much_together_was_in_no_list(
     deps: DeliverDependencies, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "COSTLY_SECONDS", 2 * COST)
+    monkeypatch.setattr(processor, "COSTLY_SECONDS", 2 * COST)
     many = [delivery(delivery_id=f"msg_{n}", app_id="costly0") for n in range(9)]
     calls = [queue_message(each, each.delivery_id) for each in many]
     assert run(deps, Costly(watch, response(200)), *messages("pager", "costly1"), *calls) == []
@@ -170,6 +171,36 @@ def test_an_endpoint_that_had_us_calculate_excused_its_own_timeouts(
     assert counters()["timeout"] == len(many)
     assert circuits.load("costly0").strikes == len(many)
     assert circuits.load("pager").strikes is None
+
+
+def test_what_it_took_to_judge_responses_was_charged_to_nobody(
+    deps: DeliverDependencies, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = verdict.judge
+
+    def judging(outcome: Any, now: Any) -> Judgement:
+        if outcome == response(400):
+            watch.now += COST
+            watch.processor += COST
+        return judge(outcome, now)
+
+    class Refusing(Endpoint):
+        def post(self, *call: Any) -> Any:
+            return response(200 if call[0] == "pager" else 400)
+
+    monkeypatch.setattr(processor, "time", watch)
+    monkeypatch.setattr(verdict, "judge", judging)
+    assert run(deps, Refusing(response(200)), *messages("pager", *NEIGHBOURS)) == []
+    assert circuits.slow_list().names == frozenset(NEIGHBOURS)
+
+
+def test_with_a_short_deadline_what_excused_a_timeout_was_in_no_list(
+    deps: DeliverDependencies, watch: Watch, queue: str
+) -> None:
+    neighbours = NEIGHBOURS[:3]  # which take 0.6 of a deadline of one second
+    assert run(deps, Costly(watch, TIMEOUT), *messages("pager", *neighbours)) == []
+    assert recorded(deps).logged("attempt not made, by a fault of ours: it will be made later")
+    assert circuits.slow_list().names == frozenset(neighbours)
 
 
 def test_a_ping_that_came_too_late_for_our_fault_is_told_as_it_ended(

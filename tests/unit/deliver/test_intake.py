@@ -1,10 +1,14 @@
 """How long first attempts waited for us: measured where nothing but us makes them wait."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from deliver.dependencies import DeliverDependencies
+from bellhop import attempts
+from bellhop.attempts import DeliveryRecord
+from deliver.batch import process
+from deliver.dependencies import DeliverDependencies, Invocation
 from tests.support.endpoint import Clock, Endpoint, recorded, response, retries, run
 from tests.support.fakes import NOW, SLOW_LANE, delivery, queue_message
 
@@ -47,3 +51,21 @@ def test_a_retry_had_to_wait_and_is_not_measured(deps: DeliverDependencies, queu
     run(deps, endpoint, *retries(queue))
     assert len(endpoint.posted) == 1
     assert recorded(deps).durations == {}
+
+
+def test_one_attempt_that_took_long_to_begin_sent_most_of_its_batch_back(
+    deps: DeliverDependencies, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, ends = attempts.load, clock.seconds() + 30
+
+    def loading(delivery_id: str) -> DeliveryRecord | None:
+        clock.move(0.5 if delivery_id == "msg_slow" else 0.0)
+        return load(delivery_id)
+
+    monkeypatch.setattr(attempts, "load", loading)
+    slow = queue_message(delivery(delivery_id="msg_slow"), "slow", receive_count=2)  # so its record is looked for
+    others = [queue_message(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(99)]
+    endpoint = Endpoint(response(200))
+    invocation = Invocation(lambda: round(1000 * (ends - clock.seconds())))
+    assert process([slow, *others], dataclasses.replace(deps, transport=endpoint), invocation) == []
+    assert len(endpoint.posted) == 100

@@ -138,3 +138,10 @@ def test_a_success_keeps_nothing_of_it(deps: DeliverDependencies) -> None:
     run(deps, endpoint, queue_message(delivery()))
     run(deps, endpoint, queue_message(Retry(delivery().delivery_id, "pager", 2), "second"))
     assert record().long_response is None
+
+
+def test_bytes_that_are_no_text_took_three_times_the_room_of_a_row() -> None:
+    assert (
+        len(kept_response.of(Response(400, {}, b"\xff" * ROW_BYTES), Mask(Keys("s" * 40))).text.encode())
+        <= ROW_BYTES
+    )

@@ -282,3 +282,13 @@ def test_a_ping_is_told_what_became_of_it_while_our_network_is_down(many: Delive
     ping = queue_message(delivery(delivery_id="ping", app_id="app-0", ping=True), "ping")
     assert run(many, Endpoint(TIMEOUT), *messages(SITES), ping) == []
     assert recorded(many).counts["OurFault"] == SITES
+
+
+def test_three_apps_with_token_endpoints_of_their_own_had_our_network_declared_down() -> None:
+    network = Network(Declared())
+    for url in ("https://{}.com/", "https://login-{}.com/"):
+        places = [(f"app-{n}", url.format(n)) for n in range(SITES - 1)]
+        network.judge([Attempted(app_id, at, OK) for app_id, at in places], NOW)
+    for url in ("https://{}.com/", "https://login-{}.com/"):
+        gone = [Attempted(f"app-{n}", url.format(n), TIMEOUT) for n in range(SITES - 1)]
+        assert network.judge(gone, NOW + 1) is None

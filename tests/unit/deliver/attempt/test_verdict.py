@@ -180,3 +180,11 @@ def test_judging_a_response_never_raises(headers: dict[str, str], status: int) -
 def test_a_header_of_the_app_that_cannot_be_sent_is_retried_and_counted_as_its_error() -> None:
     judgement = judge(SendFailure("invalid_header", "the header X has a line break"), NOW)
     assert (judgement.verdict, judgement.counter, judgement.result) == ("retry", "error", "invalid_header")
+
+
+def test_of_a_control_header_with_very_many_values_only_a_few_are_read() -> None:
+    def judged(values: int) -> str:
+        control = {"webhook-delivery": "," * values + "disable"}
+        return judge(Response(400, control, b""), NOW).result
+
+    assert (judged(7), judged(120_000)) == ("disable_requested", "http_400")
