@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 
 from rich.console import Console
 
@@ -103,8 +102,8 @@ def _print(schedule: Schedule, console: Console) -> None:
 def _row(step: Step) -> tuple[str, ...]:
     if step.attempt == 1:
         return "1", "at once", "", ""
-    jittered = f"{timedelta(seconds=step.at_least)} to {timedelta(seconds=step.at_most)}"
-    total = f"{timedelta(seconds=step.total_least)} to {timedelta(seconds=step.total_most)}"
+    jittered = f"{duration(step.at_least)} to {duration(step.at_most)}"
+    total = f"{duration(step.total_least)} to {duration(step.total_most)}"
     return str(step.attempt), duration(step.delay), jittered, total
 
 
