@@ -17,6 +17,7 @@ from health.nearness import SimulatedDay, pause_on, simulate
 from health.rules import Day, Thresholds, sum_by_date
 from infra.cli import stack, terminal
 from infra.cli.errors import UsageError
+from infra.cli.stack import Stack
 from infra.cli.terminal import line, table
 from infra.cli.views import load_app, organizations
 
@@ -54,7 +55,7 @@ def run(stack_name: str, app_id: str, *, settings: Sequence[str], as_json: bool)
     if as_json:
         terminal.print_json(document(result))
     else:
-        _print(result, terminal.console())
+        _print(result, found, terminal.console())
 
 
 def refuse_settings(settings: Sequence[str]) -> None:
@@ -143,7 +144,7 @@ def _simulated_document(simulated: SimulatedDay) -> dict[str, Any]:
     return {"off": simulated.broken_rule, "warned": warnings}
 
 
-def _print(result: DryRun, console: Console) -> None:
+def _print(result: DryRun, found: Stack, console: Console) -> None:
     """The days on which either thresholds would have done something, and how often in all."""
     alone_in_time = len(result.days) == 1
     judged = ", judged at its end" if alone_in_time else ", each judged at its end" if result.days else ""
@@ -163,7 +164,8 @@ def _print(result: DryRun, console: Console) -> None:
         console, "After a switching off, counting starts afresh on the next day. Only the last pause is recorded."
     )
     if alone:
-        line(console, "Others: --set timeouts=500 --set error_days=3 --set pause_hours=48")
+        others = "--set timeouts=500 --set error_days=3 --set pause_hours=48"
+        line(console, f"Others: {found.command(f'explain {result.app.app_id} --dry-run {others}')}")
 
 
 def _row(row: ComparedDay, switched: str, *, alone: bool) -> tuple[str | Text, ...]:

@@ -181,7 +181,8 @@ def _dead_letters(status: Status) -> Iterator[str]:
             yield f"{depth.total:,} in {depth.name}, which nothing handles"
             shown = list(depth.reasons.items())[:_MOST_REASONS]
             for reason, number in shown:
-                yield f"  {number} of {len(depth.dead_letters)}: {reason}"
+                share = f"{number} of {len(depth.dead_letters)}: " if len(depth.reasons) > 1 else ""
+                yield f"  {share}{reason}"
             if len(shown) < len(depth.reasons):
                 everything = status.stack.command("dead-letters list")
                 more = counted(len(depth.reasons) - len(shown), "more reason")

@@ -99,7 +99,7 @@ def test_status_reads_apps_queues_and_dead_letters(dead: str) -> None:
     boto3.client("sqs").send_message(QueueUrl=dead, MessageBody="x", MessageAttributes=attributes)
     text = succeed("status")
     assert "2 apps: 2 on" in text
-    assert "1 of 1: \\x1b[31mnot json" in text
+    assert "\n  \\x1b[31mnot json" in text
     read = json.loads(succeed("status", "--json"))
     assert read["counts"]["on"] == 2
     assert [queue["queue"] for queue in read["queues"]] == ["Retries", "IssueEventsDeadLetters"]
