@@ -167,7 +167,7 @@ def print_mails(stack: Stack, console: Console) -> None:
 
 def _stay_up(console: Console) -> None:
     console.print("\nIt stays up until Ctrl-C. Go on in another terminal, in this directory:\n")
-    console.print("  . .venv/bin/activate; export BELLHOP_STACK=local", style="bold")
+    console.print('  export PATH="$PWD/.venv/bin:$PATH" BELLHOP_STACK=local', style="bold")
     for command, meaning in NEXT:
         console.print(f"  {command:<31}[dim]{meaning}[/]" if meaning else f"  {command}")
     try:
