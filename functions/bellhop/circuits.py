@@ -5,6 +5,7 @@ conditional, so that concurrent functions agree: one of them opens the circuit, 
 """
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
@@ -63,6 +64,8 @@ class Circuit(Model):
 class Share(Model):
     """What one organisation uses of an app, so that it cannot use up what others need. In the same table.
 
+    And what `ALL` of them use of the app's first key.
+
     `tat`: under the app's rate limit, the theoretical arrival time of the organisation's next delivery. `parked`:
     how many of its deliveries were parked while the app was off in `parked_generation`. `listed_until`: what was
     reserved of its allowance under the app's first key lasts until then; see index_keys.py.
@@ -98,6 +101,7 @@ class SlowList(Model):
         return frozenset(self.apps or ())
 
 
+ALL = "*"  # in place of an organisation's id, of which none has this form
 SLOW_KEY = "#slow"  # no app's id has this form
 MOST_SLOW = 2000  # apps on the list: a write of it costs a unit for each kilobyte
 TRIAL_LEASE = Lease(Circuit.trial_lease_until, Circuit.trial_lease)
@@ -111,9 +115,14 @@ def load(app_id: str, *, consistent: bool = True) -> Circuit:
         return Circuit(app_id)
 
 
+def share_key(app_id: str, organization_id: str) -> str:
+    """The key of the row of what an organisation uses of an app."""
+    return f"{app_id}#{organization_id}"
+
+
 def share(app_id: str, organization_id: str) -> Share:
     """What an organisation uses of an app now."""
-    key = f"{app_id}#{organization_id}"
+    key = share_key(app_id, organization_id)
     try:
         return Share.get(key, consistent_read=True)
     except Share.DoesNotExist:
@@ -276,7 +285,8 @@ def begin_after_stop(circuit: Circuit, now: float) -> float | None:
 
 def advance(row: Circuit | Share, before: float | None, after: float) -> bool:
     """Move the theoretical arrival time from `before` to `after`; False when another worker moved it meanwhile."""
-    return _move(row, type(row).tat, before, after)
+    tat = type(row).tat
+    return change(row, [tat.set(after)], tat.does_not_exist() if before is None else tat == before)
 
 
 def slow_list() -> SlowList:
@@ -326,7 +336,7 @@ def count_parked(app_id: str, organization_id: str, generation: int, number: int
 
     When a newer generation has begun, nothing is counted, and the total is `number`.
     """
-    row = Share(f"{app_id}#{organization_id}")
+    row = Share(share_key(app_id, organization_id))
     for _ in range(2):  # as in strike()
         if change(row, [Share.parked.add(number)], Share.parked_generation == generation):
             return int(row.parked)
@@ -337,20 +347,15 @@ def count_parked(app_id: str, organization_id: str, generation: int, number: int
     return number
 
 
-def reserve_listing(app_id: str, organization_id: str, now: float, seconds: float, ahead: float) -> bool:
-    """Reserve so many seconds of an organisation's allowance; False where it would be `ahead` of now by more.
+def reserve_listing(name: str, now: float, seconds: float, ahead: float) -> bool:
+    """Reserve so many seconds of an allowance; False where more than `ahead` of now would be reserved.
 
-    False too where another process was faster.
+    By one write where others reserve too, and no process loses a race to another.
     """
-    row = share(app_id, organization_id)
-    reserved = max(now, float(row.listed_until or 0.0)) + seconds
-    if reserved > now + ahead:
-        return False
-    return _move(row, Share.listed_until, row.listed_until, reserved)
-
-
-def _move(row: Circuit | Share, until: NumberAttribute, before: float | None, after: float) -> bool:
-    return change(row, [until.set(after)], until.does_not_exist() if before is None else until == before)
+    row, until = Share(name), Share.listed_until
+    added = partial(change, row, [until.add(seconds)], until.between(now, now + ahead - seconds))
+    begun = partial(change, row, [until.set(now + seconds)], until.does_not_exist() | (until < now))
+    return added() or begun() or added()  # another process may have begun it meanwhile
 
 
 def _begun(generation: int) -> list[Any]:

@@ -9,6 +9,7 @@ takes of each organisation only so much: one organisation's flood is under the f
 """
 
 import heapq
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ ORGANIZATION_SECONDS = 60.0  # and then one more in so many seconds
 BLOCK_RECORDS = 10  # of these, reserved at a time
 FREE_RECORDS = 2  # more, for which a process asks nobody: most organisations have no more parked
 REFUSED_SECONDS = 60.0  # for which a process does not ask again
+BUSY_SECONDS = 5.0  # the same where all organisations of an app used up as much as FIRST_KEY_RECORDS once more;
+LASTS_SECONDS = 1.0  # a block of these is good for so long, so that no key gets at once what was reserved in many
 REMEMBERED = 10_000  # apps, or organisations of an app
 ALL_AT_ONCE = 400  # rows of a page, where all are read
 _SEPARATOR = "#"  # no app's id has one
@@ -100,51 +103,67 @@ class Allowance:
 
 
 @dataclass
-class OrganizationAllowance:
-    """What one process may list of each organisation under an app's first key; `clock` in Unix seconds.
+class SharedAllowance:
+    """What all processes together may list under first keys: of each name a record in `seconds`, `ahead` at once.
 
-    All processes together have one allowance, however many they are. Each reserves a block of it at a time.
+    Each process reserves a block of it at a time, in the circuits, and uses that up within `lasts` seconds. It
+    lists `free` more in a block's stead, for which it asks nobody. Where it is refused, it does not ask again for
+    `refused` seconds. `clock` in Unix seconds.
     """
 
+    seconds: float
+    ahead: int
+    refused: float
     clock: Callable[[], float]
-    _left: LRUCache[tuple[str, str], int] = field(default_factory=lambda: LRUCache(REMEMBERED))
-    _refused_until: LRUCache[tuple[str, str], float] = field(default_factory=lambda: LRUCache(REMEMBERED))
+    lasts: float = math.inf
+    free: int = 0
+    _left: LRUCache[str, tuple[int, float]] = field(default_factory=lambda: LRUCache(REMEMBERED))
+    _refused_until: LRUCache[str, float] = field(default_factory=lambda: LRUCache(REMEMBERED))
 
-    def take(self, app_id: str, organization_id: str) -> bool:
-        """Use it for one more record; False where that is too much."""
-        name = app_id, organization_id
-        left = self._left.get(name, FREE_RECORDS) or self._reserve(name)
-        self._left[name] = max(0, left - 1)
-        return left > 0
+    def has(self, name: str) -> bool:
+        """Whether one more record may be listed; reserves a block if that is needed."""
+        left, until = self._left.get(name, (self.free, math.inf))
+        return (left > 0 and self.clock() <= until) or self._reserve(name)
 
-    def _reserve(self, name: tuple[str, str]) -> int:
-        """How many records were reserved.
+    def use(self, name: str) -> None:
+        """Use up what there is for one record."""
+        left, until = self._left.get(name, (self.free, math.inf))
+        self._left[name] = left - 1, until
+
+    def _reserve(self, name: str) -> bool:
+        """Whether a block was reserved.
 
         Policy: none where the circuits do not respond. What is under a further key is released too, only later.
         """
         now = self.clock()
         if now < self._refused_until.get(name, 0.0):
-            return 0
-        seconds, ahead = BLOCK_RECORDS * ORGANIZATION_SECONDS, ORGANIZATION_RECORDS * ORGANIZATION_SECONDS
+            return False
         try:
-            if circuits.reserve_listing(*name, now, seconds, ahead):
-                return BLOCK_RECORDS
+            reserved = circuits.reserve_listing(name, now, BLOCK_RECORDS * self.seconds, self.ahead * self.seconds)
         except (PynamoDBException, OutOfBudgetError):
-            pass
-        self._refused_until[name] = now + REFUSED_SECONDS
-        return 0
+            reserved = False
+        if reserved:
+            self._left[name] = BLOCK_RECORDS, now + self.lasts
+        else:
+            self._refused_until[name] = now + self.refused
+        return reserved
 
 
 class KeyChoice:
     """Under which keys a record is logged and listed; in one of so many `processes`. `clock` in Unix seconds.
 
-    Each process has its share of what the first key of an app should take, so nobody has to be asked for that.
+    Each process has its share of what the first key of an app should take, for which nobody has to be asked. Of an
+    app that others may have installed, the first key of the list has room for more, which all of them share.
     """
 
     def __init__(self, processes: int, clock: Callable[[], float]) -> None:
         self._logged = Allowance(processes / FIRST_KEY_RECORDS, AHEAD_SECONDS, clock)
         self._listed = Allowance(processes / FIRST_KEY_RECORDS, AHEAD_SECONDS, clock)
-        self._organizations = OrganizationAllowance(clock)
+        ahead = round(AHEAD_SECONDS * FIRST_KEY_RECORDS)
+        self._shared = SharedAllowance(1 / FIRST_KEY_RECORDS, ahead, BUSY_SECONDS, clock, LASTS_SECONDS)
+        self._organizations = SharedAllowance(
+            ORGANIZATION_SECONDS, ORGANIZATION_RECORDS, REFUSED_SECONDS, clock, free=FREE_RECORDS
+        )
 
     def log_key(self, app_id: str, delivery_id: str) -> str:
         """The key of one more record in by_app: the app's first, or if that has had its share, a further one."""
@@ -152,8 +171,20 @@ class KeyChoice:
 
     def list_key(self, app_id: str, delivery_id: str, organization_id: str | None = None) -> str:
         """The same in replayable, where an organisation has an allowance; None if the app is nobody else's."""
-        allowed = organization_id is None or self._organizations.take(app_id, organization_id)
-        return app_id if allowed and self._listed.take(app_id) else further_key(app_id, delivery_id)
+        first = self._listed.take(app_id) if organization_id is None else self._has_room(app_id, organization_id)
+        return app_id if first else further_key(app_id, delivery_id)
+
+    def _has_room(self, app_id: str, organization_id: str) -> bool:
+        """Whether the first key has room for one more of an organisation; only then its allowance is used."""
+        own, shared = (circuits.share_key(app_id, each) for each in (organization_id, circuits.ALL))
+        if not self._organizations.has(own):
+            return False
+        if not self._listed.take(app_id):
+            if not self._shared.has(shared):
+                return False
+            self._shared.use(shared)
+        self._organizations.use(own)
+        return True
 
 
 def further_key(app_id: str, delivery_id: str) -> str:

@@ -112,7 +112,10 @@ def test_what_the_sentences_of_the_page_compute_is_right() -> None:
     assert sum(map(capacity.default, names)) == PROCESSES
     assert f"two a second for each of {PROCESSES} processes" in prose()
     assert FIRST_KEY_RECORDS // PROCESSES == 2
-    assert f"about {ORGANIZATION_RECORDS} records of each organisation" in prose()
+    both = 2 * FIRST_KEY_RECORDS
+    assert f"up to {both} records a second, of each organisation about {ORGANIZATION_RECORDS}" in prose()
+    assert f"of {FIRST_KEY_RECORDS} more a second" in prose()
+    assert f"{2 * both} of the 1,000, if {both} a second" in prose()
     assert "one more a minute" in prose()
     assert ORGANIZATION_SECONDS == 60
     assert (

@@ -16,6 +16,7 @@ from bellhop.deliveries import Retry
 from bellhop.index_keys import (
     AHEAD_SECONDS,
     BLOCK_RECORDS,
+    BUSY_SECONDS,
     FIRST_KEY_RECORDS,
     FREE_RECORDS,
     ORGANIZATION_RECORDS,
@@ -117,6 +118,51 @@ def test_of_few_processes_each_had_a_hundredth_of_an_organisations_allowance(aws
     assert set(listed) == {"pager"}
 
 
+@pytest.mark.parametrize("running", [1, 3, PROCESSES])
+def test_of_few_processes_each_had_a_hundredth_of_a_common_apps_first_key(aws: None, running: int) -> None:
+    # By organisations that are all within their allowance, in batches of ten.
+    clock, chance = Ticking(), random.Random(running)
+    choices = [KeyChoice(PROCESSES, clock) for _ in range(running)]
+    keys = Counter[str]()
+    for second in range(60):
+        for batch in range(3):
+            choice = chance.choice(choices)
+            for each in range(10):
+                clock.now = second + batch / 3
+                keys[choice.list_key("pager", name(each), f"org{chance.randrange(1000)}")] += 1
+    assert keys == {"pager": 60 * 3 * 10}
+
+
+def test_where_the_first_key_had_no_room_an_organisations_allowance_was_used_up_all_the_same(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, asked, has_room = Ticking(), Counter[str](), False
+
+    def reserve(key: str, *_: Any) -> bool:
+        asked[key] += 1
+        return has_room
+
+    monkeypatch.setattr(circuits, "reserve_listing", reserve)
+    choice = KeyChoice(10**6, clock)  # the share of a process is one record
+    keys = [choice.list_key("pager", name(number), "quiet") for number in range(100)]
+    assert keys.count("pager") == 1
+    assert asked == {"pager#*": 1}  # for BUSY_SECONDS
+    clock.now, has_room = BUSY_SECONDS, True
+    assert choice.list_key("pager", name(0), "quiet") == "pager"
+    assert asked == {"pager#*": 2}
+
+
+def test_what_a_process_reserved_for_all_organisations_is_not_kept_until_all_use_it_at_once(aws: None) -> None:
+    clock = Ticking()
+    choices = [KeyChoice(10**6, clock) for _ in range(100)]
+    for second, choice in enumerate(choices):
+        clock.now = float(second)
+        assert [choice.list_key("pager", name(1), f"of{second}") for _ in range(2)] == ["pager", "pager"]
+    clock.now += 1.1
+    keys = Counter(each.list_key("pager", name(1), f"{number}") for number, each in enumerate(choices))
+    assert 0 < keys["pager"] <= AHEAD_SECONDS * FIRST_KEY_RECORDS / BLOCK_RECORDS
+
+
 def test_what_an_organisation_lists_is_reserved_in_blocks_and_a_flood_asks_once_a_minute(
     aws: None, dynamodb_calls: list[str]
 ) -> None:
@@ -149,8 +195,8 @@ def test_where_the_circuits_do_not_respond_what_is_parked_is_under_further_keys(
 
 def test_an_allowance_that_two_processes_begin_at_once_is_one(aws: None) -> None:
     with ThreadPoolExecutor(4) as pool:
-        taken = list(pool.map(lambda _: circuits.reserve_listing("pager", "acme", 1e9, 600.0, 7200.0), range(60)))
-    assert sum(taken) + sum(circuits.reserve_listing("pager", "acme", 1e9, 600.0, 7200.0) for _ in range(12)) == 12
+        taken = list(pool.map(lambda _: circuits.reserve_listing("pager#acme", 1e9, 600.0, 7200.0), range(60)))
+    assert sum(taken) + sum(circuits.reserve_listing("pager#acme", 1e9, 600.0, 7200.0) for _ in range(12)) == 12
 
 
 @cache
@@ -186,6 +232,21 @@ def test_no_key_of_by_app_takes_more_than_dynamodb_lets_it_whatever_becomes_of_t
 def test_no_key_of_replayable_takes_more_while_all_is_parked_and_a_release_goes_on(rate: int) -> None:
     released = capacity.default("ReplayPerSecond")  # each is taken off the list by one more write
     assert all(max(parked.values()) + released <= KEY_UNITS for parked in opened_by_second(rate))
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_no_key_of_replayable_takes_more_of_a_common_app_of_many_organisations(aws: None, rate: int) -> None:
+    clock, chance = Ticking(), random.Random(rate)
+    processes = max(PROCESSES, round(rate * capacity.process_seconds("DeliverFunction", "default")))
+    choices = [KeyChoice(processes, clock) for _ in range(processes)]
+    seconds = [Counter[str]() for _ in range(SECONDS)]
+    for number in range(SECONDS * rate):
+        clock.now = number / rate
+        key = chance.choice(choices).list_key("pager", name(number), f"org{chance.randrange(100_000)}")
+        seconds[number // rate][key] += 1
+    released = capacity.default("ReplayPerSecond")
+    assert all(max(parked.values()) + released <= KEY_UNITS for parked in seconds)
+    assert min(parked["pager"] for parked in seconds) >= min(rate, FIRST_KEY_RECORDS)
 
 
 # ---- As if under one key

@@ -254,7 +254,7 @@ def _circuits() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "circuit.slow", _circuit("pager")
     circuits.advance(circuits.share("pager", "acme"), None, UNIX + 2)
     circuits.count_parked("pager", "acme", 3, 2)
-    circuits.reserve_listing("pager", "acme", UNIX, 600.0, 7200.0)
+    circuits.reserve_listing(circuits.share_key("pager", "acme"), UNIX, 600.0, 7200.0)
     yield "share", _circuit("pager#acme")
     circuits.list_slow(["pager", "tortoise"])
     circuits.declare_outage(1_800_000_000.0)
