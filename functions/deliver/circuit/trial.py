@@ -36,8 +36,8 @@ OVERDUE_SECONDS = 300.0  # after which a trial that nobody makes is sent again, 
 class Search:
     """How many parked deliveries the trials of a batch may pass over together, as each costs calls.
 
-    Where nothing is left, a trial looks at one alone, the newest under its app's first key. If that is over, it
-    comes again soon. So what one app has passed over keeps no other's trial from being made.
+    Where nothing is left, a trial looks at one alone, the newest. If that is over, it comes again soon. So what
+    one app has passed over keeps no other's trial from being made.
     """
 
     left: int = CANDIDATES
@@ -211,7 +211,8 @@ def _begin(app: App, lease: TrialLease, search: Search, deps: DeliverDependencie
 
 
 def _newest(app: App, deps: DeliverDependencies) -> list[DeliveryRecord]:
-    return app_lists.waiting_first(app.app_id, deps.now(), 1)
+    # Under any key: a quiet app may have all that waits under further ones.
+    return app_lists.waiting_first(app.app_id, deps.now(), 1) or app_lists.waiting(app.app_id, deps.now(), 1)
 
 
 def _candidates(app: App, lease: TrialLease, deps: DeliverDependencies) -> list[DeliveryRecord]:

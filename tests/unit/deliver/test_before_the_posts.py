@@ -297,6 +297,26 @@ def test_a_trial_is_made_however_much_the_others_of_its_batch_passed_over(
     assert states(1, "quiet") == {"delivered"}
 
 
+@pytest.mark.parametrize("key", ["quiet", "quiet#3"])
+def test_a_trial_whose_app_had_all_under_a_further_key_waited_behind_one_that_always_passed_over_fifty(
+    deps: DeliverDependencies, apps: dict[str, App], clock: Clock, key: str
+) -> None:
+    scheduled = Scheduled()
+    deps = dataclasses.replace(deps, scheduler=scheduled)
+    apps["noisy"], apps["quiet"] = app("noisy"), app("quiet")
+    for name in ("noisy", "quiet"):
+        pause(clock, name)
+    for each in flooding("noisy", 3 * CANDIDATES):
+        gone = dataclasses.replace(each, installation_id="gone")
+        attempts.open_record(gone, NextState(PARKED), clock(), list_key="noisy")
+    attempts.open_record(flooding("quiet", 1)[0], NextState(PARKED), clock(), list_key=key)
+    clock.move(31)
+    trials = [queue_message(Trial(name, 1, 0), name, arn=SLOW_LANE) for name in ("noisy", "quiet")]
+    assert run(deps, Endpoint(response(200)), *trials) == []
+    assert states(1, "quiet") == {"delivered"}
+    assert [each.app_id for each, _ in scheduled.trials] == ["noisy"]
+
+
 def test_where_the_tables_were_slow_a_neighbour_came_back_and_not_the_trial(
     deps: DeliverDependencies, apps: dict[str, App], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
