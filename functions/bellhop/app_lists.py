@@ -79,6 +79,12 @@ def waiting(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:
     return _listed(app_id, index_keys.all_keys(app_id), _due(until), limit)
 
 
+def waiting_by_turns(app_id: str, until: datetime, limit: int, turn: int) -> list[DeliveryRecord]:
+    """The oldest of these under the app's first key and one further key, each of which has its `turn`."""
+    further = index_keys.further_keys(app_id)
+    return _listed(app_id, [app_id, further[turn % len(further)]], _due(until), limit)
+
+
 def waiting_first(app_id: str, until: datetime, limit: int) -> list[DeliveryRecord]:
     """The newest of these under the app's first key, where no organisation has many."""
     return _listed(app_id, [app_id], _due(until), limit, backwards=True)

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 from pynamodb.connection import Connection
 
-from bellhop import attempts, circuits, tables
+from bellhop import app_lists, attempts, circuits, tables
 from bellhop.attempts import PARKED, RETRYING, NextState
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Delivery, Retry, Trial
-from bellhop.index_keys import FURTHER_KEYS
 from bellhop.queues import Queue
 from bellhop.registry import App
 from deliver.batch import process
-from deliver.circuit.trial import AGAIN_SECONDS, CANDIDATES
+from deliver.circuit.trial import AGAIN_SECONDS, CANDIDATES, DRAWN_FROM
 from deliver.dependencies import DeliverDependencies, Invocation, RetryPolicy
 from deliver.prefetch import Prefetch
 from tests.support.endpoint import Clock, Endpoint, FakeBus, Scheduled, record, recorded, response, run
@@ -270,13 +269,61 @@ def test_trials_of_one_tenants_paused_apps_used_up_a_batch_before_a_neighbour_wa
     trials = [queue_message(Trial(name, 1, 0), name, arn=SLOW_LANE) for name in names]
     endpoint.made = endpoint.sends = 0
     assert run(deps, endpoint, *trials, retry) == []
-    # Each reads its circuit, claims its trial and looks at a key, the first one at all of them. What it passes
+    # Each reads its circuit, claims its trial and looks at a key, the first one at two of them. What it passes
     # over is claimed and finished.
     passed = 2 * (CANDIDATES + len(names)) if way == "uninstalled" else 0
-    assert endpoint.before["pager"] <= 3 * len(names) + FURTHER_KEYS + passed + 5
+    assert endpoint.before["pager"] <= 3 * len(names) + 1 + passed + 5
     assert [wait for _, wait in scheduled.trials] == [AGAIN_SECONDS] * len(names)
     ended = {record(each.delivery_id).state for name in names for each in flooding(name, CANDIDATES)}
     assert ended == {PARKED, "withdrawn" if way == "uninstalled" else "exhausted"}
+
+
+def nine_trials(
+    apps: dict[str, App], clock: Clock, number: int, rows: int, **changes: Any
+) -> list[dict[str, Any]]:
+    """Trials of that number, of apps that have so much parked."""
+    names = [f"noisy{n}" for n in range(9)]
+    for name in names:
+        apps[name] = app(name, **changes)
+        pause(clock, name)
+        circuits.Circuit(name).update(actions=[circuits.Circuit.trials.set(number)])
+        for each in flooding(name, rows):
+            attempts.open_record(each, NextState(PARKED), clock(), list_key=name)
+    clock.move(31)
+    return [queue_message(Trial(name, 1, number), name, arn=SLOW_LANE) for name in names]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_nine_trials_each_read_all_sixteen_keys_of_a_list_before_a_neighbour_was_posted_to(
+    number: int, deps: DeliverDependencies, apps: dict[str, App], clock: Clock, endpoint: Calls
+) -> None:
+    trials = nine_trials(apps, clock, number, 3)
+    attempts.open_record(delivery(), NextState(RETRYING, clock.seconds()), clock())
+    retry = queue_message(Retry(delivery().delivery_id, "pager", 1), "retry", arn=SLOW_LANE)
+    endpoint.made = endpoint.sends = 0
+    assert run(deps, endpoint, *trials, retry) == []
+    assert len(endpoint.posted) == len(trials) + 1
+    # Each reads its circuit, claims its trial and its delivery, and looks at a key or two.
+    assert endpoint.before["pager"] <= 5 * len(trials) + 5
+
+
+@pytest.mark.parametrize("kind", ["internal", "published"])
+def test_nine_trials_each_drew_lots_among_a_thousand_rows_before_a_neighbour_was_posted_to(
+    kind: str, deps: DeliverDependencies, apps: dict[str, App], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, listed = [], app_lists.waiting_first
+
+    def counted(*call: Any) -> Any:
+        rows = listed(*call)
+        read.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(app_lists, "waiting_first", counted)
+    trials = nine_trials(apps, clock, 1, 200, kind=kind)
+    assert run(deps, Endpoint(response(200)), *trials) == []
+    assert len(read) == len(trials)
+    assert sum(read) <= len(trials) * CANDIDATES + (0 if kind == "internal" else DRAWN_FROM)
+    assert max(read) == (CANDIDATES if kind == "internal" else 200)
 
 
 def test_a_trial_is_made_however_much_the_others_of_its_batch_passed_over(

@@ -10,10 +10,10 @@ import pytest
 from botocore.client import BaseClient
 from pynamodb.exceptions import GetError, UpdateError
 
-from bellhop import app_lists, attempts, circuits, deliveries
-from bellhop.attempts import NextState
+from bellhop import app_lists, attempts, circuits, deliveries, index_keys
+from bellhop.attempts import PARKED, NextState
 from bellhop.deliveries import Delivery, Retry, Trial
-from bellhop.index_keys import KeyChoice
+from bellhop.index_keys import FURTHER_KEYS, KeyChoice
 from bellhop.registry import App
 from deliver.batch import process
 from deliver.circuit import rate, strikes, trial
@@ -486,6 +486,25 @@ def test_what_was_parked_for_as_long_as_its_retries_would_have_taken_is_exhauste
     assert {record(f"msg_{n}").state for n in range(30)} == {"exhausted"}
     assert len(bus.events) == 30
     assert (parked(), len(endpoint.posted)) == (["young_0"], 1)
+
+
+@pytest.mark.parametrize("first", [40, 0])
+def test_what_waited_for_too_long_under_any_key_is_exhausted_when_its_turn_has_come(
+    deps: DeliverDependencies, clock: Clock, scheduled: Scheduled, first: int
+) -> None:
+    deps = dataclasses.replace(deps, policy=RetryPolicy(delays=(5, 60, 300, 86400), lease=30, fresh=190))
+    pause(deps)
+    for number, key in enumerate(index_keys.further_keys("pager")):
+        attempts.open_record(delivery(delivery_id=f"old_{number}"), NextState(PARKED), clock(), list_key=key)
+    clock.move(deps.policy.span + 1)
+    run(deps, WELL, *batch(first, "young"))
+    message, endpoint = Trial("pager", 1, 0), Endpoint(response(500))
+    for _ in range(2 * FURTHER_KEYS if first else 1):
+        run(deps, endpoint, queue_message(message, "trial"))
+        message, wait = scheduled.trials[-1]
+        clock.move(wait)
+    assert {record(f"old_{number}").state for number in range(FURTHER_KEYS)} == {"exhausted"}
+    assert len(endpoint.posted) == (2 * FURTHER_KEYS if first else 0)
 
 
 def test_what_was_exhausted_while_the_bus_was_down_is_announced_later(
