@@ -301,6 +301,16 @@ def park(retry: Retry, now: datetime, list_key: str | None = None) -> bool:
     return change(DeliveryRecord(retry.delivery_id), [*actions, *LEASE.release()], due)
 
 
+def forget_deferrals(parked: DeliveryRecord, now: datetime) -> bool:
+    """Have what is parked count as never deferred, at its place; False when it changed, or is being attempted.
+
+    A deferral that is counted is one whose message is still to come.
+    """
+    row = DeliveryRecord
+    unchanged = (row.state == PARKED) & (row.replayable_at == parked.replayable_at) & LEASE.free(now.timestamp())
+    return change(DeliveryRecord(parked.delivery_id), [row.deferrals.remove()], unchanged)
+
+
 def defer(retry: Retry, until: float, now: datetime) -> DeliveryRecord | None:
     """Have the attempt that a retry is for be due at `until`, in Unix seconds, and count that.
 

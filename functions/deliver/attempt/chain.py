@@ -135,10 +135,23 @@ def park_first(delivery: Delivery, app: App, receive_count: int, deps: DeliverDe
 
 
 def park_retry(message: Retry, app: App, receive_count: int, deps: DeliverDependencies) -> bool:
-    """Park a delivery instead of making the attempt that a retry is for; False when its record says otherwise."""
+    """Park a delivery instead of making the attempt that a retry is for; False when its record says otherwise.
+
+    What a release sent into the next pause is parked already. It keeps its place and costs no write: the release
+    after that pause finds it there. Later passes of a release that goes on would not.
+    """
+    if message.replay and deps.circuits.state(app).awaits_release and _stays_parked(message, deps):
+        return True
     if attempts.park(message, deps.now(), list_key(app, message, deps)):
         return True
     _refused(message, attempts.load(message.delivery_id), receive_count, deps)
+    return False
+
+
+def _stays_parked(message: Retry, deps: DeliverDependencies) -> bool:
+    record = attempts.load(message.delivery_id)
+    if record and record.state == PARKED and record.replayable_for and _is_free(record, message, deps):
+        return not record.deferrals or attempts.forget_deferrals(record, deps.now())
     return False
 
 

@@ -27,6 +27,15 @@ class CircuitState:
     trials: int = 0
     trial_lease_until: float = 0.0
     closed_at: float | None = None
+    replay_began: float = 0.0
+
+    @property
+    def awaits_release(self) -> bool:
+        """Whether the app is paused, and no replay began since: the end of the pause begins one with the oldest.
+
+        Where one did, the app was switched off and on, and this process knows it as it was before.
+        """
+        return self.paused_since is not None and self.replay_began < self.paused_since
 
 
 @dataclass
@@ -113,4 +122,5 @@ def _state(row: Circuit, generation: int) -> CircuitState:
         int(row.trials or 0),
         float(row.trial_lease_until or 0.0),
         None if row.closed_at is None else float(row.closed_at),
+        float(row.replay_began or 0.0),
     )

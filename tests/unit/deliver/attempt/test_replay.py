@@ -188,17 +188,57 @@ def test_without_time_left_the_message_comes_back_and_delivers(deps: DeliverDepe
 # ---- Pause and rate limit
 
 
-@pytest.mark.parametrize(("state", "attempt"), [(PARKED, 0), (EXHAUSTED, 3)])
-def test_a_replay_of_an_app_that_is_paused_again_parks_it_again(
-    deps: DeliverDependencies, queue: str, clock: Clock, state: str, attempt: int
+def test_what_is_exhausted_and_replayed_into_a_pause_is_parked(
+    deps: DeliverDependencies, queue: str, clock: Clock
 ) -> None:
-    record_as(state, attempt)
+    record_as(EXHAUSTED, 3)
     circuits.open_circuit("pager", 1, T0, T0 + 30)
     clock.move(5)
-    assert run(deps, Endpoint(response(200)), replay(attempt + 1)) == []
+    assert run(deps, Endpoint(response(200)), replay(4)) == []
     assert retries(queue) == []
-    assert (record().state, record().attempts_made, listed()) == (PARKED, attempt, [ID])
+    assert (record().state, record().attempts_made, listed()) == (PARKED, 3, [ID])
     assert app_lists.listed_since(record()) == clock().isoformat(timespec="milliseconds")
+
+
+@pytest.mark.parametrize("deferrals", [None, 2])
+def test_what_a_release_sent_into_the_next_pause_was_written_again_and_lost_its_place(
+    deps: DeliverDependencies, clock: Clock, dynamodb_calls: list[str], deferrals: int | None
+) -> None:
+    record_as(PARKED)
+    if deferrals:  # by a slow start
+        DeliveryRecord(ID).update(actions=[DeliveryRecord.deferrals.set(deferrals)])
+    place = record().replayable_at
+    circuits.note_replay("pager", T0 + 9, T0, 1, 10.0)
+    circuits.open_circuit("pager", 1, T0 + 1, T0 + 30)
+    clock.move(5)
+    dynamodb_calls.clear()
+    message = Retry(ID, "pager", 1, replay=True, deferral=deferrals or 0)
+    assert run(deps, Endpoint(response(200)), queue_message(message)) == []
+    assert dynamodb_calls.count("UpdateItem") == (1 if deferrals else 0)
+    assert (record().state, record().replayable_at) == (PARKED, place)
+    assert record().deferrals is None
+    assert recorded(deps).counts["DeliveryParked"] == 1
+
+
+def test_what_a_release_sent_to_a_process_that_knew_an_older_pause_keeps_no_place_that_its_passes_left(
+    deps: DeliverDependencies, clock: Clock
+) -> None:
+    # The app was paused, switched off and on; the process knows it as it was, and the release goes on.
+    record_as(PARKED)
+    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    circuits.note_replay("pager", T0 + 900, T0 + 3, 1, 10.0)
+    clock.move(5)
+    assert run(deps, Endpoint(response(200)), replay()) == []
+    assert app_lists.listed_since(record()) == clock().isoformat(timespec="milliseconds")
+
+
+def test_what_is_being_attempted_is_not_taken_for_parked(deps: DeliverDependencies, clock: Clock) -> None:
+    record_as(PARKED)
+    circuits.open_circuit("pager", 1, T0, T0 + 30)
+    attempts.claim(ID, 1, "other", NOW, 30, replay=True)
+    clock.move(5)
+    assert run(deps, Endpoint(response(200)), replay()) == []
+    assert recorded(deps).counts["DuplicateDropped"] == 1
 
 
 def test_replays_beyond_the_apps_rate_are_deferred_and_all_arrive(
