@@ -135,6 +135,12 @@ def paused_since(circuit: Circuit, generation: int) -> float | None:
     return float(circuit.paused_since) if known else None
 
 
+def closed_at(circuit: Circuit, generation: int) -> float | None:
+    """When the app's last pause ended, and the slow start began; None where it had none in this generation."""
+    known = circuit.closed_at is not None and circuit.generation == generation
+    return float(circuit.closed_at) if known else None
+
+
 def chain_until(circuit: Circuit) -> float | None:
     """Until when the app's chain on the Transitions queue is not taken for lost; None where it never said so."""
     return float(circuit.chain_until) if circuit.chain_until is not None else None

@@ -8,6 +8,9 @@ are repeated until an empty one that began late enough.
 While what it sent is not attempted, a replay goes on slowly: all of that would go out at once when the retry queue
 catches up, and not at the replay's rate. Its own list says so, whatever else waits on that queue.
 
+In the slow start after a pause it sends as little as deliver would let out: the rest would be deferred, each by a
+write, and met the next pause if the endpoint is unwell again.
+
 Of an app that others may have installed, each pass sends what stands under its first key, and then the rest.
 Under the first one no organisation has much, so whoever has a flood parked delays its own deliveries, and hardly
 anybody else's.
@@ -25,6 +28,7 @@ from bellhop.deliveries import Retry
 from bellhop.queues import MAX_DELAY
 from bellhop.registry import ENABLED, INTERNAL, App, find
 from bellhop.replays import Replay
+from bellhop.slow_start import start_rate
 from health import pages
 from health.dependencies import HealthDependencies
 from health.pages import BEHIND_SECONDS, PAGE, WORTH_SECONDS
@@ -53,7 +57,8 @@ def step(message: Replay, deps: HealthDependencies) -> None:
         deps.telemetry.warning(f"replay ended: {reason}", **_names(message))
         _note_end(message, deps, reason)
         return
-    rate, now = effective_rate(app, message.rate), deps.now().timestamp()
+    now = deps.now().timestamp()
+    rate = _pace(app, circuit, message.rate, now)
     if not message.passes and message.after is None:  # whoever sent it may have a clock that is ahead
         message = replace(message, began=min(message.began, now))
     # Before the page, so that where this fails nothing was sent.
@@ -96,6 +101,12 @@ def _is_behind(message: Replay, rate: float, *, apart: bool) -> bool:
 
 def _note_end(message: Replay, deps: HealthDependencies, reason: str | None = None) -> None:
     circuits.end_replay(message.app_id, message.started, message.sent, deps.now().timestamp(), reason)
+
+
+def _pace(app: App | None, circuit: Circuit, rate: float, now: float) -> float:
+    """Deliveries per second now: after a pause, no more than deliver would let out, and not defer."""
+    closed_at = circuits.closed_at(circuit, int(app.generation)) if app else None
+    return min(effective_rate(app, rate), start_rate(closed_at, now))
 
 
 def effective_rate(app: App | None, rate: float) -> float:

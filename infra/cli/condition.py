@@ -9,7 +9,7 @@ from typing import Any
 from bellhop import circuits
 from bellhop.circuits import Circuit
 from bellhop.registry import DISABLED, App, AuditEntry
-from deliver.circuit.rate import start_rate
+from bellhop.slow_start import start_rate
 from deliver.circuit.strikes import STRIKES_TO_PAUSE, WINDOW_SECONDS
 from health.mail import wording
 from health.transitions import BY_PERSON

@@ -15,7 +15,8 @@ from rich.console import Console
 from bellhop import circuits, deliveries, tables
 from bellhop.circuits import Circuit
 from bellhop.deliveries import Trial
-from deliver.circuit.rate import START_SECONDS, trial_interval
+from bellhop.slow_start import START_SECONDS
+from deliver.circuit.rate import trial_interval
 from tests.bench import messages, prices
 from tests.bench.bill import Bill
 from tests.bench.child import Child

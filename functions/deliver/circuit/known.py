@@ -121,6 +121,6 @@ def _state(row: Circuit, generation: int) -> CircuitState:
         float(row.next_trial_at or 0.0),
         int(row.trials or 0),
         float(row.trial_lease_until or 0.0),
-        None if row.closed_at is None else float(row.closed_at),
+        circuits.closed_at(row, generation),
         float(row.replay_began or 0.0),
     )

@@ -8,14 +8,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bellhop.slow_start import start_rate
+
 TRIAL_SECONDS = 30.0  # between trials at first; the longer a pause lasts, the rarer they are
 MAX_TRIAL_SECONDS = 900.0
 TRIAL_SHARE = 0.1  # of the pause's age
-
-START_RATE = 1.0  # deliveries a second when a pause has just ended,
-DOUBLING_SECONDS = 10.0  # and how long it takes to double,
-FULL_RATE = 64.0  # until it is no limit any more
-START_SECONDS = DOUBLING_SECONDS * math.log2(FULL_RATE / START_RATE)
 
 BURST_SECONDS = 1.0  # a limit of n a second allows n at once
 
@@ -45,13 +42,6 @@ class Pace:
             waits.append(max(0.0, arrival + step - burst - now - 1e-6))
             arrival += step
         return waits, arrival
-
-
-def start_rate(closed_at: float | None, now: float) -> float:
-    """Deliveries a second that the slow start allows; infinite when there is none, or it is over."""
-    if closed_at is None or now - closed_at >= START_SECONDS:
-        return math.inf
-    return float(START_RATE * 2 ** (max(now - closed_at, 0.0) / DOUBLING_SECONDS))
 
 
 def trial_interval(paused_since: float, now: float) -> float:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from rich.console import Console
 
+from bellhop import slow_start
 from deliver.attempt import retry, verdict
 from deliver.circuit import rate
 from deliver.circuit.strikes import SLOW_SHARE, STRIKES_OF_SLOW, STRIKES_TO_PAUSE, WINDOW_SECONDS
@@ -41,9 +42,9 @@ class PausePolicy:
     first_trial_interval: float = rate.TRIAL_SECONDS
     longest_trial_interval: float = rate.MAX_TRIAL_SECONDS
     trial_share: float = rate.TRIAL_SHARE  # of the pause's age, between two trials
-    start_rate: float = rate.START_RATE  # deliveries a second
-    doubling: float = rate.DOUBLING_SECONDS
-    full_rate: float = rate.FULL_RATE
+    start_rate: float = slow_start.START_RATE  # deliveries a second
+    doubling: float = slow_start.DOUBLING_SECONDS
+    full_rate: float = slow_start.FULL_RATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,36 @@ def test_one_app_that_kept_the_retry_queue_behind_slowed_the_releases_of_all(que
     assert [wait for _, wait in queues.chain] == [10, 10]
 
 
+def test_a_release_sent_more_than_the_slow_start_lets_out_and_each_of_the_rest_was_deferred_by_a_write(
+    queues: Queues,
+) -> None:
+    names = [keep(n) for n in range(200)]
+    circuits.open_circuit("pager", 3, START - 60, START - 30)
+    assert circuits.claim_trial("pager", 3, 0, "w", now=START, seconds=30)
+    assert circuits.close_circuit("pager", "w", START)
+    sent, message = list[int](), FIRST
+    for _ in range(4):
+        before = len(queues.retries)
+        step(message, queues.deps())
+        sent.append(len(queues.retries) - before)
+        message, wait = queues.chain[-1]
+        assert wait == 10
+        queues.clock.move(wait)
+    assert sent == [10, 20, 40, 80]
+    assert [m.delay for m in queues.retries[:10]] == [*range(10)]
+    assert queues.ids() == names[:150]
+
+
+def test_a_pause_of_another_generation_slows_no_replay(queues: Queues) -> None:
+    for n in range(101):
+        keep(n)
+    circuits.open_circuit("pager", 2, START - 60, START - 30)
+    assert circuits.claim_trial("pager", 2, 0, "w", now=START, seconds=30)
+    assert circuits.close_circuit("pager", "w", START)
+    step(FIRST, queues.deps())
+    assert len(queues.retries) == 100
+
+
 def test_an_app_that_is_slow_by_its_own_limit_is_replayed_at_that(queues: Queues) -> None:
     app(generation=3, max_per_second=2).save()
     for n in range(4):

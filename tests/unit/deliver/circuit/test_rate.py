@@ -1,12 +1,11 @@
 """The slow start and the rate limit: decisions without effects."""
 
-import math
-
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellhop.slow_start import START_SECONDS
 from deliver.circuit import rate
-from deliver.circuit.rate import START_SECONDS, Pace, start_rate, trial_interval
+from deliver.circuit.rate import Pace, trial_interval
 
 NOW = 1_800_000_000.0
 
@@ -27,7 +26,6 @@ def test_trials_come_every_half_minute_at_first_and_every_quarter_of_an_hour_lat
 
 
 def test_after_a_pause_deliveries_start_slowly_and_double_until_they_are_free() -> None:
-    assert [start_rate(NOW, NOW + seconds) for seconds in (0, 10, 20, 50, 60)] == [1, 2, 4, 32, math.inf]
     pace = Pace(closed_at=NOW)
     assert at_once(pace, None, 10, NOW) == 1
     assert at_once(pace, None, 10, NOW + START_SECONDS) == 10
