@@ -1,6 +1,7 @@
 """The deliver function: a batch of the Deliveries or the Retries queue in, webhooks out."""
 
 import gc
+import logging
 import os
 import random
 import resource
@@ -149,6 +150,7 @@ def build(chosen: Settings, telemetry: Telemetry) -> DeliverDependencies:
 
 
 def _transport(chosen: Settings) -> Transport:
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of what endpoints send, a line each time
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Transport(chosen.endpoints, tls_context(), chosen.cache_seconds, time.time, descriptors)
 

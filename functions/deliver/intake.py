@@ -28,6 +28,8 @@ from deliver.dependencies import (
 )
 from deliver.next_step import Ended
 
+SEVERAL = 10  # attempts that began with a call, by which it is known how long one takes; fewer count as so many
+
 # An attempt with the id of the message that it is made for.
 Begun = tuple[str, PendingAttempt]
 
@@ -48,22 +50,23 @@ class Intake:
     _waiting: list[tuple[App, Admission]] = field(default_factory=list)
     _passed: list[tuple[QueueMessage, Passed]] = field(default_factory=list)
     _search: Search = field(default_factory=Search)
-    # What it took to begin an attempt: seconds, of so many.
-    _spent: float = 0.0
-    _timed: int = 0
+    _begins: list[float] = field(
+        default_factory=list
+    )  # seconds that it took to begin those that begin with a call
 
     def take(self, messages: Iterable[dict[str, Any]]) -> None:
         """Begin the attempts that may be made now; hand over what is for the slow lane; `settle` does the rest.
 
         Trials begin last: each takes several calls. Where time runs short, they come back, and not the neighbours.
         """
-        # The list is in the table of the circuits. Where that is silent, the others must still be read together.
-        silent = () if self.deps.slow.look() else (Circuit,)
         read = self._read(messages)
         app_ids = {message.content.app_id for message in read}
-        for app_id in filter(self.deps.slow.__contains__, app_ids):
-            self.deps.circuits.expire(app_id)  # a pause may have begun; read together, however many are slow
-        self.deps.prefetch.read(app_ids, silent)
+        if self.deps.slow.look():
+            for app_id in filter(self.deps.slow.__contains__, app_ids):
+                self.deps.circuits.expire(app_id)  # a pause may have begun; read together, however many are slow
+            self.deps.prefetch.read(app_ids)
+        else:  # the list is in the table of the circuits; where that is silent, the others are still read together
+            self.deps.prefetch.read(app_ids, (Circuit,))
         apps: dict[str, list[QueueMessage]] = {}
         trials = []
         for message in read:
@@ -153,9 +156,9 @@ class Intake:
             self.begun += [(message.message_id, pending)] if pending else []
             if pending and not message.slow_lane:
                 self._measure_delay(pending)
-            if pending and not pending.trial:  # a trial may have passed over many that are over
-                self._spent += before - self.invocation.time_left()
-                self._timed += 1
+            # A first attempt has nothing read for it, and a trial may have passed over many that are over.
+            if pending and not pending.trial and (pending.record or message.receive_count > 1):
+                self._begins.append(before - self.invocation.time_left())
 
     def _pending(self, message: QueueMessage) -> PendingAttempt | None:
         if isinstance(message.content, Trial):
@@ -173,15 +176,17 @@ class Intake:
             self.deps.telemetry.measure("DeliveryDelay", max(0.0, self.deps.time() - delivery.enqueued_at))
 
     def _check_time(self, seconds: float) -> None:
-        """Check that one more attempt can be written in that time, each in as long as they took to begin.
+        """Check that there is time to begin one more attempt, and to write it and the others.
 
-        What is posted and not written is posted again. By the mean: one call that took long is no slow table.
+        To begin one takes as long as the slowest of those before; to write each, as long as they took on average, as
+        one call that took long is no slow table. What is posted and not written is posted again.
 
         Raises:
             InternalError: it may not be.
         """
-        mean = self._spent / self._timed if self._timed else 0.0
-        if (len(self.begun) + 1) * mean > seconds - MARGIN_SECONDS + TRY_SECONDS:
+        mean = sum(self._begins) / max(len(self._begins), SEVERAL)
+        needed = max((len(self.begun) + 1) * mean, max(self._begins, default=0.0))
+        if needed > seconds - MARGIN_SECONDS + TRY_SECONDS:
             raise InternalError("the tables are so slow that this attempt's result might not be written")
 
     def _park(self, messages: Iterable[QueueMessage], app: App, because: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from deliver.dependencies import Finished, PostResult
+from deliver.dependencies import Finished, PendingAttempt, PostResult
 from deliver.http.faults import OurFaultError
 from deliver.http.response import TIMEOUT, SendFailure
 
@@ -17,6 +17,7 @@ from deliver.http.response import TIMEOUT, SendFailure
 # for half of a short deadline. The apps are listed as slow then of which an attempt took so many of CPU, or all
 # attempts together: with 0.29 of a processor, a second.
 DELAYED_SECONDS, COSTLY_SECONDS, COSTLY_TOGETHER = 1.0, 0.010, 0.3
+MOST_EXCUSED = 5  # deferrals of an attempt, after which it counts: or two apps together would excuse one for ever
 
 
 @dataclass(slots=True)
@@ -44,13 +45,15 @@ def late(posted: Iterable[Finished], deadline: float) -> dict[str, OurFaultError
     What an app's own attempts took is no excuse, or an endpoint that has us calculate would never be counted.
     """
     fault = OurFaultError("its deadline passed while this process worked for the other attempts of its batch")
-    made = [(mid, p.app.app_id, r) for mid, p, r in posted if isinstance(r, PostResult)]
-    own = _together((app_id, result.processor) for _, app_id, result in made)
+    made = [(mid, p, r) for mid, p, r in posted if isinstance(r, PostResult)]
+    own = _together((pending.app.app_id, result.processor) for _, pending, result in made)
     whole = sum(own.values()) or 1.0
     return {
         message_id: fault
-        for message_id, app_id, result in made
-        if _timed_out(result) and result.delayed * (1 - own[app_id] / whole) >= deadline / 2
+        for message_id, pending, result in made
+        if _timed_out(result)
+        and _may_be_excused(pending)
+        and result.delayed * (1 - own[pending.app.app_id] / whole) >= deadline / 2
     }
 
 
@@ -63,6 +66,10 @@ def costly(posted: Iterable[Finished], judging: Judging, deadline: float) -> set
     attempts = [(app_id, r.processor + judging.processor.get(mid, 0.0)) for mid, app_id, r in made]
     each = {app_id for app_id, seconds in attempts if seconds >= COSTLY_SECONDS}
     return each | {app_id for app_id, seconds in _together(attempts).items() if seconds >= COSTLY_TOGETHER}
+
+
+def _may_be_excused(pending: PendingAttempt) -> bool:
+    return pending.record is None or int(pending.record.deferrals or 0) < MOST_EXCUSED
 
 
 def _timed_out(result: PostResult) -> bool:

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, zip_longest
 from urllib.parse import quote
 
 from deliver.attempt import skeleton
@@ -128,10 +128,13 @@ def _of_header(value: str) -> Iterator[list[str]]:
 
 
 def _parameters(values: Iterable[str]) -> Iterator[list[str]]:
-    """Of `Cookie: session=dXNlcjpwYXNzd29yZA; theme=dark` the session."""
-    for value in values:
-        for found in _VALUE.finditer(value):
-            yield [found[1], value]
+    """Of `Cookie: session=dXNlcjpwYXNzd29yZA; theme=dark` the session.
+
+    One of each header in turn: where there are many, none uses up what is looked for.
+    """
+    found = [[[part, value] for part in _VALUE.findall(value)[:MOST_VALUES]] for value in values]
+    for turn in zip_longest(*found):
+        yield from filter(None, turn)
 
 
 def _skeletons(secret: str) -> set[str]:

@@ -33,6 +33,7 @@ What an endpoint can take from its neighbours is bounded here:
 
 What the sockets and the connection note in the Call while they work:
 
+    begin_connection  by _Connection           a handshake begins, and with it what may be on the wire
     begin_request   by _Connection.begin       reused = this connection served a request before
     room            by Socket                  how many bytes may still come over the wire; none is an error: in a
                                                handshake, before the headers ended, around a body

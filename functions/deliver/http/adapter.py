@@ -142,6 +142,7 @@ class _Connection:
     _corked: list[bytes] | None = None
 
     def _new_conn(self) -> Socket:
+        current_call.get().begin_connection()
         self._plain = self.connect_to(self.scheme, self._dns_host, self.port)  # type: ignore[attr-defined]
         return self._plain
 

@@ -67,6 +67,10 @@ class Call:
     tls_seconds: float = 0.0
     phase: tuple[int, str] = (MAX_HANDSHAKE_BYTES, "in a TLS handshake")  # how many may be on the wire, and where
 
+    def begin_connection(self) -> None:
+        """Note that a new connection is made, perhaps after a kept one had been closed."""
+        self._begin(MAX_HANDSHAKE_BYTES, "in a TLS handshake")
+
     def begin_request(self, *, reused: bool) -> None:
         """Note that a request goes out, on a connection that served one before or not."""
         self.reused, self.headers_read, self.unframed, self.unread = reused, False, False, False

@@ -183,6 +183,18 @@ def test_a_function_works_by_what_its_environment_says(built: None) -> None:
     assert deps.policy == RetryPolicy(delays=(5, 60), lease=90, fresh=190)
 
 
+def test_an_endpoint_that_broke_a_rule_of_http_had_a_line_of_its_own_in_the_log(
+    built: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    SigningSecret("pager", secret=SECRET).save()
+    both = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    with serve(responds_with(both)) as server:
+        app(url=server.url).save()
+        assert function.handler({"Records": [queue_message(fresh())]}, Context()) == {"batchItemFailures": []}
+    assert counters()["success"] == 1
+    assert [line for line in caplog.records if line.name.startswith("urllib3")] == []
+
+
 def test_a_function_built_from_its_environment_delivers_counts_and_logs(
     built: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,9 @@ from deliver.circuit.slow import SlowApps
 from deliver.dependencies import DeliverDependencies
 from deliver.http import hub
 from deliver.http.response import Response, SendFailure
+from deliver.processor import MOST_EXCUSED
 from tests.support.endpoint import TIMEOUT, Endpoint, counters, record, recorded, response, retries, run
-from tests.support.fakes import NOW, app, delivery, queue_message
+from tests.support.fakes import NOW, SLOW_LANE, app, delivery, queue_message
 
 NEIGHBOURS = [f"costly{n}" for n in range(9)]
 COST, DEADLINE = 0.2, 1.0  # seconds of CPU, and of an attempt; it is slow from half of that on
@@ -171,6 +172,24 @@ def test_an_endpoint_that_had_us_calculate_excused_its_own_timeouts(
     assert counters()["timeout"] == len(many)
     assert circuits.load("costly0").strikes == len(many)
     assert circuits.load("pager").strikes is None
+
+
+def test_two_apps_together_one_that_costs_and_one_that_hangs_excused_it_for_ever(
+    deps: DeliverDependencies, queue: str, watch: Watch
+) -> None:
+    class Together(Costly):
+        def post(self, *call: Any) -> Any:
+            outcome = super().post(*call)
+            return outcome if call[0] == "pager" else response(200)
+
+    waiting = messages("pager")
+    for turn in range(MOST_EXCUSED + 2):  # that it was deferred is counted from its second time on
+        made = [delivery(delivery_id=f"msg_{turn}_{name}", app_id=name) for name in NEIGHBOURS]
+        busy = [queue_message(each, each.delivery_id, arn=SLOW_LANE) for each in made]
+        assert run(deps, Together(watch, TIMEOUT), *waiting, *busy) == []
+        waiting = [each for each in retries(queue) if "msg_pager" in each["body"]]
+    assert record("msg_pager").attempts_made == 1
+    assert circuits.load("pager").strikes is not None
 
 
 def test_what_it_took_to_judge_responses_was_charged_to_nobody(

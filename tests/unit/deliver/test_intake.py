@@ -69,3 +69,24 @@ def test_one_attempt_that_took_long_to_begin_sent_most_of_its_batch_back(
     invocation = Invocation(lambda: round(1000 * (ends - clock.seconds())))
     assert process([slow, *others], dataclasses.replace(deps, transport=endpoint), invocation) == []
     assert len(endpoint.posted) == 100
+
+
+def test_attempts_that_begin_with_no_call_hid_how_slow_the_tables_are(
+    deps: DeliverDependencies, queue: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, number, seconds = attempts.claim, 50, 0.2
+    first = [queue_message(delivery(delivery_id=f"msg_again_{n}"), f"a{n}") for n in range(number)]
+    run(deps, Endpoint(response(404)), *first)
+
+    def claiming(*call: Any, **how: Any) -> DeliveryRecord | None:
+        clock.move(seconds)
+        return claim(*call, **how)
+
+    monkeypatch.setattr(attempts, "claim", claiming)
+    new = [queue_message(delivery(delivery_id=f"msg_{n}"), f"m{n}") for n in range(number)]
+    mixed = [message for pair in zip(retries(queue), new, strict=True) for message in pair]
+    ends, endpoint = clock.seconds() + 30, Endpoint(response(404))
+    invocation = Invocation(lambda: round(1000 * (ends - clock.seconds())))
+    assert process(mixed, dataclasses.replace(deps, transport=endpoint), invocation) != []
+    left = ends - clock.seconds() - deps.deadline
+    assert 0 < len(endpoint.posted) * seconds <= left

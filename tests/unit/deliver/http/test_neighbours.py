@@ -1,5 +1,6 @@
 """What an endpoint says on a connection reaches no other app, and no other request of its own."""
 
+import itertools
 import os
 import socket
 import ssl
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,30 @@ def test_a_chain_of_so_many_certificates_ends_inside_the_handshake(
         outcome = transport.post("app", server.url, {}, b"{}", 5.0)
     assert isinstance(outcome, SendFailure)
     assert outcome.kind in {"tls_error", "invalid_response"}
+
+
+def test_a_connection_that_was_made_in_the_place_of_a_kept_one_had_no_limit_for_its_handshake(
+    transport: Transport, authority: trustme.CA, tmp_path: Path
+) -> None:
+    good, long = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf, chain, connections = authority.issue_cert("localhost"), tmp_path / "chain.pem", itertools.count()
+    leaf.configure_cert(good)
+    chain.write_bytes(leaf.private_key_and_cert_chain_pem.bytes() + authority.cert_pem.bytes() * 100)
+    long.load_cert_chain(chain)
+
+    def respond(connection: socket.socket, over: threading.Event) -> None:
+        kept = next(connections) == 0
+        with suppress(OSError), (good if kept else long).wrap_socket(connection, server_side=True) as tls:
+            servers.read_request(tls)
+            tls.sendall(OK)
+            servers.read_request(tls)  # and closes
+
+    with serve(respond) as server:
+        url = server.url.replace("http:", "https:")
+        assert isinstance(transport.post("app", url, {}, b"{}", 5.0), Response)
+        outcome = transport.post("app", url, {}, b"{}", 5.0)
+    assert isinstance(outcome, SendFailure)
+    assert "in a TLS handshake" in outcome.detail
 
 
 def test_a_long_chain_of_certificates_is_taken(
