@@ -178,8 +178,8 @@ class Intake:
     def _check_time(self, seconds: float) -> None:
         """Check that there is time to begin one more attempt, and to write it and the others.
 
-        To begin one takes as long as the slowest before it. To write each takes as long as they took on average: one
-        call that took long is no slow table. What is posted and not written is posted again.
+        To begin one takes as long as the slowest before it. To write each takes as long as they took on average,
+        since one call that took long is no slow table. What is posted and not written is posted again.
 
         Raises:
             InternalError: it may not be.
