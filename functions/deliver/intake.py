@@ -50,9 +50,8 @@ class Intake:
     _waiting: list[tuple[App, Admission]] = field(default_factory=list)
     _passed: list[tuple[QueueMessage, Passed]] = field(default_factory=list)
     _search: Search = field(default_factory=Search)
-    _begins: list[float] = field(
-        default_factory=list
-    )  # seconds that it took to begin those that begin with a call
+    # Seconds that it took to begin the attempts that begin with a call.
+    _begins: list[float] = field(default_factory=list)
 
     def take(self, messages: Iterable[dict[str, Any]]) -> None:
         """Begin the attempts that may be made now; hand over what is for the slow lane; `settle` does the rest.

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,16 @@ def bellhop(*arguments: object) -> Any:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
+
+
+@contextmanager
+def telling_status() -> Iterator[None]:
+    """Have a wait in vain tell how the whole stack stands: its queues, dead letters and apps."""
+    try:
+        yield
+    except TimeoutError as error:
+        error.add_note(json.dumps(bellhop("status")))
+        raise
 
 
 def state(hook: Hook) -> tuple[str, int]:

@@ -28,6 +28,7 @@ from tests.e2e.disabled_app import (
     replayable_deliveries,
     send_to_health,
     state,
+    telling_status,
     unfinished_follow_ups,
 )
 
@@ -45,13 +46,15 @@ def test_events_sent_while_an_app_is_off_arrive_after_enable_oldest_first_each_o
     before = len(endpoint.received)
     eventually(lambda: is_parking(tenant, hook), "deliver knows that the app is off")
     tenant.publish(*(tenant.event(f"parked-{n}") for n in range(OFF_EVENTS)))
-    eventually(lambda: len(replayable_deliveries(hook)) >= OFF_EVENTS, "everything is parked", DRAIN_SECONDS)
+    with telling_status():
+        eventually(lambda: len(replayable_deliveries(hook)) >= OFF_EVENTS, "everything is parked", DRAIN_SECONDS)
     order = replayable_deliveries(hook)
     attempted = len(endpoint.received) - before
     behaviour.status = 200
     bellhop("enable", hook.app_id, "--rate", PAGE)
     assert state(hook) == (ENABLED, 3)
-    eventually(lambda: set(order) <= set(endpoint.copies), "all of them arrive", DRAIN_SECONDS)
+    with telling_status():
+        eventually(lambda: set(order) <= set(endpoint.copies), "all of them arrive", DRAIN_SECONDS)
     arrived = [r.webhook_id for r in endpoint.received[before + attempted :] if r.webhook_id in set(order)]
     assert Counter(arrived) == dict.fromkeys(order, 1)
     displaced = [abs(arrived.index(webhook) - n) for n, webhook in enumerate(order)]

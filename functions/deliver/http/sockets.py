@@ -29,6 +29,7 @@ MAX_READS = 600  # of a socket, and of TLS: a response needs less than ten
 # A chain has a few certificates of 1 to 2 KiB. OpenSSL would take 100 KiB, and each KiB of certificates that lead
 # nowhere costs 0.7 ms of CPU.
 MAX_HANDSHAKE_BYTES = 16_384
+_HANDSHAKE = MAX_HANDSHAKE_BYTES, "in a TLS handshake"
 # Of CPU, in OpenSSL: a handshake with RSA keys of 4096 bits takes 3 ms; as many key updates as fit into the bytes
 # before the headers end, 270.
 MAX_TLS_SECONDS = 0.02
@@ -65,11 +66,11 @@ class Call:
     unread: bool = False
     bytes_on_wire: int = 0
     tls_seconds: float = 0.0
-    phase: tuple[int, str] = (MAX_HANDSHAKE_BYTES, "in a TLS handshake")  # how many may be on the wire, and where
+    phase: tuple[int, str] = _HANDSHAKE  # how many bytes may be on the wire, and where
 
     def begin_connection(self) -> None:
         """Note that a new connection is made, perhaps after a kept one had been closed."""
-        self._begin(MAX_HANDSHAKE_BYTES, "in a TLS handshake")
+        self._begin(*_HANDSHAKE)
 
     def begin_request(self, *, reused: bool) -> None:
         """Note that a request goes out, on a connection that served one before or not."""

@@ -62,27 +62,28 @@ def test_a_bad_response_says_what_it_means_and_ends_with_1(endpoint: Endpoint, s
     assert hint in result.stdout
 
 
-def test_a_send_failure_says_what_to_mend(endpoint: Endpoint) -> None:
+def without_response(endpoint: Endpoint, result: str, reason: str) -> str:
+    """What `bellhop ping` shows of an endpoint from which nothing came, for a reason."""
     register()
-    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = "tls_error", None, {}, "expired"
-    shown = bellhop("ping", "pager").stdout
+    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = result, None, {}, reason
+    return bellhop("ping", "pager").stdout
+
+
+def test_a_send_failure_says_what_to_mend(endpoint: Endpoint) -> None:
+    shown = without_response(endpoint, "tls_error", "expired")
     assert "result     tls_error\n" in shown
     assert "its certificate must be valid" in shown
     assert "headers" not in shown
 
 
 def test_why_no_response_came_was_shown_as_a_body(endpoint: Endpoint) -> None:
-    register()
-    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = "dns_error", None, {}, "no such name"
-    shown = bellhop("ping", "pager").stdout
+    shown = without_response(endpoint, "dns_error", "no such name")
     assert "reason     no such name\n" in shown
     assert "body" not in shown
 
 
 def test_a_send_failure_of_which_nothing_more_is_known_has_no_reason(endpoint: Endpoint) -> None:
-    register()
-    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = "timeout", None, {}, ""
-    shown = bellhop("ping", "pager").stdout
+    shown = without_response(endpoint, "timeout", "")
     assert "(empty)" not in shown
     assert "reason" not in shown
 
@@ -119,9 +120,8 @@ def test_an_app_that_is_switched_on_says_the_same_of_its_token_endpoint(endpoint
 
 @pytest.mark.parametrize("result", ["address_not_allowed", "invalid_header", "invalid_url"])
 def test_what_the_guard_refused_was_not_posted(endpoint: Endpoint, result: str) -> None:
-    register()
-    endpoint.result, endpoint.status, endpoint.headers, endpoint.body = result, None, {}, "10.0.0.1"
-    assert "pager: nothing was posted to https://hooks.example/in: " in bellhop("ping", "pager").stdout
+    shown = without_response(endpoint, result, "10.0.0.1")
+    assert "pager: nothing was posted to https://hooks.example/in: " in shown
 
 
 def test_a_refusal_names_the_token_and_the_public_key_where_the_app_has_them(endpoint: Endpoint) -> None:
